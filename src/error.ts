@@ -1,0 +1,75 @@
+import { E, type Either, RA, type ReadonlyNonEmptyArray, type TaskEither } from './prelude.ts'
+
+/**
+ * The closed set of what can go wrong:
+ * - `shape`: an expression whose operands do not fit
+ * - `graph`: graph data that is not a graph (dangling reference, wrong type, duplicate name)
+ * - `lint`: a well-formed graph that cannot mean what was intended
+ * - `config`: an experiment or another declared document
+ * - `usage`: the command line
+ * - `file`: a file that is missing, broken or refused
+ * - `data`: pictures, captions, classes
+ * - `compile`: a graph that an executor cannot take
+ * - `run`: a program that cannot run with what it was fed
+ * - `training`: a training run that cannot go on
+ */
+export type ErrorTag =
+  | 'shape'
+  | 'graph'
+  | 'lint'
+  | 'config'
+  | 'usage'
+  | 'file'
+  | 'data'
+  | 'compile'
+  | 'run'
+  | 'training'
+
+/** One problem: where it is, what was expected there, what was found. */
+export interface LatentError {
+  readonly tag: ErrorTag
+  /** The node's scope, the JSON pointer, the file or the input's name. */
+  readonly at: string
+  readonly expected: string
+  readonly got: string
+  readonly hint?: string
+}
+
+export type Errors = ReadonlyNonEmptyArray<LatentError>
+
+/** The result of pure code: a value, or every problem that stands side by side. */
+export type Checked<A> = Either<Errors, A>
+
+/** The result of an effect. */
+export type Effect<A> = TaskEither<Errors, A>
+
+export const failure = (
+  tag: ErrorTag,
+  at: string,
+  expected: string,
+  got: string,
+  hint?: string,
+): LatentError => (hint === undefined ? { tag, at, expected, got } : { tag, at, expected, got, hint })
+
+export const fail = (...e: Parameters<typeof failure>): Either<Errors, never> => E.left([failure(...e)])
+
+/** Validation applicative of `Checked`: accumulates the errors of all. */
+export const collect = <A>(items: readonly Checked<A>[]): Checked<readonly A[]> => {
+  const errors = items.flatMap((i) => (E.isLeft(i) ? i.left : []))
+  const [first, ...rest] = errors
+  return first === undefined ? E.right(items.flatMap((i) => (E.isRight(i) ? [i.right] : []))) : E.left([first, ...rest])
+}
+
+/** How an error reads to a person. */
+export const showError = (e: LatentError): string =>
+  [
+    e.at === '' ? `(${e.tag})` : e.at,
+    `  expected ${e.expected}`,
+    `  got      ${e.got}`,
+    ...(e.hint === undefined ? [] : [`  hint     ${e.hint}`]),
+  ].join('\n')
+
+export const showErrors = (es: Errors): string => RA.map(showError)(es).join('\n\n')
+
+/** What a third-party exception says, for turning it into an error at the edge. */
+export const reasonOf = (u: unknown): string => (u instanceof Error ? u.message : String(u))
