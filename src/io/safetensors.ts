@@ -1,0 +1,205 @@
+import { type Checked, type Effect, type Errors, fail, failure } from '../error.ts'
+import { E, pipe, RA, TE, t } from '../prelude.ts'
+import { readBytes } from './bytes.ts'
+import { byCodePoint, hasLoneSurrogate } from './names.ts'
+import { elementsOf, type StoredArray, type StoredArrays, storedCodes, storedFormats } from './stored.ts'
+import { parseStrictJson } from './strict-json.ts'
+
+/** A safetensors file: named arrays, and free text about them. */
+export interface TensorFile {
+  readonly tensors: StoredArrays
+  readonly metadata: Readonly<Record<string, string>>
+}
+
+/** The limit of the official parser. */
+const headerLimit = 100_000_000
+const lengthBytes = 8
+const metadataKey = '__metadata__'
+
+const natural = t.refinement(t.number, Number.isSafeInteger)
+const TensorInfo = t.type({
+  dtype: t.string,
+  shape: t.readonlyArray(natural),
+  data_offsets: t.tuple([natural, natural]),
+})
+const Header = t.UnknownRecord
+const Metadata = t.record(t.string, t.string)
+
+interface Entry {
+  readonly name: string
+  readonly shape: readonly number[]
+  readonly begin: number
+  readonly end: number
+  readonly read: (bytes: Uint8Array, shape: readonly number[]) => StoredArray
+}
+
+const splitFile = (
+  bytes: Uint8Array,
+  at: string,
+): Checked<{ readonly header: Uint8Array; readonly data: Uint8Array }> => {
+  if (bytes.length < lengthBytes)
+    return fail('file', at, `a safetensors file of at least ${lengthBytes} bytes`, `${bytes.length} bytes`)
+  const length = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true)
+  if (length > headerLimit) return fail('file', at, `a header of at most ${headerLimit} bytes`, `${length} bytes`)
+  const end = lengthBytes + Number(length)
+  return end > bytes.length
+    ? fail('file', at, `a header of ${length} bytes`, `${bytes.length - lengthBytes} bytes to the file's end`)
+    : E.right({ header: bytes.subarray(lengthBytes, end), data: bytes.subarray(end) })
+}
+
+const decodeHeader = (header: Uint8Array, at: string): Checked<string> =>
+  pipe(
+    E.tryCatch(
+      () => new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(header),
+      (): Errors => [failure('file', at, 'a header in UTF-8', 'other bytes')],
+    ),
+    E.filterOrElse(
+      (text) => text.startsWith('{'),
+      (text): Errors => [failure('file', at, 'a header that begins with {', JSON.stringify(text.slice(0, 20)))],
+    ),
+  )
+
+const excerpt = (value: unknown): string => String(JSON.stringify(value)).slice(0, 120)
+
+const parseEntry =
+  (at: string) =>
+  ([name, info]: readonly [string, unknown]): Checked<Entry> => {
+    const place = `${at}: ${name}`
+    if (!TensorInfo.is(info) || info.shape.some((size) => size < 0) || info.data_offsets.some((offset) => offset < 0))
+      return fail('file', place, '{ dtype, shape, data_offsets: [begin, end] } in natural numbers', excerpt(info))
+    const format = storedFormats.get(info.dtype)
+    if (format === undefined)
+      return fail('file', place, `a dtype of ${[...storedFormats.keys()].join(', ')}`, JSON.stringify(info.dtype))
+    const [begin, end] = info.data_offsets
+    const sizes = RA.scanLeft(1, (n, size: number) => n * size)(info.shape)
+    if (!sizes.every((n) => n * format.itemBytes <= Number.MAX_SAFE_INTEGER))
+      return fail('file', place, `fewer than 2^53 bytes`, `${info.dtype} of shape ${excerpt(info.shape)}`)
+    const size = elementsOf(info.shape) * format.itemBytes
+    return end - begin === size
+      ? E.right({ name, shape: info.shape, begin, end, read: format.read })
+      : fail(
+          'file',
+          place,
+          `${size} bytes for ${info.dtype} of shape ${excerpt(info.shape)}`,
+          `${end - begin} bytes, from ${begin} to ${end}`,
+        )
+  }
+
+/** The arrays must cover the data, each byte once. */
+const checkCover =
+  (dataBytes: number, at: string) =>
+  (entries: readonly Entry[]): Checked<readonly Entry[]> => {
+    const inOrder = [...entries].sort((a, b) => a.begin - b.begin || a.end - b.end)
+    const ends = [0, ...inOrder.map(({ end }) => end)]
+    const broken = inOrder.findIndex(({ begin }, i) => begin !== ends[i])
+    const entry = inOrder[broken]
+    if (entry !== undefined)
+      return fail('file', `${at}: ${entry.name}`, `data from byte ${ends[broken]} on`, `from ${entry.begin} on`)
+    const covered = inOrder.at(-1)?.end ?? 0
+    return covered === dataBytes
+      ? E.right(entries)
+      : fail('file', at, `${covered} bytes of data, as the header says`, `${dataBytes} bytes`)
+  }
+
+const parseMetadata = (metadata: unknown, at: string): Checked<Readonly<Record<string, string>>> => {
+  const given = metadata ?? {}
+  return Metadata.is(given)
+    ? E.right(given)
+    : fail('file', `${at}: ${metadataKey}`, 'an object whose values are strings', excerpt(metadata))
+}
+
+/**
+ * Reads a safetensors file's bytes; `at` names the file in errors. As strict as the official parser
+ * (github.com/huggingface/safetensors, `SafeTensors::deserialize`): no duplicate key, no gap, no overlap, no byte
+ * too many. F16 and BF16 widen to float32, small integers to int32, U32 to int64, all exactly.
+ * The arrays are views into `bytes` where these are aligned. Errors: `file`, the first one met.
+ */
+export const parseSafetensors = (bytes: Uint8Array, at: string): Checked<TensorFile> =>
+  pipe(
+    E.Do,
+    E.bind('file', () => splitFile(bytes, at)),
+    E.bind('text', ({ file }) => decodeHeader(file.header, at)),
+    E.bind('value', ({ text }) => parseStrictJson(text, at)),
+    E.bind('header', ({ value }) =>
+      Header.is(value) && !Array.isArray(value)
+        ? E.right(value)
+        : fail('file', at, 'a header that is an object', excerpt(value)),
+    ),
+    E.bind('metadata', ({ header }) => parseMetadata(header[metadataKey], at)),
+    E.bind('entries', ({ header, file }) =>
+      pipe(
+        Object.entries(header).filter(([name]) => name !== metadataKey),
+        E.traverseArray(parseEntry(at)),
+        E.flatMap(checkCover(file.data.length, at)),
+      ),
+    ),
+    E.map(({ metadata, file, entries }) => ({
+      metadata,
+      tensors: Object.fromEntries(
+        entries.map(({ name, shape, begin, end, read }) => [name, read(file.data.subarray(begin, end), shape)]),
+      ),
+    })),
+  )
+
+/** Reads a safetensors file. Errors: `file`. */
+export const readSafetensors = (path: string): Effect<TensorFile> =>
+  pipe(
+    readBytes(path),
+    TE.flatMapEither((bytes) => parseSafetensors(bytes, path)),
+  )
+
+const writable = ([name, array]: readonly [string, StoredArray]): Checked<readonly [string, StoredArray]> => {
+  if (name === metadataKey || hasLoneSurrogate(name))
+    return fail('file', name, `a tensor name in Unicode other than ${metadataKey}`, JSON.stringify(name))
+  return array.data.length === elementsOf(array.shape)
+    ? E.right([name, array])
+    : fail('file', name, `${elementsOf(array.shape)} elements of shape ${excerpt(array.shape)}`, `${array.data.length}`)
+}
+
+const concat = (parts: readonly Uint8Array[]): Uint8Array => {
+  const all = new Uint8Array(parts.reduce((n, part) => n + part.length, 0))
+  parts.reduce((position, part) => {
+    all.set(part, position)
+    return position + part.length
+  }, 0)
+  return all
+}
+
+/**
+ * The bytes of a safetensors file. The same arrays give the same bytes: wider elements first, so that all are aligned,
+ * then by name. Errors: `file` for an array whose data does not fill its shape or whose name cannot be written.
+ *
+ * ```ts
+ * encodeSafetensors({ w: { dtype: 'float32', shape: [2], data: new Float32Array([1, 2]) } })
+ * ```
+ */
+export const encodeSafetensors = (
+  tensors: StoredArrays,
+  metadata: Readonly<Record<string, string>> = {},
+): Checked<Uint8Array> =>
+  pipe(
+    Object.entries(tensors),
+    E.traverseArray(writable),
+    E.map((entries) => {
+      const inOrder = [...entries].sort(
+        ([nameA, a], [nameB, b]) =>
+          storedCodes[b.dtype].itemBytes - storedCodes[a.dtype].itemBytes || byCodePoint(nameA, nameB),
+      )
+      const ends = RA.scanLeft(0, (end, [, { data }]: readonly [string, StoredArray]) => end + data.byteLength)(inOrder)
+      const text = Object.entries(metadata).sort(([a], [b]) => byCodePoint(a, b))
+      const members = [
+        ...(text.length === 0 ? [] : [`"${metadataKey}":${JSON.stringify(Object.fromEntries(text))}`]),
+        ...inOrder.map(([name, { dtype, shape }], i) => {
+          const info = { dtype: storedCodes[dtype].code, shape, data_offsets: [ends[i], ends[i + 1]] }
+          return `${JSON.stringify(name)}:${JSON.stringify(info)}`
+        }),
+      ]
+      const json = new TextEncoder().encode(`{${members.join(',')}}`)
+      const padded = new Uint8Array(Math.ceil(json.length / 8) * 8).fill(0x20)
+      padded.set(json)
+      const length = new Uint8Array(lengthBytes)
+      new DataView(length.buffer).setBigUint64(0, BigInt(padded.length), true)
+      const arrays = inOrder.map(([, { data }]) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
+      return concat([length, padded, ...arrays])
+    }),
+  )

@@ -1,0 +1,108 @@
+/** Arrays as files hold them. */
+
+/** An array of a file: row-major, its element type, its shape. `bool` is one byte an element, 0 or 1. */
+export type StoredArray =
+  | { readonly dtype: 'float32'; readonly shape: readonly number[]; readonly data: Float32Array }
+  | { readonly dtype: 'float64'; readonly shape: readonly number[]; readonly data: Float64Array }
+  | { readonly dtype: 'int32'; readonly shape: readonly number[]; readonly data: Int32Array }
+  | { readonly dtype: 'int64'; readonly shape: readonly number[]; readonly data: BigInt64Array }
+  | { readonly dtype: 'bool'; readonly shape: readonly number[]; readonly data: Uint8Array }
+
+export type StoredDtype = StoredArray['dtype']
+
+export type StoredArrays = Readonly<Record<string, StoredArray>>
+
+/** How many elements a shape has. */
+export const elementsOf = (shape: readonly number[]): number => shape.reduce((n, size) => n * size, 1)
+
+/** The same bytes at an address that is a multiple of `itemBytes`: themselves, or a copy. */
+const aligned = (bytes: Uint8Array, itemBytes: number): Uint8Array =>
+  bytes.byteOffset % itemBytes === 0 ? bytes : new Uint8Array(bytes)
+
+interface ArrayView<A> {
+  new (buffer: ArrayBufferLike, byteOffset: number, length: number): A
+  readonly BYTES_PER_ELEMENT: number
+}
+
+const view = <A>(Type: ArrayView<A>, bytes: Uint8Array): A => {
+  const at = aligned(bytes, Type.BYTES_PER_ELEMENT)
+  return new Type(at.buffer, at.byteOffset, at.byteLength / Type.BYTES_PER_ELEMENT)
+}
+
+/** Widens bits of a half-precision number to the bits of the same number in single precision (IEEE 754-2008, 3.4). */
+const halfToFloatBits = (half: number): number => {
+  const sign = (half & 0x8000) << 16
+  const exponent = (half >> 10) & 0x1f
+  const fraction = half & 0x3ff
+  if (exponent === 0x1f) return sign | 0x7f800000 | (fraction << 13)
+  if (exponent !== 0) return sign | ((exponent + 112) << 23) | (fraction << 13)
+  if (fraction === 0) return sign
+  const shift = Math.clz32(fraction) - 21
+  return sign | ((113 - shift) << 23) | (((fraction << shift) & 0x3ff) << 13)
+}
+
+const widenBits = (bytes: Uint8Array, widen: (bits: number) => number): Float32Array => {
+  const bits = Uint32Array.from(view(Uint16Array, bytes), widen)
+  return new Float32Array(bits.buffer)
+}
+
+type Shape = readonly number[]
+
+interface StoredFormat {
+  readonly itemBytes: number
+  readonly read: (bytes: Uint8Array, shape: Shape) => StoredArray
+}
+
+const int32 = (itemBytes: number, read: (bytes: Uint8Array) => Iterable<number>): StoredFormat => ({
+  itemBytes,
+  read: (bytes, shape) => ({ dtype: 'int32', shape, data: Int32Array.from(read(bytes)) }),
+})
+
+const float32 = (itemBytes: number, read: (bytes: Uint8Array) => Float32Array): StoredFormat => ({
+  itemBytes,
+  read: (bytes, shape) => ({ dtype: 'float32', shape, data: read(bytes) }),
+})
+
+/**
+ * The safetensors dtypes that can be read, each widened without loss to one of `StoredDtype`.
+ * Views into the file's bytes where they are aligned.
+ */
+export const storedFormats: ReadonlyMap<string, StoredFormat> = new Map<string, StoredFormat>([
+  ['F32', float32(4, (bytes) => view(Float32Array, bytes))],
+  ['F16', float32(2, (bytes) => widenBits(bytes, halfToFloatBits))],
+  ['BF16', float32(2, (bytes) => widenBits(bytes, (bits) => bits << 16))],
+  ['F64', { itemBytes: 8, read: (bytes, shape) => ({ dtype: 'float64', shape, data: view(Float64Array, bytes) }) }],
+  ['I64', { itemBytes: 8, read: (bytes, shape) => ({ dtype: 'int64', shape, data: view(BigInt64Array, bytes) }) }],
+  [
+    'U32',
+    {
+      itemBytes: 4,
+      read: (bytes, shape) => ({
+        dtype: 'int64',
+        shape,
+        data: BigInt64Array.from(view(Uint32Array, bytes), BigInt),
+      }),
+    },
+  ],
+  ['I32', { itemBytes: 4, read: (bytes, shape) => ({ dtype: 'int32', shape, data: view(Int32Array, bytes) }) }],
+  ['I16', int32(2, (bytes) => view(Int16Array, bytes))],
+  ['U16', int32(2, (bytes) => view(Uint16Array, bytes))],
+  ['I8', int32(1, (bytes) => view(Int8Array, bytes))],
+  ['U8', int32(1, (bytes) => bytes)],
+  [
+    'BOOL',
+    {
+      itemBytes: 1,
+      read: (bytes, shape) => ({ dtype: 'bool', shape, data: Uint8Array.from(bytes, (b) => (b === 0 ? 0 : 1)) }),
+    },
+  ],
+])
+
+/** The safetensors dtype that each `StoredDtype` is written as. */
+export const storedCodes: Readonly<Record<StoredDtype, { readonly code: string; readonly itemBytes: number }>> = {
+  float32: { code: 'F32', itemBytes: 4 },
+  float64: { code: 'F64', itemBytes: 8 },
+  int32: { code: 'I32', itemBytes: 4 },
+  int64: { code: 'I64', itemBytes: 8 },
+  bool: { code: 'BOOL', itemBytes: 1 },
+}
