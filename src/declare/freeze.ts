@@ -1,0 +1,103 @@
+import { type Checked, failure, type LatentError } from '../error.ts'
+import type { Graph, Node } from '../graph/graph.ts'
+import { sameType, showType } from '../graph/types.ts'
+import { E } from '../prelude.ts'
+import { apply, isTensor, type Tensor } from './tensor.ts'
+
+/** Every expression below the roots once, operands before users. Iterative: depth grows with the model. */
+export const topological = (roots: readonly Tensor[]): readonly Tensor[] => {
+  const done = new Set<Tensor>()
+  const order: Tensor[] = []
+  const pending = [...roots].reverse()
+  while (pending.length > 0) {
+    const x = pending.at(-1)
+    if (x === undefined) break
+    const missing = done.has(x) ? [] : x.args.filter((a) => !done.has(a))
+    if (missing.length > 0) {
+      pending.push(...missing.reverse())
+      continue
+    }
+    pending.pop()
+    if (!done.has(x)) {
+      done.add(x)
+      order.push(x)
+    }
+  }
+  return order
+}
+
+/** The name of a leaf that is fed. */
+export const leafName = (x: Tensor): string | undefined =>
+  isTensor('input')(x) || isTensor('parameter')(x) || isTensor('noise')(x) ? x.attributes.name : undefined
+
+const conflicts = (order: readonly Tensor[]): readonly LatentError[] => {
+  const seen = new Map<string, Tensor>()
+  return order.flatMap((x) => {
+    const name = leafName(x)
+    if (name === undefined) return []
+    const earlier = seen.get(name)
+    seen.set(name, earlier ?? x)
+    if (earlier === undefined || (earlier.op === x.op && sameType(earlier.type, x.type))) return []
+    return [
+      failure(
+        'graph',
+        name,
+        `${earlier.op} ${showType(earlier.type)}, as declared before`,
+        `${x.op} ${showType(x.type)}`,
+        'give one of them another name or scope',
+      ),
+    ]
+  })
+}
+
+/** Freezes expressions into a graph. All root causes of all shape faults are returned side by side. */
+export const freeze = (outputs: Readonly<Record<string, Tensor>>): Checked<Graph> => {
+  const order = topological(Object.values(outputs))
+  const faults = order.flatMap((x) => (x.fault === undefined || x.fault === 'inherited' ? [] : [x.fault]))
+  const [first, ...rest] = faults.length > 0 ? faults : conflicts(order)
+  if (first !== undefined) return E.left([first, ...rest])
+  const position = new Map(order.map((x, i) => [x, i]))
+  const locate = (x: Tensor): number => position.get(x) ?? -1
+  const nodes = order.map(
+    ({ op, attributes, args, type, scope }): Node => ({ op, attributes, operands: args.map(locate), type, scope }),
+  )
+  return E.right({
+    nodes,
+    outputs: Object.fromEntries(Object.entries(outputs).map(([name, x]) => [name, locate(x)])),
+  })
+}
+
+/** Rebuilds a graph as expressions, `rule` choosing what stands for each node. */
+export const rewrite = (
+  g: Graph,
+  rule: (node: Node, args: readonly Tensor[], index: number) => Tensor,
+): Readonly<Record<string, Tensor>> => {
+  const built: Tensor[] = []
+  g.nodes.forEach((node, i) => {
+    built.push(
+      rule(
+        node,
+        node.operands.map((o) => built[o] ?? missing(o)),
+        i,
+      ),
+    )
+  })
+  return Object.fromEntries(Object.entries(g.outputs).map(([name, i]) => [name, built[i] ?? missing(i)]))
+}
+const missing = (i: number): never => {
+  throw new Error(`graph refers to node ${i} before it stands`)
+}
+
+/** The node again, over other arguments. */
+export const rebuild = (node: Node, args: readonly Tensor[]): Tensor =>
+  apply(node.op, node.attributes, args, node.scope)
+
+/** A graph as expressions: what `freeze` made, to go on building with. */
+export const thaw = (g: Graph): Readonly<Record<string, Tensor>> => rewrite(g, rebuild)
+
+/** Freezes expressions that came from a graph that was already sound; a fault here is a bug. */
+export const refreeze = (outputs: Readonly<Record<string, Tensor>>): Graph => {
+  const frozen = freeze(outputs)
+  if (E.isLeft(frozen)) throw new Error(`a transform broke a graph: ${JSON.stringify(frozen.left)}`)
+  return frozen.right
+}

@@ -1,0 +1,58 @@
+import type { Effect } from '../error.ts'
+import type { Graph } from '../graph/graph.ts'
+import type { DType, Shape } from '../graph/types.ts'
+import type { IO } from '../prelude.ts'
+
+/** An array in memory, row-major. Bools are 0 or 1. */
+export type Value =
+  | { readonly dtype: 'float32'; readonly shape: Shape; readonly data: Float32Array | Float64Array }
+  | { readonly dtype: 'int32'; readonly shape: Shape; readonly data: Int32Array }
+  | { readonly dtype: 'bool'; readonly shape: Shape; readonly data: Uint8Array }
+export type Values = Readonly<Record<string, Value>>
+
+export const floats = (shape: Shape, data: Float32Array | Float64Array): Value => ({ dtype: 'float32', shape, data })
+export const ints = (shape: Shape, data: Int32Array): Value => ({ dtype: 'int32', shape, data })
+
+export interface CompileOptions {
+  /**
+   * `sampling` lets the runtime optimise around constant weights, `training` keeps session building short and
+   * leaves optimisation to our own transforms.
+   */
+  readonly mode: 'sampling' | 'training'
+  /** Leaves to bake in as constants (weights, when sampling). They are then no longer fed. */
+  readonly constants?: Values
+  /** Intra-op threads; the executor's own choice where left out. */
+  readonly threads?: number
+}
+
+/** Which output of a step becomes which input of the next: output name -> leaf name. */
+export type Carry = Readonly<Record<string, string>>
+
+export interface Executor {
+  /** `reference`, `onnx:cpu`, `onnx:webgpu` */
+  readonly name: string
+  readonly compile: (graph: Graph, options: CompileOptions) => Effect<Executable>
+}
+
+export interface Executable {
+  /** Feeds every leaf by name; returns every output by name. Missing, extra and mis-typed feeds are `run` errors. */
+  readonly run: (feeds: Values) => Effect<Values>
+  /** Keeps the carried arrays on the device between steps. */
+  readonly start: (carry: Carry, initial: Values) => Effect<Stepper>
+  readonly dispose: IO<void>
+}
+
+export interface Stepper {
+  /** Feeds what is not carried; returns the outputs that are not carried. */
+  readonly step: (feeds: Values) => Effect<Values>
+  /** A copy of the carried state, by leaf name. */
+  readonly read: Effect<Values>
+  readonly dispose: IO<void>
+}
+
+export const emptyValue = (dtype: DType, shape: Shape, length: number): Value =>
+  dtype === 'float32'
+    ? { dtype, shape, data: new Float32Array(length) }
+    : dtype === 'int32'
+      ? { dtype, shape, data: new Int32Array(length) }
+      : { dtype, shape, data: new Uint8Array(length) }

@@ -1,0 +1,197 @@
+import {
+  type Codec,
+  type Decoded,
+  flag,
+  integer,
+  list,
+  nullable,
+  number,
+  record,
+  tagged,
+  text,
+  word,
+} from '../schema.ts'
+import { dtype, shape, tensorType } from './types.ts'
+
+/**
+ * How a parameter starts, as data. `uniform` is U(-bound, bound), `normal` is N(0, std^2).
+ */
+export const initializer = tagged('kind', {
+  zeros: record({}),
+  ones: record({}),
+  uniform: record({ bound: number({ min: 0 }) }),
+  normal: record({ std: number({ min: 0 }) }),
+})
+export type Initializer = Decoded<typeof initializer>
+
+/** What the values of a tensor mean; `lint` reports where a claim meets another expectation. */
+export const meanings = ['pixels in [-1, 1]', 'pixels in [0, 1]', 'raw latents', 'scaled latents'] as const
+export type Meaning = (typeof meanings)[number]
+const meaning: Codec<Meaning> = word(meanings)
+
+const axes = list(integer({ min: 0 }))
+const pair = list(integer({ min: 1 }))
+/** top, left, bottom, right */
+const edges = list(integer({ min: 0 }))
+const window = { stride: pair, padding: edges }
+const none = record({})
+const reduction = record({ axes, keepDims: flag })
+
+/** Numbers JSON cannot write. */
+const scalarWord = word(['NaN', 'Infinity', '-Infinity'])
+
+export { scalarWord as nonFinite }
+
+/**
+ * The primitive operations: each kind with the codec of its attributes. A new op starts as a row here; the
+ * compiler then asks for its row in every other table (arity, shape rule, cost, gradient, linearity, reference
+ * semantics, ONNX lowering, generated cases).
+ */
+export const attributes = {
+  // leaves
+  /** Fed at every run. */
+  input: record({ name: text, type: tensorType, meaning: nullable(meaning) }),
+  /** A named array of the model's state; `trainable: false` for buffers. */
+  parameter: record({ name: text, shape, init: initializer, trainable: flag }),
+  /** Random numbers, filled per sample from a key folded with the name. */
+  noise: record({ name: text, shape, distribution: word(['normal', 'uniform']) }),
+  /** `data` holds one finite number for each element, or a single one for all. */
+  constant: record({ type: tensorType, data: list(number(), { min: 1 }) }),
+
+  // elementwise, one operand
+  neg: none,
+  abs: none,
+  sign: none,
+  exp: none,
+  log: none,
+  sqrt: none,
+  tanh: none,
+  sigmoid: none,
+  erf: none,
+  sin: none,
+  cos: none,
+  floor: none,
+  /** x sigmoid(x) */
+  silu: none,
+  cast: record({ to: dtype }),
+  /** The identity, through which no gradient flows. */
+  stopGradient: none,
+  /** The identity; says what the values mean (`claims`) or must mean (`expects`). */
+  mark: record({ claims: nullable(meaning), expects: nullable(meaning) }),
+
+  // elementwise, two operands, broadcast as NumPy does
+  add: none,
+  sub: none,
+  mul: none,
+  div: none,
+  maximum: none,
+  minimum: none,
+  equal: none,
+  less: none,
+
+  /** select(condition, whereTrue, whereFalse), broadcast */
+  select: none,
+
+  // reductions
+  sum: reduction,
+  reduceMax: reduction,
+  /** Index of the first greatest element, int32, axis dropped. */
+  argMax: record({ axis: integer({ min: 0 }) }),
+  argMin: record({ axis: integer({ min: 0 }) }),
+  softmax: record({ axis: integer({ min: 0 }) }),
+
+  // products
+  /** Batched over leading axes, which broadcast; operands of rank 2 or more. */
+  matmul: record({ transposeA: flag, transposeB: flag }),
+  /** x[N,C,H,W], w[O,C,h,w] -> [N,O,H',W'] (cross-correlation) */
+  conv2d: record(window),
+  /** dy[N,O,H',W'], w[O,C,h,w] -> dx[N,C,size] */
+  convInputGrad: record({ ...window, size: pair }),
+  /** x[N,C,H,W], dy[N,O,H',W'] -> dw[O,C,kernel] */
+  convWeightGrad: record({ ...window, kernel: pair }),
+
+  // movement
+  reshape: record({ shape }),
+  transpose: record({ permutation: axes }),
+  slice: record({ start: axes, size: shape }),
+  /** Zeros before and after each axis. */
+  pad: record({ low: axes, high: axes }),
+  concat: record({ axis: integer({ min: 0 }) }),
+  broadcast: record({ shape }),
+  /** table[V, ...rest], indices[...i] -> [...i, ...rest]; an index outside the table is the caller's error. */
+  gather: none,
+  /** indices[...i], updates[...i, ...rest] -> [rows, ...rest]; rows hit twice are summed. */
+  scatterAdd: record({ rows: integer({ min: 1 }) }),
+  /** x[N,C,H,W] -> [N,C,H f0,W f1] */
+  upsampleNearest: record({ factor: pair }),
+
+  // normalisation, over groups of consecutive channels and all positions: x[N,C,...]
+  /** (x - mean) / sqrt(var + eps) * weight[C] + bias[C] */
+  groupNorm: record({ groups: integer({ min: 1 }), eps: number({ min: 0 }) }),
+  /** (x - mean) / sqrt(var + eps) */
+  standardize: record({ groups: integer({ min: 1 }), eps: number({ min: 0 }) }),
+  /** 1 / sqrt(var + eps), [N, groups] */
+  groupRstd: record({ groups: integer({ min: 1 }), eps: number({ min: 0 }) }),
+} as const
+
+export type OpKind = keyof typeof attributes
+export type Attributes = { readonly [K in OpKind]: Decoded<(typeof attributes)[K]> }
+/** A total table over the op kinds. */
+export type OpTable<F extends { readonly [K in OpKind]: unknown }> = { readonly [K in OpKind]: F[K] }
+
+/** Number of operands; `null` where it varies (one or more). */
+export const arity: { readonly [K in OpKind]: number | null } = {
+  input: 0,
+  parameter: 0,
+  noise: 0,
+  constant: 0,
+  neg: 1,
+  abs: 1,
+  sign: 1,
+  exp: 1,
+  log: 1,
+  sqrt: 1,
+  tanh: 1,
+  sigmoid: 1,
+  erf: 1,
+  sin: 1,
+  cos: 1,
+  floor: 1,
+  silu: 1,
+  cast: 1,
+  stopGradient: 1,
+  mark: 1,
+  add: 2,
+  sub: 2,
+  mul: 2,
+  div: 2,
+  maximum: 2,
+  minimum: 2,
+  equal: 2,
+  less: 2,
+  select: 3,
+  sum: 1,
+  reduceMax: 1,
+  argMax: 1,
+  argMin: 1,
+  softmax: 1,
+  matmul: 2,
+  conv2d: 2,
+  convInputGrad: 2,
+  convWeightGrad: 2,
+  reshape: 1,
+  transpose: 1,
+  slice: 1,
+  pad: 1,
+  concat: null,
+  broadcast: 1,
+  gather: 2,
+  scatterAdd: 2,
+  upsampleNearest: 1,
+  groupNorm: 3,
+  standardize: 1,
+  groupRstd: 1,
+}
+
+export const opKinds = Object.keys(attributes).filter((k): k is OpKind => k in attributes)
+export const isOpKind = (s: string): s is OpKind => Object.hasOwn(attributes, s)

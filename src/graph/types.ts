@@ -1,0 +1,46 @@
+import { type Codec, integer, list, record, word } from '../schema.ts'
+
+export type Shape = readonly number[]
+
+/** Element types. `float32` is computed in float64 by the reference executor. */
+export const dtypes = ['float32', 'int32', 'bool'] as const
+export type DType = (typeof dtypes)[number]
+export const dtype: Codec<DType> = word(dtypes)
+
+export interface TensorType {
+  readonly dtype: DType
+  readonly shape: Shape
+}
+export const shape: Codec<Shape> = list(integer({ min: 0 }))
+export const tensorType: Codec<TensorType> = record({ dtype, shape })
+
+export const float = (...s: Shape): TensorType => ({ dtype: 'float32', shape: s })
+export const int = (...s: Shape): TensorType => ({ dtype: 'int32', shape: s })
+
+/** Number of elements. */
+export const size = (s: Shape): number => s.reduce((a, b) => a * b, 1)
+export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((d, i) => d === b[i])
+export const sameType = (a: TensorType, b: TensorType): boolean => a.dtype === b.dtype && sameShape(a.shape, b.shape)
+export const showShape = (s: Shape): string => `[${s.join(', ')}]`
+export const showType = (x: TensorType): string => `${x.dtype}${showShape(x.shape)}`
+
+/** Row-major strides, in elements. */
+export const strides = (s: Shape): Shape => s.map((_, i) => size(s.slice(i + 1)))
+
+/** The shape two shapes broadcast to (NumPy's rule), or undefined where they do not. */
+export const broadcastShapes = (a: Shape, b: Shape): Shape | undefined => {
+  const rank = Math.max(a.length, b.length)
+  const dims = Array.from({ length: rank }, (_, i) => {
+    const da = a[i - (rank - a.length)] ?? 1
+    const db = b[i - (rank - b.length)] ?? 1
+    return da === db || db === 1 ? da : da === 1 ? db : -1
+  })
+  return dims.includes(-1) ? undefined : dims
+}
+
+/** Axes of `to` along which a tensor of shape `from` was repeated, counted in `to`. */
+export const broadcastAxes = (from: Shape, to: Shape): readonly number[] =>
+  to.flatMap((d, i) => {
+    const own = from[i - (to.length - from.length)]
+    return own === undefined || (own === 1 && d !== 1) ? [i] : []
+  })

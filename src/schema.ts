@@ -1,0 +1,259 @@
+import { distance } from 'fastest-levenshtein'
+import { type Checked, failure, type LatentError } from './error.ts'
+import { E, t } from './prelude.ts'
+
+/**
+ * io-ts codecs for declared documents. They differ from io-ts' own in three ways: an unknown key is an error
+ * (io-ts' `exact` strips it silently), every codec also carries its JSON Schema, and a failure names the JSON
+ * pointer, what was expected, what came and the nearest right spelling.
+ */
+export interface Codec<A> extends t.Type<A, A, unknown> {
+  readonly json: JsonSchema
+}
+export type JsonSchema = { readonly [key: string]: unknown }
+export type Decoded<C> = C extends t.Type<infer A, infer _O, infer _I> ? A : never
+type AnyCodec = t.Mixed & { readonly json: JsonSchema }
+
+const show = (u: unknown): string => {
+  const s = u === undefined ? 'nothing' : (JSON.stringify(u) ?? String(u))
+  return s.length > 120 ? `${s.slice(0, 117)}...` : s
+}
+
+/** The candidate nearest to what was written, when it is near enough to be a slip. */
+export const didYouMean = (got: string, candidates: readonly string[]): string | undefined => {
+  const ranked = candidates.map((c) => [distance(got.toLowerCase(), c.toLowerCase()), c] as const)
+  const best = ranked.reduce<readonly [number, string] | undefined>(
+    (a, b) => (a === undefined || b[0] < a[0] ? b : a),
+    undefined,
+  )
+  return best !== undefined && best[0] <= Math.max(2, Math.floor(got.length / 3))
+    ? `did you mean "${best[1]}"?`
+    : undefined
+}
+
+const codec = <A>(name: string, json: JsonSchema, validate: (u: unknown, c: t.Context) => t.Validation<A>): Codec<A> =>
+  Object.assign(
+    new t.Type<A, A, unknown>(
+      name,
+      (u): u is A => E.isRight(validate(u, [])),
+      validate,
+      (a) => a,
+    ),
+    { json },
+  )
+
+/** `message` carries expected and hint to `decode`, which turns both into one error. */
+const mismatch = (u: unknown, c: t.Context, expected: string, hint?: string): t.Validation<never> =>
+  E.left([{ value: u, context: c, message: JSON.stringify({ expected, hint }) }])
+
+const enter = (c: t.Context, key: string, type: t.Decoder<unknown, unknown>, actual: unknown): t.Context => [
+  ...c,
+  { key, type, actual },
+]
+
+const scalar = <A>(name: string, json: JsonSchema, accepts: (u: unknown) => u is A): Codec<A> =>
+  codec(name, json, (u, c) => (accepts(u) ? E.right(u) : mismatch(u, c, name)))
+
+export const text: Codec<string> = scalar('a string', { type: 'string' }, (u): u is string => typeof u === 'string')
+export const flag: Codec<boolean> = scalar(
+  'true or false',
+  { type: 'boolean' },
+  (u): u is boolean => typeof u === 'boolean',
+)
+
+export interface Bounds {
+  readonly min?: number
+  readonly max?: number
+  /** The bound itself is excluded. */
+  readonly above?: number
+}
+const within = (u: number, { min, max, above }: Bounds): boolean =>
+  Number.isFinite(u) && u >= (min ?? -Infinity) && u <= (max ?? Infinity) && (above === undefined || u > above)
+const boundsName = (kind: string, { min, max, above }: Bounds): string =>
+  [
+    kind,
+    ...(above === undefined ? [] : [`above ${above}`]),
+    ...(min === undefined ? [] : [`of at least ${min}`]),
+    ...(max === undefined ? [] : [`at most ${max}`]),
+  ].join(' ')
+const boundsJson = (type: string, { min, max, above }: Bounds): JsonSchema => ({
+  type,
+  ...(min === undefined ? {} : { minimum: min }),
+  ...(max === undefined ? {} : { maximum: max }),
+  ...(above === undefined ? {} : { exclusiveMinimum: above }),
+})
+
+export const number = (b: Bounds = {}): Codec<number> =>
+  scalar(boundsName('a number', b), boundsJson('number', b), (u): u is number => typeof u === 'number' && within(u, b))
+export const integer = (b: Bounds = {}): Codec<number> =>
+  scalar(
+    boundsName('an integer', b),
+    boundsJson('integer', b),
+    (u): u is number => typeof u === 'number' && Number.isSafeInteger(u) && within(u, b),
+  )
+
+/** One of a closed set of words. */
+export const word = <const W extends readonly string[]>(words: W): Codec<W[number]> => {
+  const name = words.map((w) => `"${w}"`).join(' | ')
+  return codec<W[number]>(name, { enum: words }, (u, c) => {
+    const found = words.find((w) => w === u)
+    return found === undefined
+      ? mismatch(u, c, name, typeof u === 'string' ? didYouMean(u, words) : undefined)
+      : E.right(found)
+  })
+}
+
+export const list = <A>(of: Codec<A>, { min = 0 }: { readonly min?: number } = {}): Codec<readonly A[]> =>
+  codec<readonly A[]>(
+    min > 0 ? `a list of at least ${min}` : 'a list',
+    { type: 'array', items: of.json, ...(min > 0 ? { minItems: min } : {}) },
+    (u, c) => {
+      if (!Array.isArray(u) || u.length < min) return mismatch(u, c, min > 0 ? `a list of at least ${min}` : 'a list')
+      const results = u.map((item: unknown, i) => of.validate(item, enter(c, String(i), of, item)))
+      const errors = results.flatMap((r) => (E.isLeft(r) ? r.left : []))
+      return errors.length > 0 ? E.left(errors) : E.right(results.flatMap((r) => (E.isRight(r) ? [r.right] : [])))
+    },
+  )
+
+export const dictionary = <A>(of: Codec<A>): Codec<Readonly<Record<string, A>>> =>
+  codec<Readonly<Record<string, A>>>('an object', { type: 'object', additionalProperties: of.json }, (u, c) => {
+    if (!isObject(u)) return mismatch(u, c, 'an object')
+    const results = Object.entries(u).map(([k, v]) => [k, of.validate(v, enter(c, k, of, v))] as const)
+    const errors = results.flatMap(([, r]) => (E.isLeft(r) ? r.left : []))
+    return errors.length > 0
+      ? E.left(errors)
+      : E.right(Object.fromEntries(results.flatMap(([k, r]) => (E.isRight(r) ? [[k, r.right]] : []))))
+  })
+
+export const nullable = <A>(of: Codec<A>): Codec<A | null> =>
+  codec<A | null>(`${of.name} or null`, { anyOf: [of.json, { type: 'null' }] }, (u, c) =>
+    u === null ? E.right(null) : of.validate(u, c),
+  )
+
+const isObject = (u: unknown): u is Readonly<Record<string, unknown>> =>
+  typeof u === 'object' && u !== null && !Array.isArray(u)
+
+/** A field that may be left out; the decoded document then holds `fallback`. */
+export interface WithDefault<A> {
+  readonly of: Codec<A>
+  readonly fallback: A
+}
+export const withDefault = <A>(of: Codec<A>, fallback: NoInfer<A>): WithDefault<A> => ({ of, fallback })
+
+type Required = Readonly<Record<string, AnyCodec>>
+type Defaulted = Readonly<Record<string, { readonly of: AnyCodec; readonly fallback: unknown }>>
+type RecordOf<R extends Required, D extends Defaulted, P extends Required> = {
+  readonly [K in keyof R]: Decoded<R[K]>
+} & { readonly [K in keyof D]: Decoded<D[K]['of']> } & { readonly [K in keyof P]?: Decoded<P[K]> }
+
+/** An object with exactly these keys: required ones, ones with defaults, and ones that may be absent. */
+export const record = <
+  R extends Required,
+  D extends Defaulted = Record<never, never>,
+  P extends Required = Record<never, never>,
+>(
+  required: R,
+  defaulted?: D,
+  optional?: P,
+): Codec<RecordOf<R, D, P>> => {
+  const withDefaults: Defaulted = defaulted ?? {}
+  const absentable: Required = optional ?? {}
+  const fields: Required = {
+    ...required,
+    ...Object.fromEntries(Object.entries(withDefaults).map(([k, d]) => [k, d.of])),
+    ...absentable,
+  }
+  const known = Object.keys(fields)
+  const json: JsonSchema = {
+    type: 'object',
+    properties: Object.fromEntries(
+      known.map((k) => [
+        k,
+        { ...fields[k]?.json, ...(k in withDefaults ? { default: withDefaults[k]?.fallback } : {}) },
+      ]),
+    ),
+    required: Object.keys(required),
+    additionalProperties: false,
+  }
+  const validate = (u: unknown, c: t.Context): t.Validation<RecordOf<R, D, P>> => {
+    if (!isObject(u)) return mismatch(u, c, 'an object')
+    const unknown = Object.keys(u)
+      .filter((k) => !known.includes(k))
+      .flatMap((k) => {
+        const r = mismatch(k, enter(c, k, t.unknown, k), `one of the keys ${known.join(', ')}`, didYouMean(k, known))
+        return E.isLeft(r) ? r.left : []
+      })
+    const results = known.map((k) => {
+      const of = fields[k]
+      const value = u[k] === undefined && k in withDefaults ? withDefaults[k]?.fallback : u[k]
+      return of === undefined || (value === undefined && k in absentable)
+        ? ([k, undefined] as const)
+        : ([k, of.validate(value, enter(c, k, of, value))] as const)
+    })
+    const errors = [...unknown, ...results.flatMap(([, r]) => (r !== undefined && E.isLeft(r) ? r.left : []))]
+    if (errors.length > 0) return E.left(errors)
+    const decoded: unknown = Object.fromEntries(
+      results.flatMap(([k, r]) => (r !== undefined && E.isRight(r) ? [[k, r.right]] : [])),
+    )
+    const complete = (v: unknown): v is RecordOf<R, D, P> => isObject(v)
+    return complete(decoded) ? E.right(decoded) : mismatch(u, c, 'an object')
+  }
+  return codec('an object', json, validate)
+}
+
+/** A union told apart by the word under `key`: errors speak of the chosen branch alone. */
+export const tagged = <const K extends string, B extends Required>(
+  key: K,
+  branches: B,
+): Codec<{ [N in keyof B & string]: { readonly [k in K]: N } & Decoded<B[N]> }[keyof B & string]> => {
+  type Out = { [N in keyof B & string]: { readonly [k in K]: N } & Decoded<B[N]> }[keyof B & string]
+  const names = Object.keys(branches)
+  const tagName = word(names)
+  const json: JsonSchema = {
+    oneOf: names.map((n) => {
+      const branch = branches[n]?.json
+      const properties = isObject(branch?.properties) ? branch.properties : {}
+      const required: unknown = branch?.required
+      return {
+        ...branch,
+        properties: { [key]: { const: n }, ...properties },
+        required: [key, ...(Array.isArray(required) ? required : [])],
+      }
+    }),
+  }
+  return codec<Out>(`an object with "${key}"`, json, (u, c) => {
+    if (!isObject(u)) return mismatch(u, c, `an object with "${key}": ${tagName.name}`)
+    const { [key]: tag, ...rest } = u
+    const chosen = tagName.validate(tag, enter(c, key, tagName, tag))
+    if (E.isLeft(chosen)) return chosen
+    const branch = branches[chosen.right]
+    if (branch === undefined) return mismatch(tag, c, tagName.name)
+    const decoded = branch.validate(rest, c)
+    if (E.isLeft(decoded)) return decoded
+    const whole: unknown = { [key]: chosen.right, ...decoded.right }
+    const complete = (v: unknown): v is Out => isObject(v)
+    return complete(whole) ? E.right(whole) : mismatch(u, c, tagName.name)
+  })
+}
+
+const escapePointer = (key: string): string => key.replaceAll('~', '~0').replaceAll('/', '~1')
+
+const toError = (tag: LatentError['tag'], base: string, e: t.ValidationError): LatentError => {
+  const pointer = e.context.map(({ key }) => (key === '' ? '' : `/${escapePointer(key)}`)).join('')
+  const { expected, hint }: { expected: string; hint?: string } =
+    e.message === undefined ? { expected: e.context.at(-1)?.type.name ?? 'another value' } : JSON.parse(e.message)
+  return failure(tag, `${base}${pointer}` || '/', expected, show(e.value), hint)
+}
+
+/** Decodes a document; every failure is reported, each with its JSON pointer behind `base`. */
+export const decode =
+  <A>(
+    of: Codec<A>,
+    { tag = 'config', base = '' }: { readonly tag?: LatentError['tag']; readonly base?: string } = {},
+  ) =>
+  (u: unknown): Checked<A> => {
+    const result = of.decode(u)
+    if (E.isRight(result)) return result
+    const [first, ...rest] = result.left.map((e) => toError(tag, base, e))
+    return E.left([first ?? failure(tag, base, of.name, show(u)), ...rest])
+  }
