@@ -1,0 +1,261 @@
+#!/usr/bin/python3
+"""Eager PyTorch as a benchmark peer: one JSON request a line on stdin, one JSON answer a line on stdout (README.md).
+One work a process, so that the peak memory belongs to it."""
+import gc
+import json
+import os
+import sys
+import time
+
+UNET = dict(in_channels=4, out_channels=4, model_channels=64, channel_mult=[1, 2, 2], num_res_blocks=2,
+            attention_resolutions=[4], num_heads=-1, num_head_channels=32, num_classes=None, dropout=0.0,
+            use_scale_shift_norm=False, use_new_attention_order=False)
+DIFFUSION = dict(batch=8, size=[32, 32], timesteps=None, classes=None)
+AUTOENCODER = dict(ch=32, ch_mult=[1, 2, 4], num_res_blocks=1, in_channels=3, out_ch=3, z_channels=4, embed_dim=4,
+                   resolution=64, attn_resolutions=[])
+OPTIMIZER = dict(learning_rate=1e-4, betas=[0.9, 0.999], weight_decay=0.01)
+VAE = dict(batch=4, learning_rate=4.5e-6, betas=[0.5, 0.9], kl_weight=1e-6)
+GAN = dict(ndf=64, n_layers=3, disc_weight=0.5, disc_factor=1.0, perceptual_weight=0.0)
+
+
+def given(*groups):
+    return {key: value for group in groups for key, value in group.items()}
+
+
+def take(config, group):
+    return {key: config[key] for key in group}
+
+
+def count(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def inputs(name, *shape):
+    return hashed(f'bench:in.{name}', shape).float()
+
+
+def timesteps(config):
+    n = config['batch']
+    return torch.tensor(config['timesteps'] or [(2 * i + 1) * 1000 // (2 * n) for i in range(n)])
+
+
+def classes(config):
+    if config['num_classes'] is None:
+        return None
+    return torch.tensor(config['classes'] or [i % config['num_classes'] for i in range(config['batch'])])
+
+
+def unet_sample(config):
+    model = fill_by_formula(models.UNetModel(**take(config, UNET))).eval()
+    x = inputs('x', config['batch'], config['in_channels'], *config['size'])
+    t, y = timesteps(config), classes(config)
+
+    def run():
+        with torch.no_grad():
+            return model(x, t, y).abs().mean()
+    return run, count(model)
+
+
+def unet_train(config):
+    model = fill_by_formula(models.UNetModel(**take(config, UNET))).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config['learning_rate'], betas=config['betas'],
+                                  weight_decay=config['weight_decay'])
+    shape = (config['batch'], config['in_channels'], *config['size'])
+    x, noise, t, y = inputs('x', *shape), inputs('noise', *shape), timesteps(config), classes(config)
+    betas = torch.linspace(0.0015**0.5, 0.0195**0.5, 1000, dtype=torch.float64)**2
+    alphas_cumprod = torch.cumprod(1 - betas, dim=0)
+    signal, sigma = alphas_cumprod.sqrt().float(), (1 - alphas_cumprod).sqrt().float()
+
+    def run():
+        noisy = signal[t][:, None, None, None] * x + sigma[t][:, None, None, None] * noise
+        loss = F.mse_loss(model(noisy, t, y), noise)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return loss
+    return run, count(model)
+
+
+def autoencoder(config):
+    model = fill_by_formula(models.AutoencoderKL(**take(config, AUTOENCODER)))
+    side = config['resolution'] >> len(config['ch_mult']) - 1
+    latent = inputs('noise', config['batch'], config['embed_dim'], side, side)
+    return model, latent
+
+
+def autoencoder_decode(config):
+    model, z = autoencoder(config)
+    model.eval()
+
+    def run():
+        with torch.no_grad():
+            return model.decode(z).abs().mean()
+    return run, count(model)
+
+
+def pictures(config):
+    return inputs('x', config['batch'], config['in_channels'], config['resolution'], config['resolution'])
+
+
+def autoencoder_train(config):
+    model, noise = autoencoder(config)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config['learning_rate'], betas=config['betas'])
+    x, batch = pictures(config), config['batch']
+
+    def run():
+        reconstruction, kl = model(x, noise)
+        loss = (torch.abs(x - reconstruction).sum() + config['kl_weight'] * kl.sum()) / batch
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return loss
+    return run, count(model)
+
+
+def gan_train(config):
+    """The reference's two optimiser turns a batch (LPIPSWithDiscriminator after disc_start, hinge): in each turn only the
+    parameters of its optimiser require gradients, as Lightning's toggle_optimizer has it."""
+    model, noise = autoencoder(config)
+    discriminator = fill_by_formula(models.NLayerDiscriminator(config['in_channels'], config['ndf'], config['n_layers']))
+    perceptual = fill_by_formula(models.LPIPS()).eval() if config['perceptual_weight'] > 0 else None
+    settings = dict(lr=config['learning_rate'], betas=config['betas'])
+    of_model = torch.optim.Adam(model.parameters(), **settings)
+    of_discriminator = torch.optim.Adam(discriminator.parameters(), **settings)
+    last_layer, logvar = model.decoder.conv_out.weight, torch.zeros(())
+    x, batch = pictures(config), config['batch']
+
+    def step(optimizer, loss):
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+    def generator_turn():
+        model.requires_grad_(True)
+        discriminator.requires_grad_(False)
+        reconstruction, kl = model(x, noise)
+        distance = torch.abs(x - reconstruction)
+        if perceptual is not None:
+            distance = distance + config['perceptual_weight'] * perceptual(x, reconstruction)
+        nll = torch.sum(distance / torch.exp(logvar) + logvar) / batch
+        g = -torch.mean(discriminator(reconstruction))
+        nll_grad = torch.autograd.grad(nll, last_layer, retain_graph=True)[0]
+        g_grad = torch.autograd.grad(g, last_layer, retain_graph=True)[0]
+        weight = (nll_grad.norm() / (g_grad.norm() + 1e-4)).clamp(0.0, 1e4).detach() * config['disc_weight']
+        loss = nll + config['kl_weight'] * kl.sum() / batch + weight * config['disc_factor'] * g
+        step(of_model, loss)
+        return loss
+
+    def discriminator_turn():
+        model.requires_grad_(False)
+        discriminator.requires_grad_(True)
+        reconstruction, _ = model(x, noise)
+        real, fake = discriminator(x.detach()), discriminator(reconstruction.detach())
+        hinge = 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())
+        step(of_discriminator, config['disc_factor'] * hinge)
+
+    def run():
+        loss = generator_turn()
+        discriminator_turn()
+        return loss
+    return run, count(model) + count(discriminator)
+
+
+WORKS = {
+    'unet-sample': (unet_sample, given(UNET, DIFFUSION)),
+    'unet-train': (unet_train, given(UNET, DIFFUSION, OPTIMIZER)),
+    'autoencoder-decode': (autoencoder_decode, given(AUTOENCODER, dict(batch=4))),
+    'autoencoder-train': (autoencoder_train, given(AUTOENCODER, VAE)),
+    'gan-train': (gan_train, given(AUTOENCODER, VAE, GAN)),
+}
+
+
+def memory_mib(field):
+    with open('/proc/self/status') as status:
+        return next(int(line.split()[1]) for line in status if line.startswith(field + ':')) / 1024
+
+
+def reset_peak():
+    try:
+        with open('/proc/self/clear_refs', 'w') as refs:
+            refs.write('5')
+    except OSError:
+        pass
+
+
+def blas():
+    """The library of the small matrix products. Debian's reference BLAS is many times slower than OpenBLAS: see README.md."""
+    with open('/proc/self/maps') as maps:
+        names = {os.path.basename(line.split()[-1]) for line in maps if '/' in line}
+    fast = sorted(name for name in names if any(kind in name for kind in ('openblas', 'mkl_', 'blis', 'atlas')))
+    return dict(blas=fast[0] if fast else 'reference BLAS', referenceBlas=not fast)
+
+
+class Server:
+    def __init__(self):
+        self.iterate, self.before = None, None
+
+    def setup(self, work, threads=2, config=None):
+        if self.iterate is not None:
+            raise ValueError('one work a process: start another peer')
+        if work not in WORKS:
+            raise ValueError(f'unknown work {work!r}; known: {", ".join(WORKS)}')
+        build, defaults = WORKS[work]
+        config = dict(config or {})
+        unknown = sorted(set(config) - set(defaults))
+        if unknown:
+            raise ValueError(f'unknown config of {work}: {", ".join(unknown)}; known: {", ".join(defaults)}')
+        if 'num_heads' in config:
+            config.setdefault('num_head_channels', -1)
+        torch.set_num_threads(threads)
+        gc.collect()
+        reset_peak()
+        self.before = memory_mib('VmRSS')
+        self.iterate, parameters = build(given(defaults, config))
+        return dict(ok=True, parameters=parameters, torch=torch.__version__, threads=torch.get_num_threads(),
+                    **blas())
+
+    def run(self, repeats=1):
+        if self.iterate is None:
+            raise ValueError('run before setup')
+        ms, values = [], []
+        for _ in range(repeats):
+            start = time.perf_counter()
+            value = self.iterate()
+            ms.append((time.perf_counter() - start) * 1e3)
+            values.append(value.item())
+        return dict(ms=ms, values=values)
+
+    def memory(self):
+        if self.before is None:
+            raise ValueError('memory before setup')
+        peak = memory_mib('VmHWM')
+        return dict(peakMiB=peak - self.before, absoluteMiB=peak)
+
+
+def main():
+    server = Server()
+    commands = dict(setup=server.setup, run=server.run, memory=server.memory)
+    for line in sys.stdin:
+        try:
+            request = json.loads(line)
+            command = request.pop('cmd')
+            if command == 'quit':
+                return
+            answer = commands[command](**request)
+        except Exception as error:
+            answer = dict(ok=False, reason=f'{type(error).__name__}: {error}')
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == '__main__':
+    try:
+        import torch
+        import torch.nn.functional as F
+
+        import torch_models as models
+        from torch_models import fill_by_formula, hashed
+    except ImportError as error:
+        sys.stdin.readline()
+        print(json.dumps(dict(ok=False, reason=f'no PyTorch for {sys.executable}: {error}')), flush=True)
+        sys.exit(0)
+    main()
