@@ -1,5 +1,5 @@
 """The benchmarked networks in plain eager PyTorch. Parameter names and shapes are those of CompVis' latent-diffusion and
-taming-transformers checkpoints (the LPIPS heads excepted)."""
+taming-transformers checkpoints (LPIPS excepted)."""
 import math
 
 import torch
