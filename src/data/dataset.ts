@@ -1,0 +1,85 @@
+import type { Random } from './batches.ts'
+import { permutation } from './batches.ts'
+
+/** Pictures in memory and what is known about each. All arrays that are present have `n` rows. */
+export interface Dataset {
+  /** `[n, channels, height, width]`, in [-1, 1]. */
+  readonly pictures: Float32Array
+  readonly n: number
+  readonly channels: number
+  readonly height: number
+  readonly width: number
+  /** Indices into `classes`. */
+  readonly labels?: Int32Array
+  readonly classes: readonly string[]
+  readonly captions?: readonly string[]
+  /** What identifies each picture: its file's path, its emoji. */
+  readonly names: readonly string[]
+  /** Pictures of one group are variants of each other: `split` keeps them together. Absent: each is its own. */
+  readonly groups?: readonly string[]
+}
+
+/** How many values one picture has. */
+export const pictureSize = ({ channels, height, width }: Pick<Dataset, 'channels' | 'height' | 'width'>): number =>
+  channels * height * width
+
+/** The pictures at `indices`, in their order, as `[indices.length, channels, height, width]`. */
+export const gather = (dataset: Dataset, indices: ArrayLike<number>): Float32Array => {
+  const size = pictureSize(dataset)
+  const batch = new Float32Array(indices.length * size)
+  Array.from(indices).forEach((index, i) => {
+    batch.set(dataset.pictures.subarray(index * size, (index + 1) * size), i * size)
+  })
+  return batch
+}
+
+const pick = (texts: readonly string[], indices: readonly number[]): readonly string[] =>
+  indices.flatMap((i) => texts.slice(i, i + 1))
+
+/** The dataset of the pictures at `indices`, in their order; the classes stay as they are. */
+export const select = (dataset: Dataset, indices: readonly number[]): Dataset => ({
+  ...dataset,
+  n: indices.length,
+  pictures: gather(dataset, indices),
+  names: pick(dataset.names, indices),
+  ...(dataset.labels === undefined ? {} : { labels: Int32Array.from(indices, (i) => dataset.labels?.[i] ?? 0) }),
+  ...(dataset.captions === undefined ? {} : { captions: pick(dataset.captions, indices) }),
+  ...(dataset.groups === undefined ? {} : { groups: pick(dataset.groups, indices) }),
+})
+
+/**
+ * Parts a dataset in two, whole groups at a time, chosen by `random`: `heldOut` has `count` pictures, or as many
+ * less as groups force (none where groups are single pictures). Both keep the dataset's order.
+ */
+export const split = (
+  dataset: Dataset,
+  count: number,
+  random: Random,
+): { readonly train: Dataset; readonly heldOut: Dataset } => {
+  const groupOf = dataset.groups ?? dataset.names.map((_, i) => `${i}`)
+  const sizes = groupOf.reduce((all, group) => all.set(group, (all.get(group) ?? 0) + 1), new Map<string, number>())
+  const groups = [...sizes]
+  const held = new Set<string>()
+  permutation(groups.length, random).reduce((room, index) => {
+    const [group, size] = groups[index] ?? ['', Number.POSITIVE_INFINITY]
+    if (size > room) return room
+    held.add(group)
+    return room - size
+  }, count)
+  const part = (inside: boolean): Dataset =>
+    select(
+      dataset,
+      groupOf.flatMap((group, i) => (held.has(group) === inside ? [i] : [])),
+    )
+  return { train: part(false), heldOut: part(true) }
+}
+
+/** A batch `[n, channels, height, width]` with the pictures whose flag is set mirrored left to right. */
+export const flipHorizontal = (batch: Float32Array, width: number, flips: readonly boolean[]): Float32Array => {
+  const size = batch.length / flips.length
+  return batch.map((value, i) => {
+    if (flips[Math.floor(i / size)] !== true) return value
+    const x = i % width
+    return batch[i - x + (width - 1 - x)] ?? value
+  })
+}

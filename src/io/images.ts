@@ -1,0 +1,144 @@
+import sharp from 'sharp'
+import { type Checked, type Effect, fail, reasonOf } from '../error.ts'
+import { E, pipe, TE } from '../prelude.ts'
+import { writeFileAtomic } from './atomic.ts'
+import { fileFailure } from './bytes.ts'
+
+/** An 8-bit colour: red, green, blue. */
+export type Rgb = readonly [number, number, number]
+
+/** How pictures `[n, channels, height, width]` (one grey channel or red, green, blue; values in [-1, 1]) lie in a grid. */
+export interface GridLayout {
+  readonly n: number
+  readonly channels: number
+  readonly height: number
+  readonly width: number
+  /** Pictures a row. Default: as square as possible. */
+  readonly columns?: number
+  /** Pixels between pictures and around them. Default 2. */
+  readonly gap?: number
+  /** Each value becomes a square of `scale` by `scale` pixels. Default 1. */
+  readonly scale?: number
+  /** The colour of the gaps. Default white. */
+  readonly background?: Rgb
+}
+
+/** A picture of 8-bit red, green and blue, interleaved, row-major. */
+interface Canvas {
+  readonly width: number
+  readonly height: number
+  readonly pixels: Uint8Array
+}
+
+const white: Rgb = [255, 255, 255]
+const magenta: Rgb = [255, 0, 255]
+
+/** [-1, 1] to 0..255, rounded, clamped. */
+const toByte = (value: number): number => Math.round(Math.min(Math.max((value + 1) * 127.5, 0), 255))
+
+const drawGrid = (pictures: Float32Array, layout: GridLayout): Canvas => {
+  const { n, channels, height, width, columns = Math.ceil(Math.sqrt(n)), gap = 2, scale = 1 } = layout
+  const rows = Math.ceil(n / columns)
+  const canvasWidth = columns * (width * scale + gap) + gap
+  const canvasHeight = rows * (height * scale + gap) + gap
+  const pixels = new Uint8Array(canvasWidth * canvasHeight * 3)
+  const background = layout.background ?? white
+  for (let i = 0; i < pixels.length; i++) pixels[i] = background[i % 3] ?? 0
+  const plane = height * width
+  const planes = channels === 1 ? [0, 0, 0] : [0, plane, 2 * plane]
+  for (let i = 0; i < n; i++) {
+    const top = Math.floor(i / columns) * (height * scale + gap) + gap
+    const left = (i % columns) * (width * scale + gap) + gap
+    for (let y = 0; y < height * scale; y++)
+      for (let x = 0; x < width * scale; x++) {
+        const source = i * channels * plane + Math.floor(y / scale) * width + Math.floor(x / scale)
+        const values = planes.map((offset) => pictures[source + offset] ?? Number.NaN)
+        const colour = values.some(Number.isNaN) ? magenta : values.map(toByte)
+        pixels.set(colour, ((top + y) * canvasWidth + left + x) * 3)
+      }
+  }
+  return { width: canvasWidth, height: canvasHeight, pixels }
+}
+
+const natural = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
+
+const checkGrid = (pictures: Float32Array, layout: GridLayout): Checked<GridLayout> => {
+  const { n, channels, height, width, columns = 1, gap = 0, scale = 1 } = layout
+  if (channels !== 1 && channels !== 3) return fail('data', 'grid', 'pictures of 1 or 3 channels', `${channels}`)
+  if (![n, height, width, columns, scale].every((size) => natural(size) && size > 0) || !natural(gap))
+    return fail('data', 'grid', 'positive integers for its sizes', JSON.stringify(layout))
+  const expected = n * channels * height * width
+  return pictures.length === expected
+    ? E.right(layout)
+    : fail('data', 'grid', `${expected} values, [${n}, ${channels}, ${height}, ${width}]`, `${pictures.length}`)
+}
+
+/**
+ * A grid of pictures as the bytes of a PNG file. Values beyond [-1, 1] are clamped; a pixel with a NaN is magenta.
+ * Errors: `data` where sizes do not fit.
+ */
+export const encodeGrid = (pictures: Float32Array, layout: GridLayout): Effect<Uint8Array> =>
+  pipe(
+    TE.fromEither(checkGrid(pictures, layout)),
+    TE.map((checked) => drawGrid(pictures, checked)),
+    TE.flatMap(({ width, height, pixels }) =>
+      TE.tryCatch(
+        (): Promise<Uint8Array> =>
+          sharp(pixels, { raw: { width, height, channels: 3 } })
+            .png()
+            .toBuffer(),
+        fileFailure('grid', 'pictures that can be encoded as PNG'),
+      ),
+    ),
+  )
+
+/** Writes a grid of pictures as a PNG file, whole or not at all. Errors: `data`, `file`. */
+export const writeGrid = (path: string, pictures: Float32Array, layout: GridLayout): Effect<void> =>
+  pipe(
+    encodeGrid(pictures, layout),
+    TE.flatMap((bytes) => writeFileAtomic(path, bytes)),
+  )
+
+export interface ReadPictureOptions {
+  /** Width and height in pixels of what comes out. */
+  readonly size: number
+  /** What shows through transparent pixels. Default white. */
+  readonly background?: Rgb
+  /** `cover` cuts out the centre square, `contain` adds background to a square, `fill` stretches. Default `cover`. */
+  readonly fit?: 'cover' | 'contain' | 'fill'
+  /** The filter for making pictures smaller. Default `lanczos3`. */
+  readonly kernel?: 'nearest' | 'linear' | 'cubic' | 'mitchell' | 'lanczos2' | 'lanczos3'
+}
+
+/**
+ * Reads a picture file (PNG, JPEG, WebP, GIF, AVIF, TIFF, SVG) as `[3, size, size]` in [-1, 1], turned upright as its
+ * EXIF data says, composited on a fixed background. Errors: `file`, with the path.
+ */
+export const readPicture = (path: string, options: ReadPictureOptions): Effect<Float32Array> => {
+  const { size, background = white, fit = 'cover', kernel = 'lanczos3' } = options
+  const [r, g, b] = background
+  return pipe(
+    TE.tryCatch(
+      () =>
+        sharp(path)
+          .autoOrient()
+          .flatten({ background: { r, g, b } })
+          .resize({ width: size, height: size, fit, kernel, position: 'centre', background: { r, g, b } })
+          .toColourspace('srgb')
+          .raw()
+          .toBuffer({ resolveWithObject: true }),
+      reasonOf,
+    ),
+    TE.mapLeft(fileFailure(path, 'a readable picture')),
+    TE.map(({ data, info }) => {
+      const plane = size * size
+      const picture = new Float32Array(3 * plane)
+      for (let channel = 0; channel < 3; channel++) {
+        const offset = info.channels < 3 ? 0 : channel
+        for (let i = 0; i < plane; i++)
+          picture[channel * plane + i] = (data[i * info.channels + offset] ?? 0) / 127.5 - 1
+      }
+      return picture
+    }),
+  )
+}

@@ -1,0 +1,126 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import sharp from 'sharp'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { loadFolder } from '../../src/data/folder.ts'
+import { E } from '../../src/prelude.ts'
+
+let dir = ''
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'latentgraph-folder-'))
+})
+afterEach(() => rm(dir, { recursive: true, force: true }))
+
+const picture = async (grey: number, ...path: readonly string[]) => {
+  await mkdir(join(dir, ...path.slice(0, -1)), { recursive: true })
+  const background = { r: grey, g: grey, b: grey }
+  await sharp({ create: { width: 3, height: 3, channels: 3, background } })
+    .png()
+    .toFile(join(dir, ...path))
+}
+const metadata = (...lines: readonly unknown[]) =>
+  writeFile(
+    join(dir, 'metadata.jsonl'),
+    lines.map((line) => (typeof line === 'string' ? line : JSON.stringify(line))).join('\n'),
+  )
+const load = () => loadFolder(dir, { size: 2 })()
+const loaded = async () => {
+  const dataset = await load()
+  return E.isRight(dataset) ? dataset.right : expect.unreachable(JSON.stringify(dataset.left))
+}
+const errors = async () => {
+  const dataset = await load()
+  return E.isLeft(dataset) ? dataset.left.map(({ tag, at }) => `${tag} ${at.slice(dir.length)}`) : []
+}
+
+describe('loadFolder', () => {
+  it('takes one folder a class, sorted by code point', async () => {
+    await picture(0, 'b', '1.png')
+    await picture(255, 'Z', 'é.png')
+    await picture(255, 'Z', 'z.PNG')
+    await picture(0, '\u{1F600}', '1.png')
+    await picture(0, '\u{FB01}', '1.png')
+    await writeFile(join(dir, 'b', 'notes.txt'), '')
+    const { pictures, ...known } = await loaded()
+    expect(known).toEqual({
+      n: 5,
+      channels: 3,
+      height: 2,
+      width: 2,
+      classes: ['Z', 'b', '\u{FB01}', '\u{1F600}'],
+      labels: Int32Array.from([0, 0, 1, 2, 3]),
+      names: ['Z/z.PNG', 'Z/é.png', 'b/1.png', '\u{FB01}/1.png', '\u{1F600}/1.png'],
+    })
+    expect([...pictures]).toEqual(Array.from({ length: 60 }, (_, i) => (i < 24 ? 1 : -1)))
+  })
+
+  it('takes pictures without classes', async () => {
+    await picture(0, 'b.png')
+    await picture(0, 'a.png')
+    expect(await loaded()).toMatchObject({ n: 2, names: ['a.png', 'b.png'], classes: [] })
+    expect(await loaded()).not.toHaveProperty('labels')
+    expect(await loaded()).not.toHaveProperty('captions')
+  })
+
+  it('takes captions and classes from metadata.jsonl', async () => {
+    await picture(0, 'b.png')
+    await picture(255, 'deep', 'a.png')
+    await metadata({ file_name: 'deep/a.png', text: 'light', class: 'y' }, '', {
+      file_name: 'b.png',
+      text: 'dark',
+      class: 'x',
+      other: 1,
+    })
+    expect(await loaded()).toMatchObject({
+      names: ['b.png', 'deep/a.png'],
+      captions: ['dark', 'light'],
+      classes: ['x', 'y'],
+      labels: Int32Array.from([0, 1]),
+    })
+  })
+
+  it('names an empty folder, an empty class, an absent folder', async () => {
+    expect(await errors()).toEqual(['data '])
+    await picture(0, 'a', '1.png')
+    await mkdir(join(dir, 'b'))
+    expect(await errors()).toEqual(['data /b'])
+    await metadata('')
+    expect(await errors()).toEqual(['data '])
+    expect(await loadFolder(join(dir, 'none'), { size: 2 })()).toMatchObject({ left: [{ at: join(dir, 'none') }] })
+  })
+
+  it('refuses pictures beside class folders', async () => {
+    await picture(0, 'a', '1.png')
+    await picture(0, 'stray.png')
+    expect(await errors()).toEqual(['data '])
+  })
+
+  it('names every unreadable picture', async () => {
+    await picture(0, 'a', '1.png')
+    await writeFile(join(dir, 'a', '2.png'), 'no picture')
+    await writeFile(join(dir, 'a', '3.jpg'), '')
+    expect((await errors()).sort()).toEqual(['file /a/2.png', 'file /a/3.jpg'])
+  })
+
+  it('names every malformed line by its number', async () => {
+    await picture(0, 'a.png')
+    await metadata(
+      { file_name: 'a.png' },
+      '{"file_name": ',
+      { file: 'a.png' },
+      { file_name: 'a.png', text: 3 },
+      { file_name: '../a.png' },
+      { file_name: '/a.png' },
+    )
+    expect(await errors()).toEqual([2, 3, 4, 5, 6].map((line) => `data /metadata.jsonl:${line}`))
+  })
+
+  it('names the lines of absent files, and of missing captions', async () => {
+    await picture(0, 'a.png')
+    await metadata({ file_name: 'a.png' }, { file_name: 'gone.png' }, { file_name: 'A.png' })
+    expect((await errors()).sort()).toEqual(['data /metadata.jsonl:2', 'data /metadata.jsonl:3'])
+    await metadata({ file_name: 'a.png', text: 'yes' }, { file_name: 'a.png' })
+    expect(await errors()).toEqual(['data /metadata.jsonl:2'])
+  })
+})
