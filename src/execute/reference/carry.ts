@@ -1,0 +1,46 @@
+import { type Checked, collect, fail } from '../../error.ts'
+import { sameType, showType, type TensorType } from '../../graph/types.ts'
+import { E } from '../../prelude.ts'
+import { didYouMean } from '../../schema.ts'
+import type { Carry } from '../executor.ts'
+
+type Types = Readonly<Record<string, TensorType>>
+type Named<A> = Readonly<Record<string, A>>
+
+const filtered = <A>(xs: Named<A>, keep: (name: string) => boolean): Named<A> =>
+  Object.fromEntries(Object.entries(xs).filter(([name]) => keep(name)))
+export const omit = <A>(xs: Named<A>, names: readonly string[]): Named<A> => {
+  const dropped = new Set(names)
+  return filtered(xs, (name) => !dropped.has(name))
+}
+export const only = <A>(xs: Named<A>, names: readonly string[]): Named<A> => {
+  const kept = new Set(names)
+  return filtered(xs, (name) => kept.has(name))
+}
+/** The carried outputs under the names of the leaves that they become. */
+export const carried = <A>(outputs: Named<A>, carry: Carry): Named<A> =>
+  Object.fromEntries(
+    Object.entries(outputs).flatMap(([name, x]) => {
+      const leaf = carry[name]
+      return leaf === undefined ? [] : [[leaf, x] as const]
+    }),
+  )
+
+/** The types of the carried leaves, where each is fed by one output of its own type. */
+export const checkCarry = (carry: Carry, outputs: Types, leaves: Types): Checked<Types> => {
+  const taken = new Set<string>()
+  const links = Object.entries(carry).map(([output, leaf]): Checked<readonly [string, TensorType]> => {
+    const [from, to] = [outputs[output], leaves[leaf]]
+    if (from === undefined)
+      return fail('run', output, 'the name of an output', 'no such output', didYouMean(output, Object.keys(outputs)))
+    if (to === undefined)
+      return fail('run', leaf, 'the name of a leaf that is fed', 'no such leaf', didYouMean(leaf, Object.keys(leaves)))
+    if (taken.has(leaf)) return fail('run', leaf, 'one output to carry', `a second, ${output}`)
+    taken.add(leaf)
+    return sameType(from, to)
+      ? E.right([leaf, to])
+      : fail('run', leaf, showType(to), `${showType(from)} from ${output}`)
+  })
+  const all = collect(links)
+  return E.isLeft(all) ? all : E.right(Object.fromEntries(all.right))
+}

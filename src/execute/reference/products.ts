@@ -1,0 +1,99 @@
+import type { Attributes } from '../../graph/ops.ts'
+import { type Shape, size } from '../../graph/types.ts'
+import { broadcastStrides, dim, get, type Kernels, operand, positions, total } from './dense.ts'
+
+/** Offsets of the matrices of `s` for each matrix of a batch that its leading axes broadcast to. */
+const matrices = (s: Shape, batch: Shape): Int32Array => {
+  const perMatrix = size(s.slice(-2))
+  const steps = broadcastStrides(s.slice(0, -2), batch)
+  return positions(
+    batch,
+    steps.map((step) => step * perMatrix),
+  )
+}
+/** Steps along the rows and the columns of a matrix, as it is or transposed. */
+const matrixSteps = (s: Shape, transposed: boolean): readonly [number, number] => {
+  const columns = dim(s, s.length - 1)
+  return transposed ? [1, columns] : [columns, 1]
+}
+
+type Window = Attributes['conv2d']
+/**
+ * The one sum behind all three convolution ops, y[n,o,i,j] = sum over c, h, w of x[n,c,i s+h-p,j s+w-p] k[o,c,h,w]:
+ * calls `term` with the positions of x, k and y for each of its terms.
+ */
+const eachTerm = (
+  x: Shape,
+  k: Shape,
+  y: Shape,
+  { stride, padding }: Window,
+  term: (x: number, k: number, y: number) => void,
+): void => {
+  const [batch, channels, height, width] = [dim(x, 0), dim(x, 1), dim(x, 2), dim(x, 3)]
+  const [outs, kernelHeight, kernelWidth] = [dim(k, 0), dim(k, 2), dim(k, 3)]
+  const [rows, columns] = [dim(y, 2), dim(y, 3)]
+  const [down, right, top, left] = [dim(stride, 0), dim(stride, 1), dim(padding, 0), dim(padding, 1)]
+  for (let n = 0; n < batch; n++)
+    for (let o = 0; o < outs; o++)
+      for (let c = 0; c < channels; c++)
+        for (let h = 0; h < kernelHeight; h++)
+          for (let w = 0; w < kernelWidth; w++) {
+            const at = ((o * channels + c) * kernelHeight + h) * kernelWidth + w
+            for (let i = 0; i < rows; i++) {
+              const row = i * down + h - top
+              if (row < 0 || row >= height) continue
+              const [xRow, yRow] = [((n * channels + c) * height + row) * width, ((n * outs + o) * rows + i) * columns]
+              for (let j = 0; j < columns; j++) {
+                const column = j * right + w - left
+                if (column >= 0 && column < width) term(xRow + column, at, yRow + j)
+              }
+            }
+          }
+}
+
+export const products: Kernels<'matmul' | 'conv2d' | 'convInputGrad' | 'convWeightGrad'> = {
+  matmul: total(({ transposeA, transposeB }, xs, { shape }) => {
+    const [a, b] = [operand(xs, 0), operand(xs, 1)]
+    const [m, n] = [dim(shape, shape.length - 2), dim(shape, shape.length - 1)]
+    const inner = dim(a.type.shape, a.type.shape.length - (transposeA ? 2 : 1))
+    const [aRow, aColumn] = matrixSteps(a.type.shape, transposeA)
+    const [bRow, bColumn] = matrixSteps(b.type.shape, transposeB)
+    const [as, bs] = [matrices(a.type.shape, shape.slice(0, -2)), matrices(b.type.shape, shape.slice(0, -2))]
+    const out = new Float64Array(size(shape))
+    as.forEach((aAt, batch) => {
+      const bAt = bs[batch] ?? -1
+      for (let i = 0; i < m; i++)
+        for (let j = 0; j < n; j++) {
+          let sum = 0
+          for (let k = 0; k < inner; k++)
+            sum += get(a.data, aAt + i * aRow + k * aColumn) * get(b.data, bAt + k * bRow + j * bColumn)
+          out[(batch * m + i) * n + j] = sum
+        }
+    })
+    return out
+  }),
+  conv2d: total((window, xs, { shape }) => {
+    const [x, k] = [operand(xs, 0), operand(xs, 1)]
+    const out = new Float64Array(size(shape))
+    eachTerm(x.type.shape, k.type.shape, shape, window, (xAt, kAt, yAt) => {
+      out[yAt] = get(out, yAt) + get(x.data, xAt) * get(k.data, kAt)
+    })
+    return out
+  }),
+  convInputGrad: total((window, xs, { shape }) => {
+    const [dy, k] = [operand(xs, 0), operand(xs, 1)]
+    const out = new Float64Array(size(shape))
+    eachTerm(shape, k.type.shape, dy.type.shape, window, (xAt, kAt, yAt) => {
+      out[xAt] = get(out, xAt) + get(dy.data, yAt) * get(k.data, kAt)
+    })
+    return out
+  }),
+  convWeightGrad: total((window, xs, { shape }) => {
+    const [x, dy] = [operand(xs, 0), operand(xs, 1)]
+    const out = new Float64Array(size(shape))
+    eachTerm(x.type.shape, shape, dy.type.shape, window, (xAt, kAt, yAt) => {
+      out[kAt] = get(out, kAt) + get(x.data, xAt) * get(dy.data, yAt)
+    })
+    return out
+  }),
+}
