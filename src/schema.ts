@@ -61,6 +61,11 @@ export const flag: Codec<boolean> = scalar(
   (u): u is boolean => typeof u === 'boolean',
 )
 
+/** Whatever JSON can hold; decoded further by its reader. */
+export const anything: Codec<unknown> = codec<unknown>('a value', {}, (u, c) =>
+  u === undefined ? mismatch(u, c, 'a value') : E.right(u),
+)
+
 export interface Bounds {
   readonly min?: number
   readonly max?: number

@@ -1,0 +1,13 @@
+import type { Graph } from '../graph/graph.ts'
+import { flow } from '../prelude.ts'
+import { fold } from './fold.ts'
+import { pullScalars, share } from './share.ts'
+
+export { fold } from './fold.ts'
+export { grad, trainable, vjp } from './grad.ts'
+export { type Intent, lint } from './lint.ts'
+export { prune } from './prune.ts'
+export { pullScalars, share } from './share.ts'
+
+/** Everything an executor should be given: folded, scalars pulled out of cotangents, shared. */
+export const optimise: (g: Graph) => Graph = flow(fold, share, pullScalars, share, fold, share)

@@ -1,0 +1,159 @@
+import { apply, mul, rebuild, refreeze, rewrite, scalar, type Tensor } from '../declare/index.ts'
+import type { Graph, Node } from '../graph/graph.ts'
+import type { OpKind } from '../graph/ops.ts'
+import { pipe } from '../prelude.ts'
+
+/** What makes two nodes the same: op, attributes, operands. */
+const signature = (n: Node, operands: readonly number[]): string => `${n.op}${JSON.stringify(n.attributes)}${operands}`
+
+/** Common subexpressions once: equal ops on equal operands become one node. */
+export const share = (g: Graph): Graph => {
+  const canonical: number[] = []
+  const firstOf = new Map<string, number>()
+  g.nodes.forEach((n, i) => {
+    const key = signature(
+      n,
+      n.operands.map((o) => canonical[o] ?? o),
+    )
+    const first = firstOf.get(key) ?? i
+    firstOf.set(key, first)
+    canonical.push(first)
+  })
+  const built = new Map<number, Tensor>()
+  return refreeze(
+    rewrite(g, (n, args, i) => {
+      const earlier = built.get(canonical[i] ?? i)
+      const x = earlier ?? rebuild(n, args)
+      built.set(i, x)
+      return x
+    }),
+  )
+}
+
+/**
+ * The operands in which an op is linear, each on its own: f(.., s x, ..) = s f(.., x, ..). `together` where all
+ * operands must carry the same factor. This is what lets a scalar leave a cotangent.
+ */
+type Linearity = readonly number[] | 'together'
+const linearity: { readonly [K in OpKind]: Linearity } = {
+  input: [],
+  parameter: [],
+  noise: [],
+  constant: [],
+  neg: [0],
+  abs: [],
+  sign: [],
+  exp: [],
+  log: [],
+  sqrt: [],
+  tanh: [],
+  sigmoid: [],
+  erf: [],
+  sin: [],
+  cos: [],
+  floor: [],
+  silu: [],
+  cast: [],
+  stopGradient: [],
+  mark: [],
+  add: 'together',
+  sub: 'together',
+  mul: [0, 1],
+  div: [0],
+  maximum: [],
+  minimum: [],
+  equal: [],
+  less: [],
+  select: [],
+  sum: [0],
+  reduceMax: [],
+  argMax: [],
+  argMin: [],
+  softmax: [],
+  matmul: [0, 1],
+  conv2d: [0, 1],
+  convInputGrad: [0, 1],
+  convWeightGrad: [0, 1],
+  reshape: [0],
+  transpose: [0],
+  slice: [0],
+  pad: [0],
+  concat: 'together',
+  broadcast: [0],
+  gather: [0],
+  scatterAdd: [1],
+  upsampleNearest: [0],
+  groupNorm: [],
+  standardize: [],
+  groupRstd: [],
+}
+
+/** A computed scalar times a tensor. Constants stay where they are: moving them would only add work. */
+interface Scaled {
+  readonly factor: Tensor
+  readonly of: Tensor
+}
+/** Of rank 0, so that it multiplies a tensor of any rank. */
+const isScalar = (x: Tensor): boolean => x.shape.length === 0
+const isZero = (x: Tensor): boolean =>
+  'data' in x.attributes && x.attributes.data.length === 1 && x.attributes.data[0] === 0
+
+/**
+ * Pulls computed scalars out of linear ops: conv(s x) becomes s conv(x), until the factor meets a sum with an
+ * unscaled term. Cotangents are linear, so after this a walk backward from `lambda g` shares every node with the
+ * walk backward from `g`: an adversarial step differentiates each network once (DESIGN section 5).
+ */
+export const pullScalars = (g: Graph): Graph => {
+  const scaled = new Map<Tensor, Scaled>()
+  const remember = (factor: Tensor, of: Tensor): Tensor => {
+    const x = pipe(of, mul(factor))
+    scaled.set(x, { factor, of })
+    return x
+  }
+  const again = (n: Node, args: readonly Tensor[]): Tensor => apply(n.op, n.attributes, args, n.scope)
+
+  const pull = (n: Node, args: readonly Tensor[]): Tensor => {
+    const linear = linearity[n.op]
+    if (n.op === 'select') return pullSelect(n, args)
+    if (linear === 'together') {
+      const parts = args.map((a) => scaled.get(a))
+      const factor = parts[0]?.factor
+      return factor !== undefined && parts.every((p) => p?.factor === factor)
+        ? remember(
+            factor,
+            again(
+              n,
+              parts.flatMap((p) => (p === undefined ? [] : [p.of])),
+            ),
+          )
+        : again(n, args)
+    }
+    const where = linear.find((i) => scaled.has(args[i] ?? scalar(0)))
+    const inner = where === undefined ? undefined : scaled.get(args[where] ?? scalar(0))
+    if (where !== undefined && inner !== undefined)
+      return remember(
+        inner.factor,
+        again(
+          n,
+          args.map((a, i) => (i === where ? inner.of : a)),
+        ),
+      )
+    const whole = again(n, args)
+    const [a, b] = args
+    if (n.op === 'mul' && a !== undefined && b !== undefined && a.op !== 'constant' && b.op !== 'constant') {
+      if (isScalar(b) && !isScalar(a)) scaled.set(whole, { factor: b, of: a })
+      else if (isScalar(a) && !isScalar(b)) scaled.set(whole, { factor: a, of: b })
+    }
+    return whole
+  }
+  /** select(c, s x, 0) = s select(c, x, 0) */
+  const pullSelect = (n: Node, args: readonly Tensor[]): Tensor => {
+    const [condition, a, b] = args
+    if (condition === undefined || a === undefined || b === undefined) return again(n, args)
+    const [pa, pb] = [scaled.get(a), scaled.get(b)]
+    if (pa !== undefined && isZero(b)) return remember(pa.factor, again(n, [condition, pa.of, b]))
+    if (pb !== undefined && isZero(a)) return remember(pb.factor, again(n, [condition, a, pb.of]))
+    return again(n, args)
+  }
+  return refreeze(rewrite(g, pull))
+}
