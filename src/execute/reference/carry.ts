@@ -3,8 +3,8 @@ import { sameType, showType, type TensorType } from '../../graph/types.ts'
 import { E } from '../../prelude.ts'
 import { didYouMean } from '../../schema.ts'
 import type { Carry } from '../executor.ts'
+import { own, type Types } from './values.ts'
 
-type Types = Readonly<Record<string, TensorType>>
 type Named<A> = Readonly<Record<string, A>>
 
 const filtered = <A>(xs: Named<A>, keep: (name: string) => boolean): Named<A> =>
@@ -21,7 +21,7 @@ export const only = <A>(xs: Named<A>, names: readonly string[]): Named<A> => {
 export const carried = <A>(outputs: Named<A>, carry: Carry): Named<A> =>
   Object.fromEntries(
     Object.entries(outputs).flatMap(([name, x]) => {
-      const leaf = carry[name]
+      const leaf = own(carry, name)
       return leaf === undefined ? [] : [[leaf, x] as const]
     }),
   )
@@ -30,7 +30,7 @@ export const carried = <A>(outputs: Named<A>, carry: Carry): Named<A> =>
 export const checkCarry = (carry: Carry, outputs: Types, leaves: Types): Checked<Types> => {
   const taken = new Set<string>()
   const links = Object.entries(carry).map(([output, leaf]): Checked<readonly [string, TensorType]> => {
-    const [from, to] = [outputs[output], leaves[leaf]]
+    const [from, to] = [own(outputs, output), own(leaves, leaf)]
     if (from === undefined)
       return fail('run', output, 'the name of an output', 'no such output', didYouMean(output, Object.keys(outputs)))
     if (to === undefined)

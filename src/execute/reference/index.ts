@@ -1,64 +1,67 @@
 import { type Checked, type Effect, fail } from '../../error.ts'
 import { feedTypes, type Graph, outputTypes } from '../../graph/graph.ts'
 import { E, pipe, RR, TE } from '../../prelude.ts'
-import type { Executable, Executor, Values } from '../executor.ts'
+import type { Carry, Executable, Executor, Stepper, Values } from '../executor.ts'
 import { carried, checkCarry, omit, only } from './carry.ts'
 import type { Feeds } from './dense.ts'
 import { evaluate, plan } from './evaluate.ts'
-import { checkValues, toValue } from './values.ts'
+import { checkValues, type Types, toValue } from './values.ts'
 
 const values: (xs: Feeds) => Values = RR.map(toValue)
 
-/** An effect that refuses to run once `disposed` says so. */
-const unless =
-  <A>(disposed: () => boolean, what: string, compute: () => Checked<A>): Effect<A> =>
-  async () =>
-    disposed() ? fail('run', 'reference', what, 'one that was disposed of') : compute()
-
-const executable = (graph: Graph, constants: Feeds): Executable => {
-  const steps = plan(graph)
-  const types = feedTypes(graph)
-  const open = omit(types, Object.keys(constants))
-  let disposed = false
-  const live = <A>(compute: () => Checked<A>): Effect<A> => unless(() => disposed, 'a live executable', compute)
-  const compute = (feeds: Feeds): Checked<Feeds> => evaluate(steps, { ...constants, ...feeds })
+/** Effects that work until the end, and are `run` errors from then on. */
+const life = (what: string) => {
+  let over = false
   return {
-    run: (feeds) => live(() => pipe(feeds, checkValues('run', open), E.chain(compute), E.map(values))),
-    start: (carry, initial) =>
-      live(() =>
+    end: () => {
+      over = true
+    },
+    during:
+      <A>(compute: () => Checked<A>): Effect<A> =>
+      async () =>
+        over ? fail('run', 'reference', `a live ${what}`, 'one that was disposed of') : compute(),
+  }
+}
+
+type Compute = (feeds: Feeds) => Checked<Feeds>
+
+const stepper = (compute: Compute, carry: Carry, fed: Types, initial: Feeds): Stepper => {
+  const { during, end } = life('stepper')
+  let state = initial
+  return {
+    step: (feeds) =>
+      during(() =>
         pipe(
-          checkCarry(carry, outputTypes(graph), open),
-          E.chain((state) => checkValues('run', state)(initial)),
-          E.map((first) => {
-            const fed = omit(open, Object.keys(first))
-            let state = first
-            let stopped = false
-            const running = <A>(f: () => Checked<A>): Effect<A> =>
-              unless(() => disposed || stopped, 'a live stepper', f)
-            return {
-              step: (feeds) =>
-                running(() =>
-                  pipe(
-                    feeds,
-                    checkValues('run', fed),
-                    E.chain((checked) => compute({ ...state, ...checked })),
-                    E.map((results) => {
-                      state = carried(results, carry)
-                      return values(omit(results, Object.keys(carry)))
-                    }),
-                  ),
-                ),
-              read: running(() => E.right(values(state))),
-              dispose: () => {
-                stopped = true
-              },
-            }
+          feeds,
+          checkValues('run', fed),
+          E.chain((checked) => compute({ ...state, ...checked })),
+          E.map((results) => {
+            state = carried(results, carry)
+            return values(omit(results, Object.keys(carry)))
           }),
         ),
       ),
-    dispose: () => {
-      disposed = true
-    },
+    read: during(() => E.right(values(state))),
+    dispose: end,
+  }
+}
+
+const executable = (graph: Graph, constants: Feeds): Executable => {
+  const steps = plan(graph)
+  const open = omit(feedTypes(graph), Object.keys(constants))
+  const { during, end } = life('executable')
+  const compute: Compute = (feeds) => evaluate(steps, { ...constants, ...feeds })
+  return {
+    run: (feeds) => during(() => pipe(feeds, checkValues('run', open), E.chain(compute), E.map(values))),
+    start: (carry, initial) =>
+      during(() =>
+        pipe(
+          checkCarry(carry, outputTypes(graph), open),
+          E.chain((state) => checkValues('run', state)(initial)),
+          E.map((first) => stepper(compute, carry, omit(open, Object.keys(first)), first)),
+        ),
+      ),
+    dispose: end,
   }
 }
 

@@ -1,6 +1,6 @@
 import { type Checked, collect, type ErrorTag, fail } from '../../error.ts'
 import { sameShape, showType, size, type TensorType } from '../../graph/types.ts'
-import { E } from '../../prelude.ts'
+import { E, O, pipe, RR } from '../../prelude.ts'
 import { didYouMean } from '../../schema.ts'
 import type { Value, Values } from '../executor.ts'
 import type { Dense, Feeds } from './dense.ts'
@@ -17,7 +17,11 @@ export const toValue = ({ type: { dtype, shape }, data }: Dense): Value =>
       ? { dtype, shape, data: Int32Array.from(data) }
       : { dtype, shape, data: Uint8Array.from(data) }
 
-type Types = Readonly<Record<string, TensorType>>
+export type Types = Readonly<Record<string, TensorType>>
+
+/** What stands under a name, and not what every object inherits. */
+export const own = <A>(xs: Readonly<Record<string, A>>, name: string): A | undefined =>
+  pipe(xs, RR.lookup(name), O.toUndefined)
 
 const checkOne = (
   tag: ErrorTag,
@@ -40,7 +44,7 @@ export const checkValues =
     const names = Object.keys(types)
     const surplus = Object.entries(values).filter(([name]) => !Object.hasOwn(types, name))
     const all = collect([
-      ...Object.entries(types).map(([name, type]) => checkOne(tag, name, type, values[name])),
+      ...Object.entries(types).map(([name, type]) => checkOne(tag, name, type, own(values, name))),
       ...surplus.map(([name, value]) =>
         fail(tag, name, 'the name of a leaf that is fed', showType(value), didYouMean(name, names)),
       ),
