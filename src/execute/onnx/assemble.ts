@@ -1,0 +1,130 @@
+import type { TensorType } from '../../graph/types.ts'
+import type { Model, ModelNode, NamedType } from './proto.ts'
+import { type Attribute, type Call, type Constant, call, type Result, type Value } from './value.ts'
+
+/** Names of model inputs and outputs: prefixed, so that no name of the user's can meet another. */
+export const inputName = (leaf: string): string => `in.${leaf}`
+export const outputName = (output: string): string => `out.${output}`
+
+export interface ModelOutput {
+  readonly name: string
+  readonly type: TensorType
+  readonly value: Value
+}
+
+/** Every call the roots reach, inputs before users. Iterative: depth grows with the model. */
+const reached = (roots: readonly Value[]): readonly Call[] => {
+  const done = new Set<Call>()
+  const order: Call[] = []
+  const pending = roots.flatMap((r) => (r.kind === 'result' ? [r.call] : [])).reverse()
+  while (pending.length > 0) {
+    const top = pending.at(-1)
+    if (top === undefined) break
+    const missing = done.has(top)
+      ? []
+      : top.inputs.flatMap((i) => (i.kind === 'result' && !done.has(i.call) ? [i.call] : []))
+    if (missing.length > 0) {
+      pending.push(...missing.reverse())
+      continue
+    }
+    pending.pop()
+    if (!done.has(top)) {
+      done.add(top)
+      order.push(top)
+    }
+  }
+  return order
+}
+
+/** Constants up to this many bytes are compared by content, larger ones by identity. */
+const smallConstant = 4096
+const bytesOf = ({ data }: Constant): Buffer => Buffer.from(data.buffer, data.byteOffset, data.byteLength)
+const attributeKey = (a: Attribute): string =>
+  'tensor' in a ? `${a.tensor.element}${a.tensor.shape}:${bytesOf(a.tensor).toString('base64')}` : JSON.stringify(a)
+
+/** One pass over the calls in order; what it has seen lives only here. */
+const numbering = () => {
+  const initializers: { readonly name: string; readonly value: Constant }[] = []
+  const constants = new Map<Constant | string, string>()
+  const calls = new Map<Call, Call>()
+  const unique = new Map<string, { readonly call: Call; readonly id: number }>()
+  const ids = new Map<Call, number>()
+
+  const constantName = (c: Constant): string => {
+    const key = c.data.byteLength <= smallConstant ? `${c.element}[${c.shape}]${bytesOf(c).toString('base64')}` : c
+    const known = constants.get(key)
+    if (known !== undefined) return known
+    const name = `c${constants.size}`
+    constants.set(key, name)
+    initializers.push({ name, value: c })
+    return name
+  }
+  const resultName = ({ call: of, index }: Result): string => `v${ids.get(calls.get(of) ?? of)}.${index}`
+  const nameOf = (v: Value): string =>
+    v.kind === 'absent'
+      ? ''
+      : v.kind === 'leaf'
+        ? inputName(v.name)
+        : v.kind === 'constant'
+          ? constantName(v)
+          : resultName(v)
+  const number = (c: Call): boolean => {
+    const attributes = Object.entries(c.attributes).map(([name, a]) => `${name}=${attributeKey(a)}`)
+    const key = [c.domain, c.op, ...c.inputs.map(nameOf), ...attributes].join('\n')
+    const known = unique.get(key)
+    calls.set(c, known?.call ?? c)
+    if (known !== undefined) return false
+    ids.set(c, unique.size)
+    unique.set(key, { call: c, id: unique.size })
+    return true
+  }
+  return { initializers, nameOf, number, representative: (c: Call): Call => calls.get(c) ?? c }
+}
+
+/** Numbers what the outputs reach and drops the rest. Pure: equal arguments give equal models. */
+export const assemble = (inputs: readonly NamedType[], outputs: readonly ModelOutput[]): Model => {
+  const order = reached(outputs.map((o) => o.value))
+  const { initializers, nameOf, number, representative } = numbering()
+  const distinct = order.filter(number)
+
+  const used = new Map<Call, Set<number>>()
+  const use = (v: Value): void => {
+    if (v.kind !== 'result') return
+    const of = representative(v.call)
+    used.set(of, (used.get(of) ?? new Set([0])).add(v.index))
+  }
+  for (const c of distinct) c.inputs.forEach(use)
+  for (const o of outputs) use(o.value)
+
+  const owned = new Map<string, string>()
+  const copies: ModelNode[] = []
+  for (const { name, value } of outputs) {
+    const inner = nameOf(value)
+    if (value.kind === 'result' && !owned.has(inner)) owned.set(inner, outputName(name))
+    else copies.push({ ...nodeOf(call('Identity', [value])), inputs: [inner], outputs: [outputName(name)] })
+  }
+  const finalName = (inner: string): string => owned.get(inner) ?? inner
+  const nodes = distinct.map((c): ModelNode => {
+    const indices = used.get(c) ?? new Set([0])
+    return {
+      op: c.op,
+      domain: c.domain,
+      attributes: c.attributes,
+      inputs: c.inputs.map((i) => finalName(nameOf(i))),
+      outputs: Array.from({ length: Math.max(...indices) + 1 }, (_, index) =>
+        indices.has(index) ? finalName(nameOf({ kind: 'result', call: c, index })) : '',
+      ),
+    }
+  })
+  return {
+    inputs: inputs.map(({ name, type }) => ({ name: inputName(name), type })),
+    outputs: outputs.map(({ name, type }) => ({ name: outputName(name), type })),
+    initializers,
+    nodes: [...nodes, ...copies.map((c) => ({ ...c, inputs: c.inputs.map(finalName) }))],
+  }
+}
+
+const nodeOf = (v: Value): Omit<ModelNode, 'inputs' | 'outputs'> =>
+  v.kind === 'result'
+    ? { op: v.call.op, domain: v.call.domain, attributes: v.call.attributes }
+    : { op: 'Identity', domain: '', attributes: {} }

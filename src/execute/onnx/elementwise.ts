@@ -1,0 +1,150 @@
+import type { OpKind } from '../../graph/ops.ts'
+import { broadcastShapes, type Shape, sameShape, size } from '../../graph/types.ts'
+import { convolveWithBias } from './convolution.ts'
+import { isLowered, type Lowered, type Lowering, type LoweringTable, type Site, shapeOf, valueAt } from './lowering.ts'
+import { arrayOf, call, cast, float, int64s, reshape, scalar, tensor, type Value } from './value.ts'
+
+const unary =
+  (op: string): Lowering<OpKind> =>
+  (site) =>
+    call(op, [valueAt(site, 0)])
+
+interface Shaped {
+  readonly value: Value
+  readonly shape: Shape
+}
+/** What an operand was broadcast or filled from. */
+const narrow = (x: Lowered): Shaped => {
+  const source = isLowered('broadcast')(x) ? x.operands[0] : undefined
+  if (source !== undefined) return narrow(source)
+  return isLowered('constant')(x) && x.node.attributes.data.length === 1
+    ? { value: arrayOf(x.node.type.dtype, [], x.node.attributes.data), shape: [] }
+    : { value: x.value, shape: shapeOf(x) }
+}
+const shaped = (x: Lowered): Shaped => ({ value: x.value, shape: shapeOf(x) })
+/** Operands as small as broadcasting allows while the result keeps its shape. */
+const narrowed = (operands: readonly Lowered[], result: Shape): readonly Shaped[] =>
+  operands.reduce<readonly Shaped[]>((chosen, x, i) => {
+    const trial = operands.map((y, j) => (j === i ? narrow(x) : (chosen[j] ?? shaped(y))))
+    const joint = trial.reduce<Shape | undefined>((s, y) => s && broadcastShapes(s, y.shape), [])
+    return joint !== undefined && sameShape(joint, result) ? trial : chosen
+  }, operands.map(shaped))
+
+/** ONNX Runtime broadcasts a scalar slowly over trailing axes of length 1: such arrays are viewed as vectors. */
+const elementwise = (op: string, operands: readonly Lowered[], result: Shape): Value => {
+  const narrow = narrowed(operands, result)
+  const whole = size(result)
+  const flat =
+    result.length > 1 &&
+    result.at(-1) === 1 &&
+    narrow.some((x) => size(x.shape) === 1) &&
+    narrow.every((x) => size(x.shape) === 1 || size(x.shape) === whole)
+  return flat
+    ? reshape(
+        call(
+          op,
+          narrow.map((x) => reshape(x.value, size(x.shape) === 1 ? [] : [whole])),
+        ),
+        result,
+      )
+    : call(
+        op,
+        narrow.map((x) => x.value),
+      )
+}
+const nary =
+  (op: string): Lowering<OpKind> =>
+  ({ node, operands }) =>
+    elementwise(op, operands, node.type.shape)
+
+const isZero = (x: Lowered): boolean => isLowered('constant')(x) && x.node.attributes.data.every((d) => d === 0)
+
+/** A convolution takes a bias of one number a channel along. */
+const add: Lowering<'add'> = ({ node, operands }) =>
+  convolveWithBias(operands, node.type.shape) ?? elementwise('Add', operands, node.type.shape)
+
+const maximum: Lowering<'maximum'> = ({ node, operands }) => {
+  const kept = operands.filter((x) => !isZero(x))
+  const [x, other] = kept
+  return x !== undefined &&
+    other === undefined &&
+    node.type.dtype === 'float32' &&
+    sameShape(shapeOf(x), node.type.shape)
+    ? call('Relu', [x.value])
+    : elementwise('Max', operands, node.type.shape)
+}
+
+/** ONNX Runtime's WebGPU provider has no Sign. */
+const sign: Lowering<'sign'> = (site) => {
+  const { dtype } = site.node.type
+  const [x, zero] = [valueAt(site, 0), scalar(dtype, 0)]
+  return site.target.device === 'cpu'
+    ? call('Sign', [x])
+    : call('Sub', [cast(call('Less', [zero, x]), dtype), cast(call('Less', [x, zero]), dtype)])
+}
+
+/** Filled at run time where it is large. */
+const inlineElements = 1024
+const constant = ({ node: { attributes, type } }: Site<'constant'>): Value =>
+  attributes.data.length > 1 || size(type.shape) <= inlineElements
+    ? arrayOf(type.dtype, type.shape, attributes.data)
+    : call('ConstantOfShape', [int64s(type.shape)], { value: tensor(arrayOf(type.dtype, [1], attributes.data)) })
+
+type Elementwise = Pick<
+  LoweringTable,
+  | 'constant'
+  | 'neg'
+  | 'abs'
+  | 'sign'
+  | 'exp'
+  | 'log'
+  | 'sqrt'
+  | 'tanh'
+  | 'sigmoid'
+  | 'erf'
+  | 'sin'
+  | 'cos'
+  | 'floor'
+  | 'silu'
+  | 'cast'
+  | 'stopGradient'
+  | 'mark'
+  | 'add'
+  | 'sub'
+  | 'mul'
+  | 'div'
+  | 'maximum'
+  | 'minimum'
+  | 'equal'
+  | 'less'
+  | 'select'
+>
+export const elementwiseLowerings: Elementwise = {
+  constant,
+  neg: unary('Neg'),
+  abs: unary('Abs'),
+  sign,
+  exp: unary('Exp'),
+  log: unary('Log'),
+  sqrt: unary('Sqrt'),
+  tanh: unary('Tanh'),
+  sigmoid: unary('Sigmoid'),
+  erf: unary('Erf'),
+  sin: unary('Sin'),
+  cos: unary('Cos'),
+  floor: unary('Floor'),
+  /** QuickGelu(x) = x sigmoid(alpha x) */
+  silu: (site) => call('QuickGelu', [valueAt(site, 0)], { alpha: float(1) }, 'com.microsoft'),
+  cast: (site) => cast(valueAt(site, 0), site.node.attributes.to),
+  stopGradient: (site) => valueAt(site, 0),
+  mark: (site) => valueAt(site, 0),
+  add,
+  sub: nary('Sub'),
+  mul: nary('Mul'),
+  div: nary('Div'),
+  maximum,
+  minimum: nary('Min'),
+  equal: nary('Equal'),
+  less: nary('Less'),
+  select: nary('Where'),
+}

@@ -1,0 +1,146 @@
+import { type Effect, type Errors, failure } from '../../error.ts'
+import { feedTypes, type Graph, outputTypes } from '../../graph/graph.ts'
+import { E, pipe, RR, TE } from '../../prelude.ts'
+import type { Carry, Executable, Executor, Stepper, Values } from '../executor.ts'
+import { checkCarry, omit, only } from '../reference/carry.ts'
+import { assemble } from './assemble.ts'
+import { checkFeeds, type Types } from './feeds.ts'
+import { lower } from './lower.ts'
+import type { Device } from './lowering.ts'
+import type { Model } from './proto.ts'
+import { defer, type Runtime, runtime, toTensor, toValue } from './runtime.ts'
+import { createSession, type Session, type SessionOptions, type Tensors } from './session.ts'
+import { hostState, residentState, type State } from './stepper.ts'
+import { leaf } from './value.ts'
+
+/** Everything a compiled graph is made of. */
+interface Compiled {
+  readonly ort: Runtime
+  readonly graph: Graph
+  readonly fed: Types
+  readonly model: Model
+  readonly options: SessionOptions
+  readonly session: Session
+}
+
+/** Effects that work until the end, and are `run` errors from then on. */
+const lifetime = (at: string, what: string, atEnd: () => void) => {
+  let over = false
+  return {
+    end: () => {
+      if (!over) atEnd()
+      over = true
+    },
+    during: <A>(effect: Effect<A>): Effect<A> =>
+      defer(() => (over ? TE.left([failure('run', at, `a live ${what}`, 'one that was disposed of')]) : effect)),
+  }
+}
+
+const stepper = (ort: Runtime, at: string, state: State, fed: Types): Stepper => {
+  const { during, end } = lifetime(at, 'stepper', state.release)
+  let busy = false
+  const exclusively = <A>(effect: Effect<A>): Effect<A> =>
+    defer(() => {
+      if (busy) return TE.left([failure('run', at, 'one step after another', 'a step while another runs')])
+      busy = true
+      return pipe(
+        effect,
+        TE.bimap(
+          (errors: Errors) => {
+            busy = false
+            return errors
+          },
+          (a) => {
+            busy = false
+            return a
+          },
+        ),
+      )
+    })
+  return {
+    step: (feeds) =>
+      pipe(
+        TE.fromEither(checkFeeds(fed, feeds)),
+        TE.chain((checked) => exclusively(defer(() => state.step(tensors(ort, checked))))),
+        TE.map(RR.map(toValue)),
+        during,
+      ),
+    read: during(exclusively(state.read)),
+    dispose: end,
+  }
+}
+const tensors = (ort: Runtime, values: Values): Tensors => RR.map((v: Values[string]) => toTensor(ort, v))(values)
+
+/** Returns its inputs. */
+const identityModel = (types: Types): Model => {
+  const all = Object.entries(types).map(([name, type]) => ({ name, type }))
+  return assemble(
+    all,
+    all.map((x) => ({ ...x, value: leaf(x.name) })),
+  )
+}
+
+const startState = (c: Compiled, carry: Carry, initial: Values, carriedTypes: Types): Effect<State> =>
+  c.options.device === 'cpu'
+    ? TE.right(hostState(c.ort, c.session, carry, initial))
+    : pipe(
+        TE.Do,
+        TE.bind('session', () => createSession(c.ort, c.model, { ...c.options, resident: Object.keys(carry) })),
+        TE.bind('reader', () => createSession(c.ort, identityModel(carriedTypes), { ...c.options, resident: [] })),
+        TE.map((sessions) => residentState(c.ort, sessions, carry, initial)),
+      )
+
+const executable = (c: Compiled): Executable => {
+  const at = `onnx:${c.options.device}`
+  const { during, end } = lifetime(at, 'executable', c.session.release)
+  return {
+    run: (feeds) =>
+      pipe(
+        TE.fromEither(checkFeeds(c.fed, feeds)),
+        TE.chain((checked) => c.session.run(tensors(c.ort, checked))),
+        TE.map(RR.map(toValue)),
+        during,
+      ),
+    start: (carry, initial) =>
+      pipe(
+        checkCarry(carry, outputTypes(c.graph), c.fed),
+        E.chainFirst((types) => checkFeeds(types, initial)),
+        TE.fromEither,
+        TE.chain((types) =>
+          pipe(
+            startState(c, carry, initial, types),
+            TE.map((state) => stepper(c.ort, at, state, omit(c.fed, Object.keys(types)))),
+          ),
+        ),
+        during,
+      ),
+    dispose: end,
+  }
+}
+
+/**
+ * Runs graphs on ONNX Runtime. `cpu` is its multi-threaded CPU provider, `webgpu` its WebGPU provider (Vulkan,
+ * Metal or D3D12), which falls back on the CPU op by op. A run blocks the event loop until it is done.
+ *
+ * Errors: `compile` where the runtime or the device is missing, or refuses the graph; `run` where feeds do not fit.
+ */
+export const onnx = (device: Device): Executor => ({
+  name: `onnx:${device}`,
+  compile: (graph, { mode, threads, constants = {} }) =>
+    pipe(
+      TE.Do,
+      TE.bind('ort', () => runtime),
+      TE.bind('model', () =>
+        TE.fromEither(
+          pipe(
+            checkFeeds(only(feedTypes(graph), Object.keys(constants)), constants, 'compile'),
+            E.chain((checked) => lower(graph, { device, mode }, checked)),
+          ),
+        ),
+      ),
+      TE.let('options', (): SessionOptions => ({ device, mode, ...(threads === undefined ? {} : { threads }) })),
+      TE.bind('session', ({ ort, model, options }) => createSession(ort, model, options)),
+      TE.map((made) => executable({ ...made, graph, fed: omit(feedTypes(graph), Object.keys(constants)) })),
+    ),
+})
+export type { Device } from './lowering.ts'

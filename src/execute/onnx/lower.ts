@@ -1,0 +1,113 @@
+import { type Checked, collect, fail } from '../../error.ts'
+import { feedName, type Graph, type Node, type NodeOf } from '../../graph/graph.ts'
+import type { OpKind } from '../../graph/ops.ts'
+import { inferType } from '../../graph/shape-rules.ts'
+import { sameType, showType } from '../../graph/types.ts'
+import { E, pipe } from '../../prelude.ts'
+import type { Value as ArrayValue, Values } from '../executor.ts'
+import { assemble } from './assemble.ts'
+import { convolutionLowerings } from './convolution.ts'
+import { elementwiseLowerings } from './elementwise.ts'
+import type { Lowered, LoweringTable, Site, Target } from './lowering.ts'
+import { movementLowerings } from './movement.ts'
+import { normalisationLowerings } from './normalisation.ts'
+import { productLowerings } from './products.ts'
+import type { Model } from './proto.ts'
+import { type Constant, constantOf, leaf, type Value } from './value.ts'
+
+const table: LoweringTable = {
+  input: ({ node }) => leaf(node.attributes.name),
+  parameter: ({ node }) => leaf(node.attributes.name),
+  noise: ({ node }) => leaf(node.attributes.name),
+  ...elementwiseLowerings,
+  ...movementLowerings,
+  ...productLowerings,
+  ...convolutionLowerings,
+  ...normalisationLowerings,
+}
+const lowerNode = <K extends OpKind>(node: NodeOf<K>, operands: readonly Lowered[], target: Target): Value => {
+  const site: Site<K> = { node, operands, target }
+  return table[node.op](site)
+}
+
+/** A malformed model can abort the process, so a graph is believed only where its types can be inferred again. */
+const checkNode = ({ nodes }: Graph, node: Node, index: number): Checked<Node> => {
+  const place = `${node.scope === '' ? '(root)' : node.scope} (${node.op}, node ${index})`
+  const operands = node.operands.flatMap((i) => (i < index ? (nodes[i] ?? []) : []))
+  if (operands.length !== node.operands.length)
+    return fail('compile', place, `operands among the ${index} nodes before`, node.operands.join(', '))
+  const inferred = inferType(
+    node.op,
+    node.attributes,
+    operands.map((o) => o.type),
+  )
+  if (E.isLeft(inferred)) return fail('compile', place, inferred.left.expected, inferred.left.got, inferred.left.hint)
+  return sameType(inferred.right, node.type)
+    ? E.right(node)
+    : fail('compile', place, showType(inferred.right), showType(node.type))
+}
+const checkGraph = (g: Graph): Checked<Graph> =>
+  pipe(
+    collect<unknown>([
+      ...g.nodes.map((n, i) => checkNode(g, n, i)),
+      ...Object.entries(g.outputs).map(([name, i]) =>
+        g.nodes[i] === undefined
+          ? fail('compile', name, `an output among ${g.nodes.length} nodes`, String(i))
+          : E.right(i),
+      ),
+    ]),
+    E.map(() => g),
+  )
+
+/** `stopGradient` and `mark` cost nothing: their users read what they read. */
+const isAlias = ({ op }: Node): boolean => op === 'stopGradient' || op === 'mark'
+
+const countUses = (g: Graph): readonly number[] => {
+  const source: number[] = []
+  g.nodes.forEach((n, i) => {
+    source.push(isAlias(n) ? (source[n.operands[0] ?? i] ?? i) : i)
+  })
+  const uses = g.nodes.map(() => 0)
+  const read = (i: number): void => {
+    const from = source[i] ?? i
+    uses[from] = (uses[from] ?? 0) + 1
+  }
+  for (const n of g.nodes) if (!isAlias(n)) n.operands.forEach(read)
+  Object.values(g.outputs).forEach(read)
+  return uses
+}
+
+/** The ONNX model of a graph; leaves named in `constants` become initialisers. Pure. */
+export const lower = (graph: Graph, target: Target, constants: Values = {}): Checked<Model> =>
+  pipe(
+    checkGraph(graph),
+    E.map((g) => {
+      const uses = countUses(g)
+      const weights = new Map(Object.entries(constants).map(([name, v]) => [name, bake(v)]))
+      const lowered: Lowered[] = []
+      const at = (i: number): Lowered => {
+        const found = lowered[i]
+        if (found === undefined) throw new Error(`graph has no node ${i}`)
+        return found
+      }
+      g.nodes.forEach((node, i) => {
+        const operands = node.operands.map(at)
+        const [first] = operands
+        const value = weights.get(feedName(node) ?? '') ?? lowerNode(node, operands, target)
+        lowered.push(first !== undefined && isAlias(node) ? first : { node, operands, value, uses: uses[i] ?? 0 })
+      })
+      const inputs = new Map(
+        g.nodes.flatMap((n) => {
+          const name = feedName(n)
+          return name === undefined || weights.has(name) ? [] : [[name, { name, type: n.type }] as const]
+        }),
+      )
+      return assemble(
+        [...inputs.values()],
+        Object.entries(g.outputs).map(([name, i]) => ({ name, type: at(i).node.type, value: at(i).value })),
+      )
+    }),
+  )
+
+const bake = ({ dtype, shape, data }: ArrayValue): Constant =>
+  constantOf(dtype, shape, data instanceof Float64Array ? Float32Array.from(data) : data)

@@ -1,0 +1,144 @@
+import protobuf from 'protobufjs/light.js'
+import type { TensorType } from '../../graph/types.ts'
+import { type Attribute, type Constant, type Domain, elementCode } from './value.ts'
+
+/** The part of onnx.proto (ONNX 1.17) that a model written here needs: field numbers and types. */
+const schema = protobuf.Root.fromJSON({
+  nested: {
+    ModelProto: {
+      fields: {
+        irVersion: { id: 1, type: 'int64' },
+        producerName: { id: 2, type: 'string' },
+        graph: { id: 7, type: 'GraphProto' },
+        opsetImport: { id: 8, type: 'OperatorSetIdProto', rule: 'repeated' },
+      },
+    },
+    OperatorSetIdProto: { fields: { domain: { id: 1, type: 'string' }, version: { id: 2, type: 'int64' } } },
+    GraphProto: {
+      fields: {
+        node: { id: 1, type: 'NodeProto', rule: 'repeated' },
+        name: { id: 2, type: 'string' },
+        initializer: { id: 5, type: 'TensorProto', rule: 'repeated' },
+        input: { id: 11, type: 'ValueInfoProto', rule: 'repeated' },
+        output: { id: 12, type: 'ValueInfoProto', rule: 'repeated' },
+        valueInfo: { id: 13, type: 'ValueInfoProto', rule: 'repeated' },
+      },
+    },
+    NodeProto: {
+      fields: {
+        input: { id: 1, type: 'string', rule: 'repeated' },
+        output: { id: 2, type: 'string', rule: 'repeated' },
+        name: { id: 3, type: 'string' },
+        opType: { id: 4, type: 'string' },
+        attribute: { id: 5, type: 'AttributeProto', rule: 'repeated' },
+        domain: { id: 7, type: 'string' },
+      },
+    },
+    AttributeProto: {
+      fields: {
+        name: { id: 1, type: 'string' },
+        f: { id: 2, type: 'float' },
+        i: { id: 3, type: 'int64' },
+        s: { id: 4, type: 'bytes' },
+        t: { id: 5, type: 'TensorProto' },
+        ints: { id: 8, type: 'int64', rule: 'repeated' },
+        type: { id: 20, type: 'int32' },
+      },
+    },
+    TensorProto: {
+      fields: {
+        dims: { id: 1, type: 'int64', rule: 'repeated' },
+        dataType: { id: 2, type: 'int32' },
+        name: { id: 8, type: 'string' },
+        rawData: { id: 9, type: 'bytes' },
+      },
+    },
+    ValueInfoProto: { fields: { name: { id: 1, type: 'string' }, type: { id: 2, type: 'TypeProto' } } },
+    TypeProto: {
+      fields: { tensorType: { id: 1, type: 'TensorTypeProto' } },
+    },
+    TensorTypeProto: {
+      fields: { elemType: { id: 1, type: 'int32' }, shape: { id: 2, type: 'TensorShapeProto' } },
+    },
+    TensorShapeProto: { fields: { dim: { id: 1, type: 'DimensionProto', rule: 'repeated' } } },
+    DimensionProto: { fields: { dimValue: { id: 1, type: 'int64' } } },
+  },
+})
+const modelProto = schema.lookupType('ModelProto')
+
+/** ONNX 1.16: opset 21; the contrib ops are version 1. */
+const irVersion = 10
+const opsets: readonly { readonly domain: Domain; readonly version: number }[] = [
+  { domain: '', version: 21 },
+  { domain: 'com.microsoft', version: 1 },
+]
+
+export interface NamedType {
+  readonly name: string
+  readonly type: TensorType
+}
+export interface ModelNode {
+  readonly op: string
+  readonly domain: Domain
+  readonly attributes: Readonly<Record<string, Attribute>>
+  readonly inputs: readonly string[]
+  readonly outputs: readonly string[]
+}
+/** What an ONNX model file says. Nodes stand after those whose results they read. */
+export interface Model {
+  readonly inputs: readonly NamedType[]
+  readonly outputs: readonly NamedType[]
+  readonly initializers: readonly { readonly name: string; readonly value: Constant }[]
+  readonly nodes: readonly ModelNode[]
+}
+
+const tensorProto = ({ element, shape, data }: Constant, name?: string): object => ({
+  dims: shape,
+  dataType: elementCode[element],
+  ...(name === undefined ? {} : { name }),
+  rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+})
+const attributeProto = (name: string, value: Attribute): object =>
+  'int' in value
+    ? { name, type: 2, i: value.int }
+    : 'ints' in value
+      ? { name, type: 7, ints: value.ints }
+      : 'float' in value
+        ? { name, type: 1, f: value.float }
+        : 'text' in value
+          ? { name, type: 3, s: Buffer.from(value.text) }
+          : { name, type: 4, t: tensorProto(value.tensor) }
+const valueInfo = ({ name, type }: NamedType): object => ({
+  name,
+  type: {
+    tensorType: { elemType: elementCode[type.dtype], shape: { dim: type.shape.map((dimValue) => ({ dimValue })) } },
+  },
+})
+
+/** The bytes of an ONNX ModelProto; the same model gives the same bytes. */
+export const encode = ({ inputs, outputs, initializers, nodes }: Model): Uint8Array =>
+  modelProto
+    .encode({
+      irVersion,
+      producerName: 'latentgraph',
+      opsetImport: opsets,
+      graph: {
+        name: 'graph',
+        node: nodes.map(({ op, domain, attributes, inputs: from, outputs: to }, i) => ({
+          name: `${i}:${op}`,
+          opType: op,
+          domain,
+          input: from,
+          output: to,
+          attribute: Object.entries(attributes).map(([name, value]) => attributeProto(name, value)),
+        })),
+        initializer: initializers.map(({ name, value }) => tensorProto(value, name)),
+        input: inputs.map(valueInfo),
+        output: outputs.map(valueInfo),
+      },
+    })
+    .finish()
+
+/** Bytes of array data a model carries: protobuf allows 2^31 in all. */
+export const initializerBytes = ({ initializers }: Model): number =>
+  initializers.reduce((n, { value }) => n + value.data.byteLength, 0)

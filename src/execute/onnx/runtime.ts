@@ -1,0 +1,63 @@
+import type { Tensor } from 'onnxruntime-node'
+import { type Effect, failure, reasonOf } from '../../error.ts'
+import { TE } from '../../prelude.ts'
+import type { Value } from '../executor.ts'
+
+/** An effect that is put together when it runs. */
+export const defer =
+  <A>(make: () => Effect<A>): Effect<A> =>
+  () =>
+    make()()
+
+export type Runtime = typeof import('onnxruntime-node')
+
+/** Loaded when first needed: 45 MB of native code that not every machine has a build for. */
+export const runtime: Effect<Runtime> = TE.tryCatch(
+  async () => {
+    const loaded = await import('onnxruntime-node')
+    loaded.env.logLevel = 'error'
+    return loaded
+  },
+  (e) => [
+    failure(
+      'compile',
+      'onnxruntime-node',
+      'a native build of ONNX Runtime for this machine',
+      reasonOf(e),
+      `there are builds for linux and win32 on x64 and arm64, and darwin on arm64; this is ${process.platform} ${process.arch}`,
+    ),
+  ],
+)
+
+/** The runtime's view of an array, in the same memory where it can be. */
+export const toTensor = ({ Tensor }: Runtime, v: Value): Tensor => {
+  switch (v.dtype) {
+    case 'float32':
+      return new Tensor(
+        'float32',
+        v.data instanceof Float32Array && isPlain(v.data) ? v.data : new Float32Array(v.data),
+        v.shape,
+      )
+    case 'int32':
+      return new Tensor('int32', isPlain(v.data) ? v.data : new Int32Array(v.data), v.shape)
+    case 'bool':
+      return new Tensor('bool', isPlain(v.data) ? v.data : new Uint8Array(v.data), v.shape)
+  }
+}
+/** The runtime refuses shared memory. */
+const isPlain = ({ buffer }: Float32Array | Int32Array | Uint8Array): boolean => buffer instanceof ArrayBuffer
+
+/** The array of a tensor in main memory, not copied. */
+export const toValue = ({ data, dims: shape, type }: Tensor): Value => {
+  if (data instanceof Float32Array) return { dtype: 'float32', shape, data }
+  if (data instanceof Int32Array) return { dtype: 'int32', shape, data }
+  if (data instanceof Uint8Array) return { dtype: 'bool', shape, data }
+  throw new Error(`ONNX Runtime returned a tensor of ${type}`)
+}
+
+export const copy = (v: Value): Value =>
+  v.dtype === 'float32'
+    ? { ...v, data: new Float32Array(v.data) }
+    : v.dtype === 'int32'
+      ? { ...v, data: new Int32Array(v.data) }
+      : { ...v, data: new Uint8Array(v.data) }

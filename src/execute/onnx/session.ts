@@ -1,0 +1,93 @@
+import { availableParallelism } from 'node:os'
+import type { InferenceSession, Tensor } from 'onnxruntime-node'
+import { type Effect, failure, reasonOf } from '../../error.ts'
+import { TE } from '../../prelude.ts'
+import type { CompileOptions } from '../executor.ts'
+import { inputName, outputName } from './assemble.ts'
+import type { Device } from './lowering.ts'
+import { encode, initializerBytes, type Model } from './proto.ts'
+import type { Runtime } from './runtime.ts'
+
+export interface SessionOptions extends Pick<CompileOptions, 'mode' | 'threads'> {
+  readonly device: Device
+  /** Outputs that stay in the GPU's memory; the others come back. */
+  readonly resident?: readonly string[]
+}
+export type Tensors = Readonly<Record<string, Tensor>>
+/** Runs by the graph's own names. */
+export interface Session {
+  /** `into` gives tensors whose memory receives an output. */
+  readonly run: (feeds: Tensors, into?: Tensors) => Effect<Tensors>
+  readonly release: () => void
+}
+
+const errorsOnly = 3
+/** Training leaves optimisation to our own transforms: the runtime's costs seconds of session building and speed. */
+const modes: { readonly [M in CompileOptions['mode']]: InferenceSession.SessionOptions } = {
+  sampling: { graphOptimizationLevel: 'all' },
+  training: { graphOptimizationLevel: 'disabled', enableMemPattern: false },
+}
+const sessionOptions = (
+  model: Model,
+  { device, mode, threads, resident }: SessionOptions,
+): InferenceSession.SessionOptions => ({
+  ...modes[mode],
+  executionMode: 'sequential',
+  enableCpuMemArena: true,
+  intraOpNumThreads: threads ?? availableParallelism(),
+  interOpNumThreads: 1,
+  logSeverityLevel: errorsOnly,
+  executionProviders: device === 'cpu' ? ['cpu'] : ['webgpu', 'cpu'],
+  ...(resident === undefined
+    ? {}
+    : {
+        preferredOutputLocation: Object.fromEntries(
+          model.outputs.map(({ name }) => [name, resident.some((r) => outputName(r) === name) ? 'gpu-buffer' : 'cpu']),
+        ),
+      }),
+})
+
+const renamed = <A>(xs: Readonly<Record<string, A>>, rename: (name: string) => string): Record<string, A> =>
+  Object.fromEntries(Object.entries(xs).map(([name, x]) => [rename(name), x]))
+
+/** protobuf allows 2^31 bytes in all; this leaves room for the rest of the model. */
+const largestModel = 1.5e9
+
+/** Builds a session; what the runtime says against the model is a `compile` error. */
+export const createSession = (
+  { InferenceSession }: Runtime,
+  model: Model,
+  options: SessionOptions,
+): Effect<Session> => {
+  const at = `onnx:${options.device}`
+  const bytes = initializerBytes(model)
+  if (bytes > largestModel)
+    return TE.left([
+      failure(
+        'compile',
+        at,
+        `at most ${largestModel / 1e9} GB of constants in a model`,
+        `${(bytes / 1e9).toFixed(1)} GB`,
+        'feed the larger parameters at every run',
+      ),
+    ])
+  return TE.tryCatch(
+    async () => wrap(await InferenceSession.create(encode(model), sessionOptions(model, options)), at, model),
+    (e) => [failure('compile', at, 'a graph that ONNX Runtime takes', reasonOf(e))],
+  )
+}
+
+const wrap = (session: InferenceSession, at: string, model: Model): Session => {
+  const outputs = Object.fromEntries(model.outputs.map(({ name }) => [name, null]))
+  return {
+    run: (feeds, into = {}) =>
+      TE.tryCatch(
+        async () => {
+          const results = await session.run(renamed(feeds, inputName), { ...outputs, ...renamed(into, outputName) })
+          return renamed(results, (name) => name.slice(outputName('').length))
+        },
+        (e) => [failure('run', at, 'a run that succeeds', reasonOf(e))],
+      ),
+    release: () => void session.release(),
+  }
+}

@@ -1,0 +1,80 @@
+import type { Tensor } from 'onnxruntime-node'
+import type { Effect } from '../../error.ts'
+import { size } from '../../graph/types.ts'
+import { pipe, RR, TE } from '../../prelude.ts'
+import { type Carry, emptyValue, type Values } from '../executor.ts'
+import { carried, omit } from '../reference/carry.ts'
+import { copy, defer, type Runtime, toTensor, toValue } from './runtime.ts'
+import type { Session, Tensors } from './session.ts'
+
+/** The carried state of a running program: where it is kept, and how a step moves it on. */
+export interface State {
+  /** Feeds the rest; returns what is not carried. */
+  readonly step: (feeds: Tensors) => Effect<Tensors>
+  readonly read: Effect<Values>
+  readonly release: () => void
+}
+
+/**
+ * In main memory: two buffers an array, read and written in turn, so that a step allocates no state and an error
+ * leaves the state as it was.
+ */
+export const hostState = (ort: Runtime, session: Session, carry: Carry, initial: Values): State => {
+  const spare = (v: Values[string]): Tensor => toTensor(ort, emptyValue(v.dtype, v.shape, size(v.shape)))
+  let now: Tensors = RR.map((v: Values[string]) => toTensor(ort, copy(v)))(initial)
+  let next: Tensors = RR.map(spare)(initial)
+  return {
+    step: (feeds) =>
+      pipe(
+        session.run({ ...feeds, ...now }, outputsOf(carry, next)),
+        TE.map((results) => {
+          ;[now, next] = [next, now]
+          return omit(results, Object.keys(carry))
+        }),
+      ),
+    read: TE.fromIO(() => RR.map((t: Tensor) => copy(toValue(t)))(now)),
+    release: () => {},
+  }
+}
+/** By output name what is known by leaf name. */
+const outputsOf = (carry: Carry, leaves: Tensors): Tensors =>
+  Object.fromEntries(
+    Object.entries(carry).flatMap(([output, leaf]) => {
+      const found = leaves[leaf]
+      return found === undefined ? [] : [[output, found]]
+    }),
+  )
+
+/**
+ * In the GPU's memory: `session` leaves the carried outputs there. `reader`, an identity, brings them back: asking
+ * such a tensor for its data aborts the process.
+ */
+export const residentState = (
+  ort: Runtime,
+  { session, reader }: { readonly session: Session; readonly reader: Session },
+  carry: Carry,
+  initial: Values,
+): State => {
+  let now: Tensors = RR.map((v: Values[string]) => toTensor(ort, copy(v)))(initial)
+  const drop = (old: Tensors): void => {
+    for (const t of Object.values(old)) t.dispose()
+  }
+  return {
+    step: (feeds) =>
+      pipe(
+        session.run({ ...feeds, ...now }),
+        TE.map((results) => {
+          const old = now
+          now = carried(results, carry)
+          drop(old)
+          return omit(results, Object.keys(carry))
+        }),
+      ),
+    read: defer(() => pipe(reader.run(now), TE.map(RR.map(toValue)))),
+    release: () => {
+      drop(now)
+      session.release()
+      reader.release()
+    },
+  }
+}

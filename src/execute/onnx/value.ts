@@ -1,0 +1,107 @@
+import type { DType, Shape } from '../../graph/types.ts'
+
+/**
+ * An ONNX computation as an immutable expression. Lowerings build these; `assemble` numbers what the outputs reach,
+ * equal calls once, so that lowerings share work by writing the same thing.
+ */
+export type Value = Absent | Leaf | Constant | Result
+
+/** An optional operand left out. */
+export interface Absent {
+  readonly kind: 'absent'
+}
+/** A model input. */
+export interface Leaf {
+  readonly kind: 'leaf'
+  readonly name: string
+}
+export type ElementType = DType | 'int64'
+export type Data = Float32Array | Int32Array | Uint8Array | BigInt64Array
+export interface Constant {
+  readonly kind: 'constant'
+  readonly element: ElementType
+  readonly shape: Shape
+  readonly data: Data
+}
+export interface Result {
+  readonly kind: 'result'
+  readonly call: Call
+  readonly index: number
+}
+/** One ONNX node. */
+export interface Call {
+  readonly op: string
+  readonly domain: Domain
+  readonly attributes: Attributes
+  readonly inputs: readonly Value[]
+}
+export type Domain = '' | 'com.microsoft'
+export type Attribute =
+  | { readonly int: number }
+  | { readonly ints: readonly number[] }
+  | { readonly float: number }
+  | { readonly text: string }
+  | { readonly tensor: Constant }
+export type Attributes = Readonly<Record<string, Attribute>>
+
+export const int = (value: number): Attribute => ({ int: value })
+export const ints = (value: readonly number[]): Attribute => ({ ints: value })
+export const float = (value: number): Attribute => ({ float: value })
+export const text = (value: string): Attribute => ({ text: value })
+export const tensor = (value: Constant): Attribute => ({ tensor: value })
+
+export const absent: Absent = { kind: 'absent' }
+export const leaf = (name: string): Leaf => ({ kind: 'leaf', name })
+export const constantOf = (element: ElementType, shape: Shape, data: Data): Constant => ({
+  kind: 'constant',
+  element,
+  shape,
+  data,
+})
+/** A list of sizes or axes, as ONNX ops take them. */
+export const int64s = (values: readonly number[]): Constant =>
+  constantOf('int64', [values.length], BigInt64Array.from(values, BigInt))
+
+const filled: { readonly [D in DType]: (length: number, values: readonly number[]) => Data } = {
+  float32: (length, values) => fill(new Float32Array(length), values),
+  int32: (length, values) => fill(new Int32Array(length), values),
+  bool: (length, values) => fill(new Uint8Array(length), values),
+}
+const fill = <A extends Float32Array | Int32Array | Uint8Array>(into: A, values: readonly number[]): A => {
+  if (values.length === 1) into.fill(values[0] ?? 0)
+  else into.set(values)
+  return into
+}
+/** An array of numbers; a single number stands for all. */
+export const arrayOf = (dtype: DType, shape: Shape, values: readonly number[]): Constant =>
+  constantOf(
+    dtype,
+    shape,
+    filled[dtype](
+      shape.reduce((a, b) => a * b, 1),
+      values,
+    ),
+  )
+export const scalar = (dtype: DType, value: number): Constant => arrayOf(dtype, [], [value])
+export const floats = (shape: Shape, values: readonly number[]): Constant => arrayOf('float32', shape, values)
+
+/** The first result of an ONNX op. */
+export const call = (op: string, inputs: readonly Value[], attributes: Attributes = {}, domain: Domain = ''): Value =>
+  result({ op, domain, attributes, inputs }, 0)
+export const result = (of: Call, index: number): Value => ({ kind: 'result', call: of, index })
+
+export const reshape = (x: Value, shape: Shape): Value => call('Reshape', [x, int64s(shape)])
+export const transpose = (x: Value, permutation: readonly number[]): Value =>
+  call('Transpose', [x], { perm: ints(permutation) })
+export const slice = (x: Value, start: Shape, end: Shape, steps: Shape = start.map(() => 1)): Value =>
+  call('Slice', [x, int64s(start), int64s(end), int64s(start.map((_, i) => i)), int64s(steps)])
+export const concat = (axis: number, xs: readonly Value[]): Value => call('Concat', xs, { axis: int(axis) })
+/** Zeros before and after each axis. */
+export const pad = (x: Value, low: Shape, high: Shape, zero: Constant = scalar('float32', 0)): Value =>
+  low.every((d) => d === 0) && high.every((d) => d === 0) ? x : call('Pad', [x, int64s([...low, ...high]), zero])
+export const reduceSum = (x: Value, axes: readonly number[], keepDims: boolean): Value =>
+  axes.length === 0 ? x : call('ReduceSum', [x, int64s(axes)], { keepdims: int(keepDims ? 1 : 0) })
+export const cast = (x: Value, to: DType): Value => call('Cast', [x], { to: int(elementCode[to]) })
+
+/** TensorProto.DataType */
+export const elementCode: { readonly [D in ElementType]: number } = { float32: 1, int32: 6, int64: 7, bool: 9 }
