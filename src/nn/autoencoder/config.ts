@@ -1,0 +1,59 @@
+import { type Decoded, flag, integer, list, number, record, withDefault, word } from '../../schema.ts'
+
+export const attentionKinds = ['vanilla', 'linear', 'none'] as const
+
+const positive = integer({ min: 1 })
+const pyramid = {
+  required: {
+    inChannels: positive,
+    outChannels: positive,
+    /** Side of the pictures the model is made for; decides where attention stands, not what sizes are accepted. */
+    resolution: positive,
+    /** Channels at full resolution, a multiple of 32 as are all its multiples below. */
+    channels: positive,
+    /** Residual blocks a level on the way down; one more on the way up. */
+    resBlocks: positive,
+  },
+  defaulted: {
+    /** Channels of each level over `channels`; every level but the last halves the resolution. */
+    channelMultipliers: withDefault(list(positive, { min: 1 }), [1, 2, 4, 8]),
+    /** Sides of the feature maps that get attention in every block. The middle has it in any case. */
+    attentionResolutions: withDefault(list(positive), []),
+    attention: withDefault(word(attentionKinds), 'vanilla'),
+    /** Resample with a learnt convolution, or else by plain means and repetition. */
+    convResample: withDefault(flag, true),
+    /** Rate, while training. */
+    dropout: withDefault(number({ min: 0, max: 1 }), 0),
+  },
+}
+
+/** The autoencoder, as declared in experiments. In brackets the names of the reference's configuration. */
+export const autoencoderConfig = record(
+  {
+    ...pyramid.required,
+    /** Channels of the latents that diffusion sees [embed_dim]. */
+    latentChannels: positive,
+    /** Channels between encoder and decoder themselves, on the inner side of quant_conv [z_channels]. */
+    zChannels: positive,
+  },
+  {
+    ...pyramid.defaulted,
+    /** The encoder gives mean and log-variance (KL) rather than one vector (VQ). */
+    doubleZ: withDefault(flag, true),
+    tanhOut: withDefault(flag, false),
+    /** The decoder ends before its last norm and convolution. */
+    givePreEnd: withDefault(flag, false),
+  },
+)
+export type AutoencoderConfig = Decoded<typeof autoencoderConfig>
+
+/** The U-Net of DDPM [`Model` of ldm/modules/diffusionmodules/model.py]. */
+export const ddpmUNetConfig = record(pyramid.required, {
+  ...pyramid.defaulted,
+  /** Whether the network is told the timestep. */
+  timestep: withDefault(flag, true),
+})
+export type DdpmUNetConfig = Decoded<typeof ddpmUNetConfig>
+
+/** What the autoencoder and the U-Net of DDPM have in common. */
+export type Pyramid = Pick<DdpmUNetConfig, keyof typeof pyramid.required | keyof typeof pyramid.defaulted>

@@ -1,0 +1,161 @@
+import {
+  add,
+  at,
+  channels,
+  conv2d as convolve,
+  gather,
+  less,
+  matmul,
+  mean,
+  mul,
+  noise,
+  groupNorm as normalize,
+  parameter,
+  reshape,
+  type Scope,
+  select,
+  slice,
+  type Tensor,
+  unsqueeze,
+  upsampleNearest,
+} from '../declare/index.ts'
+import type { Initializer } from '../graph/ops.ts'
+import { size } from '../graph/types.ts'
+import { pipe } from '../prelude.ts'
+
+/**
+ * Layers as PyTorch names, shapes and initialises them. A layer is `(scope, options) => (x) => y`: the scope gives
+ * its parameters their names, x the sizes that the options leave open.
+ *
+ *     pipe(x, groupNorm('norm1'), silu, conv2d('conv1', { out: 64, kernel: 3, padding: 1 }))
+ */
+export type Layer = (x: Tensor) => Tensor
+/** A layer that still awaits its place among the parameter names. */
+export type Module = (scope: Scope) => Layer
+
+export const chain =
+  (layers: readonly Layer[]): Layer =>
+  (x) =>
+    layers.reduce((h, layer) => layer(h), x)
+/** PyTorch's `nn.Sequential`: every module stands under its index. */
+export const sequential =
+  (...modules: readonly Module[]): Module =>
+  (s) =>
+    chain(modules.map((module, i) => module(at(s, i))))
+
+export const zeros: Initializer = { kind: 'zeros' }
+export const ones: Initializer = { kind: 'ones' }
+/** PyTorch's default for weights and biases, Kaiming's uniform with a = sqrt 5: U(-1/sqrt(fanIn), 1/sqrt(fanIn)). */
+export const kaimingUniform = (fanIn: number): Initializer => ({ kind: 'uniform', bound: 1 / Math.sqrt(fanIn) })
+
+interface Weighted {
+  /** Channels of the result. */
+  readonly out: number
+  readonly bias?: boolean
+  /** Of weight and bias; PyTorch's default where left out. */
+  readonly init?: Initializer
+}
+export interface Convolution extends Weighted {
+  readonly kernel: number
+  readonly stride?: number
+  /** On all sides, or at the top, left, bottom and right. */
+  readonly padding?: number | readonly [number, number, number, number]
+}
+const allSides = (p: number) => [p, p, p, p] as const
+
+/** x[N, C, H, W] -> [N, out, H', W'] */
+export const conv2d =
+  (s: Scope, { out, kernel, stride = 1, padding = 0, bias = true, init }: Convolution): Layer =>
+  (x) => {
+    const shape = [out, channels(x), kernel, kernel]
+    const start = init ?? kaimingUniform(size(shape.slice(1)))
+    const edges = typeof padding === 'number' ? allSides(padding) : padding
+    const y = pipe(x, convolve(parameter(s, 'weight', shape, start), { stride: [stride, stride], padding: edges }))
+    return bias ? pipe(y, add(pipe(parameter(s, 'bias', [out], start), unsqueeze(1, 2)))) : y
+  }
+
+/** Kernel 1 over x[N, C, T]; the weight is [out, C, 1]. */
+export const conv1d =
+  (s: Scope, { out, bias = true, init }: Weighted): Layer =>
+  (x) => {
+    const [n = 0, c = 0, length = 0] = x.shape
+    const start = init ?? kaimingUniform(c)
+    const weight = pipe(parameter(s, 'weight', [out, c, 1], start), reshape(out, c, 1, 1))
+    const y = pipe(
+      x,
+      reshape(n, c, 1, length),
+      convolve(weight, { stride: [1, 1], padding: allSides(0) }),
+      reshape(n, out, length),
+    )
+    return bias ? pipe(y, add(pipe(parameter(s, 'bias', [out], start), unsqueeze(1)))) : y
+  }
+
+/** Applies a layer for [rows, D] along the last axis of any x. */
+const alongLast =
+  (layer: (d: number) => Layer): Layer =>
+  (x) => {
+    const d = x.shape.at(-1) ?? 0
+    const rows = x.shape.slice(0, -1)
+    const y = pipe(x, reshape(size(rows), d), layer(d))
+    return pipe(y, reshape(...rows, y.shape[1] ?? 0))
+  }
+
+/** x[..., D] -> [..., out]: x W^T + b */
+export const linear = (s: Scope, { out, bias = true, init }: Weighted): Layer =>
+  alongLast((d) => (x) => {
+    const start = init ?? kaimingUniform(d)
+    const y = pipe(x, matmul(parameter(s, 'weight', [out, d], start), { transposeB: true }))
+    return bias ? pipe(y, add(parameter(s, 'bias', [out], start))) : y
+  })
+
+export interface GroupNorm {
+  readonly groups?: number
+  readonly eps?: number
+}
+/** x[N, C, ...], normalised over each group of channels, then scaled and shifted by channel. */
+export const groupNorm =
+  (s: Scope, { groups = 32, eps = 1e-5 }: GroupNorm = {}): Layer =>
+  (x) =>
+    pipe(
+      x,
+      normalize(parameter(s, 'weight', [channels(x)], ones), parameter(s, 'bias', [channels(x)], zeros), {
+        groups,
+        eps,
+      }),
+    )
+
+/** x[..., D], normalised along D. */
+export const layerNorm = (s: Scope, { eps = 1e-5 }: { readonly eps?: number } = {}): Layer =>
+  alongLast(() => groupNorm(s, { groups: 1, eps }))
+
+export interface Embedding {
+  readonly entries: number
+  readonly dim: number
+  readonly init?: Initializer
+}
+/** int32[...i] -> [...i, dim], rows of a learnt table that starts as N(0, 1). */
+export const embedding =
+  (s: Scope, { entries, dim, init = { kind: 'normal', std: 1 } }: Embedding): Layer =>
+  (indices) =>
+    pipe(parameter(s, 'weight', [entries, dim], init), gather(indices))
+
+/** Whether a network is being trained: dropout is at work then, and asks for its noise. */
+export interface Mode {
+  readonly training?: boolean
+}
+/** Zeroes elements with probability `rate` and scales the others by 1 / (1 - rate); draws noise named after its scope. */
+export const dropout =
+  (s: Scope, rate: number): Layer =>
+  (x) =>
+    rate === 0
+      ? x
+      : pipe(noise(at(s, 'noise'), x.shape, 'uniform'), less(1 - rate), select(pipe(x, mul(1 / (1 - rate))), 0))
+
+/** Every pixel becomes 2x2. */
+export const upsample2: Layer = upsampleNearest(2, 2)
+/** Means of 2x2 windows; an odd last row or column is left out. */
+export const averagePool2: Layer = (x) => {
+  const [n = 0, c = 0, height = 0, width = 0] = x.shape
+  const [h, w] = [Math.floor(height / 2), Math.floor(width / 2)]
+  return pipe(x, slice([0, 0, 0, 0], [n, c, 2 * h, 2 * w]), reshape(n, c, h, 2, w, 2), mean({ axes: [3, 5] }))
+}
