@@ -1,0 +1,5 @@
+export * from './denoiser.ts'
+export * from './forward.ts'
+export * from './latent-scale.ts'
+export * from './parameterization.ts'
+export * from './reverse.ts'

@@ -1,0 +1,3 @@
+export * from './diffusion-objective.ts'
+export * from './kl-autoencoder.ts'
+export * from './reconstruction.ts'

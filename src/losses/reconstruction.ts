@@ -1,0 +1,23 @@
+import { abs, mean, square, sub, type Tensor } from '../declare/index.ts'
+import { pipe } from '../prelude.ts'
+
+/** How far a prediction is from its target, elementwise. */
+export const norms = ['l1', 'l2'] as const
+export type Norm = (typeof norms)[number]
+
+const distances: { readonly [N in Norm]: (difference: Tensor) => Tensor } = { l1: abs, l2: square }
+
+/** |target - x| or (target - x)^2, elementwise. */
+export const distance =
+  (norm: Norm, target: Tensor) =>
+  (x: Tensor): Tensor =>
+    distances[norm](pipe(target, sub(x)))
+
+/** The mean of each item, [N]. */
+export const itemMean = (x: Tensor): Tensor => pipe(x, mean({ axes: x.shape.map((_, i) => i).slice(1) }))
+
+/** A scalar to minimise, and scalars to report under the reference's names. */
+export interface Loss<Log extends string = string> {
+  readonly loss: Tensor
+  readonly log: Readonly<Record<Log, Tensor>>
+}

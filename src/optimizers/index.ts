@@ -1,0 +1,5 @@
+export * from './adam.ts'
+export * from './clip.ts'
+export * from './ema.ts'
+export * from './optimizer.ts'
+export * from './sgd.ts'

@@ -1,0 +1,6 @@
+export * from './ddim.ts'
+export * from './ddpm.ts'
+export * from './run.ts'
+export * from './sampler.ts'
+export * from './step-graph.ts'
+export * from './transitions.ts'
