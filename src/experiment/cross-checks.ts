@@ -1,0 +1,189 @@
+import { type Checked, failure, type LatentError } from '../error.ts'
+import { E } from '../prelude.ts'
+import { timesteps } from '../schedulers/timesteps.ts'
+import type { Diffusion, Experiment, Training } from './document.ts'
+
+/** Rules between fields of an experiment that need no graph. Each gives the problems it finds. */
+type Problems = readonly LatentError[]
+
+const problem = (at: string, expected: string, got: unknown, hint?: string): LatentError =>
+  failure('config', at, expected, typeof got === 'string' ? got : JSON.stringify(got), hint)
+const unless = (holds: boolean, ...p: Parameters<typeof problem>): Problems => (holds ? [] : [problem(...p)])
+
+/** The number of groups of every GroupNorm. */
+const groups = 32
+
+interface Levels {
+  readonly channelMultipliers: readonly number[]
+}
+/** How much smaller each level is than the first. */
+const factors = ({ channelMultipliers }: Levels): readonly number[] => channelMultipliers.map((_, i) => 2 ** i)
+/** By how much all levels together downsample. */
+const factorOf = (levels: Levels): number => 2 ** (levels.channelMultipliers.length - 1)
+/** How often a size can be halved. */
+const halvings = (size: number): number => (size > 0 && size % 2 === 0 ? 1 + halvings(size / 2) : 0)
+const nearestMultiple = (of: number, n: number): number => Math.max(of, Math.round(n / of) * of)
+
+const widthRule = (at: string, channels: number): Problems =>
+  unless(
+    channels % groups === 0,
+    at,
+    `a multiple of ${groups}, the number of groups of every GroupNorm`,
+    channels,
+    `such as ${nearestMultiple(groups, channels)}`,
+  )
+
+/** Attention declared for a place that is no level of the network would silently not be there. */
+const placesRule = (at: string, places: readonly number[], levels: readonly number[]): Problems =>
+  places.flatMap((place, i) =>
+    unless(levels.includes(place), `${at}/${i}`, levels.join(' | '), place, 'a level of the network'),
+  )
+
+const trainingRules = (at: string, { learningRate, optimizer, steps }: Training): Problems => [
+  ...(learningRate.kind === 'constant'
+    ? []
+    : unless(
+        learningRate.warmUp <= steps,
+        `${at}/learningRate/warmUp`,
+        `at most the ${steps} steps of this training`,
+        learningRate.warmUp,
+      )),
+  ...(optimizer.kind === 'sgd'
+    ? []
+    : unless(optimizer.betas.length === 2, `${at}/optimizer/betas`, 'two numbers in [0, 1)', optimizer.betas)),
+]
+
+/** Channels of the pictures: red, green, blue. */
+const colours = 3
+
+const firstStageRules = ({ data, firstStage }: Experiment): Problems => {
+  const { network } = firstStage
+  const at = '/firstStage/network'
+  const factor = factorOf(network)
+  const sides = factors(network).map((f) => network.resolution / f)
+  return [
+    ...unless(network.inChannels === colours, `${at}/inChannels`, `${colours}, as the pictures`, network.inChannels),
+    ...unless(network.outChannels === colours, `${at}/outChannels`, `${colours}, as the pictures`, network.outChannels),
+    ...unless(
+      network.resolution === data.size,
+      `${at}/resolution`,
+      `${data.size}, the size of the pictures (/data/size)`,
+      network.resolution,
+    ),
+    ...unless(
+      data.size % factor === 0,
+      '/data/size',
+      `a multiple of ${factor}, by which the first stage downsamples`,
+      data.size,
+      `such as ${nearestMultiple(factor, data.size)}, or fewer ${at}/channelMultipliers`,
+    ),
+    ...widthRule(`${at}/channels`, network.channels),
+    ...(network.resolution % factor === 0
+      ? placesRule(`${at}/attentionResolutions`, network.attentionResolutions, sides)
+      : []),
+    ...unless(network.doubleZ, `${at}/doubleZ`, 'true, as the posterior has a mean and a variance', network.doubleZ),
+    ...unless(!network.givePreEnd, `${at}/givePreEnd`, 'false, as the decoder gives pictures', network.givePreEnd),
+    ...trainingRules('/firstStage/training', firstStage.training),
+  ]
+}
+
+const headRules = ({ unet }: Diffusion): Problems => {
+  const levels = factors(unet)
+  const widths = unet.channelMultipliers.flatMap((multiplier, i) =>
+    i === levels.length - 1 || unet.attentionFactors.includes(levels[i] ?? 0) ? [multiplier * unet.modelChannels] : [],
+  )
+  const divides = (at: string, divisor: number): Problems => {
+    const width = widths.find((w) => w % divisor !== 0)
+    return width === undefined ? [] : [problem(at, `a divisor of ${width}, the width of an attention`, divisor)]
+  }
+  const at = '/diffusion/unet/heads'
+  return unet.heads.by === 'channels'
+    ? divides(`${at}/channels`, unet.heads.channels)
+    : [
+        ...divides(`${at}/count`, unet.heads.count),
+        ...(unet.heads.upsample === undefined ? [] : divides(`${at}/upsample`, unet.heads.upsample)),
+      ]
+}
+
+const unetRules = ({ data, firstStage }: Experiment, diffusion: Diffusion): Problems => {
+  const { unet, conditioning } = diffusion
+  const { latentChannels } = firstStage.network
+  const at = '/diffusion/unet'
+  const agree = `${latentChannels}, as /firstStage/network/latentChannels`
+  const latents = data.size / factorOf(firstStage.network)
+  const halved = halvings(latents)
+  return [
+    ...unless(unet.inChannels === latentChannels, `${at}/inChannels`, agree, unet.inChannels),
+    ...unless(unet.outChannels === latentChannels, `${at}/outChannels`, agree, unet.outChannels),
+    ...unless(
+      !Number.isInteger(latents) || latents % factorOf(unet) === 0,
+      `${at}/channelMultipliers`,
+      `at most ${halved + 1} levels: latents of ${latents}x${latents} can be halved ${halved} times`,
+      `${unet.channelMultipliers.length} levels`,
+    ),
+    ...widthRule(`${at}/modelChannels`, unet.modelChannels),
+    ...placesRule(`${at}/attentionFactors`, unet.attentionFactors, factors(unet)),
+    ...headRules(diffusion),
+    ...unless(
+      unet.attention.kind === 'self',
+      `${at}/attention/kind`,
+      '"self", as nothing gives a context to attend to',
+      unet.attention.kind,
+    ),
+    ...unless(unet.codebook === null, `${at}/codebook`, 'null, as the latents are no codes', unet.codebook),
+    ...unless(
+      unet.classes === null || conditioning.kind === 'class',
+      `${at}/classes`,
+      'null without conditioning by class',
+      unet.classes,
+      'set /diffusion/conditioning to {"kind": "class"}',
+    ),
+  ]
+}
+
+const scheduleRules = ({ schedule }: Diffusion): Problems =>
+  schedule.kind === 'cosine'
+    ? []
+    : [
+        ...unless(schedule.betaEnd < 1, '/diffusion/schedule/betaEnd', 'a variance below 1', schedule.betaEnd),
+        ...unless(
+          schedule.betaStart <= schedule.betaEnd,
+          '/diffusion/schedule/betaStart',
+          `at most betaEnd, ${schedule.betaEnd}`,
+          schedule.betaStart,
+          'the variance of the noise rises',
+        ),
+      ]
+
+const samplingRules = ({ sampling }: Experiment, { conditioning, schedule }: Diffusion): Problems => {
+  const unconditional = conditioning.kind === 'class' && conditioning.dropout > 0 && conditioning.dropout < 1
+  const visited = timesteps({ kind: sampling.spacing, steps: sampling.steps }, schedule.timesteps)
+  return [
+    ...unless(
+      sampling.guidance === 1 || unconditional,
+      '/sampling/guidance',
+      '1, for a model that has not learnt to do without its condition',
+      sampling.guidance,
+      'guidance needs /diffusion/conditioning {"kind": "class", "dropout": 0.1}',
+    ),
+    ...(sampling.sampler === 'ddim' && E.isLeft(visited)
+      ? visited.left.map((e) => ({ ...e, at: '/sampling/steps' }))
+      : []),
+  ]
+}
+
+const diffusionRules = (experiment: Experiment, diffusion: Diffusion): Problems => [
+  ...unetRules(experiment, diffusion),
+  ...scheduleRules(diffusion),
+  ...trainingRules('/diffusion/training', diffusion.training),
+  ...samplingRules(experiment, diffusion),
+]
+
+/** An experiment whose fields fit each other. Errors: `config`, all that stand side by side. */
+export const crossChecks = (experiment: Experiment): Checked<Experiment> => {
+  const [first, ...rest] = [
+    ...firstStageRules(experiment),
+    ...(experiment.diffusion === undefined ? [] : diffusionRules(experiment, experiment.diffusion)),
+  ]
+  return first === undefined ? E.right(experiment) : E.left([first, ...rest])
+}
