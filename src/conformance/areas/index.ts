@@ -1,0 +1,16 @@
+import { type Area, later } from '../plan.ts'
+import { checkpoint } from './checkpoint.ts'
+import { distribution } from './distribution.ts'
+import { schedule } from './schedule.ts'
+
+/** Every area of fixtures, by the name of its folder. */
+export const areas: Readonly<Record<string, Area>> = {
+  checkpoint,
+  conditioning: later('conditioning networks: later issue'),
+  discriminator: later('discriminators: later issue'),
+  distribution,
+  loss: later('adversarial losses: later issue'),
+  lpips: later('LPIPS: later issue'),
+  quantize: later('quantisers: later issue'),
+  schedule,
+}

@@ -1,0 +1,85 @@
+import { type Checked, fail } from '../error.ts'
+import { floats, type Value } from '../execute/executor.ts'
+import { type Shape, size } from '../graph/types.ts'
+import { E, pipe, t } from '../prelude.ts'
+import type { Case } from './case.ts'
+
+/** The parameters of cases that ship none: a hash of name and index (the fixtures' README). */
+
+const fnv1a = (text: string): number =>
+  new TextEncoder().encode(text).reduce((h, byte) => Math.imul(h ^ byte, 16777619), 2166136261 | 0)
+
+/** u in [-1, 1) of the flat index i, for the hash of a name. */
+const uniformAt = (hash: number, i: number): number => {
+  let x = (hash + Math.imul(i, 0x9e3779b1)) | 0
+  x = Math.imul(x ^ (x >>> 16), 0x85ebca6b)
+  x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35)
+  return ((x ^ (x >>> 16)) >>> 0) / 2 ** 31 - 1
+}
+
+/** The first `count` numbers of a name's stream. */
+export const hashUniform = (name: string, count: number): Float64Array => {
+  const hash = fnv1a(name)
+  return Float64Array.from({ length: count }, (_, i) => uniformAt(hash, i))
+}
+
+/** The value of the parameter `key`, in float32. */
+export const formulaParameter = (seed: string, gain: number, key: string, shape: Shape): Value => {
+  const count = size(shape)
+  const bound = gain * Math.sqrt(3 / (count / (shape[0] ?? 1)))
+  const place =
+    shape.length >= 2
+      ? (u: number) => bound * u
+      : key.endsWith('.weight')
+        ? (u: number) => 1 + 0.25 * u
+        : (u: number) => 0.1 * u
+  return floats(shape, Float32Array.from(hashUniform(`${seed}:${key}`, count), place))
+}
+
+const Listed = t.readonlyArray(t.tuple([t.string, t.readonlyArray(t.number)]))
+const Formula = t.intersection([t.type({ param_seed: t.string, params: Listed }), t.partial({ gain: t.number })])
+
+export interface FormulaParameters {
+  /** In the order of the reference's `state_dict`. */
+  readonly shapes: readonly (readonly [key: string, shape: Shape])[]
+  readonly valueOf: (key: string, shape: Shape) => Value
+}
+
+/** The parameters that a case leaves to the formula; undefined where it ships its own. */
+export const formulaOf = ({ config }: Case): FormulaParameters | undefined =>
+  Formula.is(config)
+    ? {
+        shapes: config.params,
+        valueOf: (key, shape) => formulaParameter(config.param_seed, config.gain ?? 1, key, shape),
+      }
+    : undefined
+
+const total = (data: Iterable<number>): number => {
+  let sum = 0
+  for (const x of data) sum += x
+  return sum
+}
+
+/** `paramcheck.first` and `paramcheck.sum`: the first value and the sum of each parameter, in order. */
+export const parameterChecks = ({ shapes, valueOf }: FormulaParameters): Readonly<Record<string, Value>> => {
+  const values = shapes.map(([key, shape]) => valueOf(key, shape).data)
+  const column = (of: (data: Value['data']) => number): Value => floats([values.length], Float64Array.from(values, of))
+  return {
+    'paramcheck.first': column((data) => data[0] ?? Number.NaN),
+    'paramcheck.sum': column(total),
+  }
+}
+
+/** A parameter of a case, shipped or by the formula. */
+export const parameterOf =
+  (c: Case, formula: FormulaParameters | undefined) =>
+  (key: string, shape: Shape): Checked<Value> =>
+    pipe(
+      E.fromNullable(undefined)(c.params[key]),
+      E.map(({ data, shape: own }) => floats(own, Float64Array.from(data, Number))),
+      E.orElse(() =>
+        formula === undefined
+          ? fail('data', `param.${key}`, 'a parameter that the case ships', 'none')
+          : E.right(formula.valueOf(key, shape)),
+      ),
+    )

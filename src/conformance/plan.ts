@@ -1,0 +1,119 @@
+import type { Tensor } from '../declare/index.ts'
+import type { Checked, Effect } from '../error.ts'
+import type { Executor, Values } from '../execute/executor.ts'
+import type { StoredArrays } from '../io/stored.ts'
+import { E, pipe, TE, t } from '../prelude.ts'
+import { type Codec, decode } from '../schema.ts'
+import { type Case, type CaseFile, readCase, subjectOf } from './case.ts'
+import type { Tolerance } from './compare.ts'
+
+/** How what a case tests is rebuilt. Outputs and values stand under the names of the tensors they are compared with. */
+export type Plan =
+  /** A graph over the case's `in.*` and `param.*`; `known` needs no executor. */
+  | { readonly kind: 'graph'; readonly outputs: Readonly<Record<string, Tensor>>; readonly known?: Values }
+  /** A loop over graphs, or none. `expected` stands in for what the file does not hold as tensors. */
+  | {
+      readonly kind: 'effect'
+      readonly run: (executor: Executor) => Effect<Values>
+      readonly expected?: StoredArrays
+    }
+  | { readonly kind: 'skip'; readonly reason: string }
+
+export const skip = (reason: string): Plan => ({ kind: 'skip', reason })
+
+/** Rebuilds the cases of one class or function of the reference. */
+export interface Adapter {
+  /** The keys of `config` it heeds. */
+  readonly keys: readonly string[]
+  readonly plan: (c: Case) => Checked<Plan>
+}
+
+/** Keys that tell how a case was made, and what its tensors show anyway. */
+const bookkeeping = [
+  'seed',
+  'batch',
+  'hw',
+  'input_hw',
+  'shape',
+  'params',
+  'param_seed',
+  'gain',
+  'context_tokens',
+  'resulting_heads',
+  'params_f64_reldiff',
+  'worst_param',
+  'smallest_margin_squared_distance',
+]
+
+const Described = t.type({ properties: t.UnknownRecord })
+
+/** An adapter for cases whose `config` a codec reads; `null` stands for a key left out. */
+export const adapter = <A>(codec: Codec<A>, build: (settings: A, c: Case) => Checked<Plan>): Adapter => {
+  const keys = Described.is(codec.json) ? Object.keys(codec.json.properties) : []
+  return {
+    keys,
+    plan: (c) => {
+      const heeded = keys.flatMap((k) => {
+        const value = c.config[k]
+        return value === undefined || value === null ? [] : [[k, value] as const]
+      })
+      return pipe(
+        Object.fromEntries(heeded),
+        decode(codec, { base: `${c.file.path}: config` }),
+        E.flatMap((settings) => build(settings, c)),
+      )
+    },
+  }
+}
+
+/** Reported by name, not run. */
+export const skipped = (reason: string): Adapter => ({ keys: [], plan: () => E.right(skip(reason)) })
+
+/** A case, ready to run: what to compute, and what must come of it. */
+export interface Prepared {
+  readonly plan: Plan
+  readonly subject: string
+  readonly expected: StoredArrays
+  readonly tolerances: readonly Tolerance[]
+  /** The case the plan's leaves are fed from; none where there is nothing to feed. */
+  readonly given?: Case
+  /** What the reader of a failure should know. */
+  readonly notes: readonly string[]
+}
+
+/** A folder of cases. */
+export type Area = (file: CaseFile) => Effect<Prepared>
+
+/** A folder whose cases name what they test in `source`. */
+export const area =
+  (adapters: Readonly<Record<string, Adapter>>, tolerances: readonly Tolerance[]): Area =>
+  (file) =>
+    pipe(
+      readCase(file),
+      TE.flatMapEither((given) => {
+        const subject = subjectOf(given.source)
+        const found = Object.hasOwn(adapters, subject) ? adapters[subject] : undefined
+        const chosen = found ?? skipped(`no adapter for ${JSON.stringify(subject)}`)
+        const unheeded = Object.keys(given.config).filter((k) => !chosen.keys.includes(k) && !bookkeeping.includes(k))
+        return pipe(
+          chosen.plan(given),
+          E.map((plan) => ({
+            plan,
+            subject,
+            expected: (plan.kind === 'effect' ? plan.expected : undefined) ?? given.expected,
+            tolerances,
+            given,
+            notes:
+              unheeded.length === 0 || plan.kind === 'skip' || (plan.kind === 'effect' && plan.expected !== undefined)
+                ? []
+                : [`config keys not heeded: ${unheeded.join(', ')}`],
+          })),
+        )
+      }),
+    )
+
+/** A folder of a later issue. */
+export const later =
+  (reason: string): Area =>
+  () =>
+    TE.right({ plan: skip(reason), subject: '', expected: {}, tolerances: [], notes: [] })
