@@ -106,7 +106,7 @@ const headRules = ({ unet }: Diffusion): Problems => {
 }
 
 const unetRules = ({ data, firstStage }: Experiment, diffusion: Diffusion): Problems => {
-  const { unet, conditioning } = diffusion
+  const { unet } = diffusion
   const { latentChannels } = firstStage.network
   const at = '/diffusion/unet'
   const agree = `${latentChannels}, as /firstStage/network/latentChannels`
@@ -132,11 +132,11 @@ const unetRules = ({ data, firstStage }: Experiment, diffusion: Diffusion): Prob
     ),
     ...unless(unet.codebook === null, `${at}/codebook`, 'null, as the latents are no codes', unet.codebook),
     ...unless(
-      unet.classes === null || conditioning.kind === 'class',
+      unet.classes === null,
       `${at}/classes`,
-      'null without conditioning by class',
+      'null, as the data says how many there are',
       unet.classes,
-      'set /diffusion/conditioning to {"kind": "class"}',
+      'for a class-conditional model set /diffusion/conditioning to {"kind": "class"}',
     ),
   ]
 }

@@ -89,6 +89,7 @@ describe('cross checks', () => {
     ['/diffusion/unet/heads/upsample=5', '/diffusion/unet/heads/upsample'],
     ['/diffusion/unet/heads={"by":"channels","channels":48}', '/diffusion/unet/heads/channels'],
     ['/diffusion/unet/attention={"kind":"transformer","contextDim":8}', '/diffusion/unet/attention/kind'],
+    ['/diffusion/unet/classes=8', '/diffusion/unet/classes'],
     ['/diffusion/unet/codebook=16', '/diffusion/unet/codebook'],
     ['/diffusion/schedule/betaEnd=1', '/diffusion/schedule/betaEnd'],
     ['/diffusion/schedule/betaStart=0.5', '/diffusion/schedule/betaStart'],
@@ -111,14 +112,6 @@ describe('cross checks', () => {
 
   it('refuses pictures that the first stage cannot halve, without blaming the levels below', () => {
     expect(errorsOf(decodedWith('/data/size=30', '/firstStage/network/resolution=30'))).toEqual(['/data/size'])
-  })
-
-  it('refuses classes of the U-Net that nothing feeds', () => {
-    expect(
-      errorsOf(
-        decodedWith('/diffusion/conditioning={"kind":"none"}', '/sampling/guidance=1', '/diffusion/unet/classes=8'),
-      ),
-    ).toEqual(['/diffusion/unet/classes'])
   })
 
   it('reports all problems at once', () => {
