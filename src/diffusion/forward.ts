@@ -31,6 +31,17 @@ export const mixtureAt = (s: NoiseSchedule, t: Tensor, x: Tensor): Mixture => ({
 export const qSample = (s: NoiseSchedule, { x0, eps, t }: Ingredients & { readonly t: Tensor }): Tensor =>
   mix(mixtureAt(s, t, x0), { x0, eps })
 
+/** A sample of q(x_t | x_{t-1}) (equation 2): sqrt(alpha) x_{t-1} + sqrt(beta) noise. */
+export const qStep = (
+  s: NoiseSchedule,
+  { previous, noise, t }: { readonly previous: Tensor; readonly noise: Tensor; readonly t: Tensor },
+): Tensor =>
+  pipe(
+    previous,
+    mul(extract(s.alphas.map(Math.sqrt), t, previous)),
+    add(pipe(noise, mul(extract(s.betas.map(Math.sqrt), t, previous)))),
+  )
+
 /** q(x_t | x_0) (equation 4). */
 export const qMeanVariance = (
   s: NoiseSchedule,

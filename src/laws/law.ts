@@ -1,0 +1,124 @@
+import fc from 'fast-check'
+import { freeze, type Tensor } from '../declare/index.ts'
+import { type Effect, showErrors } from '../error.ts'
+import type { Executor } from '../execute/executor.ts'
+import { E, pipe, RR, type Task, TE } from '../prelude.ts'
+
+/** What an executor computes in. */
+export type Precision = 'float64' | 'float32'
+
+/** How hard to look for a counterexample. */
+export interface Search {
+  /** Random where left out; a verdict tells which it was. */
+  readonly seed?: number
+  /** Where a counterexample was found before: a verdict's `path`. */
+  readonly path?: string
+  readonly runs?: number
+  /** Chooses the tolerance; default `float64`, which is the reference executor's. */
+  readonly precision?: Precision
+}
+
+/** What the search found. Feeding `seed` and `path` back finds it again. */
+export interface Verdict {
+  readonly law: string
+  readonly holds: boolean
+  readonly runs: number
+  /** The largest deviation seen. */
+  readonly worst: number
+  readonly seed: number
+  readonly counterexample?: { readonly value: string; readonly path: string; readonly reason: string }
+}
+
+/** A law of the field as a value: what it says, who says so, and a search for a counterexample. */
+export interface Law {
+  readonly name: string
+  readonly equation: string
+  readonly source: string
+  /** The largest deviation that rounding explains. */
+  readonly tolerance: Readonly<Record<Precision, number>>
+  readonly check: (executor: Executor, search?: Search) => Task<Verdict>
+}
+
+/** Runs expressions of constants once: their numbers, by name. */
+export type Ask = <K extends string>(
+  outputs: Readonly<Record<K, Tensor>>,
+) => Effect<Readonly<Record<K, readonly number[]>>>
+
+const askOn =
+  (executor: Executor): Ask =>
+  (outputs) =>
+    pipe(
+      TE.fromEither(freeze(outputs)),
+      TE.flatMap((graph) => executor.compile(graph, { mode: 'training' })),
+      TE.flatMap((executable) =>
+        TE.bracket(
+          TE.right(executable),
+          (x) => x.run({}),
+          (x) => TE.fromIO(x.dispose),
+        ),
+      ),
+      TE.map((values) =>
+        pipe(
+          outputs,
+          RR.mapWithIndex((k) => Array.from(values[k]?.data ?? [])),
+        ),
+      ),
+    )
+
+/** What a law may use: answers from expressions, or the executor itself. */
+export interface Court {
+  readonly ask: Ask
+  readonly executor: Executor
+}
+
+/** A law before it can be checked: which values it speaks of, and how far one of them is from obeying. */
+export interface Statement<A> extends Omit<Law, 'check'> {
+  readonly arbitrary: fc.Arbitrary<A>
+  /** 0 where the law holds exactly; NaN never passes. */
+  readonly deviation: (a: A, court: Court) => Effect<number>
+  /** How many values a search tries unless told otherwise; default 50. */
+  readonly runs?: number
+}
+
+/**
+ * ```ts
+ * const verdict = await law({ name: 'KL is not negative', ..., arbitrary, deviation }).check(reference)()
+ * ```
+ */
+export const law = <A>({ arbitrary, deviation, runs = 50, ...about }: Statement<A>): Law => ({
+  ...about,
+  check:
+    (executor, { precision = 'float64', runs: asked = runs, seed, path } = {}) =>
+    async () => {
+      const limit = about.tolerance[precision]
+      const seen: number[] = []
+      const property = fc.asyncProperty(arbitrary, async (a) => {
+        const result = await deviation(a, { ask: askOn(executor), executor })()
+        if (E.isLeft(result)) throw new Error(showErrors(result.left))
+        seen.push(result.right)
+        if (!(result.right <= limit)) throw new Error(`deviates by ${result.right}, beyond ${limit}`)
+      })
+      const found = await fc.check(property, {
+        numRuns: asked,
+        ...(seed === undefined ? {} : { seed }),
+        ...(path === undefined ? {} : { path }),
+      })
+      const verdict = {
+        law: about.name,
+        holds: !found.failed,
+        runs: found.numRuns,
+        worst: seen.reduce((a, b) => (Number.isNaN(b) ? b : Math.max(a, b)), 0),
+        seed: found.seed,
+      }
+      return found.failed
+        ? {
+            ...verdict,
+            counterexample: {
+              value: fc.stringify(found.counterexample),
+              path: found.counterexamplePath ?? '',
+              reason: found.errorInstance instanceof Error ? found.errorInstance.message : String(found.errorInstance),
+            },
+          }
+        : verdict
+    },
+})

@@ -1,0 +1,25 @@
+import fc from 'fast-check'
+import { constant, type Tensor } from '../declare/index.ts'
+import { float, int } from '../graph/types.ts'
+
+/** A real number that leaves room for squares and exponentials. */
+export const real = (min: number, max: number): fc.Arbitrary<number> => fc.double({ min, max, noNaN: true })
+export const reals = (length: number, min: number, max: number): fc.Arbitrary<readonly number[]> =>
+  fc.array(real(min, max), { minLength: length, maxLength: length })
+
+/** float32[N, D] from N rows of D numbers. */
+export const rows = (...data: readonly (readonly number[])[]): Tensor =>
+  constant(data.flat(), float(data.length, data[0]?.length ?? 0))
+/** The same timestep for every item, int32[N]. */
+export const everywhere = (t: number, count: number): Tensor => constant([t], int(count))
+
+/** The largest distance of two lists, relative to the second's size where that is above 1. */
+export const gap = (a: readonly number[], b: readonly number[]): number => {
+  if (a.length !== b.length) return Number.NaN
+  const scale = b.reduce((m, x) => Math.max(m, Math.abs(x)), 1)
+  return a.reduce((worst, x, i) => Math.max(worst, Math.abs(x - (b[i] ?? Number.NaN))), 0) / scale
+}
+/** How far numbers lie below a bound. */
+export const shortfall = (xs: readonly number[], bound = 0): number =>
+  xs.reduce((worst, x) => Math.max(worst, bound - x), 0)
+export const total = (xs: readonly number[]): number => xs.reduce((a, b) => a + b, 0)
