@@ -1,0 +1,59 @@
+import fc from 'fast-check'
+import { apply, freeze, input, type Tensor } from '../../src/declare/index.ts'
+import { showErrors } from '../../src/error.ts'
+import type { Values } from '../../src/execute/executor.ts'
+import { feedTypes, type Graph } from '../../src/graph/graph.ts'
+import type { OpKind } from '../../src/graph/ops.ts'
+import { printGraph } from '../../src/graph/print.ts'
+import { E, pipe } from '../../src/prelude.ts'
+import { any, type Domain, drawValue } from './domains.ts'
+import { applications, type Operand } from './ops.ts'
+
+/** Expressions, and numbers to feed their leaves with. */
+export interface Case {
+  readonly outputs: Readonly<Record<string, Tensor>>
+  readonly graph: Graph
+  readonly feeds: Values
+  readonly [fc.toStringMethod]: () => string
+}
+
+export const frozen = (outputs: Readonly<Record<string, Tensor>>): Graph =>
+  pipe(
+    freeze(outputs),
+    E.getOrElse<Parameters<typeof showErrors>[0], Graph>((es) => {
+      throw new Error(`an ill-typed case was generated:\n${showErrors(es)}`)
+    }),
+  )
+
+/** Feeds for all leaves, each from its own domain. */
+export const fedCase = (
+  outputs: Readonly<Record<string, Tensor>>,
+  domains: ReadonlyMap<string, Domain>,
+): fc.Arbitrary<Case> => {
+  const graph = frozen(outputs)
+  const leaves = Object.entries(feedTypes(graph))
+  const values = Object.fromEntries(leaves.map(([name, type]) => [name, drawValue(type, domains.get(name) ?? any)]))
+  return fc.record(values).map((feeds) => ({
+    outputs,
+    graph,
+    feeds,
+    [fc.toStringMethod]: () =>
+      `${printGraph(graph)}\nfed with ${JSON.stringify(feeds, (_, v) => (ArrayBuffer.isView(v) ? [...Object.values(v)] : v))}`,
+  }))
+}
+
+export interface Step {
+  readonly operands: readonly Operand[]
+  readonly build: (args: readonly Tensor[]) => Tensor
+}
+export const stepOf = <K extends OpKind>(op: K): fc.Arbitrary<Step> =>
+  applications[op].map(({ attributes, operands }) => ({ operands, build: (args) => apply(op, attributes, args) }))
+
+/** One op, applied to inputs `x0`, `x1`, ...; its result is the output `y`. */
+export const caseOf = (op: OpKind): fc.Arbitrary<Case> =>
+  stepOf(op).chain(({ operands, build }) =>
+    fedCase(
+      { y: build(operands.map(({ type }, i) => input(`x${i}`, type))) },
+      new Map(operands.map(({ domain }, i) => [`x${i}`, domain])),
+    ),
+  )

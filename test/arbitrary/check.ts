@@ -1,0 +1,17 @@
+import fc from 'fast-check'
+import { expect } from 'vitest'
+
+const seed = Number(process.env.LATENTGRAPH_SEED ?? 20_240)
+
+/** Runs a property from the fixed seed, or from LATENTGRAPH_SEED; a failure says how to see it again. */
+export const check = async <A>(property: fc.IAsyncProperty<A>, numRuns = 50): Promise<void> => {
+  const details = await fc.check(property, { seed, numRuns })
+  if (!details.failed) return
+  const { currentTestName, testPath } = expect.getState()
+  const file = testPath?.slice(testPath.indexOf('test/'))
+  const name = currentTestName?.replaceAll(' > ', ' ')
+  throw new Error(
+    `${await fc.asyncDefaultReportMessage(details)}\n\nreplay: LATENTGRAPH_SEED=${seed} npx vitest run ${file} -t '${name}'`,
+    { cause: details.errorInstance },
+  )
+}
