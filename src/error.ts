@@ -43,13 +43,8 @@ export type Checked<A> = Either<Errors, A>
 /** The result of an effect. */
 export type Effect<A> = TaskEither<Errors, A>
 
-export const failure = (
-  tag: ErrorTag,
-  at: string,
-  expected: string,
-  got: string,
-  hint?: string,
-): LatentError => (hint === undefined ? { tag, at, expected, got } : { tag, at, expected, got, hint })
+export const failure = (tag: ErrorTag, at: string, expected: string, got: string, hint?: string): LatentError =>
+  hint === undefined ? { tag, at, expected, got } : { tag, at, expected, got, hint }
 
 export const fail = (...e: Parameters<typeof failure>): Either<Errors, never> => E.left([failure(...e)])
 
@@ -73,3 +68,29 @@ export const showErrors = (es: Errors): string => RA.map(showError)(es).join('\n
 
 /** What a third-party exception says, for turning it into an error at the edge. */
 export const reasonOf = (u: unknown): string => (u instanceof Error ? u.message : String(u))
+
+/**
+ * An effect written as straight-line code: `await run(other)` gives the other's value, or ends with its errors.
+ * Any other exception is a bug and stays one.
+ *
+ * @example
+ * const copy = effect(async (run) => run(write(await run(read))))
+ */
+export const effect =
+  <A>(body: (run: <B>(other: Effect<B>) => Promise<B>) => Promise<A>): Effect<A> =>
+  async () => {
+    const left: { errors?: Errors } = {}
+    const stop = Symbol('left')
+    try {
+      const value = await body(async (other) => {
+        const result = await other()
+        if (E.isRight(result)) return result.right
+        left.errors = result.left
+        throw stop
+      })
+      return E.right(value)
+    } catch (reason) {
+      if (reason === stop && left.errors !== undefined) return E.left(left.errors)
+      throw reason
+    }
+  }

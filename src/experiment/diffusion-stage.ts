@@ -1,0 +1,121 @@
+import { cast, floor, input, integers, less, mul, noise, select, type Tensor } from '../declare/index.ts'
+import { type Denoiser, denoiser, guideTogether, scaleFactor, scaleLatents } from '../diffusion/index.ts'
+import { diagonalGaussian, sample } from '../distributions/gaussian.ts'
+import type { Checked } from '../error.ts'
+import type { Graph } from '../graph/graph.ts'
+import { float, int, type Shape } from '../graph/types.ts'
+import { ddpmLoss, type Loss } from '../losses/index.ts'
+import { unet } from '../nn/unet/unet.ts'
+import { E, pipe } from '../prelude.ts'
+import { ddim, ddpm, descend, type PlannedStep, type Sampler, stepGraph } from '../samplers/index.ts'
+import { type NoiseSchedule, noiseSchedule } from '../schedulers/noise-schedule.ts'
+import { timesteps } from '../schedulers/timesteps.ts'
+import { optimise } from '../transform/index.ts'
+import type { Diffusion, Sampling } from './document.ts'
+
+/** The graphs of latent diffusion on a frozen first stage: its loss, and a sampler's step. */
+
+/** Leaves of the diffusion stage's graphs, beside the U-Net's parameters and the samplers' leaves. */
+export const diffusionLeaves = {
+  moments: 'moments',
+  labels: 'labels',
+  scale: 'scale_factor',
+  guidance: 'guidance',
+} as const
+
+/** A diffusion model over latents of a shape [C, h, w], of data with a number of classes. */
+export interface LatentDiffusion {
+  readonly config: Diffusion
+  readonly schedule: NoiseSchedule
+  readonly latent: Shape
+  readonly classes: number
+}
+
+/** The label that stands for "no class", behind the data's own. */
+export const nullLabel = ({ classes }: LatentDiffusion): number => classes
+
+export const latentDiffusion = (config: Diffusion, latent: Shape, classes: number): Checked<LatentDiffusion> =>
+  pipe(
+    noiseSchedule(config.schedule),
+    E.map((schedule) => ({
+      config:
+        config.conditioning.kind === 'class' ? { ...config, unet: { ...config.unet, classes: classes + 1 } } : config,
+      schedule,
+      latent,
+      classes,
+    })),
+  )
+
+type Conditioning = 'y'
+const network =
+  ({ config }: LatentDiffusion, training: boolean) =>
+  (given: Readonly<Partial<Record<Conditioning, Tensor>>>): Denoiser =>
+    denoiser(config.predicts, (xt, t) => unet('', config.unet, { training })(xt, t, given))
+
+/** Replaces labels by "no class" with a probability, so that guidance has an unconditional model. */
+const dropLabels =
+  (m: LatentDiffusion, rate: number) =>
+  (labels: Tensor): Tensor =>
+    rate === 0
+      ? labels
+      : pipe(noise('label_dropout', labels.shape, 'uniform'), less(rate), select(integers([nullLabel(m)]), labels))
+
+const conditioningOf = (m: LatentDiffusion, batch: number) => {
+  const { conditioning } = m.config
+  return conditioning.kind === 'none'
+    ? {}
+    : { y: pipe(input(diffusionLeaves.labels, int(batch)), dropLabels(m, conditioning.dropout)) }
+}
+
+/**
+ * The loss of a batch, from the posterior's moments of each picture: latents are drawn, scaled, mixed with noise at
+ * uniform timesteps (Rombach et al. 2022, equation 2).
+ */
+export const diffusionLoss = (m: LatentDiffusion, batch: number): Loss => {
+  const [c = 0, ...positions] = m.latent
+  const posterior = diagonalGaussian(input(diffusionLeaves.moments, float(batch, 2 * c, ...positions)))
+  const x0 = pipe(posterior, sample(noise('posterior', posterior.mean.shape)), scaleLatents(scaleFactor('')))
+  const t = pipe(noise('timestep', [batch], 'uniform'), mul(m.schedule.timesteps), floor, cast('int32'))
+  return ddpmLoss(m.schedule, { norm: m.config.loss, vlbWeight: m.config.elboWeight })(
+    network(m, true)(conditioningOf(m, batch)),
+    { x0, eps: noise('eps', x0.shape), t },
+  )
+}
+
+/** One step of sampling, compiled once for all steps. */
+export interface SamplingPlan {
+  readonly graph: Graph
+  readonly plan: readonly PlannedStep[]
+}
+
+const samplers: { readonly [K in Sampling['sampler']]: (s: Sampling) => Sampler } = {
+  ddim: ({ eta }) => ddim({ eta }),
+  ddpm: () => ddpm(),
+}
+/** The timesteps a sampler visits; ancestral sampling visits them all. */
+const visited: { readonly [K in Sampling['sampler']]: (s: Sampling, total: number) => Checked<readonly number[]> } = {
+  ddim: ({ spacing, steps }, total) => timesteps({ kind: spacing, steps }, total),
+  ddpm: (_, total) => E.right(Array.from({ length: total }, (__, i) => i)),
+}
+
+const guided = (m: LatentDiffusion, { guidance }: Sampling, batch: number): Denoiser => {
+  if (m.config.conditioning.kind === 'none') return network(m, false)({})
+  const labels = input(diffusionLeaves.labels, int(batch))
+  if (guidance === 1) return network(m, false)({ y: labels })
+  return guideTogether(input(diffusionLeaves.guidance, float()))(network(m, false), {
+    conditional: { y: labels },
+    unconditional: { y: integers(Array.from({ length: batch }, () => nullLabel(m))) },
+  })
+}
+
+/** The step graph of a sampler over a batch, and the numbers of each step. */
+export const samplingPlan = (m: LatentDiffusion, sampling: Sampling, batch: number): Checked<SamplingPlan> => {
+  const sampler = samplers[sampling.sampler](sampling)
+  return pipe(
+    E.Do,
+    E.bind('graph', () => stepGraph(sampler, guided(m, sampling, batch), { shape: [batch, ...m.latent] })),
+    E.bind('steps', () => visited[sampling.sampler](sampling, m.schedule.timesteps)),
+    E.bind('plan', ({ steps }) => sampler.plan(m.schedule, descend(steps))),
+    E.map(({ graph, plan }) => ({ graph: optimise(graph), plan })),
+  )
+}

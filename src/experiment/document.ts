@@ -1,0 +1,135 @@
+import { autoencoderConfig } from '../nn/autoencoder/config.ts'
+import { unetConfig } from '../nn/unet/config.ts'
+import { type Decoded, flag, integer, list, number, record, tagged, text, withDefault, word } from '../schema.ts'
+
+/**
+ * An experiment as a document: what `experiment.json` holds. Every field is checked, unknown keys are refused, and
+ * the decoded document has every default filled in.
+ */
+
+const count = integer({ min: 1 })
+const positive = number({ above: 0 })
+const fraction = number({ min: 0, max: 1 })
+
+const picture = { size: withDefault(integer({ min: 8 }), 32), heldOut: withDefault(integer({ min: 1 }), 100) }
+export const dataSource = tagged('kind', {
+  /** The pictures of the npm package `emoji-datasource-twitter`, classes by category. */
+  emoji: record({}, picture),
+  /** A folder with `metadata.jsonl`, or with one folder a class; relative to the experiment's file. */
+  folder: record({ path: text }, picture),
+})
+
+const learningRate = tagged('kind', {
+  constant: record({ rate: positive }),
+  'warm-up': record({ rate: positive, warmUp: count }),
+  /** Down to `floor` times the rate at the last step. */
+  'warm-up-cosine': record({ rate: positive, warmUp: count }, { floor: withDefault(fraction, 0) }),
+})
+
+const betas = withDefault(list(number({ min: 0, max: 0.999999 }), { min: 2 }), [0.9, 0.999])
+const optimizer = tagged('kind', {
+  adam: record({}, { betas, eps: withDefault(positive, 1e-8), weightDecay: withDefault(number({ min: 0 }), 0) }),
+  /** Decoupled weight decay. */
+  adamw: record({}, { betas, eps: withDefault(positive, 1e-8), weightDecay: withDefault(number({ min: 0 }), 0.01) }),
+  sgd: record({}, { momentum: withDefault(fraction, 0), weightDecay: withDefault(number({ min: 0 }), 0) }),
+})
+
+export const training = record(
+  { steps: count, batchSize: count, optimizer, learningRate },
+  {
+    /** Pictures are mirrored with probability 1/2. */
+    flip: withDefault(flag, false),
+    logEvery: withDefault(count, 50),
+    previewEvery: withDefault(count, 500),
+    checkpointEvery: withDefault(count, 500),
+  },
+  {
+    /** Gradients are scaled down to at most this global norm. */
+    clipNorm: positive,
+    /** Decay of the exponential moving average of the weights, used for sampling; rises with (1 + n)/(10 + n). */
+    emaDecay: number({ min: 0, max: 0.9999999 }),
+  },
+)
+export type Training = Decoded<typeof training>
+
+export const firstStage = tagged('kind', {
+  /** The autoencoder with a diagonal Gaussian posterior (Kingma and Welling 2014; `AutoencoderKL`). */
+  kl: record({
+    network: autoencoderConfig,
+    loss: record({}, { pixel: withDefault(word(['l1', 'l2']), 'l1'), klWeight: withDefault(number({ min: 0 }), 1e-6) }),
+    training,
+  }),
+})
+export type FirstStage = Decoded<typeof firstStage>
+
+const ends = { betaStart: withDefault(positive, 1e-4), betaEnd: withDefault(positive, 0.02) }
+const timesteps = { timesteps: withDefault(integer({ min: 2 }), 1000) }
+export const noiseSchedule = tagged('kind', {
+  linear: record({}, { ...timesteps, ...ends }),
+  'scaled-linear': record({}, { ...timesteps, ...ends }),
+  sqrt: record({}, { ...timesteps, ...ends }),
+  cosine: record({}, { ...timesteps, offset: withDefault(positive, 0.008) }),
+})
+
+export const conditioning = tagged('kind', {
+  none: record({}),
+  /** The data's classes; dropped with this probability in training, so that guidance has an unconditional model. */
+  class: record({}, { dropout: withDefault(fraction, 0.1) }),
+})
+
+export const diffusion = record(
+  {
+    schedule: noiseSchedule,
+    /** `classes` is filled in from the data where conditioning is by class. */
+    unet: unetConfig,
+    training,
+  },
+  {
+    predicts: withDefault(word(['eps', 'x0', 'v']), 'eps'),
+    loss: withDefault(word(['l1', 'l2']), 'l2'),
+    /** Weight of the variational bound beside the simple loss. */
+    elboWeight: withDefault(number({ min: 0 }), 0),
+    conditioning: withDefault(conditioning, { kind: 'none' }),
+    /** Latents are multiplied by 1 / their standard deviation, or by a given number. */
+    latentScale: withDefault(tagged('kind', { measured: record({}), fixed: record({ value: positive }) }), {
+      kind: 'measured',
+    }),
+  },
+)
+export type Diffusion = Decoded<typeof diffusion>
+
+export const samplerNames = ['ddim', 'ddpm'] as const
+export const sampling = record(
+  {},
+  {
+    sampler: withDefault(word(samplerNames), 'ddim'),
+    steps: withDefault(count, 50),
+    spacing: withDefault(word(['uniform', 'quad']), 'uniform'),
+    eta: withDefault(number({ min: 0 }), 0),
+    /** Scale of classifier-free guidance; 1 is the conditional model. */
+    guidance: withDefault(number({ min: 0 }), 1),
+    /** Pictures a class, or in all without classes. */
+    perClass: withDefault(count, 8),
+  },
+)
+export type Sampling = Decoded<typeof sampling>
+
+export const experiment = record(
+  { name: text, data: dataSource, firstStage },
+  {
+    /** Names the document's JSON Schema for editors. */
+    $schema: withDefault(text, ''),
+    seed: withDefault(integer({ min: 0 }), 0),
+    executor: withDefault(word(['auto', 'reference', 'onnx', 'onnx:cpu', 'onnx:webgpu']), 'auto'),
+    sampling: withDefault(sampling, {
+      sampler: 'ddim',
+      steps: 50,
+      spacing: 'uniform',
+      eta: 0,
+      guidance: 1,
+      perClass: 8,
+    }),
+  },
+  { diffusion },
+)
+export type Experiment = Decoded<typeof experiment>

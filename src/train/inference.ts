@@ -1,0 +1,205 @@
+import { fillNormal, fold, key } from '../distributions/random.ts'
+import { type Checked, type Effect, effect, failure } from '../error.ts'
+import { type Executable, type Executor, floats, ints, type Values } from '../execute/executor.ts'
+import { diffusionLeaves, type LatentDiffusion, samplingPlan } from '../experiment/diffusion-stage.ts'
+import type { Sampling } from '../experiment/document.ts'
+import { decoderGraph, encoderGraph, firstStageLeaves, reconstructionGraph } from '../experiment/first-stage.ts'
+import { feedTypes, type Graph, parameters } from '../graph/graph.ts'
+import { type Shape, size } from '../graph/types.ts'
+import type { AutoencoderConfig } from '../nn/autoencoder/config.ts'
+import { TE } from '../prelude.ts'
+import { initialNoise, keyedNoise, sample } from '../samplers/index.ts'
+
+/** What trained networks are asked: encode, decode, reconstruct, sample. Arrays of any number of items, batch by batch. */
+
+/** Items in a row, each of a shape. */
+export interface Items {
+  readonly n: number
+  readonly shape: Shape
+  readonly data: Float32Array
+}
+
+/** The weights that a graph asks for, out of a training state; the moving average where there is one. */
+export const weightsFor = (g: Graph, state: Values): Values =>
+  Object.fromEntries(
+    parameters(g).flatMap(({ name, shape }) => {
+      const found = state[`ema.shadow.${name}`] ?? state[name]
+      return found === undefined ? [] : [[name, { ...found, shape }] as const]
+    }),
+  )
+
+/** Compiles a graph around its weights, uses it, and lets it go. */
+const using = <A>(executor: Executor, graph: Graph, constants: Values, body: (x: Executable) => Effect<A>): Effect<A> =>
+  effect(async (run) => {
+    const executable = await run(executor.compile(graph, { mode: 'sampling', constants }))
+    try {
+      return await run(body(executable))
+    } finally {
+      executable.dispose()
+    }
+  })
+
+const batchSize = 32
+
+/** Runs a graph with one input and one output over all items; the last batch is filled up with zeros. */
+const mapItems = (
+  executor: Executor,
+  built: Checked<Graph>,
+  state: Values,
+  { leaf, output, items }: { readonly leaf: string; readonly output: string; readonly items: Items },
+): Effect<Items> =>
+  effect(async (run) => {
+    const graph = await run(TE.fromEither(built))
+    return run(
+      using(executor, graph, weightsFor(graph, state), (executable) =>
+        effect(async (go) => {
+          const each = size(items.shape)
+          const results: Float32Array[] = []
+          let shape: Shape = []
+          for (let from = 0; from < items.n; from += batchSize) {
+            const batch = new Float32Array(batchSize * each)
+            batch.set(items.data.subarray(from * each, Math.min(from + batchSize, items.n) * each))
+            const out = (await go(executable.run({ [leaf]: floats([batchSize, ...items.shape], batch) })))[output]
+            if (out === undefined) return go(TE.left([failure('run', output, 'an output of this name', 'none')]))
+            shape = out.shape.slice(1)
+            results.push(Float32Array.from(out.data).subarray(0, Math.min(batchSize, items.n - from) * size(shape)))
+          }
+          return { n: items.n, shape, data: joined(results) }
+        }),
+      ),
+    )
+  })
+const joined = (parts: readonly Float32Array[]): Float32Array => {
+  const whole = new Float32Array(parts.reduce((n, p) => n + p.length, 0))
+  parts.reduce((at, p) => {
+    whole.set(p, at)
+    return at + p.length
+  }, 0)
+  return whole
+}
+
+/** Pictures to their posteriors' moments [2C, h, w]. */
+export const encodeMoments = (
+  executor: Executor,
+  c: AutoencoderConfig,
+  state: Values,
+  pictures: Items,
+): Effect<Items> =>
+  mapItems(executor, encoderGraph(c, batchSize), state, {
+    leaf: firstStageLeaves.pixels,
+    output: 'moments',
+    items: pictures,
+  })
+
+/** Raw latents to pictures. */
+export const decodeLatents = (executor: Executor, c: AutoencoderConfig, state: Values, latents: Items): Effect<Items> =>
+  mapItems(executor, decoderGraph(c, batchSize), state, {
+    leaf: firstStageLeaves.latents,
+    output: 'pixels',
+    items: latents,
+  })
+
+/** Pictures to what the first stage makes of them. */
+export const reconstruct = (executor: Executor, c: AutoencoderConfig, state: Values, pictures: Items): Effect<Items> =>
+  mapItems(executor, reconstructionGraph(c, batchSize), state, {
+    leaf: firstStageLeaves.pixels,
+    output: 'pixels',
+    items: pictures,
+  })
+
+/** Peak signal-to-noise ratio in dB of pictures in [-1, 1]: the mean over pictures, each clamped to the range. */
+export const psnr = (originals: Items, others: Items): number => {
+  const each = size(originals.shape)
+  const one = (i: number): number => {
+    let error = 0
+    for (let j = i * each; j < (i + 1) * each; j++) {
+      const b = Math.min(1, Math.max(-1, others.data[j] ?? 0))
+      error += ((originals.data[j] ?? 0) - b) ** 2
+    }
+    return 10 * Math.log10(4 / Math.max(error / each, 1e-12))
+  }
+  return Array.from({ length: originals.n }, (_, i) => one(i)).reduce((a, b) => a + b, 0) / originals.n
+}
+
+/** 1 / the standard deviation of latents drawn once from every posterior (Rombach et al. 2022, section D.1). */
+export const measureScale = (moments: Items, seed: number): number => {
+  const half = size(moments.shape) / 2
+  const eps = new Float32Array(moments.n * half)
+  fillNormal(fold(key(seed), 'latent-scale'), eps)
+  let [sum, squares] = [0, 0]
+  for (let i = 0; i < eps.length; i++) {
+    const at = Math.floor(i / half) * 2 * half + (i % half)
+    const logvar = Math.min(20, Math.max(-30, moments.data[at + half] ?? 0))
+    const z = (moments.data[at] ?? 0) + Math.exp(0.5 * logvar) * (eps[i] ?? 0)
+    sum += z
+    squares += z * z
+  }
+  const mean = sum / eps.length
+  return 1 / Math.sqrt(squares / eps.length - mean * mean)
+}
+
+/** Which pictures to draw. */
+export interface Wanted {
+  /** A class for each picture; ignored by an unconditional model. */
+  readonly labels: readonly number[]
+  readonly seed: number
+  readonly sampling: Sampling
+  /** The number that latents were multiplied by. */
+  readonly scale: number
+  readonly onStep?: (done: number, of: number) => void
+}
+
+/** Draws raw latents: picture i depends on the seed and i alone, however they are batched. */
+export const drawLatents = (executor: Executor, m: LatentDiffusion, state: Values, wanted: Wanted): Effect<Items> =>
+  effect(async (run) => {
+    const { labels, seed, sampling, scale } = wanted
+    const batch = Math.min(batchSize, labels.length)
+    const { graph, plan } = await run(TE.fromEither(samplingPlan(m, sampling, batch)))
+    const types = feedTypes(graph)
+    const batches = Math.ceil(labels.length / batch)
+    const latents = await run(
+      using(executor, graph, weightsFor(graph, state), (executable) =>
+        effect(async (go) => {
+          const parts: Float32Array[] = []
+          for (let b = 0; b < batches; b++) {
+            const numbers = Array.from({ length: batch }, (_, i) => b * batch + i)
+            const feeds: Values = {
+              [diffusionLeaves.labels]: ints(
+                [batch],
+                Int32Array.from(numbers, (i) => labels[i] ?? 0),
+              ),
+              [diffusionLeaves.guidance]: floats([], Float32Array.of(sampling.guidance)),
+            }
+            const z = await go(
+              sample({
+                graph,
+                executable,
+                plan,
+                xT: initialNoise(seed, numbers, m.latent),
+                noiseOf: keyedNoise(seed, numbers),
+                feeds: Object.fromEntries(Object.entries(feeds).filter(([name]) => name in types)),
+                onStep: ({ done, of }) => {
+                  wanted.onStep?.(b * of + done, batches * of)
+                  return TE.right(undefined)
+                },
+              }),
+            )
+            parts.push(Float32Array.from(z.data, (x) => x / scale))
+          }
+          return joined(parts)
+        }),
+      ),
+    )
+    return { n: labels.length, shape: m.latent, data: latents.subarray(0, labels.length * size(m.latent)) }
+  })
+
+/** Draws pictures: latents, decoded by the first stage. */
+export const drawPictures = (
+  executor: Executor,
+  { model, network }: { readonly model: LatentDiffusion; readonly network: AutoencoderConfig },
+  { firstStage, diffusion }: { readonly firstStage: Values; readonly diffusion: Values },
+  wanted: Wanted,
+): Effect<Items> =>
+  effect(async (run) =>
+    run(decodeLatents(executor, network, firstStage, await run(drawLatents(executor, model, diffusion, wanted)))),
+  )

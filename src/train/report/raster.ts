@@ -1,0 +1,49 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import sharp from 'sharp'
+import { type Effect, type Errors, failure, reasonOf } from '../../error.ts'
+import { TE } from '../../prelude.ts'
+
+const escapeXml = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
+
+/** Machines without fonts draw no text at all, so the font comes along with the program. */
+const fontsConfig = (fonts: string, cache: string): string =>
+  `<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir>${escapeXml(fonts)}</dir>
+  <cachedir>${escapeXml(cache)}</cachedir>
+  <config><rescan><int>0</int></rescan></config>
+</fontconfig>
+`
+
+const render = async (svg: string, scale: number): Promise<Uint8Array> =>
+  sharp(Buffer.from(svg), { density: 72 * scale })
+    .flatten({ background: '#ffffff' })
+    .png({ palette: true })
+    .toBuffer()
+
+/** Renders with DejaVu Sans from npm. Fontconfig reads its environment once, when the process first draws text. */
+const withFonts = async (run: () => Promise<Uint8Array>): Promise<Uint8Array> => {
+  if (process.env.FONTCONFIG_FILE !== undefined) return run()
+  const folder = await mkdtemp(join(tmpdir(), 'latentgraph-fonts-'))
+  try {
+    const fonts = join(dirname(createRequire(import.meta.url).resolve('dejavu-fonts-ttf/package.json')), 'ttf')
+    const file = join(folder, 'fonts.conf')
+    await writeFile(file, fontsConfig(fonts, join(folder, 'cache')))
+    process.env.FONTCONFIG_FILE = file
+    return await run()
+  } finally {
+    delete process.env.FONTCONFIG_FILE
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** An SVG as the bytes of a PNG, `scale` pixels a unit, on white, text in DejaVu Sans. Errors: `run`. */
+export const rasterise = (svg: string, scale = 2): Effect<Uint8Array> =>
+  TE.tryCatch(
+    () => withFonts(() => render(svg, scale)),
+    (reason): Errors => [failure('run', 'chart', 'a drawing that can be made a PNG', reasonOf(reason))],
+  )

@@ -1,0 +1,131 @@
+import { drawKey, fillNormal, fillUniform, fold, key } from '../distributions/random.ts'
+import { type Checked, collect, fail } from '../error.ts'
+import { floats, type Value, type Values } from '../execute/executor.ts'
+import { type Graph, noises, parameters } from '../graph/graph.ts'
+import type { Attributes, Initializer } from '../graph/ops.ts'
+import { type Shape, sameShape, showShape, size } from '../graph/types.ts'
+import type { StoredArray, StoredArrays } from '../io/stored.ts'
+import { E, pipe, RR } from '../prelude.ts'
+
+/** The arrays of a run: how they start, how they are filled, how they are stored. */
+
+type Fill<K extends Initializer['kind']> = (
+  init: Extract<Initializer, { readonly kind: K }>,
+  seed: number,
+  name: string,
+  out: Float32Array,
+) => Float32Array
+const drawn = (seed: number, name: string) => fold(fold(key(seed), 'initial'), name)
+const fills: { readonly [K in Initializer['kind']]: Fill<K> } = {
+  zeros: (_, __, ___, out) => out,
+  ones: (_, __, ___, out) => out.fill(1),
+  uniform: ({ bound }, seed, name, out) => {
+    fillUniform(drawn(seed, name), out)
+    return out.map((u) => (2 * u - 1) * bound)
+  },
+  normal: ({ std }, seed, name, out) => {
+    fillNormal(drawn(seed, name), out)
+    return out.map((z) => z * std)
+  },
+}
+const filled = <K extends Initializer['kind']>(
+  kind: K,
+  init: Extract<Initializer, { readonly kind: K }>,
+  seed: number,
+  name: string,
+  out: Float32Array,
+): Float32Array => fills[kind](init, seed, name, out)
+
+/** A parameter's first value, from the run's seed and its name alone. */
+export const initialValue = (seed: number, { name, shape, init }: Attributes['parameter']): Value =>
+  floats(shape, filled(init.kind, init, seed, name, new Float32Array(size(shape))))
+
+export const initialParameters = (g: Graph, seed: number): Values =>
+  Object.fromEntries(parameters(g).map((p) => [p.name, initialValue(seed, p)]))
+
+/** The noise a graph asks for: sample i of leaf `name` at `step` is drawn from `fold(seed, step, name, i)`. */
+export const noiseFeeds = (g: Graph, seed: number, step: number): Values =>
+  Object.fromEntries(noises(g).map((leaf) => [leaf.name, noiseFeed(leaf, seed, step)]))
+
+const fillers = { normal: fillNormal, uniform: fillUniform } as const
+const noiseFeed = ({ name, shape, distribution }: Attributes['noise'], seed: number, step: number): Value => {
+  const out = new Float32Array(size(shape))
+  const each = size(shape.slice(1))
+  for (let i = 0; i * each < out.length; i++)
+    fillers[distribution](drawKey(seed, { step, name, sample: i }), out.subarray(i * each, (i + 1) * each))
+  return floats(shape, out)
+}
+
+export const zeros = (shape: Shape): Value => floats(shape, new Float32Array(size(shape)))
+
+const stored = (v: Value): StoredArray =>
+  v.dtype === 'float32' ? { dtype: 'float32', shape: v.shape, data: Float32Array.from(v.data) } : v
+export const storedValues: (values: Values) => StoredArrays = RR.map(stored)
+
+/** The arrays of a file that a graph can take; the wider types of foreign files are left out. */
+export const loadedValues = (arrays: StoredArrays): Values =>
+  Object.fromEntries(
+    Object.entries(arrays).flatMap(([name, a]): readonly (readonly [string, Value])[] =>
+      a.dtype === 'float32' || a.dtype === 'int32' || a.dtype === 'bool' ? [[name, a]] : [],
+    ),
+  )
+
+/** The scopes of a step's state beside the model's parameters. */
+export const stateScopes = ['optimizer', 'ema'] as const
+
+/** The checkpoint group of a leaf, and its name there: `optimizer.m.conv.weight` is `m.conv.weight` of `optimizer`. */
+export const groupOf = (leaf: string): readonly [group: string, name: string] => {
+  const scope = stateScopes.find((s) => leaf.startsWith(`${s}.`))
+  return scope === undefined ? ['parameters', leaf] : [scope, leaf.slice(scope.length + 1)]
+}
+const leafOf = (group: string, name: string): string => (group === 'parameters' ? name : `${group}.${name}`)
+
+/** A step's state as the groups of a checkpoint: `parameters`, `ema`, and the optimiser's moments. */
+export const grouped = (state: Values): Readonly<Record<string, StoredArrays>> => {
+  const groups = [...new Set(Object.keys(state).map((leaf) => groupOf(leaf)[0]))]
+  return Object.fromEntries(
+    groups.map((g) => [
+      g,
+      storedValues(
+        Object.fromEntries(
+          Object.entries(state).flatMap(([leaf, v]) =>
+            groupOf(leaf)[0] === g ? [[groupOf(leaf)[1], v] as const] : [],
+          ),
+        ),
+      ),
+    ]),
+  )
+}
+
+/** The state of a checkpoint, which must hold every array of `like` in its shape, and no other. */
+export const loadedState = (
+  at: string,
+  groups: Readonly<Record<string, StoredArrays>>,
+  like: Values,
+): Checked<Values> => {
+  const found: Values = Object.fromEntries(
+    Object.entries(groups).flatMap(([g, arrays]) =>
+      Object.entries(loadedValues(arrays)).map(([name, v]) => [leafOf(g, name), v] as const),
+    ),
+  )
+  const names = [...new Set([...Object.keys(found), ...Object.keys(like)])]
+  return pipe(
+    collect(
+      names.map((name): Checked<readonly [string, Value]> => {
+        const [got, wanted] = [found[name], like[name]]
+        if (wanted === undefined) return fail('training', `${at}: ${name}`, 'no such array', 'one')
+        if (got === undefined)
+          return fail('training', `${at}: ${name}`, `${wanted.dtype}${showShape(wanted.shape)}`, 'nothing')
+        return got.dtype === wanted.dtype && sameShape(got.shape, wanted.shape)
+          ? E.right([name, got])
+          : fail(
+              'training',
+              `${at}: ${name}`,
+              `${wanted.dtype}${showShape(wanted.shape)}`,
+              `${got.dtype}${showShape(got.shape)}`,
+            )
+      }),
+    ),
+    E.map((entries) => Object.fromEntries(entries)),
+  )
+}
