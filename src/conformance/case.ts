@@ -30,7 +30,7 @@ export interface Case {
 }
 
 /** An array of a file as an executor takes it; int64 narrows to int32. */
-export const valueOf = (array: StoredArray): Value => {
+export const toValue = (array: StoredArray): Value => {
   const { shape } = array
   if (array.dtype === 'float32' || array.dtype === 'float64') return { dtype: 'float32', shape, data: array.data }
   if (array.dtype === 'int64') return { dtype: 'int32', shape, data: Int32Array.from(array.data, Number) }

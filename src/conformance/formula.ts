@@ -3,6 +3,7 @@ import { floats, type Value } from '../execute/executor.ts'
 import { type Shape, size } from '../graph/types.ts'
 import { E, pipe, t } from '../prelude.ts'
 import type { Case } from './case.ts'
+import type { Tolerance } from './compare.ts'
 
 /** The parameters of cases that ship none: a hash of name and index (the fixtures' README). */
 
@@ -42,7 +43,7 @@ const Formula = t.intersection([t.type({ param_seed: t.string, params: Listed })
 export interface FormulaParameters {
   /** In the order of the reference's `state_dict`. */
   readonly shapes: readonly (readonly [key: string, shape: Shape])[]
-  readonly valueOf: (key: string, shape: Shape) => Value
+  readonly valueAt: (key: string, shape: Shape) => Value
 }
 
 /** The parameters that a case leaves to the formula; undefined where it ships its own. */
@@ -50,7 +51,7 @@ export const formulaOf = ({ config }: Case): FormulaParameters | undefined =>
   Formula.is(config)
     ? {
         shapes: config.params,
-        valueOf: (key, shape) => formulaParameter(config.param_seed, config.gain ?? 1, key, shape),
+        valueAt: (key, shape) => formulaParameter(config.param_seed, config.gain ?? 1, key, shape),
       }
     : undefined
 
@@ -61,8 +62,8 @@ const total = (data: Iterable<number>): number => {
 }
 
 /** `paramcheck.first` and `paramcheck.sum`: the first value and the sum of each parameter, in order. */
-export const parameterChecks = ({ shapes, valueOf }: FormulaParameters): Readonly<Record<string, Value>> => {
-  const values = shapes.map(([key, shape]) => valueOf(key, shape).data)
+export const parameterChecks = ({ shapes, valueAt }: FormulaParameters): Readonly<Record<string, Value>> => {
+  const values = shapes.map(([key, shape]) => valueAt(key, shape).data)
   const column = (of: (data: Value['data']) => number): Value => floats([values.length], Float64Array.from(values, of))
   return {
     'paramcheck.first': column((data) => data[0] ?? Number.NaN),
@@ -80,6 +81,12 @@ export const parameterOf =
       E.orElse(() =>
         formula === undefined
           ? fail('data', `param.${key}`, 'a parameter that the case ships', 'none')
-          : E.right(formula.valueOf(key, shape)),
+          : E.right(formula.valueAt(key, shape)),
       ),
     )
+
+/** The same formula gives the same bits; only the order of summation is free. */
+export const parameterTolerances: readonly Tolerance[] = [
+  { tensor: /^paramcheck\.first$/, measure: 'exact', limit: 0 },
+  { tensor: /^paramcheck\.sum$/, measure: 'scaled', limit: 1e-12 },
+]

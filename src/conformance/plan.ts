@@ -23,8 +23,8 @@ export const skip = (reason: string): Plan => ({ kind: 'skip', reason })
 
 /** Rebuilds the cases of one class or function of the reference. */
 export interface Adapter {
-  /** The keys of `config` it heeds. */
-  readonly keys: readonly string[]
+  /** The keys of `config` it heeds; those of a published configuration are all heeded or refused. */
+  readonly keys: readonly string[] | 'all'
   readonly plan: (c: Case) => Checked<Plan>
 }
 
@@ -66,6 +66,21 @@ export const adapter = <A>(codec: Codec<A>, build: (settings: A, c: Case) => Che
   }
 }
 
+/** An adapter for cases whose `config` is read as a published configuration is. */
+export const publishedAdapter = <A>(
+  read: (params: unknown, base: string) => Checked<A>,
+  build: (config: A, c: Case) => Checked<Plan>,
+): Adapter => ({
+  keys: 'all',
+  plan: (c) => {
+    const params = Object.entries(c.config).filter(([k, v]) => v !== null && !bookkeeping.includes(k))
+    return pipe(
+      read(Object.fromEntries(params), `${c.file.path}: config`),
+      E.flatMap((config) => build(config, c)),
+    )
+  },
+})
+
 /** Reported by name, not run. */
 export const skipped = (reason: string): Adapter => ({ keys: [], plan: () => E.right(skip(reason)) })
 
@@ -94,7 +109,9 @@ export const area =
         const subject = subjectOf(given.source)
         const found = Object.hasOwn(adapters, subject) ? adapters[subject] : undefined
         const chosen = found ?? skipped(`no adapter for ${JSON.stringify(subject)}`)
-        const unheeded = Object.keys(given.config).filter((k) => !chosen.keys.includes(k) && !bookkeeping.includes(k))
+        const unheeded = Object.keys(given.config).filter(
+          (k) => chosen.keys !== 'all' && !chosen.keys.includes(k) && !bookkeeping.includes(k),
+        )
         return pipe(
           chosen.plan(given),
           E.map((plan) => ({

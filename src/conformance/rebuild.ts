@@ -4,14 +4,14 @@ import type { Values } from '../execute/executor.ts'
 import { fault } from '../nn/fault.ts'
 import { E, RR } from '../prelude.ts'
 import { vjp } from '../transform/index.ts'
-import { type Case, valueOf } from './case.ts'
+import { type Case, toValue } from './case.ts'
 import type { Plan } from './plan.ts'
 
 /** An input of the case as a leaf `in.<name>`; undefined where it has none. */
 export const optional = (c: Case, name: string): Tensor | undefined => {
   const array = c.inputs[name]
   if (array === undefined) return undefined
-  const { dtype, shape } = valueOf(array)
+  const { dtype, shape } = toValue(array)
   return input(`in.${name}`, { dtype, shape })
 }
 

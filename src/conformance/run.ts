@@ -5,7 +5,7 @@ import { type Graph, inputs, parameters } from '../graph/graph.ts'
 import { sameShape, showShape } from '../graph/types.ts'
 import { E, pipe, T, TE } from '../prelude.ts'
 import { optimise } from '../transform/index.ts'
-import { type Case, type CaseFile, valueOf } from './case.ts'
+import { type Case, type CaseFile, toValue } from './case.ts'
 import { type Comparison, type Computed, compare, passes } from './compare.ts'
 import { type FormulaParameters, formulaOf, hashUniform, parameterChecks, parameterOf } from './formula.ts'
 import type { Area, Plan, Prepared } from './plan.ts'
@@ -48,7 +48,7 @@ const feedsOf = (g: Graph, c: Case, formula: FormulaParameters | undefined): Che
         const array = c.inputs[name.replace(/^in\./, '')]
         return array === undefined
           ? fail('data', name, 'an input of the case', 'none')
-          : E.right([name, valueOf(array)])
+          : E.right([name, toValue(array)])
       }),
       ...parameters(g).map(({ name, shape }) =>
         pipe(

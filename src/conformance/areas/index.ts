@@ -1,10 +1,15 @@
 import { type Area, later } from '../plan.ts'
+import { attention } from './attention.ts'
+import { autoencoder } from './autoencoder.ts'
 import { checkpoint } from './checkpoint.ts'
 import { distribution } from './distribution.ts'
 import { schedule } from './schedule.ts'
+import { unetArea } from './unet.ts'
 
 /** Every area of fixtures, by the name of its folder. */
 export const areas: Readonly<Record<string, Area>> = {
+  attention,
+  autoencoder,
   checkpoint,
   conditioning: later('conditioning networks: later issue'),
   discriminator: later('discriminators: later issue'),
@@ -13,4 +18,5 @@ export const areas: Readonly<Record<string, Area>> = {
   lpips: later('LPIPS: later issue'),
   quantize: later('quantisers: later issue'),
   schedule,
+  unet: unetArea,
 }

@@ -1,0 +1,96 @@
+import type { Tensor } from '../../declare/index.ts'
+import { diagonalGaussian, mode, sample } from '../../distributions/gaussian.ts'
+import { downsample, linAttnBlock, resnetBlock, upsample } from '../../nn/autoencoder/blocks.ts'
+import {
+  attnBlock,
+  ddpmUNet,
+  decode,
+  decoder,
+  encode,
+  encoder,
+  publishedAutoencoder,
+  publishedDdpmUNet,
+} from '../../nn/index.ts'
+import { E, pipe } from '../../prelude.ts'
+import { anything, flag, integer, number, record, withDefault } from '../../schema.ts'
+import type { Case } from '../case.ts'
+import type { Tolerance } from '../compare.ts'
+import { parameterTolerances } from '../formula.ts'
+import { adapter, area, publishedAdapter, skipped } from '../plan.ts'
+import { given, graphPlan, optional } from '../rebuild.ts'
+import { layerPlan } from './attention.ts'
+
+const positive = integer({ min: 1 })
+const channelsOnly = record({ in_channels: positive })
+const resampling = record({ in_channels: positive, with_conv: flag })
+
+/** What the posterior's sample gives, where the case has noise for it. */
+const sampled = (c: Case, moments: Tensor, decoded: (z: Tensor) => Tensor): Readonly<Record<string, Tensor>> => {
+  const noise = optional(c, 'noise')
+  if (noise === undefined) return {}
+  const z = pipe(diagonalGaussian(moments), sample(noise))
+  return { z_sample: z, dec_sample: decoded(z) }
+}
+
+/** Alone, without the convolutions at the latents: no channels of theirs are told. */
+const standalone = (params: unknown, base: string) => publishedAutoencoder(params, 1, base)
+const quantisers = skipped('quantisers: later issue')
+
+const wholeModel = /AutoencoderKL|Model|Encoder|Decoder/
+const whole = (rule: Tolerance): Tolerance => ({ ...rule, subject: wholeModel })
+
+export const autoencoder = area(
+  {
+    'model.py AttnBlock': adapter(channelsOnly, (_, c) => layerPlan(c, attnBlock(''))),
+    'model.py LinAttnBlock': adapter(channelsOnly, (_, c) => layerPlan(c, linAttnBlock(''))),
+    'model.py ResnetBlock': adapter(
+      record(
+        { in_channels: positive },
+        {
+          conv_shortcut: withDefault(flag, false),
+          dropout: withDefault(number({ min: 0, max: 1 }), 0),
+          temb_channels: withDefault(integer({ min: 0 }), 512),
+        },
+        { out_channels: positive },
+      ),
+      ({ in_channels, out_channels, conv_shortcut }, c) =>
+        layerPlan(
+          c,
+          resnetBlock('', {
+            out: out_channels ?? in_channels,
+            temb: optional(c, 'temb'),
+            shortcut: conv_shortcut ? 'conv' : 'nin',
+          }),
+        ),
+    ),
+    'model.py Downsample': adapter(resampling, ({ with_conv }, c) => layerPlan(c, downsample('', { conv: with_conv }))),
+    'model.py Upsample': adapter(resampling, ({ with_conv }, c) => layerPlan(c, upsample('', { conv: with_conv }))),
+    'model.py Encoder': publishedAdapter(standalone, (config, c) => layerPlan(c, encoder('', config))),
+    'model.py Decoder': publishedAdapter(standalone, (config, c) =>
+      graphPlan(c, { y: pipe(optional(c, 'z') ?? given(c, 'x'), decoder('', config)) }),
+    ),
+    'model.py Model': publishedAdapter(publishedDdpmUNet, (config, c) => {
+      const context = optional(c, 'context')
+      return layerPlan(c, (x) => ddpmUNet('', config)(x, given(c, 't'), context === undefined ? {} : { context }))
+    }),
+    'autoencoder.py AutoencoderKL': adapter(record({ ddconfig: anything, embed_dim: positive }), (settings, c) =>
+      pipe(
+        publishedAutoencoder(settings.ddconfig, settings.embed_dim, `${c.file.path}: config/ddconfig`),
+        E.flatMap((config) => {
+          const moments = pipe(given(c, 'x'), encode('', config))
+          const decoded = decode('', config)
+          const z = mode(diagonalGaussian(moments))
+          return graphPlan(c, { moments, dec: decoded(z), z_mode: z, ...sampled(c, moments, decoded) })
+        }),
+      ),
+    ),
+    'autoencoder.py VQModel': quantisers,
+    'autoencoder.py VQModelInterface': quantisers,
+  },
+  [
+    ...parameterTolerances,
+    whole({ tensor: /^grad/, measure: 'scaled', limit: 1e-4 }),
+    whole({ tensor: /^out/, measure: 'scaled', limit: 2e-5 }),
+    { tensor: /./, measure: 'scaled', limit: 3e-6 },
+  ],
+)
