@@ -244,7 +244,10 @@ export const tagged = <const K extends string, B extends Required>(
 const escapePointer = (key: string): string => key.replaceAll('~', '~0').replaceAll('/', '~1')
 
 const toError = (tag: LatentError['tag'], base: string, e: t.ValidationError): LatentError => {
-  const pointer = e.context.map(({ key }) => (key === '' ? '' : `/${escapePointer(key)}`)).join('')
+  const pointer = e.context
+    .slice(1)
+    .map(({ key }) => `/${escapePointer(key)}`)
+    .join('')
   const { expected, hint }: { expected: string; hint?: string } =
     e.message === undefined ? { expected: e.context.at(-1)?.type.name ?? 'another value' } : JSON.parse(e.message)
   return failure(tag, `${base}${pointer}` || '/', expected, show(e.value), hint)

@@ -25,7 +25,11 @@ type AnyRule = (attributes: object, operands: readonly TensorType[]) => Inferred
 const misfit = (expected: string, got: string, hint?: string): Either<Misfit, never> =>
   E.left(hint === undefined ? { expected, got } : { expected, got, hint })
 const showTypes = (ts: readonly TensorType[]): string => ts.map(showType).join(' and ')
-const ok = (dtype: DType, shape: Shape): Inferred => E.right({ dtype, shape })
+const natural = (...ns: readonly number[]): boolean => ns.every((n) => Number.isSafeInteger(n) && n >= 0)
+const positive = (...ns: readonly number[]): boolean => natural(...ns) && !ns.includes(0)
+const ok = (dtype: DType, shape: Shape): Inferred =>
+  natural(...shape) ? E.right({ dtype, shape }) : misfit('a shape of whole numbers from 0', showShape(shape))
+const isAxis = (axis: number, { shape }: TensorType): boolean => natural(axis) && axis < shape.length
 
 /** The operand at `i`; arity is checked before any rule runs. */
 const at = (ts: readonly TensorType[], i: number): TensorType => {
@@ -52,7 +56,7 @@ const elementwise =
   }
 
 const axesFit = (axes: readonly number[], rank: number): boolean =>
-  axes.every((a) => a < rank) && new Set(axes).size === axes.length
+  natural(...axes) && axes.every((a) => a < rank) && new Set(axes).size === axes.length
 const reduced = (s: Shape, axes: readonly number[], keepDims: boolean): Shape =>
   keepDims ? s.map((d, i) => (axes.includes(i) ? 1 : d)) : s.filter((_, i) => !axes.includes(i))
 const reduction = ({ axes, keepDims }: Attributes['sum'], ts: readonly TensorType[]): Inferred => {
@@ -63,12 +67,13 @@ const reduction = ({ axes, keepDims }: Attributes['sum'], ts: readonly TensorTyp
     : misfit(`distinct axes below the rank ${x.shape.length}`, showShape(axes))
 }
 const argReduction = ({ axis }: Attributes['argMax'], ts: readonly TensorType[]): Inferred =>
-  axis < at(ts, 0).shape.length
+  isAxis(axis, at(ts, 0)) && at(ts, 0).shape[axis] !== 0
     ? ok('int32', reduced(at(ts, 0).shape, [axis], false))
-    : misfit(`an axis below the rank of ${showTypes(ts)}`, String(axis))
+    : misfit(`an axis of ${showTypes(ts)} with an element`, String(axis))
 
 type Window = Attributes['conv2d']
-const windowFits = ({ stride, padding }: Window): boolean => stride.length === 2 && padding.length === 4
+const windowFits = ({ stride, padding }: Window): boolean =>
+  stride.length === 2 && padding.length === 4 && positive(...stride) && natural(...padding)
 const outputSize = (input: number, kernel: number, axis: 0 | 1, { stride, padding }: Window): number =>
   Math.floor((input + dim(padding, axis) + dim(padding, axis + 2) - kernel) / dim(stride, axis)) + 1
 
@@ -94,14 +99,15 @@ const norm =
     const [x, ...affine] = [at(ts, 0), ...ts.slice(1)]
     const channels = dim(x.shape, 1)
     if (x.dtype !== 'float32' || x.shape.length < 2) return misfit('float32[N, C, ...]', showTypes(ts))
-    if (channels % groups !== 0) return misfit(`channels divisible by ${groups} groups`, `${channels} channels`)
+    if (!positive(groups) || channels % groups !== 0)
+      return misfit(`channels divisible by ${groups} groups`, `${channels} channels`)
     return affine.every((p) => p.dtype === 'float32' && sameShape(p.shape, [channels]))
       ? ok('float32', shapeOf(x.shape, groups))
       : misfit(`weight and bias of shape [${channels}]`, showTypes(affine))
   }
 
 const rules: { readonly [K in OpKind]: Rule<K> } = {
-  input: ({ type }) => E.right(type),
+  input: ({ type }) => ok(type.dtype, type.shape),
   parameter: ({ shape }) => ok('float32', shape),
   noise: ({ shape }) => ok('float32', shape),
   constant: ({ type, data }) =>
@@ -114,7 +120,7 @@ const rules: { readonly [K in OpKind]: Rule<K> } = {
             .join(', '),
         )
       : data.length === 1 || data.length === size(type.shape)
-        ? E.right(type)
+        ? ok(type.dtype, type.shape)
         : misfit(`${size(type.shape)} numbers for ${showType(type)}, or one for all`, `${data.length} numbers`),
 
   neg: numericUnary,
@@ -157,7 +163,7 @@ const rules: { readonly [K in OpKind]: Rule<K> } = {
   argMax: argReduction,
   argMin: argReduction,
   softmax: ({ axis }, ts) =>
-    axis < at(ts, 0).shape.length ? floatUnary({}, ts) : misfit(`an axis of ${showTypes(ts)}`, String(axis)),
+    isAxis(axis, at(ts, 0)) ? floatUnary({}, ts) : misfit(`an axis of ${showTypes(ts)}`, String(axis)),
 
   matmul: ({ transposeA, transposeB }, ts) => {
     const [a, b] = [at(ts, 0).shape, at(ts, 1).shape]
@@ -222,7 +228,7 @@ const rules: { readonly [K in OpKind]: Rule<K> } = {
   slice: ({ start, size: extent }, ts) => {
     const x = at(ts, 0)
     const inside = x.shape.every(
-      (d, i) => dim(start, i) >= 0 && dim(extent, i) >= 0 && dim(start, i) + dim(extent, i) <= d,
+      (d, i) => natural(dim(start, i), dim(extent, i)) && dim(start, i) + dim(extent, i) <= d,
     )
     return start.length === x.shape.length && extent.length === x.shape.length && inside
       ? ok(x.dtype, extent)
@@ -230,12 +236,12 @@ const rules: { readonly [K in OpKind]: Rule<K> } = {
   },
   pad: ({ low, high }, ts) => {
     const x = at(ts, 0)
-    return low.length === x.shape.length && high.length === x.shape.length
+    return low.length === x.shape.length && high.length === x.shape.length && natural(...low, ...high)
       ? ok(
           x.dtype,
           x.shape.map((d, i) => d + dim(low, i) + dim(high, i)),
         )
-      : misfit(`paddings for ${x.shape.length} axes`, `${showShape(low)} and ${showShape(high)}`)
+      : misfit(`paddings from 0 for ${x.shape.length} axes`, `${showShape(low)} and ${showShape(high)}`)
   },
   concat: ({ axis }, ts) => {
     const first = at(ts, 0)
@@ -243,7 +249,7 @@ const rules: { readonly [K in OpKind]: Rule<K> } = {
       x.dtype === first.dtype &&
       x.shape.length === first.shape.length &&
       x.shape.every((d, i) => i === axis || d === dim(first.shape, i))
-    return axis < first.shape.length && ts.every(fits)
+    return isAxis(axis, first) && ts.every(fits)
       ? ok(
           first.dtype,
           first.shape.map((d, i) => (i === axis ? ts.reduce((n, x) => n + dim(x.shape, i), 0) : d)),
@@ -265,13 +271,15 @@ const rules: { readonly [K in OpKind]: Rule<K> } = {
   scatterAdd: ({ rows }, ts) => {
     const [indices, updates] = [at(ts, 0), at(ts, 1)]
     const rank = indices.shape.length
-    return indices.dtype === 'int32' && sameShape(updates.shape.slice(0, rank), indices.shape)
+    return indices.dtype === 'int32' &&
+      updates.dtype !== 'bool' &&
+      sameShape(updates.shape.slice(0, rank), indices.shape)
       ? ok(updates.dtype, [rows, ...updates.shape.slice(rank)])
-      : misfit('int32 indices and updates that begin with their shape', showTypes(ts))
+      : misfit('int32 indices and numeric updates that begin with their shape', showTypes(ts))
   },
   upsampleNearest: ({ factor }, ts) => {
     const x = at(ts, 0)
-    return rank4(x) && factor.length === 2
+    return rank4(x) && factor.length === 2 && positive(...factor)
       ? ok('float32', [
           dim(x.shape, 0),
           dim(x.shape, 1),

@@ -1,0 +1,150 @@
+import { describe, expect, test } from 'vitest'
+import {
+  add,
+  argMax,
+  at,
+  concat,
+  constant,
+  conv2d,
+  freeze,
+  gather,
+  groupNorm,
+  input,
+  integers,
+  matmul,
+  mul,
+  neg,
+  noise,
+  pad,
+  parameter,
+  reshape,
+  scatterAdd,
+  slice,
+  softmax,
+  split,
+  standardize,
+  sum,
+  type Tensor,
+  thaw,
+  transpose,
+  unsqueeze,
+  upsampleNearest,
+} from '../../src/declare/index.ts'
+import type { Errors } from '../../src/error.ts'
+import { feedTypes, outputTypes } from '../../src/graph/graph.ts'
+import { float, int } from '../../src/graph/types.ts'
+import { E, pipe } from '../../src/prelude.ts'
+
+const faults = (outputs: Readonly<Record<string, Tensor>>): Errors => {
+  const frozen = freeze(outputs)
+  if (E.isRight(frozen)) throw new Error('no fault was found')
+  return frozen.left
+}
+const weight = (scope: string, ...shape: readonly number[]): Tensor =>
+  parameter(scope, 'weight', shape, { kind: 'zeros' })
+const linear =
+  (scope: string, from: number, to: number) =>
+  (x: Tensor): Tensor =>
+    pipe(x, matmul(weight(scope, to, from), { transposeB: true }))
+const window = { stride: [1, 1], padding: [0, 0, 0, 0] } as const
+
+describe('shape faults', () => {
+  test('every root cause of one expression is reported, each with its scope', () => {
+    const x = input('x', float(4, 8))
+    const left = pipe(x, linear(at('net', 'left'), 7, 3), neg, sum())
+    const right = pipe(x, linear(at('net', 'right'), 9, 3), add(1))
+    const errors = faults({ loss: pipe(left, add(sum()(right))), other: pipe(x, reshape(5)) })
+    expect(errors.map((e) => [e.tag, e.at])).toEqual([
+      ['shape', 'net.left (matmul)'],
+      ['shape', 'net.right (matmul)'],
+      ['shape', '(root) (reshape)'],
+    ])
+    expect(errors[0]).toMatchObject({
+      expected: 'inner dimensions that agree',
+      got: '8 and 7 in float32[4, 8] and float32[3, 7]',
+    })
+  })
+  test('a fault is reported once, however often its result is used', () => {
+    const bad = pipe(input('x', float(2)), add(input('y', float(3))))
+    expect(faults({ a: neg(bad), b: pipe(bad, mul(bad)), c: bad })).toHaveLength(1)
+  })
+  test('building on a fault does not throw', () => {
+    const bad = pipe(input('x', float(2)), reshape(3))
+    const built = pipe(bad, unsqueeze(0), conv2d(weight('c', 4, 3, 3, 3), window), softmax(-1), concat.bind(null, 1))
+    expect(faults({ parts: concat(0, ...split(2, 0)(built)) })).toHaveLength(1)
+  })
+
+  const x = input('x', float(2, 3))
+  const picture = input('picture', float(1, 4, 5, 5))
+  test.each<readonly [string, Tensor]>([
+    ['an axis beyond the rank', softmax(2)(x)],
+    ['an axis before the first', softmax(-3)(x)],
+    ['a reduced axis before the first', sum({ axes: [-3] })(x)],
+    ['an axis reduced twice', sum({ axes: [0, -2] })(x)],
+    ['the greatest of nothing', argMax(0)(input('e', float(0)))],
+    ['negative dimensions whose product fits', reshape(-2, -3)(x)],
+    ['half a dimension', reshape(1.5, 4)(x)],
+    ['an input of negative size', input('n', float(-1))],
+    ['a parameter of negative size', weight('w', -1)],
+    ['too few numbers', constant([1, 2], float(3))],
+    ['a number that is not finite', constant([Number.NaN], float())],
+    ['a permutation that drops an axis', transpose(0, 0)(x)],
+    ['a slice that reaches out', slice([0, 2], [2, 2])(x)],
+    ['a slice from half an element', slice([0.5, 0], [1, 3])(x)],
+    ['padding that cuts', pad([-1, 0], [1, 0])(x)],
+    ['pieces that differ along another axis', concat(0, x, input('z', float(2, 2)))],
+    ['a concatenation along no axis', concat(-3, x, x)],
+    ['a concatenation of nothing', concat(0)],
+    ['two dtypes', pipe(x, add(input('i', int(2, 3))))],
+    ['float indices', pipe(x, gather(x))],
+    ['updates that are not numbers', pipe(constant([1], { dtype: 'bool', shape: [1] }), scatterAdd(integers([0]), 1))],
+    ['a kernel larger than its input', pipe(picture, conv2d(weight('k', 1, 4, 6, 6), window))],
+    ['channels that differ', pipe(picture, conv2d(weight('k', 1, 3, 3, 3), window))],
+    ['a stride of 0', pipe(picture, conv2d(weight('k', 1, 4, 3, 3), { ...window, stride: [0, 1] }))],
+    ['negative padding', pipe(picture, conv2d(weight('k', 1, 4, 3, 3), { ...window, padding: [-1, 1, 1, 1] }))],
+    ['groups that do not divide the channels', pipe(picture, standardize({ groups: 3, eps: 0 }))],
+    ['a negative number of groups', pipe(picture, standardize({ groups: -2, eps: 0 }))],
+    ['an affine of other channels', pipe(picture, groupNorm(weight('n', 3), weight('m', 3), { groups: 2, eps: 0 }))],
+    ['upsampling by half', pipe(picture, upsampleNearest(1.5, 2))],
+  ])('%s', (_, y) => expect(faults({ y }).map((e) => e.tag)).toEqual(['shape']))
+})
+
+describe('names', () => {
+  test('one name with two shapes is refused', () => {
+    const [a, b] = [weight('conv', 2), weight('conv', 3)]
+    const [error, ...rest] = faults({ y: pipe(sum()(a), add(sum()(b))) })
+    expect(rest).toEqual([])
+    expect(error).toMatchObject({
+      tag: 'graph',
+      at: 'conv.weight',
+      expected: 'parameter float32[2], as declared before',
+      got: 'parameter float32[3]',
+    })
+  })
+  test('one name for an input and for noise is refused', () => {
+    expect(faults({ y: pipe(input('z', float(2)), add(noise('z', [2]))) })[0].got).toBe('noise float32[2]')
+  })
+  test('one leaf declared twice is one feed', () => {
+    const frozen = freeze({ y: pipe(weight('w', 2), add(weight('w', 2))) })
+    expect(E.isRight(frozen) && feedTypes(frozen.right)).toEqual({ 'w.weight': float(2) })
+  })
+  test('scopes nest with dots, and an op belongs to the last scoped argument', () => {
+    expect(at(at('decoder', 'up'), 1)).toBe('decoder.up.1')
+    const y = pipe(input('x', float(1, 2)), linear('out', 2, 2), neg)
+    expect(y.scope).toBe('out')
+  })
+})
+
+test('a chain of 50,000 ops freezes and thaws without overflowing the stack', () => {
+  const chain = Array.from({ length: 50_000 }).reduce<Tensor>((y) => pipe(y, neg), input('x', float(2)))
+  const frozen = freeze({ y: chain })
+  if (E.isLeft(frozen)) throw new Error('the chain does not freeze')
+  expect(frozen.right.nodes).toHaveLength(50_001)
+  expect(freeze(thaw(frozen.right))).toEqual(frozen)
+})
+test('a ladder of shared expressions freezes in as many nodes as it has rungs', () => {
+  const ladder = Array.from({ length: 200 }).reduce<Tensor>((y) => pipe(y, add(y)), input('x', float()))
+  const frozen = freeze({ y: ladder })
+  expect(E.isRight(frozen) && frozen.right.nodes.length).toBe(201)
+  expect(E.isRight(frozen) && outputTypes(frozen.right)).toEqual({ y: float() })
+})

@@ -1,0 +1,118 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, posix, relative, sep } from 'node:path'
+import { describe, expect, test } from 'vitest'
+
+/** DESIGN section 2: imports point only upward in this list. */
+const rooms = [
+  ...['prelude', 'error', 'schema', 'graph', 'declare', 'transform', 'execute', 'nn', 'distributions', 'schedulers'],
+  ...['losses', 'diffusion', 'samplers', 'optimizers', 'io', 'data', 'experiment', 'train', 'laws', 'conformance'],
+  ...['cli', 'demo'],
+]
+/** What the package exports, made of all rooms. */
+const entry = 'index.ts'
+const root = join(import.meta.dirname, '../../src')
+
+interface Source {
+  /** Relative to src, with forward slashes. */
+  readonly path: string
+  readonly text: string
+  readonly imports: readonly string[]
+}
+const importsOf = (text: string): readonly string[] =>
+  [...text.matchAll(/^\s*(?:import|export)\b[^'"]*?\bfrom\s*['"]([^'"]+)['"]/gm)]
+    .concat([...text.matchAll(/\bimport\s*\(?\s*['"]([^'"]+)['"]/g)])
+    .flatMap(([, specifier]) => specifier ?? [])
+const source = (path: string, text: string): Source => ({ path, text, imports: importsOf(text) })
+const sources: readonly Source[] = readdirSync(root, { recursive: true, withFileTypes: true })
+  .filter((f) => f.isFile() && f.name.endsWith('.ts'))
+  .map((f) => join(f.parentPath, f.name))
+  .map((file) => source(relative(root, file).split(sep).join('/'), readFileSync(file, 'utf8')))
+
+const roomOf = (path: string): string => path.split('/')[0]?.replace(/\.ts$/, '') ?? ''
+/** The files of src that a file imports. */
+const targets = ({ path, imports }: Source): readonly string[] =>
+  imports.filter((i) => i.startsWith('.')).map((i) => posix.join(posix.dirname(path), i))
+
+const strangers = (all: readonly Source[]): readonly string[] =>
+  all.flatMap(({ path }) => (path === entry || rooms.includes(roomOf(path)) ? [] : [path]))
+const downward = (all: readonly Source[]): readonly string[] =>
+  all
+    .filter(({ path }) => path !== entry)
+    .flatMap((s) =>
+      targets(s)
+        .filter((t) => t === entry || rooms.indexOf(roomOf(t)) > rooms.indexOf(roomOf(s.path)))
+        .map((t) => `${s.path} -> ${t}`),
+    )
+const dangling = (all: readonly Source[]): readonly string[] => {
+  const known = new Set(all.map(({ path }) => path))
+  return all.flatMap((s) =>
+    targets(s)
+      .filter((t) => !known.has(t))
+      .map((t) => `${s.path} -> ${t}`),
+  )
+}
+/** Files on a cycle or behind one: what is left once files without open imports are taken away again and again. */
+const knotted = (all: readonly Source[]): readonly string[] => {
+  const known = new Set(all.map(({ path }) => path))
+  const open = new Map(all.map((s) => [s.path, targets(s).filter((t) => known.has(t))]))
+  let size: number
+  do {
+    size = open.size
+    for (const [path, needs] of open) if (needs.every((t) => !open.has(t))) open.delete(path)
+  } while (open.size < size)
+  return [...open.keys()]
+}
+const effectful = (all: readonly Source[]): readonly string[] =>
+  all.flatMap(({ path, imports }) =>
+    path !== 'prelude.ts' && imports.some((i) => /^(fp-ts|io-ts)(\/|$)/.test(i)) ? [path] : [],
+  )
+/** A long file says at its top why it is long: a comment with the word "lines". */
+const long = (all: readonly Source[]): readonly string[] =>
+  all.flatMap(({ path, text }) => {
+    const lines = text.trimEnd().split('\n')
+    const reason = lines.slice(0, 20).some((l) => /^\s*(\/\/|\/?\*).*\blines\b/.test(l))
+    return lines.length > 400 && !reason ? [`${path}: ${lines.length}`] : []
+  })
+const evasions = /@ts-(ignore|nocheck|expect-error)|biome-ignore|eslint-disable|\bas (any|never|unknown as)\b|<any>/
+const silenced = (all: readonly Source[]): readonly string[] =>
+  all.flatMap(({ path, text }) => (evasions.test(text) ? [path] : []))
+
+describe('src', () => {
+  test('has sources', () => expect(sources.length).toBeGreaterThan(20))
+  test('every file stands in a room of DESIGN section 2', () => expect(strangers(sources)).toEqual([]))
+  test('imports point only upward', () => expect(downward(sources)).toEqual([]))
+  test('imports name files that exist', () => expect(dangling(sources)).toEqual([]))
+  test('imports are acyclic', () => expect(knotted(sources)).toEqual([]))
+  test('only the prelude imports fp-ts and io-ts', () => expect(effectful(sources)).toEqual([]))
+  test('no file is longer than 400 lines without a reason at its top', () => expect(long(sources)).toEqual([]))
+  test('the compiler is not silenced', () => expect(silenced(sources)).toEqual([]))
+})
+
+describe('the rules see what they forbid', () => {
+  const a = source('graph/a.ts', "import { b } from './b.ts'\n")
+  const b = source('graph/b.ts', "import type {\n  X,\n} from './a.ts'\n")
+  test.each<readonly [string, readonly string[], readonly string[]]>([
+    ['strangers', strangers([source('utils/x.ts', '')]), ['utils/x.ts']],
+    [
+      'imports downward, also of types, also several lines long, also dynamic',
+      downward([
+        source('graph/a.ts', "import {\n  x,\n} from '../nn/x.ts'\nexport type { Y } from '../declare/y.ts'\n"),
+        source('io/b.ts', "const z = await import('../train/z.ts')\nimport '../cli/w.ts'\n"),
+        source('nn/c.ts', "import { ok } from '../graph/a.ts'\nimport { all } from '../index.ts'\n"),
+      ]),
+      [
+        'graph/a.ts -> nn/x.ts',
+        'graph/a.ts -> declare/y.ts',
+        'io/b.ts -> train/z.ts',
+        'io/b.ts -> cli/w.ts',
+        'nn/c.ts -> index.ts',
+      ],
+    ],
+    ['dangling imports', dangling([a]), ['graph/a.ts -> graph/b.ts']],
+    ['cycles', knotted([a, b, source('graph/free.ts', '')]), ['graph/a.ts', 'graph/b.ts']],
+    ['fp-ts', effectful([source('graph/a.ts', "import { either } from 'fp-ts'\n")]), ['graph/a.ts']],
+    ['long files', long([source('graph/a.ts', 'x\n'.repeat(401))]), ['graph/a.ts: 401']],
+    ['long files with a reason', long([source('graph/a.ts', `// a table: 401 lines\n${'x\n'.repeat(400)}`)]), []],
+    ['silenced checks', silenced([source('graph/a.ts', '// @ts-ignore\n')]), ['graph/a.ts']],
+  ])('%s', (_, found, expected) => expect(found).toEqual(expected))
+})
