@@ -133,14 +133,14 @@ export const nll =
 export const normalKl = (
   p: { readonly mean: Tensor; readonly logvar: Tensor },
   q: { readonly mean: Operand; readonly logvar: Operand },
-): Tensor =>
-  pipe(
-    pipe(p.logvar, sub(q.logvar), exp),
-    add(
-      pipe(p.mean, sub(q.mean), square, mul(typeof q.logvar === 'number' ? Math.exp(-q.logvar) : exp(neg(q.logvar)))),
-    ),
+): Tensor => {
+  const logRatio = pipe(p.logvar, sub(q.logvar))
+  const precision = typeof q.logvar === 'number' ? Math.exp(-q.logvar) : exp(neg(q.logvar))
+  return pipe(
+    neg(logRatio),
     sub(1),
-    add(q.logvar),
-    sub(p.logvar),
+    add(exp(logRatio)),
+    add(pipe(p.mean, sub(q.mean), square, mul(precision))),
     mul(0.5),
   )
+}
