@@ -18,21 +18,19 @@ export interface Curve {
 interface Point {
   readonly step: number
   readonly value: number
-  /** Exponentially weighted mean of the values up to here. */
+  /** Mean of the values around. */
   readonly smooth: number
 }
 
-/** Weight of the past in the smoothed line, so that it looks back over about a twentieth of the run. */
-const memory = (count: number): number => 1 - 1 / Math.max(1, count / 20)
-
-/** The mean is corrected for its start at 0, as in Adam (Kingma and Ba 2015, section 3). */
+/** Means over windows of a twentieth of the run, cut at the end, and even on both sides at the start, where losses fall. */
 const smoothed = (values: readonly { readonly step: number; readonly value: number }[]): readonly Point[] => {
-  const decay = memory(values.length)
-  const mean = { sum: 0, weight: 0 }
-  return values.map(({ step, value }) => {
-    mean.sum = decay * mean.sum + (1 - decay) * value
-    mean.weight = decay * mean.weight + (1 - decay)
-    return { step, value, smooth: mean.sum / mean.weight }
+  const half = Math.floor(values.length / 40)
+  const sums = [0]
+  for (const { value } of values) sums.push((sums.at(-1) ?? 0) + value)
+  return values.map(({ step, value }, i) => {
+    const from = i - Math.min(half, i)
+    const to = Math.min(i + Math.min(half, i), values.length - 1) + 1
+    return { step, value, smooth: from + 1 === to ? value : ((sums[to] ?? 0) - (sums[from] ?? 0)) / (to - from) }
   })
 }
 
@@ -60,48 +58,69 @@ const curve = ({ stage, metrics }: StageMetrics, metric: string): Curve => ({
   ),
 })
 
-const curvesOfStage = (stage: StageMetrics): readonly Curve[] =>
-  [...new Set(stage.metrics.flatMap((m) => Object.keys(m)))]
-    .filter((metric) => metric.includes('loss'))
-    .toSorted((a, b) => Number(b === 'loss') - Number(a === 'loss'))
-    .map((metric) => curve(stage, metric))
-    .filter(({ points }) => points.some(({ value }) => value !== points[0]?.value))
-    .reduce<readonly Curve[]>((kept, c) => (kept.some((k) => proportional(k, c)) ? kept : [...kept, c]), [])
-
 /** The losses that are worth a panel: they change, and no other is their multiple. The stage's total loss first. */
-export const curvesOf = (stages: readonly StageMetrics[]): readonly Curve[] => stages.flatMap(curvesOfStage)
+export const curvesOf = (stages: readonly StageMetrics[]): readonly Curve[] =>
+  stages.flatMap((stage) =>
+    [...new Set(stage.metrics.flatMap((m) => Object.keys(m)))]
+      .filter((metric) => metric.includes('loss'))
+      .toSorted((a, b) => Number(b === 'loss') - Number(a === 'loss'))
+      .map((metric) => curve(stage, metric))
+      .filter(({ points }) => points.some(({ value }) => value !== points[0]?.value))
+      .filter((c, i, all) => !all.slice(0, i).some((before) => proportional(before, c))),
+  )
+
+const extent = (values: readonly number[]): readonly [number, number] =>
+  values.reduce<readonly [number, number]>(
+    ([low, high], v) => [Math.min(low, v), Math.max(high, v)],
+    [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
+  )
+
+/** 1, 2 and 5 times powers of ten; powers alone where the range is wide. */
+const logTicks = ([low, high]: readonly [number, number]): readonly number[] => {
+  const from = Math.floor(Math.log10(low))
+  const to = Math.ceil(Math.log10(high))
+  const powers = Array.from({ length: to - from + 1 }, (_, i) => 10 ** (from + i))
+  return (to - from > 3 ? powers : powers.flatMap((p) => [p, 2 * p, 5 * p])).filter((v) => v >= low && v <= high)
+}
 
 /** A logarithmic axis shows a fall over orders of magnitude; it needs numbers above 0. */
-const logarithmic = ({ points }: Curve): boolean => {
-  const least = (values: readonly number[]): number => values.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY)
-  const smooth = points.map((p) => p.smooth)
-  return least(points.map((p) => p.value)) > 0 && -least(smooth.map((v) => -v)) / least(smooth) > 4
+const valueAxis = ({ points }: Curve) => {
+  const range = extent(points.map(({ value }) => value))
+  const [low, high] = extent(points.map(({ smooth }) => smooth))
+  return range[0] > 0 && high / low > 4
+    ? { scale: { type: 'log' as const, nice: false }, axis: { values: [...logTicks(range)], format: '~g' } }
+    : { scale: { zero: false }, axis: { tickCount: 5, format: '~g' } }
 }
 
 const font = 'DejaVu Sans, Helvetica, Arial, sans-serif'
 const ink = '#24292f'
 const hue = ['#2f6f9f', '#b3541e']
 
-const panel = (curve: Curve, colour: string) => {
+const panel = (drawn: Curve, colour: string) => {
   const y = (field: 'value' | 'smooth') => ({
     field,
     type: 'quantitative' as const,
-    title: curve.metric,
-    scale: logarithmic(curve) ? { type: 'log' as const, nice: true } : { zero: false },
-    axis: { tickCount: 5, format: '~g' },
+    title: drawn.metric,
+    ...valueAxis(drawn),
   })
   const x = { field: 'step', type: 'quantitative' as const, title: 'step', axis: { tickCount: 5 } }
   return {
-    title: { text: `${curve.stage}: ${curve.metric}`, anchor: 'start' as const, fontSize: 13, color: ink },
-    width: 380,
-    height: 200,
-    data: { values: thin(curve.points).map((p) => ({ ...p })) },
+    title: {
+      text: `${drawn.stage}: ${drawn.metric}`,
+      anchor: 'start' as const,
+      frame: 'group' as const,
+      fontSize: 12,
+      color: ink,
+    },
+    width: 280,
+    height: 180,
+    data: { values: thin(drawn.points).map((p) => ({ ...p })) },
     layer: [
       {
-        mark: { type: 'line' as const, color: colour, opacity: 0.25, strokeWidth: 1, clip: true },
+        mark: { type: 'line' as const, color: colour, opacity: 0.3, strokeWidth: 1 },
         encoding: { x, y: y('value') },
       },
-      { mark: { type: 'line' as const, color: colour, strokeWidth: 2, clip: true }, encoding: { x, y: y('smooth') } },
+      { mark: { type: 'line' as const, color: colour, strokeWidth: 2 }, encoding: { x, y: y('smooth') } },
     ],
   }
 }
@@ -109,10 +128,12 @@ const panel = (curve: Curve, colour: string) => {
 const specOf = (stages: readonly StageMetrics[], curves: readonly Curve[]): TopLevelSpec => ({
   $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
   background: '#ffffff',
-  padding: 12,
-  columns: 2,
-  spacing: 28,
-  concat: curves.map((c) => panel(c, hue[stages.findIndex(({ stage }) => stage === c.stage) % hue.length] ?? ink)),
+  padding: 10,
+  spacing: 24,
+  vconcat: stages
+    .map(({ stage }, i) => curves.filter((c) => c.stage === stage).map((c) => panel(c, hue[i % hue.length] ?? ink)))
+    .filter((row) => row.length > 0)
+    .map((row) => ({ hconcat: row, spacing: 24 })),
   config: {
     font,
     view: { stroke: null },
@@ -131,7 +152,7 @@ const specOf = (stages: readonly StageMetrics[], curves: readonly Curve[]): TopL
 })
 
 /**
- * The curves of every metric as an SVG: a smoothed line over the measured one, a panel a metric, a colour a stage.
+ * The curves of every metric as an SVG: a smoothed line over the measured one, a panel a metric, a row a stage.
  * Errors: `run`, where there is nothing to draw.
  */
 export const lossCurves = (stages: readonly StageMetrics[]): Effect<string> => {

@@ -1,0 +1,32 @@
+import { join } from 'node:path'
+import { type Effect, effect } from '../../error.ts'
+import { writeFileAtomic } from '../../io/atomic.ts'
+import { type ReportData, reportHtml } from './html.ts'
+import { lossCurves, type StageMetrics } from './loss-curves.ts'
+import { rasterise } from './raster.ts'
+
+export type { LabelledGrid, ReportData, StageSummary } from './html.ts'
+export type { StageMetrics } from './loss-curves.ts'
+
+const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
+
+/** Draws a run's losses into `loss-curves.svg` and `loss-curves.png` of a folder; returns the SVG. Errors: `run`, `file`. */
+export const writeLossCurves = (folder: string, stages: readonly StageMetrics[]): Effect<string> =>
+  effect(async (run) => {
+    const svg = await run(lossCurves(stages))
+    await run(writeFileAtomic(join(folder, 'loss-curves.svg'), bytesOf(svg)))
+    await run(writeFileAtomic(join(folder, 'loss-curves.png'), await run(rasterise(svg))))
+    return svg
+  })
+
+/**
+ * Writes `report.html`, a page that needs no other file, and the loss curves beside it. Returns the page's path.
+ * Errors: `run`, `file`.
+ */
+export const writeReport = (folder: string, report: ReportData, stages: readonly StageMetrics[]): Effect<string> =>
+  effect(async (run) => {
+    const curves = await run(writeLossCurves(folder, stages))
+    const path = join(folder, 'report.html')
+    await run(writeFileAtomic(path, bytesOf(reportHtml(report, curves))))
+    return path
+  })

@@ -1,0 +1,124 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import sharp from 'sharp'
+import { describe, expect, it } from 'vitest'
+import { E } from '../../src/prelude.ts'
+import { escapeHtml, reportHtml } from '../../src/train/report/html.ts'
+import { type ReportData, writeReport } from '../../src/train/report/index.ts'
+import { curvesOf, lossCurves } from '../../src/train/report/loss-curves.ts'
+import { rasterise } from '../../src/train/report/raster.ts'
+
+const falling = Array.from({ length: 400 }, (_, i) => ({
+  step: i + 1,
+  loss: Math.exp(-i / 50) + 0.01 * (2 + Math.sin(i)),
+  total_loss: Math.exp(-i / 50) + 0.01 * (2 + Math.sin(i)),
+  kl_loss: 5 + i / 100,
+  logvar: 0,
+  constant_loss: 1,
+}))
+const stages = [{ stage: 'first-stage', metrics: falling }]
+
+const png = new Uint8Array([1, 2, 3])
+const report: ReportData = {
+  name: 'a <b> & "c"',
+  seed: 7,
+  version: '0.1.0',
+  data: { name: 'pictures', trained: 1500, heldOut: 1, size: 32, classes: ['x'], credit: "artist's & co" },
+  stages: [
+    { name: 'first-stage', parameters: 853251, steps: 1800, batchSize: 16, seconds: 182, graphHash: 'ab'.repeat(32) },
+  ],
+  seconds: 540,
+  machine: { cpu: 'cpu', cores: 2, executor: 'onnx:cpu' },
+  psnr: 26.04,
+  reconstructions: { png, rows: ['originals', 'reconstructions'], caption: 'held out' },
+  samples: { png, rows: ['<script>alert(1)</script>'], caption: 'DDIM' },
+  next: [{ what: 'More', command: 'latentgraph sample runs/x --class "A & B"' }],
+}
+
+describe('loss curves', () => {
+  it('draws the losses that change, each once, the total first', () => {
+    expect(curvesOf(stages).map(({ metric }) => metric)).toEqual(['loss', 'kl_loss'])
+  })
+
+  it('law: the smoothed line stays within the measured values, and is a straight line where they are', () => {
+    fc.assert(
+      fc.property(fc.array(fc.double({ min: -5, max: 5, noNaN: true }), { minLength: 2, maxLength: 300 }), (values) => {
+        const metrics = values.map((loss, step) => ({ step, loss }))
+        for (const { points } of curvesOf([{ stage: 's', metrics }])) {
+          expect(Math.min(...points.map((p) => p.smooth))).toBeGreaterThanOrEqual(Math.min(...values) - 1e-9)
+          expect(Math.max(...points.map((p) => p.smooth))).toBeLessThanOrEqual(Math.max(...values) + 1e-9)
+        }
+      }),
+    )
+    const line = Array.from({ length: 200 }, (_, step) => ({ step, loss: 3 * step }))
+    const points = curvesOf([{ stage: 's', metrics: line }])[0]?.points ?? []
+    expect(points.slice(0, 190).map((p) => p.smooth)).toEqual(points.slice(0, 190).map((p) => p.value))
+  })
+
+  it('are an SVG with titles and named axes', async () => {
+    const result = await lossCurves(stages)()
+    const svg = E.isRight(result) ? result.right : ''
+    expect(svg).toMatch(/^<svg/)
+    for (const text of ['first-stage: loss', 'first-stage: kl_loss', '>step<', '>kl_loss<']) expect(svg).toContain(text)
+  })
+
+  it('say so when there is nothing to draw', async () => {
+    expect(E.isLeft(await lossCurves([{ stage: 's', metrics: [{ step: 1, loss: 1 }] }])())).toBe(true)
+  })
+})
+
+describe('rasterise', () => {
+  it('draws text, also where the machine has no fonts', async () => {
+    const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="60" height="20"><text x="2" y="15">loss</text></svg>'
+    const result = await rasterise(svg)()
+    if (E.isLeft(result)) throw new Error('no picture')
+    const { data, info } = await sharp(result.right).greyscale().raw().toBuffer({ resolveWithObject: true })
+    expect([info.width, info.height]).toEqual([120, 40])
+    expect(data.filter((v) => v < 128).length).toBeGreaterThan(50)
+    expect(process.env.FONTCONFIG_FILE).toBeUndefined()
+  })
+})
+
+describe('report', () => {
+  it('escapes everything and needs no other file', () => {
+    const html = reportHtml(report, '<svg xmlns="http://www.w3.org/2000/svg"/>')
+    expect(html).not.toContain('<script')
+    expect(html).toContain('<h1>a &lt;b&gt; &amp; &quot;c&quot;</h1>')
+    expect(html).toContain('--class &quot;A &amp; B&quot;')
+    expect(html).toContain('artist&#39;s &amp; co')
+    const sources = [...html.matchAll(/(?:src|href)="([^"]*)"/g)].map(([, source]) => source ?? '')
+    expect(sources).toHaveLength(3)
+    expect(sources.every((s) => s.startsWith('data:image/'))).toBe(true)
+    for (const text of ['26.0 dB', '1 picture never', '1,800', '853,251', '3m 2s', 'seed 7', 'onnx:cpu', 'abababab'])
+      expect(html).toContain(text)
+  })
+
+  it('leaves out what there is not', () => {
+    const { samples: _, ...rest } = report
+    expect(reportHtml(rest, '')).not.toContain('Samples')
+  })
+
+  it('law: escaped text holds no markup and reads back the same', () => {
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        const escaped = escapeHtml(text)
+        expect(escaped).not.toMatch(/[<>"']/)
+        const back = { '&lt;': '<', '&gt;': '>', '&quot;': '"', '&#39;': "'", '&amp;': '&' }
+        expect(
+          escaped.replace(/&(lt|gt|quot|#39|amp);/g, (e) => Object.entries(back).find(([k]) => k === e)?.[1] ?? e),
+        ).toBe(text)
+      }),
+    )
+  })
+
+  it('is written beside its curves', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'latentgraph-report-'))
+    const result = await writeReport(folder, report, stages)()
+    expect(result).toEqual(E.right(join(folder, 'report.html')))
+    expect((await readdir(folder)).toSorted()).toEqual(['loss-curves.png', 'loss-curves.svg', 'report.html'])
+    expect(await readFile(join(folder, 'report.html'), 'utf8')).toContain('data:image/svg+xml;base64,')
+    await rm(folder, { recursive: true })
+  })
+})
