@@ -2,6 +2,7 @@ import { type Area, later } from '../plan.ts'
 import { attention } from './attention.ts'
 import { autoencoder } from './autoencoder.ts'
 import { checkpoint } from './checkpoint.ts'
+import { diffusion } from './diffusion.ts'
 import { distribution } from './distribution.ts'
 import { schedule } from './schedule.ts'
 import { unetArea } from './unet.ts'
@@ -12,6 +13,7 @@ export const areas: Readonly<Record<string, Area>> = {
   autoencoder,
   checkpoint,
   conditioning: later('conditioning networks: later issue'),
+  diffusion,
   discriminator: later('discriminators: later issue'),
   distribution,
   loss: later('adversarial losses: later issue'),

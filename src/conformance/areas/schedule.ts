@@ -21,6 +21,8 @@ export const scheduleConfig = {
   v_posterior: number(),
 } as const
 
+export type CompVisScheduleConfig = { readonly [K in keyof typeof scheduleConfig]?: (typeof scheduleConfig)[K]['_A'] }
+
 const ddimCase = record(
   { S: integer(), T: integer(), method: text, eta: number(), index: integer(), ok: flag },
   {},
