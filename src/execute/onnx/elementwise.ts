@@ -83,6 +83,14 @@ const sign: Lowering<'sign'> = (site) => {
     : call('Sub', [cast(call('Less', [zero, x]), dtype), cast(call('Less', [x, zero]), dtype)])
 }
 
+/** ONNX Runtime has no Where for bools. */
+const select: Lowering<'select'> = (site) => {
+  const { dtype, shape } = site.node.type
+  if (dtype !== 'bool') return elementwise('Where', site.operands, shape)
+  const [condition, a, b] = [valueAt(site, 0), valueAt(site, 1), valueAt(site, 2)]
+  return call('Or', [call('And', [condition, a]), call('And', [call('Not', [condition]), b])])
+}
+
 /** Filled at run time where it is large. */
 const inlineElements = 1024
 const constant = ({ node: { attributes, type } }: Site<'constant'>): Value =>
@@ -146,5 +154,5 @@ export const elementwiseLowerings: Elementwise = {
   minimum: nary('Min'),
   equal: nary('Equal'),
   less: nary('Less'),
-  select: nary('Where'),
+  select,
 }

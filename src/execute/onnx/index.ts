@@ -143,4 +143,5 @@ export const onnx = (device: Device): Executor => ({
       TE.map((made) => executable({ ...made, graph, fed: omit(feedTypes(graph), Object.keys(constants)) })),
     ),
 })
+export { type Available, available } from './available.ts'
 export type { Device } from './lowering.ts'

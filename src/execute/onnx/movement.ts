@@ -1,4 +1,4 @@
-import { size } from '../../graph/types.ts'
+import { sameShape, size } from '../../graph/types.ts'
 import { type LoweringTable, operand, shapeOf, valueAt } from './lowering.ts'
 import {
   absent,
@@ -26,11 +26,8 @@ export const movementLowerings: Movement = {
   transpose: (site) => transpose(valueAt(site, 0), site.node.attributes.permutation),
   slice: (site) => {
     const { start, size: extent } = site.node.attributes
-    return slice(
-      valueAt(site, 0),
-      start,
-      start.map((s, i) => s + (extent[i] ?? 0)),
-    )
+    const end = start.map((s, i) => s + (extent[i] ?? 0))
+    return sameShape(extent, shapeOf(operand(site, 0))) ? valueAt(site, 0) : slice(valueAt(site, 0), start, end)
   },
   pad: (site) =>
     pad(valueAt(site, 0), site.node.attributes.low, site.node.attributes.high, scalar(site.node.type.dtype, 0)),

@@ -92,6 +92,8 @@ export interface Model {
   readonly nodes: readonly ModelNode[]
 }
 
+export const nodeName = (op: string, index: number): string => `${index}:${op}`
+
 const tensorProto = ({ element, shape, data }: Constant, name?: string): object => ({
   dims: shape,
   dataType: elementCode[element],
@@ -125,7 +127,7 @@ export const encode = ({ inputs, outputs, initializers, nodes }: Model): Uint8Ar
       graph: {
         name: 'graph',
         node: nodes.map(({ op, domain, attributes, inputs: from, outputs: to }, i) => ({
-          name: `${i}:${op}`,
+          name: nodeName(op, i),
           opType: op,
           domain,
           input: from,

@@ -1,0 +1,37 @@
+import type { Effect, Errors } from '../../error.ts'
+import { E, pipe, TE } from '../../prelude.ts'
+import { assemble } from './assemble.ts'
+import { runtime } from './runtime.ts'
+import { createSession } from './session.ts'
+import { call, leaf } from './value.ts'
+
+/** What ONNX Runtime offers on this machine. */
+export interface Available {
+  readonly version: string
+  /** Providers the native build knows; those not bundled need libraries of their own (CUDA, TensorRT). */
+  readonly providers: readonly { readonly name: string; readonly bundled: boolean }[]
+  readonly webgpu: { readonly usable: true } | { readonly usable: false; readonly reason: string }
+}
+
+/** A model of one op: whether it can be made says whether there is an adapter. */
+const smallest = assemble(
+  [{ name: 'x', type: { dtype: 'float32', shape: [1] } }],
+  [{ name: 'y', type: { dtype: 'float32', shape: [1] }, value: call('Neg', [leaf('x')]) }],
+)
+
+/** Asks the native library; a `compile` error where there is none for this machine. */
+export const available: Effect<Available> = pipe(
+  TE.Do,
+  TE.bind('ort', () => runtime),
+  TE.bind('probe', ({ ort }) => TE.rightTask(createSession(ort, smallest, { device: 'webgpu', mode: 'training' }))),
+  TE.map(({ ort, probe }) => {
+    if (E.isRight(probe)) probe.right.release()
+    return {
+      version: ort.env.versions.node ?? 'unknown',
+      providers: ort.listSupportedBackends().map(({ name, bundled }) => ({ name, bundled })),
+      webgpu: E.isRight(probe) ? { usable: true } : { usable: false, reason: firstReason(probe.left) },
+    }
+  }),
+)
+const firstReason = ([{ got }]: Errors): string =>
+  /Failed to get a WebGPU adapter.*/.exec(got)?.[0].trim() ?? got.trim()

@@ -1,0 +1,27 @@
+import { expect, test } from 'vitest'
+import { auto, executorByName, executorNames } from '../../src/execute/auto.ts'
+import { available } from '../../src/execute/onnx/index.ts'
+import { E } from '../../src/prelude.ts'
+import { right } from './onnx-support.ts'
+
+test('every name gives an executor, a slip a suggestion', () => {
+  expect(executorNames.map((n) => right(executorByName(n)).name)).toEqual([
+    'reference',
+    'onnx:cpu',
+    'onnx:cpu',
+    'onnx:webgpu',
+  ])
+  expect(executorByName('onx:webgpu')).toEqual(
+    E.left([expect.objectContaining({ tag: 'config', got: 'onx:webgpu', hint: 'did you mean "onnx:webgpu"?' })]),
+  )
+  expect(E.isLeft(executorByName('toString'))).toBe(true)
+})
+
+test('what is there is told, and something is chosen', async () => {
+  const found = right(await available())
+  expect(found.providers).toContainEqual({ name: 'cpu', bundled: true })
+  expect(found.version).toMatch(/^1\.\d+/)
+  const { executor, reason } = right(await auto())
+  expect(executor.name).toBe('onnx:cpu')
+  expect(reason).toMatch(/ONNX Runtime 1[.0-9]* on the CPU/)
+})

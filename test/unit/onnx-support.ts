@@ -1,0 +1,63 @@
+import { existsSync } from 'node:fs'
+import { freeze, input, neg, type Tensor } from '../../src/declare/index.ts'
+import { type Checked, showErrors } from '../../src/error.ts'
+import type { CompileOptions, Executor, Value, Values } from '../../src/execute/executor.ts'
+import { type Device, onnx } from '../../src/execute/onnx/index.ts'
+import { feedTypes, type Graph } from '../../src/graph/graph.ts'
+import { float, size, type TensorType } from '../../src/graph/types.ts'
+import { E, pipe, TE } from '../../src/prelude.ts'
+
+export const right = <A>(e: Checked<A>): A => {
+  if (E.isLeft(e)) throw new Error(showErrors(e.left))
+  return e.right
+}
+export const graphOf = (outputs: Readonly<Record<string, Tensor>>): Graph => right(freeze(outputs))
+
+/** Numbers in [-2, 2) without a pattern, some of them equal; indices in [0, 3). */
+export const feed = (seed: number, { dtype, shape }: TensorType): Value => {
+  const numbers = Array.from({ length: size(shape) }, (_, i) => (((i + 1 + seed * 31) * 2654435761) % 401) / 100 - 2)
+  return dtype === 'float32'
+    ? { dtype, shape, data: Float32Array.from(numbers) }
+    : dtype === 'int32'
+      ? { dtype, shape, data: Int32Array.from(numbers, (x) => Math.abs(Math.floor(x)) % 3) }
+      : { dtype, shape, data: Uint8Array.from(numbers, (x) => (x > 0 ? 1 : 0)) }
+}
+export const feedsOf = (g: Graph): Values =>
+  Object.fromEntries(Object.entries(feedTypes(g)).map(([name, type], i) => [name, feed(i, type)]))
+
+export const run = (executor: Executor, g: Graph, feeds: Values, options: CompileOptions = { mode: 'training' }) =>
+  pipe(
+    executor.compile(g, options),
+    TE.chain((x) =>
+      pipe(
+        x.run(feeds),
+        TE.map((values) => {
+          x.dispose()
+          return values
+        }),
+      ),
+    ),
+  )().then(right)
+
+/** Largest difference, measured against the largest number expected. */
+export const difference = (got: Value | undefined, expected: Value | undefined): number => {
+  if (got === undefined || expected === undefined || got.data.length !== expected.data.length) return Infinity
+  const [a, b] = [Array.from(got.data), Array.from(expected.data)]
+  const scale = b.reduce((m, y) => Math.max(m, Math.abs(y)), 1e-6)
+  return a.reduce((worst, v, i) => {
+    const d = Math.abs(v - (b[i] ?? 0)) / scale
+    return Number.isNaN(d) ? Infinity : Math.max(worst, d)
+  }, 0)
+}
+
+/** SwiftShader, a software GPU that Debian's chromium brings; used where no other Vulkan driver is named. */
+const swiftShader = '/usr/lib/chromium/vk_swiftshader_icd.json'
+
+/** The devices that can be tested here; says so where there is no WebGPU adapter. */
+export const devices = async (): Promise<readonly Device[]> => {
+  if (process.env.VK_ICD_FILENAMES === undefined && existsSync(swiftShader)) process.env.VK_ICD_FILENAMES = swiftShader
+  const probe = await onnx('webgpu').compile(graphOf({ y: pipe(input('x', float(1)), neg) }), { mode: 'training' })()
+  if (E.isRight(probe)) probe.right.dispose()
+  else console.warn('onnx:webgpu is not tested: no adapter (Debian: apt-get install chromium libvulkan1)')
+  return E.isRight(probe) ? ['cpu', 'webgpu'] : ['cpu']
+}
