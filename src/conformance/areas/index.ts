@@ -4,6 +4,7 @@ import { autoencoder } from './autoencoder.ts'
 import { checkpoint } from './checkpoint.ts'
 import { diffusion } from './diffusion.ts'
 import { distribution } from './distribution.ts'
+import { sampler } from './sampler.ts'
 import { schedule } from './schedule.ts'
 import { unetArea } from './unet.ts'
 
@@ -19,6 +20,7 @@ export const areas: Readonly<Record<string, Area>> = {
   loss: later('adversarial losses: later issue'),
   lpips: later('LPIPS: later issue'),
   quantize: later('quantisers: later issue'),
+  sampler,
   schedule,
   unet: unetArea,
 }

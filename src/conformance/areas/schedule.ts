@@ -6,8 +6,8 @@ import type { Column } from '../../schedulers/noise-schedule.ts'
 import { flag, integer, list, number, record, text } from '../../schema.ts'
 import { adapter, area, type Plan } from '../plan.ts'
 
-const column = (xs: Column): Value => floats([xs.length], Float64Array.from(xs))
-const wholeNumbers = (xs: Column): Value => ints([xs.length], Int32Array.from(xs))
+export const column = (xs: Column): Value => floats([xs.length], Float64Array.from(xs))
+export const wholeNumbers = (xs: Column): Value => ints([xs.length], Int32Array.from(xs))
 
 /** Pure numbers: no executor takes part. */
 export const numbersOnly = (values: Values): Plan => ({ kind: 'effect', run: () => TE.right(values) })
