@@ -71,6 +71,17 @@ export const parameterChecks = ({ shapes, valueAt }: FormulaParameters): Readonl
   }
 }
 
+/** [sum, l2 norm, dot with the probe of its name]: what is compared of a large array. */
+export const summed = (key: string, { data }: Value): readonly [number, number, number] => {
+  const probe = hashUniform(`probe:${key}`, data.length)
+  const total = (of: (x: number, i: number) => number): number => {
+    let sum = 0
+    for (const [i, x] of data.entries()) sum += of(x, i)
+    return sum
+  }
+  return [total((x) => x), Math.sqrt(total((x) => x * x)), total((x, i) => x * (probe[i] ?? 0))]
+}
+
 /** A parameter of a case, shipped or by the formula. */
 export const parameterOf =
   (c: Case, formula: FormulaParameters | undefined) =>

@@ -7,7 +7,7 @@ import { E, pipe, T, TE } from '../prelude.ts'
 import { optimise } from '../transform/index.ts'
 import { type Case, type CaseFile, toValue } from './case.ts'
 import { type Comparison, type Computed, compare, passes } from './compare.ts'
-import { type FormulaParameters, formulaOf, hashUniform, parameterChecks, parameterOf } from './formula.ts'
+import { type FormulaParameters, formulaOf, parameterChecks, parameterOf, summed } from './formula.ts'
 import type { Area, Plan, Prepared } from './plan.ts'
 
 /** What came of one case. */
@@ -83,17 +83,6 @@ const sampled = ({ data }: Value): Value =>
       (_, j) => data[Math.floor((j * data.length) / sampleCount)] ?? Number.NaN,
     ),
   )
-
-/** [sum, l2 norm, dot with the probe of its name]: what is compared of a large array. */
-export const summed = (key: string, { data }: Value): readonly [number, number, number] => {
-  const probe = hashUniform(`probe:${key}`, data.length)
-  const total = (of: (x: number, i: number) => number): number => {
-    let sum = 0
-    for (const [i, x] of data.entries()) sum += of(x, i)
-    return sum
-  }
-  return [total((x) => x), Math.sqrt(total((x) => x * x)), total((x, i) => x * (probe[i] ?? 0))]
-}
 
 /** Adds the samples and sums of large gradients that a case expects in place of the whole. */
 const condensed = (expected: readonly string[], values: Values): Computed => {

@@ -6,6 +6,7 @@ import { diffusion } from './diffusion.ts'
 import { distribution } from './distribution.ts'
 import { sampler } from './sampler.ts'
 import { schedule } from './schedule.ts'
+import { training } from './training.ts'
 import { unetArea } from './unet.ts'
 
 /** Every area of fixtures, by the name of its folder. */
@@ -22,5 +23,6 @@ export const areas: Readonly<Record<string, Area>> = {
   quantize: later('quantisers: later issue'),
   sampler,
   schedule,
+  training,
   unet: unetArea,
 }

@@ -1,0 +1,27 @@
+import { parameterTolerances } from '../formula.ts'
+import { area, skipped } from '../plan.ts'
+import { latentDiffusionLoop } from './latent-diffusion-loop.ts'
+import { optimizers } from './optimizers.ts'
+import { rates } from './rates.ts'
+
+const adversarial = skipped('discriminators: later issue')
+const loops = /ddpm\.py|autoencoder\.py/
+
+export const training = area(
+  {
+    ...optimizers,
+    'lr_scheduler.py': rates,
+    'ddpm.py LatentDiffusion.p_losses': latentDiffusionLoop,
+    'autoencoder.py AutoencoderKL.training_step': adversarial,
+    'autoencoder.py VQModel.training_step': adversarial,
+  },
+  [
+    ...parameterTolerances,
+    { tensor: /./, measure: 'elementwise', limit: 1e-11, subject: /lr_scheduler/ },
+    { tensor: /^out\.lr$/, measure: 'elementwise', limit: 1e-11 },
+    { tensor: /num_updates$|\.step$/, measure: 'exact', limit: 0 },
+    { tensor: /\.(params|ema)$/, measure: 'rows', limit: 1e-4, subject: loops },
+    { tensor: /./, measure: 'scaled', limit: 1e-4, subject: loops },
+    { tensor: /./, measure: 'scaled', limit: 2e-6 },
+  ],
+)

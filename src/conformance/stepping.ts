@@ -1,0 +1,57 @@
+import { freeze, type Tensor } from '../declare/index.ts'
+import type { Effect } from '../error.ts'
+import type { Executor, Value, Values } from '../execute/executor.ts'
+import { E, pipe, TE } from '../prelude.ts'
+import { optimise } from '../transform/index.ts'
+
+/** A training step as a graph, and what it is fed at each step. */
+export interface Stepping {
+  /** Outputs of the step that are the state of the next, under the names of its leaves. */
+  readonly state: Readonly<Record<string, Tensor>>
+  readonly outputs: Readonly<Record<string, Tensor>>
+  readonly initial: Values
+  readonly feeds: readonly Values[]
+}
+
+/** What a step gave, and the state after it. */
+export interface Stepped {
+  readonly outputs: Values
+  readonly state: Values
+}
+
+const identityOf = (names: readonly string[]): Readonly<Record<string, string>> =>
+  Object.fromEntries(names.map((name) => [name, name]))
+
+/** Runs the steps one after the other, the state kept where the executor keeps it. */
+export const runSteps =
+  ({ state, outputs, initial, feeds }: Stepping) =>
+  (executor: Executor): Effect<readonly Stepped[]> =>
+    pipe(
+      freeze({ ...state, ...outputs }),
+      E.map(optimise),
+      TE.fromEither,
+      TE.flatMap((graph) => executor.compile(graph, { mode: 'training' })),
+      TE.flatMap((executable) =>
+        pipe(
+          executable.start(identityOf(Object.keys(state)), initial),
+          TE.flatMap((stepper) =>
+            pipe(
+              feeds,
+              TE.traverseSeqArray((fed) =>
+                pipe(
+                  stepper.step(fed),
+                  TE.bindTo('outputs'),
+                  TE.bind('state', () => stepper.read),
+                ),
+              ),
+              TE.tapIO(() => stepper.dispose),
+            ),
+          ),
+          TE.tapIO(() => executable.dispose),
+        ),
+      ),
+    )
+
+/** Named values under a prefix. */
+export const prefixed = (prefix: string, values: Values): Values =>
+  Object.fromEntries(Object.entries(values).map(([name, value]: readonly [string, Value]) => [prefix + name, value]))
