@@ -1,0 +1,98 @@
+import { type LatentError, showError } from '../error.ts'
+import { type Cost, cost } from '../graph/cost.ts'
+import type { Graph } from '../graph/graph.ts'
+import type { Shape } from '../graph/types.ts'
+import { type Intent, lint, optimise, prune } from '../transform/index.ts'
+import { type Block, blocksOf, type NamedShape } from './blocks.ts'
+
+/** A stage of an experiment, as far as `check` looks at it. */
+export interface CheckedStage {
+  readonly name: string
+  readonly section: string
+  readonly parameters: readonly (NamedShape & { readonly trainable: boolean })[]
+  /** The training step as declared. */
+  readonly declared: Graph
+  /** The training step as it runs. */
+  readonly graph: Graph
+  readonly intent: Intent
+}
+
+/** What can be said of a stage before it runs. */
+export interface StageReport {
+  readonly name: string
+  readonly section: string
+  readonly parameters: CheckedStage['parameters']
+  readonly forward: Cost
+  readonly step: Cost
+  readonly lint: readonly LatentError[]
+}
+
+export const reportStage = ({ declared, graph, intent, ...stage }: CheckedStage): StageReport => ({
+  name: stage.name,
+  section: stage.section,
+  parameters: stage.parameters,
+  forward: cost(optimise(prune(intent.losses)(declared))),
+  step: cost(graph),
+  lint: lint(declared, intent),
+})
+
+const shapesOf = (parameters: readonly NamedShape[]): Readonly<Record<string, Shape>> =>
+  Object.fromEntries(parameters.map(({ name, shape }) => [name, shape]))
+
+/** For programs; sections as published checkpoints have them. */
+export const jsonReport = (stages: readonly StageReport[]): object => ({
+  parameters: Object.fromEntries(stages.map((s) => [s.section, shapesOf(s.parameters)])),
+  lint: stages.flatMap((s) => s.lint.map(({ tag: _, ...finding }) => ({ stage: s.name, ...finding }))),
+  cost: Object.fromEntries(
+    stages.map((s) => [
+      s.section,
+      {
+        stage: s.name,
+        forwardFlops: s.forward.flops,
+        stepFlops: s.step.flops,
+        peakBytes: s.step.peakBytes,
+        trafficBytes: s.step.traffic,
+      },
+    ]),
+  ),
+})
+
+const thousands = (n: number): string => n.toLocaleString('en-US')
+const flops = (n: number): string =>
+  n >= 1e12
+    ? `${(n / 1e12).toFixed(2)} TFLOP`
+    : n >= 1e9
+      ? `${(n / 1e9).toFixed(2)} GFLOP`
+      : `${(n / 1e6).toFixed(1)} MFLOP`
+const mebibytes = (n: number): string => `${thousands(Math.ceil(n / 2 ** 20))} MiB`
+
+const table = (blocks: readonly Block[]): string => {
+  const rows = blocks.map((b) => [b.name, thousands(b.parameters), b.shapes.map((s) => s.join('x')).join(' ')] as const)
+  const width = Math.max(5, ...rows.map(([name]) => name.length))
+  const line = ([name, n, shapes]: readonly [string, string, string]): string =>
+    `  ${name.padEnd(width)}  ${n.padStart(12)}  ${shapes}`.trimEnd()
+  return [line(['block', 'parameters', 'weights']), ...rows.map(line)].join('\n')
+}
+
+const total = (parameters: StageReport['parameters']): { readonly trainable: number; readonly buffers: number } => {
+  const sum = (some: StageReport['parameters']): number => blocksOf(some).reduce((n, b) => n + b.parameters, 0)
+  return { trainable: sum(parameters.filter((p) => p.trainable)), buffers: sum(parameters.filter((p) => !p.trainable)) }
+}
+
+const textOfStage = (s: StageReport): string => {
+  const { trainable, buffers } = total(s.parameters)
+  return [
+    `${s.name} (${s.section}): ${thousands(trainable)} trainable parameters${buffers === 0 ? '' : `, ${thousands(buffers)} in buffers`}`,
+    '',
+    table(blocksOf(s.parameters)),
+    '',
+    `  forward      ${flops(s.forward.flops)} a batch`,
+    `  whole step   ${flops(s.step.flops)} a batch`,
+    `  peak memory  ${mebibytes(s.step.peakBytes)} at most, were nothing reused in place`,
+    `  lint         ${s.lint.length === 0 ? 'nothing found' : `${s.lint.length} found`}`,
+    ...(s.lint.length === 0 ? [] : ['', ...s.lint.map(showError)]),
+  ].join('\n')
+}
+
+/** For people. */
+export const textReport = (stages: readonly StageReport[]): string => `${stages.map(textOfStage).join('\n\n')}\n`

@@ -1,0 +1,17 @@
+import type { Command } from 'commander'
+import type { Effect } from '../error.ts'
+import type { Outcome, Terminal } from './terminal.ts'
+
+/** What a command is given: where it writes, and who runs what it wants done. */
+export interface Context {
+  readonly terminal: Terminal
+  readonly run: (command: Effect<Outcome>) => Promise<void>
+}
+
+/** Adds one command to the program. */
+export type Register = (program: Command, context: Context) => void
+
+/** For an option that can be given several times. */
+export const several = (value: string, before: readonly string[]): readonly string[] => [...before, value]
+
+export const setOption = ['--set <pointer=value>', 'change a field before it is checked: /sampling/steps=20'] as const

@@ -1,0 +1,38 @@
+import { effect } from '../error.ts'
+import { writeFileAtomic } from '../io/atomic.ts'
+import { TE } from '../prelude.ts'
+import type { Register } from './command.ts'
+import { exitCodes } from './terminal.ts'
+
+interface Options {
+  readonly fixtures: string
+  readonly area?: string
+  readonly executor: string
+  readonly json?: string
+}
+
+export const conformance: Register = (program, { terminal, run }) => {
+  program
+    .command('conformance')
+    .description('compare with what the reference implementations computed')
+    .requiredOption('--fixtures <dir>', 'a folder with one folder an area')
+    .option('--area <name>', 'one area; all where left out')
+    .option('--executor <name>', 'reference, onnx:cpu or onnx:webgpu', 'onnx:cpu')
+    .option('--json <file>', 'also write the report as JSON')
+    .action((options: Options) =>
+      run(
+        effect(async (go) => {
+          const { executorByName } = await import('../execute/auto.ts')
+          const { runConformance, showCase, showSummary } = await import('../conformance/index.ts')
+          const { fixtures, area, json } = options
+          const executor = await go(TE.fromEither(executorByName(options.executor)))
+          const onCase = (report: Parameters<typeof showCase>[0]) => () => terminal.out(`${showCase(report)}\n`)
+          const report = await go(runConformance({ fixtures, area, executor, onCase }))
+          if (json !== undefined)
+            await go(writeFileAtomic(json, new TextEncoder().encode(`${JSON.stringify(report, null, 2)}\n`)))
+          terminal.out(`${showSummary(report)}\n`)
+          return report.failed === 0 ? exitCodes.done : exitCodes.failed
+        }),
+      ),
+    )
+}

@@ -1,0 +1,51 @@
+import { effect, showErrors } from '../error.ts'
+import { auto } from '../execute/auto.ts'
+import { available } from '../execute/onnx/available.ts'
+import { E } from '../prelude.ts'
+import type { Register } from './command.ts'
+import { machine } from './machine.ts'
+import { version } from './package.ts'
+import { exitCodes } from './terminal.ts'
+
+const rows = (facts: readonly (readonly [string, string])[]): string =>
+  facts.map(([label, value]) => `${label.padEnd(16)}${value}\n`).join('')
+
+const about = effect(async (run) => {
+  const { cpu, cores, memoryGiB } = machine()
+  const found = await available()
+  const runtime: readonly (readonly [string, string])[] = E.isLeft(found)
+    ? [['onnx', `not usable\n${showErrors(found.left)}`]]
+    : [
+        ['onnx', `ONNX Runtime ${found.right.version}`],
+        [
+          '  providers',
+          found.right.providers.map(({ name, bundled }) => (bundled ? name : `${name} (not bundled)`)).join(', '),
+        ],
+        ['  onnx:cpu', 'usable'],
+        ['  onnx:webgpu', found.right.webgpu.usable ? 'usable' : `not usable: ${found.right.webgpu.reason}`],
+      ]
+  const choice = await run(auto)
+  return rows([
+    ['latentgraph', version()],
+    ['node', `${process.version} on ${process.platform} ${process.arch}`],
+    ['cpu', `${cpu}, ${cores} cores`],
+    ['memory', `${memoryGiB.toFixed(1)} GiB`],
+    ['reference', 'usable (float64, slow: the specification)'],
+    ...runtime,
+    ['auto', `${choice.executor.name}: ${choice.reason}`],
+  ])
+})
+
+export const doctor: Register = (program, { terminal, run }) => {
+  program
+    .command('doctor')
+    .description('what can run graphs on this machine, and what auto picks')
+    .action(() =>
+      run(
+        effect(async (go) => {
+          terminal.out(await go(about))
+          return exitCodes.done
+        }),
+      ),
+    )
+}

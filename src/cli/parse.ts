@@ -1,0 +1,15 @@
+import { InvalidArgumentError } from 'commander'
+
+/** Parsers of option values; commander shows what they refuse. */
+
+const numberFrom =
+  (accepts: (n: number) => boolean, expected: string) =>
+  (text: string): number => {
+    const n = text.trim() === '' ? Number.NaN : Number(text)
+    if (!accepts(n)) throw new InvalidArgumentError(`Expected ${expected}.`)
+    return n
+  }
+
+export const count = numberFrom((n) => Number.isSafeInteger(n) && n >= 1, 'a whole number of at least 1')
+export const natural = numberFrom((n) => Number.isSafeInteger(n) && n >= 0, 'a whole number of at least 0')
+export const notNegative = numberFrom((n) => Number.isFinite(n) && n >= 0, 'a number of at least 0')

@@ -1,0 +1,54 @@
+import { Command, CommanderError } from 'commander'
+import { check } from './check.ts'
+import type { Context, Register } from './command.ts'
+import { conformance } from './conformance.ts'
+import { doctor } from './doctor.ts'
+import { version } from './package.ts'
+import { sample } from './sample.ts'
+import { schema } from './schema.ts'
+import { start } from './start.ts'
+import { execute, exitCodes, type Outcome, showBug, type Terminal } from './terminal.ts'
+import { train } from './train.ts'
+
+const commands: readonly Register[] = [start, check, train, sample, doctor, schema, conformance]
+
+const examples = `
+Examples:
+  latentgraph start                                  train on emoji, draw samples, write a report
+  latentgraph check graphs/emoji.json                what the experiment is, before anything runs
+  latentgraph train graphs/emoji.json --out runs/a   train it
+  latentgraph sample runs/a --class Objects --out objects.png
+
+Every field of an experiment can be set from the command line: --set /seed=7`
+
+const build = (context: Context): Command => {
+  const program = new Command('latentgraph')
+    .description('Latent diffusion as typed graphs: declare, check, train, sample.')
+    .version(version(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand(false)
+    .addHelpText('after', examples)
+    .exitOverride()
+    .configureOutput({ writeOut: context.terminal.out, writeErr: context.terminal.err })
+  for (const register of commands) register(program, context)
+  return program
+}
+
+/** Runs the command line; never throws. Exit codes: 0 done, 1 failed, 2 a command line that cannot be understood. */
+export const cli = async (args: readonly string[], terminal: Terminal): Promise<Outcome> => {
+  const outcome: { code: Outcome } = { code: exitCodes.done }
+  const context: Context = {
+    terminal,
+    run: async (command) => {
+      outcome.code = await execute(terminal, command)
+    },
+  }
+  try {
+    await build(context).parseAsync(args, { from: 'user' })
+    return outcome.code
+  } catch (reason) {
+    if (reason instanceof CommanderError) return reason.exitCode === 0 ? exitCodes.done : exitCodes.usage
+    terminal.err(showBug(reason))
+    return exitCodes.failed
+  }
+}

@@ -1,0 +1,145 @@
+import { join } from 'node:path'
+import { emojiCredit } from '../data/emoji.ts'
+import { type Effect, effect } from '../error.ts'
+import type { Experiment, Training } from '../experiment/document.ts'
+import { contentHash } from '../graph/hash.ts'
+import { size } from '../graph/types.ts'
+import { readBytes } from '../io/bytes.ts'
+import { TE } from '../prelude.ts'
+import { decode, dictionary, number } from '../schema.ts'
+import { modelParameters, type StagePlan, stagesOf } from '../train/plan.ts'
+import type { LabelledGrid, ReportData, StageMetrics, StageSummary } from '../train/report/index.ts'
+import type { RunSummary } from '../train/run.ts'
+import { machine } from './machine.ts'
+import { version } from './package.ts'
+
+const metricsLine = decode(dictionary(number()), { tag: 'file' })
+
+/** The `metrics.jsonl` of every stage of a run. */
+export const stageMetrics = (dir: string, { plan }: RunSummary): Effect<readonly StageMetrics[]> =>
+  effect(async (run) => {
+    const all: StageMetrics[] = []
+    for (const { name } of stagesOf(plan)) {
+      const text = new TextDecoder().decode(await run(readBytes(join(dir, name, 'metrics.jsonl'))))
+      const metrics: StageMetrics['metrics'][number][] = []
+      for (const line of text.split('\n').filter((l) => l !== '')) {
+        const { step = 0, ...rest } = await run(TE.fromEither(metricsLine(JSON.parse(line))))
+        metrics.push({ step, ...rest })
+      }
+      all.push({ stage: name, metrics })
+    }
+    return all
+  })
+
+const trainingOf = (e: Experiment, { name }: StagePlan): Training | undefined =>
+  name === 'first-stage' ? e.firstStage.training : e.diffusion?.training
+
+const stageSummary =
+  (e: Experiment, seconds: ReadonlyMap<string, number>) =>
+  (stage: StagePlan): StageSummary => ({
+    name: stage.name,
+    parameters: modelParameters(stage)
+      .filter((p) => p.trainable)
+      .reduce((n, p) => n + size(p.shape), 0),
+    steps: trainingOf(e, stage)?.steps ?? 0,
+    batchSize: trainingOf(e, stage)?.batchSize ?? 0,
+    seconds: seconds.get(stage.name) ?? 0,
+    graphHash: contentHash(stage.step.graph),
+  })
+
+/** As `trainExperiment` lays the pictures out: at most 32 in rows of at most 16, originals first. */
+const reconstructionRows = (heldOut: number): readonly string[] => {
+  const rows = Math.floor(Math.min(32, heldOut) / Math.min(16, heldOut))
+  return ['originals', 'reconstructions'].flatMap((label) =>
+    Array.from({ length: rows }, (_, i) => (i === 0 ? label : '')),
+  )
+}
+
+const samplesCaption = ({ sampling, diffusion }: Experiment): string => {
+  const how =
+    sampling.sampler === 'ddim'
+      ? `DDIM, ${sampling.steps} steps${sampling.eta === 0 ? '' : `, eta ${sampling.eta}`}`
+      : `DDPM, ${diffusion?.schedule.timesteps ?? 0} steps`
+  return diffusion?.conditioning.kind === 'class' ? `${how}, guidance ${sampling.guidance}; a row a class.` : `${how}.`
+}
+
+const quoted = (text: string): string => (/^[\w./:-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`)
+
+const nextSteps = (
+  e: Experiment,
+  { dir, file, classes }: { dir: string; file: string; classes: readonly string[] },
+) => [
+  ...(e.diffusion === undefined
+    ? []
+    : [
+        {
+          what: 'Draw more',
+          command: `npx latentgraph sample ${quoted(dir)}${
+            e.diffusion.conditioning.kind === 'class' && classes[0] !== undefined
+              ? ` --class ${quoted(classes[0])} --guidance 4`
+              : ''
+          } --seed 7 --out more.png`,
+        },
+      ]),
+  {
+    what: 'Train longer, into a folder of its own',
+    command: `npx latentgraph train ${quoted(file)} --set /firstStage/training/steps=${4 * e.firstStage.training.steps}${
+      e.diffusion === undefined ? '' : ` --set /diffusion/training/steps=${4 * e.diffusion.training.steps}`
+    } --out ${quoted(`${dir}-long`)}`,
+  },
+  { what: 'See what the experiment is', command: `npx latentgraph check ${quoted(file)}` },
+]
+
+export interface ReportFacts {
+  readonly summary: RunSummary
+  /** Of each stage, by name. */
+  readonly seconds: ReadonlyMap<string, number>
+  readonly executor: string
+  /** The run's folder and the experiment's file, as a person would type them. */
+  readonly dir: string
+  readonly file: string
+}
+
+/** What the report of a finished run says. */
+export const reportData = ({ summary, seconds, executor, dir, file }: ReportFacts): Effect<ReportData> =>
+  effect(async (run) => {
+    const { experiment: e, plan, data, heldOutPsnr, pictures } = summary
+    const grid = async (path: string, rows: readonly string[], caption: string): Promise<LabelledGrid> => ({
+      png: await run(readBytes(path)),
+      rows,
+      caption,
+    })
+    const { cpu, cores } = machine()
+    return {
+      name: e.name,
+      seed: e.seed,
+      version: version(),
+      data: {
+        name: e.data.kind === 'emoji' ? 'the emoji of emoji-datasource-twitter' : e.data.path,
+        trained: data.train,
+        heldOut: data.heldOut,
+        size: e.data.size,
+        classes: data.classes,
+        ...(e.data.kind === 'emoji' ? { credit: emojiCredit } : {}),
+      },
+      stages: stagesOf(plan).map(stageSummary(e, seconds)),
+      seconds: summary.seconds,
+      machine: { cpu, cores, executor },
+      psnr: heldOutPsnr,
+      reconstructions: await grid(
+        pictures.reconstructions,
+        reconstructionRows(data.heldOut),
+        'Pictures that were never trained on, and what the first stage makes of them.',
+      ),
+      ...(pictures.samples === undefined
+        ? {}
+        : {
+            samples: await grid(
+              pictures.samples,
+              e.diffusion?.conditioning.kind === 'class' ? data.classes : [],
+              samplesCaption(e),
+            ),
+          }),
+      next: nextSteps(e, { dir, file, classes: data.classes }),
+    }
+  })

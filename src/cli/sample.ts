@@ -1,0 +1,120 @@
+import { Option } from 'commander'
+import { type Checked, effect, fail } from '../error.ts'
+import { crossChecks } from '../experiment/cross-checks.ts'
+import { type Experiment, type Sampling, samplerNames } from '../experiment/document.ts'
+import { E, pipe, TE } from '../prelude.ts'
+import { didYouMean } from '../schema.ts'
+import type { Register } from './command.ts'
+import { count, natural, notNegative } from './parse.ts'
+import { exitCodes } from './terminal.ts'
+
+interface Options {
+  readonly class?: string
+  readonly guidance?: number
+  readonly steps?: number
+  readonly sampler?: Sampling['sampler']
+  readonly eta?: number
+  readonly seed?: number
+  readonly count?: number
+  readonly executor?: string
+  readonly out: string
+}
+
+const classIndex = (classes: readonly string[], name: string): Checked<number> => {
+  const exact = classes.indexOf(name)
+  const index = exact >= 0 ? exact : classes.findIndex((c) => c.toLowerCase() === name.toLowerCase())
+  return index >= 0
+    ? E.right(index)
+    : fail(
+        'usage',
+        '--class',
+        classes.length === 0 ? 'no class: the model has none' : classes.map((c) => `"${c}"`).join(' | '),
+        `"${name}"`,
+        didYouMean(name, classes),
+      )
+}
+
+/** The experiment with the sampling that the options ask for, checked again as a whole. */
+const withSampling = (e: Experiment, { guidance, steps, sampler, eta }: Options): Checked<Experiment> =>
+  crossChecks({
+    ...e,
+    sampling: {
+      ...e.sampling,
+      ...(guidance === undefined ? {} : { guidance }),
+      ...(steps === undefined ? {} : { steps }),
+      ...(sampler === undefined ? {} : { sampler }),
+      ...(eta === undefined ? {} : { eta }),
+    },
+  })
+
+export const sample: Register = (program, { terminal, run }) => {
+  program
+    .command('sample')
+    .description('draw pictures from a trained run')
+    .argument('<run>', 'the folder of the run')
+    .requiredOption('--out <file>', 'the PNG to write')
+    .option('--class <name>', 'of this class alone; else a row of every class')
+    .option('--guidance <scale>', 'of classifier-free guidance; 1 is none', notNegative)
+    .option('--steps <n>', 'of the sampler', count)
+    .addOption(new Option('--sampler <name>', 'how to go from noise to latents').choices(samplerNames))
+    .option('--eta <number>', 'noise of DDIM: 0 is deterministic', notNegative)
+    .option('--seed <n>', 'of the noise; that of the experiment where left out', natural)
+    .option('--count <n>', 'pictures of each class', count)
+    .option('--executor <name>', 'that of the experiment where left out')
+    .addHelpText(
+      'after',
+      '\nExample:\n  latentgraph sample runs/emoji --class "Animals & Nature" --guidance 4 --out animals.png',
+    )
+    .action((dir: string, options: Options) =>
+      run(
+        effect(async (go) => {
+          const { openRun } = await import('./trained-run.ts')
+          const { chooseExecutor } = await import('./session.ts')
+          const { labelRows, writeSamples } = await import('../train/run.ts')
+          const { drawPictures } = await import('../train/inference.ts')
+          const { progress } = await import('../train/progress.ts')
+          const trained = await go(openRun(dir))
+          const { sampling, seed, firstStage, executor } = await go(
+            TE.fromEither(withSampling(trained.experiment, options)),
+          )
+          const each = options.count ?? sampling.perClass
+          const { model, classes, scale } = trained
+          const labels =
+            options.class === undefined
+              ? labelRows(model.config.conditioning.kind === 'class' ? classes.length : 0, each)
+              : await go(
+                  TE.fromEither(
+                    pipe(
+                      classIndex(model.config.conditioning.kind === 'class' ? classes : [], options.class),
+                      E.map((i) => Array.from({ length: each }, () => i)),
+                    ),
+                  ),
+                )
+          const choice = await go(chooseExecutor(options.executor ?? executor))
+          const state: { bar?: ReturnType<typeof progress> } = {}
+          const pictures = await go(
+            drawPictures(
+              choice.executor,
+              { model, network: firstStage.network },
+              { firstStage: trained.firstStage, diffusion: trained.diffusion },
+              {
+                labels,
+                seed: options.seed ?? seed,
+                sampling,
+                scale,
+                onStep: (done, of) => {
+                  state.bar ??= progress('sampling', of)
+                  state.bar.update(done)
+                },
+              },
+            ),
+          )
+          state.bar?.done()
+          const columns = options.class === undefined ? each : Math.min(each, 8)
+          await go(writeSamples(options.out, pictures, columns))
+          terminal.out(`${options.out}\n`)
+          return exitCodes.done
+        }),
+      ),
+    )
+}

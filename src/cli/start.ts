@@ -1,0 +1,28 @@
+import { effect } from '../error.ts'
+import { loadExperiment } from '../experiment/load.ts'
+import { type Register, setOption, several } from './command.ts'
+import { packageFile } from './package.ts'
+import { runFolder } from './run-folder.ts'
+
+interface Options {
+  readonly set: readonly string[]
+}
+
+/** The main job: emoji, in about ten minutes on two cores. */
+export const start: Register = (program, { terminal, run }) => {
+  program
+    .command('start')
+    .description('the main job: train on 1,536 emoji within ten minutes on two cores, and look at the result')
+    .option(...setOption, several, [])
+    .action(({ set }: Options) =>
+      run(
+        effect(async (go) => {
+          const file = packageFile('graphs', 'emoji.json')
+          const experiment = await go(loadExperiment(file, set))
+          const dir = await go(runFolder({ file, resume: false }))
+          const { trainSession } = await import('./session.ts')
+          return go(trainSession({ experiment, file, dir, resume: false }, terminal))
+        }),
+      ),
+    )
+}

@@ -1,0 +1,38 @@
+import { effect } from '../error.ts'
+import { loadExperiment } from '../experiment/load.ts'
+import { type Register, setOption, several } from './command.ts'
+import { runFolder } from './run-folder.ts'
+
+interface Options {
+  readonly out?: string
+  readonly resume?: boolean
+  readonly set: readonly string[]
+}
+
+export const train: Register = (program, { terminal, run }) => {
+  program
+    .command('train')
+    .description('train an experiment, draw samples, write a report')
+    .argument('<file>', 'the experiment, JSON')
+    .option('--out <dir>', 'the folder of the run; a new one below runs/ where left out')
+    .option('--resume', 'go on with the run in that folder, or with the newest one')
+    .option(...setOption, several, [])
+    .addHelpText(
+      'after',
+      `
+Examples:
+  latentgraph train graphs/emoji.json
+  latentgraph train graphs/emoji.json --resume
+  latentgraph train graphs/emoji.json --set /data/kind=folder --set /data/path=../my-pictures`,
+    )
+    .action((file: string, { out, resume = false, set }: Options) =>
+      run(
+        effect(async (go) => {
+          const experiment = await go(loadExperiment(file, set))
+          const dir = await go(runFolder({ file, out, resume }))
+          const { trainSession } = await import('./session.ts')
+          return go(trainSession({ experiment, file, dir, resume }, terminal))
+        }),
+      ),
+    )
+}

@@ -1,0 +1,62 @@
+import { join } from 'node:path'
+import { type Effect, effect, failure } from '../error.ts'
+import type { Values } from '../execute/executor.ts'
+import type { LatentDiffusion } from '../experiment/diffusion-stage.ts'
+import type { Experiment } from '../experiment/document.ts'
+import { parseJsonText } from '../experiment/json-text.ts'
+import { loadExperiment } from '../experiment/load.ts'
+import { readBytes } from '../io/bytes.ts'
+import { latestCheckpoint, loadCheckpoint } from '../io/checkpoint.ts'
+import { E, O, pipe, TE } from '../prelude.ts'
+import { decode, list, number, record, text } from '../schema.ts'
+import { planExperiment, type StagePlan } from '../train/plan.ts'
+import { loadedState } from '../train/state.ts'
+
+/** A finished run, ready to sample from. */
+export interface TrainedRun {
+  readonly experiment: Experiment
+  readonly model: LatentDiffusion
+  readonly classes: readonly string[]
+  /** What latents were multiplied by. */
+  readonly scale: number
+  readonly firstStage: Values
+  readonly diffusion: Values
+}
+
+const latents = record({ scale: number({ above: 0 }), classes: list(text) })
+
+const stateOf = (dir: string, { name, step }: StagePlan, seed: number): Effect<Values> =>
+  effect(async (run) => {
+    const folder = join(dir, name, 'checkpoints')
+    const found = await run(latestCheckpoint(folder))
+    if (O.isNone(found)) return run(TE.left([failure('file', folder, 'a checkpoint', 'none')]))
+    const { groups } = await run(loadCheckpoint(found.value))
+    return run(TE.fromEither(loadedState(found.value, groups, step.initial(seed))))
+  })
+
+/** Opens the folder of a run that has come to its diffusion stage. Errors: `file`, `config`, `training`. */
+export const openRun = (dir: string): Effect<TrainedRun> =>
+  effect(async (run) => {
+    const experiment = await run(loadExperiment(join(dir, 'experiment.json')))
+    const path = join(dir, 'latents.json')
+    const bytes = await run(readBytes(path))
+    const { scale, classes } = await run(
+      TE.fromEither(
+        pipe(
+          parseJsonText(new TextDecoder().decode(bytes), path),
+          E.flatMap(decode(latents, { tag: 'file', base: path })),
+        ),
+      ),
+    )
+    const plan = await run(TE.fromEither(planExperiment(experiment, classes.length)))
+    if (plan.diffusion === undefined)
+      return run(TE.left([failure('file', dir, 'a run with a diffusion stage', 'a first stage alone')]))
+    return {
+      experiment,
+      model: plan.diffusion.model,
+      classes,
+      scale,
+      firstStage: await run(stateOf(dir, plan.firstStage, experiment.seed)),
+      diffusion: await run(stateOf(dir, plan.diffusion, experiment.seed)),
+    }
+  })
