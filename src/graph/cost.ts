@@ -1,4 +1,4 @@
-import { type Graph, type Node, operandTypes } from './graph.ts'
+import { feedName, type Graph, type Node, operandTypes } from './graph.ts'
 import type { Attributes, OpKind } from './ops.ts'
 import { type Shape, size, type TensorType } from './types.ts'
 
@@ -99,6 +99,11 @@ export interface Cost {
   readonly parameterBytes: number
 }
 
+/** The leaves, those of one name once. */
+const distinctLeaves = (g: Graph): readonly Node[] => [
+  ...new Map(g.nodes.flatMap((n, i) => (n.operands.length === 0 ? [[feedName(n) ?? i, n] as const] : []))).values(),
+]
+
 /** What one run costs, from shapes alone. */
 export const cost = (g: Graph): Cost => {
   const lastUse = g.nodes.map((_, i) => i)
@@ -120,7 +125,8 @@ export const cost = (g: Graph): Cost => {
   })
   const isLeaf = (n: Node): boolean => n.operands.length === 0
   const held = (n: Node | undefined): number => (n === undefined || aliases(n) || isLeaf(n) ? 0 : bytes(n.type))
-  const leafBytes = g.nodes.filter(isLeaf).reduce((s, n) => s + bytes(n.type), 0)
+  const leaves = distinctLeaves(g)
+  const leafBytes = leaves.reduce((s, n) => s + bytes(n.type), 0)
   let live = 0
   let peak = 0
   g.nodes.forEach((n, i) => {
@@ -128,7 +134,7 @@ export const cost = (g: Graph): Cost => {
     peak = Math.max(peak, live)
     for (const dead of dying.get(i) ?? []) live -= held(g.nodes[dead])
   })
-  const parameters = g.nodes.filter((n) => n.op === 'parameter')
+  const parameters = leaves.filter((n) => n.op === 'parameter')
   return {
     flops: g.nodes.reduce((s, n) => s + flopsOfNode(n.op, n.attributes, operandTypes(g, n), n.type), 0),
     traffic: g.nodes.reduce(
