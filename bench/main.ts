@@ -1,0 +1,140 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { t } from '../src/prelude.ts'
+
+/**
+ * `npm run bench [-- --work NAME] [--executor NAME] [--rounds N] [--threads N] [--json FILE]`: our works beside eager
+ * PyTorch's, two processes taking turns, iteration by iteration. Prints medians and their ratio; below 1 is faster.
+ */
+const { values: options } = parseArgs({
+  options: {
+    work: { type: 'string', multiple: true },
+    executor: { type: 'string', default: 'onnx:cpu' },
+    rounds: { type: 'string', default: '15' },
+    threads: { type: 'string', default: '2' },
+    json: { type: 'string' },
+    python: { type: 'string', default: '/usr/bin/python3' },
+  },
+})
+const rounds = Number(options.rounds)
+const threads = Number(options.threads)
+
+const Answer = t.partial({
+  ok: t.boolean,
+  reason: t.string,
+  ms: t.array(t.number),
+  values: t.array(t.number),
+  peakMiB: t.number,
+  absoluteMiB: t.number,
+  blas: t.string,
+  referenceBlas: t.boolean,
+})
+type Answer = t.TypeOf<typeof Answer>
+
+interface Side {
+  readonly ask: (request: object) => Promise<Answer>
+  readonly end: () => void
+}
+const side = (process: ChildProcess): Side => {
+  const { stdin, stdout } = process
+  if (stdin === null || stdout === null) throw new Error('a bench process without pipes')
+  const lines = createInterface({ input: stdout })[Symbol.asyncIterator]()
+  return {
+    ask: async (request) => {
+      stdin.write(`${JSON.stringify(request)}\n`)
+      const { value, done } = await lines.next()
+      const reply: unknown = done === true ? { ok: false, reason: 'the process ended' } : JSON.parse(value)
+      return Answer.is(reply) ? reply : { ok: false, reason: 'an unreadable answer' }
+    },
+    end: () => process.kill(),
+  }
+}
+
+const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
+/** Sources are beside the compiled bench's parent: dist/bench -> bench. */
+const peerScript = [here('./peers/torch_peer.py'), here('../../bench/peers/torch_peer.py')].find(existsSync) ?? ''
+const ours = (): Side => side(spawn(process.execPath, [here('./ours.js')], { stdio: ['pipe', 'pipe', 'inherit'] }))
+/** glibc keeps freed memory, as ONNX Runtime's arena does: kinder to the peer. */
+const keptMemory = { MALLOC_TRIM_THRESHOLD_: '4000000000', MALLOC_MMAP_THRESHOLD_: '4000000000' }
+const torch = (): Side =>
+  side(
+    spawn(options.python, [peerScript], {
+      stdio: ['pipe', 'pipe', 'ignore'],
+      env: { ...process.env, ...keptMemory },
+    }).on('error', () => undefined),
+  )
+
+const median = (xs: readonly number[]): number => xs.toSorted((a, b) => a - b)[Math.floor(xs.length / 2)] ?? Number.NaN
+
+interface Row {
+  readonly work: string
+  readonly peer: string
+  readonly oursMs: number
+  readonly peerMs: number | null
+  readonly ratio: number | null
+  readonly oursPeakMiB: number
+  readonly peerPeakMiB: number | null
+}
+
+const warmUp = 3
+const compare = async (work: string): Promise<Row> => {
+  const [us, them] = [ours(), torch()]
+  const mine = await us.ask({ cmd: 'setup', work, threads, executor: options.executor })
+  if (mine.ok !== true) throw new Error(mine.reason)
+  const other = await them.ask({ cmd: 'setup', work, threads, config: {} })
+  const present = other.ok === true
+  if (!present)
+    console.log(`no peer for ${work}: ${other.reason ?? 'PyTorch is absent (apt-get install python3-torch)'}`)
+  if (other.referenceBlas === true)
+    console.log('PyTorch runs on the reference BLAS here, which flatters us: apt-get install libopenblas0-openmp')
+  const [ourMs, theirMs]: [number[], number[]] = [[], []]
+  for (let i = 0; i < rounds + warmUp; i++) {
+    const a = await us.ask({ cmd: 'run', repeats: 1 })
+    const b: Answer = present ? await them.ask({ cmd: 'run', repeats: 1 }) : {}
+    if (i === 0 && present) {
+      const [x, y] = [a.values?.[0] ?? Number.NaN, b.values?.[0] ?? Number.NaN]
+      if (!(Math.abs(x - y) <= 1e-4 * Math.abs(y))) throw new Error(`${work}: not the same work: ${x} here, ${y} there`)
+    }
+    if (i >= warmUp) {
+      ourMs.push(...(a.ms ?? []))
+      theirMs.push(...(b.ms ?? []))
+    }
+  }
+  const [ourMemory, theirMemory] = [await us.ask({ cmd: 'memory' }), present ? await them.ask({ cmd: 'memory' }) : {}]
+  us.end()
+  them.end()
+  return {
+    work,
+    peer: present ? `PyTorch (${other.blas ?? 'unknown BLAS'})` : 'none',
+    oursMs: median(ourMs),
+    peerMs: present ? median(theirMs) : null,
+    ratio: present ? median(ourMs) / median(theirMs) : null,
+    oursPeakMiB: ourMemory.absoluteMiB ?? Number.NaN,
+    peerPeakMiB: theirMemory.absoluteMiB ?? null,
+  }
+}
+
+const cell = (x: number | null, digits: number, width: number): string =>
+  (x === null ? '-' : x.toFixed(digits)).padStart(width)
+const print = (r: Row): void =>
+  console.log(
+    `${r.work.padEnd(20)}${cell(r.oursMs, 1, 9)}${cell(r.peerMs, 1, 10)}${cell(r.ratio, 2, 8)}${cell(r.oursPeakMiB, 0, 11)}${cell(r.peerPeakMiB, 0, 11)}   ${r.peer}`,
+  )
+
+console.log(
+  `medians of ${rounds} alternated runs, ${threads} threads, ${options.executor}; ratio below 1: we are faster`,
+)
+console.log(
+  `${'work'.padEnd(20)}${'ours ms'.padStart(9)}${'peer ms'.padStart(10)}${'ratio'.padStart(8)}${'ours MiB'.padStart(11)}${'peer MiB'.padStart(11)}   peer`,
+)
+const rows: Row[] = []
+for (const work of options.work ?? ['unet-sample', 'unet-train', 'autoencoder-decode', 'autoencoder-train']) {
+  const row = await compare(work)
+  print(row)
+  rows.push(row)
+}
+if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(rows, null, 2)}\n`)

@@ -1,0 +1,77 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { type Effect, showErrors } from '../src/error.ts'
+import { executorByName } from '../src/execute/auto.ts'
+import type { Values } from '../src/execute/executor.ts'
+import { E, TE, t } from '../src/prelude.ts'
+import { works } from './works.ts'
+
+/** Our side of the bench: one work a process, spoken to as `peers/README.md` says. */
+
+const Request = t.union([
+  t.type({ cmd: t.literal('setup'), work: t.string, threads: t.number, executor: t.string }),
+  t.type({ cmd: t.literal('run'), repeats: t.number }),
+  t.type({ cmd: t.literal('memory') }),
+  t.type({ cmd: t.literal('quit') }),
+])
+
+const must = async <A>(e: Effect<A>): Promise<A> => {
+  const result = await e()
+  if (E.isLeft(result)) throw new Error(showErrors(result.left))
+  return result.right
+}
+const status = (field: string): number =>
+  Number(new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? 0) / 1024
+const resetPeak = (): void => {
+  try {
+    writeFileSync('/proc/self/clear_refs', '5')
+  } catch {
+    // not allowed everywhere; the peak then includes the start of the process
+  }
+}
+
+type Iterate = () => Promise<number>
+const first = (values: Values, name: string): number => values[name]?.data[0] ?? Number.NaN
+
+const setUp = async (work: string, threads: number, executorName: string): Promise<Iterate> => {
+  const make = works[work]
+  if (make === undefined) throw new Error(`no work named ${work}`)
+  const w = await must(TE.fromEither(make()))
+  const executor = await must(TE.fromEither(executorByName(executorName)))
+  if (w.kind === 'forward') {
+    const x = await must(executor.compile(w.graph, { mode: 'sampling', constants: w.weights, threads }))
+    return async () => first(await must(x.run(w.feeds)), 'value')
+  }
+  const x = await must(executor.compile(w.plan.graph, { mode: 'training', threads }))
+  const stepper = await must(x.start(w.plan.carry, w.initial))
+  let i = 0
+  return async () => first(await must(stepper.step({ ...w.plan.hostFeeds(i++), ...w.feeds })), 'loss')
+}
+
+let iterate: Iterate | undefined
+let before = 0
+const answer = async (r: t.TypeOf<typeof Request>): Promise<unknown> => {
+  if (r.cmd === 'setup') {
+    resetPeak()
+    before = status('VmRSS')
+    iterate = await setUp(r.work, r.threads, r.executor)
+    return { ok: true }
+  }
+  if (r.cmd === 'memory') return { peakMiB: status('VmHWM') - before, absoluteMiB: status('VmHWM') }
+  if (r.cmd === 'quit') process.exit(0)
+  const [ms, values]: [number[], number[]] = [[], []]
+  for (let i = 0; i < r.repeats && iterate !== undefined; i++) {
+    const started = performance.now()
+    values.push(await iterate())
+    ms.push(performance.now() - started)
+  }
+  return { ms, values }
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const request: unknown = JSON.parse(line)
+  const reply = Request.is(request)
+    ? await answer(request).catch((reason: unknown) => ({ ok: false, reason: String(reason) }))
+    : { ok: false, reason: 'not a request' }
+  process.stdout.write(`${JSON.stringify(reply)}\n`)
+}

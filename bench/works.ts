@@ -1,0 +1,141 @@
+import { formulaParameter, hashUniform } from '../src/conformance/formula.ts'
+import { abs, freeze, input, mean, scalar, type Tensor } from '../src/declare/index.ts'
+import { denoiser } from '../src/diffusion/index.ts'
+import { diagonalGaussian, sample } from '../src/distributions/gaussian.ts'
+import type { Checked } from '../src/error.ts'
+import { floats, ints, type Values } from '../src/execute/executor.ts'
+import type { Training } from '../src/experiment/document.ts'
+import { type Graph, parameters } from '../src/graph/graph.ts'
+import { float, int, type Shape, size } from '../src/graph/types.ts'
+import { ddpmLoss, klAutoencoderLoss } from '../src/losses/index.ts'
+import { decode, encode } from '../src/nn/autoencoder/autoencoder.ts'
+import type { AutoencoderConfig } from '../src/nn/autoencoder/config.ts'
+import type { UNetConfig } from '../src/nn/unet/config.ts'
+import { unet } from '../src/nn/unet/unet.ts'
+import { E, pipe } from '../src/prelude.ts'
+import { noiseSchedule } from '../src/schedulers/noise-schedule.ts'
+import { groupOf } from '../src/train/state.ts'
+import { type StepPlan, trainingStep } from '../src/train/step.ts'
+import { optimise } from '../src/transform/index.ts'
+
+/**
+ * The benchmarked works, the same as in `peers/torch_peer.py`: models A and B of the design's measurements, weights and
+ * inputs by the fixtures' hash formula, so that both sides must report the same values.
+ */
+
+const unetA: UNetConfig = {
+  inChannels: 4,
+  outChannels: 4,
+  modelChannels: 64,
+  channelMultipliers: [1, 2, 2],
+  resBlocks: 2,
+  attentionFactors: [4],
+  heads: { by: 'channels', channels: 32 },
+  resample: 'conv',
+  scaleShiftNorm: false,
+  dropout: 0,
+  attention: { kind: 'self', order: 'legacy' },
+  classes: null,
+  codebook: null,
+}
+const autoencoderB: AutoencoderConfig = {
+  inChannels: 3,
+  outChannels: 3,
+  resolution: 64,
+  channels: 32,
+  channelMultipliers: [1, 2, 4],
+  resBlocks: 1,
+  zChannels: 4,
+  latentChannels: 4,
+  attentionResolutions: [],
+  attention: 'vanilla',
+  convResample: true,
+  dropout: 0,
+  doubleZ: true,
+  tanhOut: false,
+  givePreEnd: false,
+}
+const latents: Shape = [8, 4, 32, 32]
+const pictures: Shape = [4, 3, 64, 64]
+const codes: Shape = [4, 4, 16, 16]
+
+const hashed = (name: string, shape: Shape) =>
+  floats(shape, Float32Array.from(hashUniform(`bench:in.${name}`, size(shape))))
+const weights = (g: Graph): Values =>
+  Object.fromEntries(
+    parameters(g).flatMap(({ name, shape }) =>
+      groupOf(name)[0] === 'parameters' ? [[name, formulaParameter('bench', 1, name, shape)] as const] : [],
+    ),
+  )
+const middles = (n: number): Int32Array =>
+  Int32Array.from({ length: n }, (_, i) => Math.floor(((2 * i + 1) * 1000) / (2 * n)))
+
+const training: Training = {
+  steps: 1000,
+  batchSize: 8,
+  optimizer: { kind: 'adamw', betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.01 },
+  learningRate: { kind: 'constant', rate: 1e-4 },
+  flip: false,
+  logEvery: 1,
+  previewEvery: 1000,
+  checkpointEvery: 1000,
+}
+
+export type Work =
+  | { readonly kind: 'forward'; readonly graph: Graph; readonly weights: Values; readonly feeds: Values }
+  | { readonly kind: 'step'; readonly plan: StepPlan; readonly initial: Values; readonly feeds: Values }
+
+const forward = (output: Tensor, feeds: Values): Checked<Work> =>
+  pipe(
+    freeze({ value: pipe(output, abs, mean()), output }),
+    E.map(optimise),
+    E.map((graph) => ({ kind: 'forward', graph, weights: weights(graph), feeds })),
+  )
+const step = (plan: Checked<StepPlan>, feeds: Values): Checked<Work> =>
+  pipe(
+    plan,
+    E.map((p) => ({ kind: 'step', plan: p, initial: { ...p.initial(0), ...weights(p.declared) }, feeds })),
+  )
+
+export const works: Readonly<Record<string, () => Checked<Work>>> = {
+  'unet-sample': () =>
+    forward(unet('', unetA)(input('x', float(...latents)), input('t', int(8))), {
+      x: hashed('x', latents),
+      t: ints([8], middles(8)),
+    }),
+  'unet-train': () =>
+    pipe(
+      noiseSchedule({ kind: 'scaled-linear', timesteps: 1000, betaStart: 0.0015, betaEnd: 0.0195 }),
+      E.flatMap((schedule) =>
+        step(
+          trainingStep(
+            ddpmLoss(schedule)(
+              denoiser('eps', (x, t) => unet('', unetA, { training: true })(x, t)),
+              { x0: input('x', float(...latents)), eps: input('noise', float(...latents)), t: input('t', int(8)) },
+            ),
+            training,
+          ),
+          { x: hashed('x', latents), noise: hashed('noise', latents), t: ints([8], middles(8)) },
+        ),
+      ),
+    ),
+  'autoencoder-decode': () =>
+    forward(pipe(input('z', float(...codes)), decode('', autoencoderB)), { z: hashed('noise', codes) }),
+  'autoencoder-train': () => {
+    const inputs = input('x', float(...pictures))
+    const posterior = pipe(inputs, encode('', autoencoderB, { training: true }), diagonalGaussian)
+    const reconstructions = pipe(
+      posterior,
+      sample(input('noise', float(...codes))),
+      decode('', autoencoderB, { training: true }),
+    )
+    return step(
+      trainingStep(klAutoencoderLoss({ klWeight: 1e-6, logvar: scalar(0) })({ inputs, reconstructions, posterior }), {
+        ...training,
+        optimizer: { kind: 'adam', betas: [0.5, 0.9], eps: 1e-8, weightDecay: 0 },
+        learningRate: { kind: 'constant', rate: 4.5e-6 },
+      }),
+      { x: hashed('x', pictures), noise: hashed('noise', codes) },
+    )
+  },
+}

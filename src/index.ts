@@ -1,0 +1,61 @@
+/**
+ * latentgraph: latent diffusion as typed, checked, differentiable graphs.
+ *
+ * What one builds expressions with stands at the top level; each other room is a namespace.
+ *
+ * @example
+ * import { float, freeze, grad, input, matmul, nn, parameter, pipe, reference, sum } from 'latentgraph'
+ *
+ * const x = input('x', float(4, 8))
+ * const loss = pipe(x, nn.linear('head', { out: 1 }), sum())
+ */
+export * from './declare/index.ts'
+export * as diffusion from './diffusion/index.ts'
+export * as gaussian from './distributions/gaussian.ts'
+export * as random from './distributions/random.ts'
+export {
+  type Checked,
+  collect,
+  type Effect,
+  type Errors,
+  effect,
+  type LatentError,
+  showError,
+  showErrors,
+} from './error.ts'
+export { auto, executorByName, executorNames } from './execute/auto.ts'
+export {
+  type Carry,
+  type CompileOptions,
+  type Executable,
+  type Executor,
+  floats,
+  ints,
+  type Stepper,
+  type Value,
+  type Values,
+} from './execute/executor.ts'
+export { onnx } from './execute/onnx/index.ts'
+export { reference } from './execute/reference/index.ts'
+export { crossChecks } from './experiment/cross-checks.ts'
+export { type Experiment, experiment } from './experiment/document.ts'
+export { loadExperiment } from './experiment/load.ts'
+export { decodeGraph, encodeGraph } from './graph/codec.ts'
+export { type Cost, cost } from './graph/cost.ts'
+export { feedTypes, type Graph, inputs, type Node, noises, outputTypes, parameters } from './graph/graph.ts'
+export { contentHash } from './graph/hash.ts'
+export type { Attributes, Initializer, Meaning, OpKind } from './graph/ops.ts'
+export { printGraph } from './graph/print.ts'
+export { type DType, float, int, type Shape, showType, size, type TensorType } from './graph/types.ts'
+export * as losses from './losses/index.ts'
+export * as nn from './nn/index.ts'
+export * as optimizers from './optimizers/index.ts'
+export { E, flow, O, pipe, TE } from './prelude.ts'
+export * as samplers from './samplers/index.ts'
+export * as learningRates from './schedulers/learning-rate.ts'
+export * as noiseSchedules from './schedulers/noise-schedule.ts'
+export * as timesteps from './schedulers/timesteps.ts'
+export { type Plan, planExperiment } from './train/plan.ts'
+export { type Listener, type RunOptions, type RunSummary, trainExperiment } from './train/run.ts'
+export { type StepPlan, trainingStep } from './train/step.ts'
+export * from './transform/index.ts'
