@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { leafName } from '../../src/declare/index.ts'
 import { denoiser } from '../../src/diffusion/denoiser.ts'
-import { ddpmLoss, fixedLogvar, latentDiffusionLoss, learnedLogvar } from '../../src/losses/diffusion-objective.ts'
+import { ddpmLoss, fixedLogvar, latentDiffusionLoss, learnedLogvar } from '../../src/diffusion/objective.ts'
 import { type CompVisSchedule, noiseScheduleFromCompVis } from '../../src/schedulers/compvis.ts'
 import { noiseSchedule } from '../../src/schedulers/noise-schedule.ts'
 import { grad } from '../../src/transform/index.ts'

@@ -1,0 +1,283 @@
+import fc from 'fast-check'
+import { mul, scalar, sum, sumAll, type Tensor, vector } from '../declare/index.ts'
+import { denoiser } from '../diffusion/denoiser.ts'
+import { mixtureAt, qPosterior } from '../diffusion/forward.ts'
+import { ddpmLoss, fixedLogvar, latentDiffusionLoss } from '../diffusion/objective.ts'
+import { convert, type Parameterization, parameterizations, target } from '../diffusion/parameterization.ts'
+import { priorBpd } from '../diffusion/reverse.ts'
+import { gaussian, normalKl } from '../distributions/gaussian.ts'
+import { klAutoencoderLoss } from '../losses/kl-autoencoder.ts'
+import { distance, norms } from '../losses/reconstruction.ts'
+import { pipe, TE } from '../prelude.ts'
+import type { NoiseSchedule } from '../schedulers/noise-schedule.ts'
+import { grad } from '../transform/index.ts'
+import { noiseSchedules } from './diffusion.ts'
+import { type Law, law } from './law.ts'
+import { everywhere, gap, real, reals, rows, shortfall, total } from './numbers.ts'
+import { bestDenoiser } from './samplers.ts'
+
+const kinds = fc.constantFrom<Parameterization[]>(...parameterizations)
+const norm = fc.constantFrom(...norms)
+const dimensions = 3
+const numbers = reals(dimensions, -2, 2)
+const vlbOnly = { simpleWeight: 0, vlbWeight: 1 } as const
+
+/** A batch of one, what is said of it, and a timestep not below `least`. */
+const occasionsOf = (schedules: fc.Arbitrary<NoiseSchedule>) => (least: number) =>
+  schedules.chain((s) =>
+    fc.record({
+      s: fc.constant(s),
+      t: fc.integer({ min: least, max: s.timesteps - 1 }),
+      x0: numbers,
+      eps: numbers,
+      said: numbers,
+      predicts: kinds,
+    }),
+  )
+const batchOf = (o: { readonly t: number; readonly x0: readonly number[]; readonly eps: readonly number[] }) => ({
+  x0: rows(o.x0),
+  eps: rows(o.eps),
+  t: everywhere(o.t, 1),
+})
+const saying = (predicts: Parameterization, said: readonly number[]) => denoiser(predicts, () => rows(said))
+
+const distances: Law = law({
+  name: 'distances are distances',
+  equation: 'd(x, y) = d(y, x) >= 0, d(x, x) = 0',
+  source: 'the definition of a semimetric',
+  tolerance: { float64: 0, float32: 0 },
+  arbitrary: fc.record({ norm, x: numbers, y: numbers }),
+  deviation: ({ norm: n, x, y }, { ask }) =>
+    pipe(
+      ask({
+        there: distance(n, rows(y))(rows(x)),
+        back: distance(n, rows(x))(rows(y)),
+        none: distance(n, rows(x))(rows(x)),
+      }),
+      TE.map((r) =>
+        Math.max(
+          gap(r.there, r.back),
+          shortfall(r.there),
+          gap(
+            r.none,
+            x.map(() => 0),
+          ),
+        ),
+      ),
+    ),
+})
+
+const mixed = (s: NoiseSchedule, t: number, x0: number, eps: number): number =>
+  (s.sqrtAlphasCumprod[t] ?? Number.NaN) * x0 + (s.sqrtOneMinusAlphasCumprod[t] ?? Number.NaN) * eps
+
+/** KL(N(0, v) || N(0, w)) of equal means. */
+const spreadKl = (v: number, w: number): number => 0.5 * (v / w - 1 - Math.log(v / w))
+
+/**
+ * Of data N(m, d^2). Both joints are Gaussian chains with the same means, so the bound misses the data's entropy by the
+ * divergences of their variances. Expectations of quadratics are exact over the corners x_0 = m +- d, eps = +- 1.
+ */
+const elbo = (schedules: fc.Arbitrary<NoiseSchedule>): Law =>
+  law({
+    name: 'the terms sum to the ELBO',
+    equation: '-ELBO = L_T + sum L_t + L_0 = H(x_0) + KL(q_T || N(0, 1)) + sum KL(var q(x_{t-1} | x_t) || beta~_t)',
+    source: 'Ho et al. 2020, equation 5, on a Gaussian with its best denoiser',
+    tolerance: { float64: 1e-10, float32: 1e-3 },
+    runs: 20,
+    arbitrary: fc.record({ s: schedules, mean: real(-1, 1), deviation: real(0.3, 2) }),
+    deviation: ({ s, mean, deviation }, { ask }) => {
+      const best = bestDenoiser(s, { mean, deviation })
+      const x0 = rows(...[1, 1, -1, -1].map((c) => [mean + c * deviation]))
+      const eps = rows([1], [-1], [1], [-1])
+      const lossAt = (t: number, weights: { readonly simpleWeight: number; readonly vlbWeight: number }): Tensor =>
+        ddpmLoss(s, weights)(best, { x0, eps, t: everywhere(t, 4) }).loss
+      const terms = sumAll(...s.betas.map((_, t) => lossAt(t, vlbOnly)))
+      const decoder = s.betas[0] ?? Number.NaN
+      const power = (bar: number): number => bar * deviation ** 2 + 1 - bar
+      const missed = s.betas.map((beta, t) => {
+        const reverse = (beta * power(s.alphasCumprodPrev[t] ?? Number.NaN)) / power(s.alphasCumprod[t] ?? Number.NaN)
+        return spreadKl(reverse, t === 0 ? decoder : (s.posteriorVariance[t] ?? Number.NaN))
+      })
+      const last = s.alphasCumprod.at(-1) ?? Number.NaN
+      const priorKl = spreadKl(power(last), 1) + 0.5 * last * mean ** 2
+      const entropy = 0.5 * Math.log(2 * Math.PI * Math.E * deviation ** 2)
+      return pipe(
+        ask({
+          terms,
+          prior: pipe(priorBpd(s, x0), sum(), mul(Math.LN2 / 4)),
+          first: lossAt(0, { simpleWeight: 1, vlbWeight: 0 }),
+        }),
+        TE.map((r) => {
+          const toX0 = (1 - (s.alphasCumprod[0] ?? Number.NaN)) / (s.alphasCumprod[0] ?? Number.NaN)
+          const l0 = 0.5 * Math.log(2 * Math.PI * decoder) + (toX0 * total(r.first)) / (2 * decoder)
+          const bound = total(r.prior) + l0 + total(r.terms)
+          return gap([bound], [entropy + priorKl + total(missed)])
+        }),
+      )
+    },
+  })
+
+/** What the objective obeys on every schedule: yours has the weights of its bound right, or not. */
+export const objectiveLaws = (schedules: fc.Arbitrary<NoiseSchedule>): readonly Law[] => {
+  const occasions = occasionsOf(schedules)
+  return [
+    law({
+      name: 'a perfect denoiser loses nothing',
+      equation: 'L = 0 where the prediction is the target',
+      source: 'Ho et al. 2020, equation 14',
+      tolerance: { float64: 1e-20, float32: 1e-6 },
+      arbitrary: fc.record({ occasion: occasions(0), norm }),
+      deviation: ({ occasion: { s, predicts, ...o }, norm: n }, { ask }) => {
+        const batch = batchOf(o)
+        const perfect = denoiser(predicts, (xt, t) => target(predicts, mixtureAt(s, t, xt), batch))
+        return pipe(
+          ask({ loss: ddpmLoss(s, { norm: n, vlbWeight: 1 })(perfect, batch).loss }),
+          TE.map((r) => gap(r.loss, [0])),
+        )
+      },
+    }),
+    law({
+      name: 'the bound does not care what is predicted',
+      equation: "w^eps |eps - eps'|^2 = w^x0 |x_0 - x_0'|^2 = w^v |v - v'|^2",
+      source: 'Salimans and Ho 2022, section 4; Kingma et al. 2021, equation 14',
+      tolerance: { float64: 1e-10, float32: 1e-3 },
+      arbitrary: fc.record({ occasion: occasions(1), other: kinds }),
+      deviation: ({ occasion: { s, predicts, said, ...o }, other }, { ask }) => {
+        const batch = batchOf(o)
+        const bound = (as: Parameterization): Tensor =>
+          ddpmLoss(s, vlbOnly)(
+            denoiser(as, (xt, t) => convert(predicts, as, mixtureAt(s, t, xt), xt, rows(said))),
+            batch,
+          ).loss
+        return pipe(
+          ask({ own: bound(predicts), other: bound(other) }),
+          TE.map((r) => gap(r.own, r.other)),
+        )
+      },
+    }),
+    law({
+      name: "the bound's term is a KL divergence",
+      equation: 'D w_t mean |target - prediction|^2 = KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t))',
+      source: 'Ho et al. 2020, equations 8 and 12',
+      tolerance: { float64: 1e-10, float32: 1e-3 },
+      arbitrary: occasions(1),
+      deviation: ({ s, predicts, said, ...o }, { ask }) => {
+        const batch = batchOf(o)
+        const mixture = mixtureAt(s, batch.t, batch.x0)
+        const xt = rows(o.x0.map((x, i) => mixed(s, o.t, x, o.eps[i] ?? Number.NaN)))
+        const guess = convert(predicts, 'x0', mixture, xt, rows(said))
+        const [q, p] = [qPosterior(s, { x0: batch.x0, xt, t: batch.t }), qPosterior(s, { x0: guess, xt, t: batch.t })]
+        const divergence = normalKl({ mean: q.mean, logvar: q.logVariance }, { mean: p.mean, logvar: p.logVariance })
+        return pipe(
+          ask({
+            term: pipe(ddpmLoss(s, vlbOnly)(saying(predicts, said), batch).loss, mul(dimensions)),
+            divergence: pipe(divergence, sum()),
+          }),
+          TE.map((r) => gap(r.term, r.divergence)),
+        )
+      },
+    }),
+    law({
+      name: 'a log-variance of 0 changes nothing',
+      equation: 'L / e^0 + 0 = L',
+      source: 'CompVis latent-diffusion, ddpm.py LatentDiffusion.p_losses',
+      tolerance: { float64: 1e-14, float32: 1e-6 },
+      arbitrary: fc.record({ occasion: occasions(0), norm }),
+      deviation: ({ occasion: { s, predicts, said, ...o }, norm: n }, { ask }) => {
+        const [says, batch] = [saying(predicts, said), batchOf(o)]
+        return pipe(
+          ask({
+            plain: ddpmLoss(s, { norm: n })(says, batch).loss,
+            weighed: latentDiffusionLoss(s, { norm: n, logvar: fixedLogvar(s.timesteps) })(says, batch).loss,
+          }),
+          TE.map((r) => gap(r.weighed, r.plain)),
+        )
+      },
+    }),
+    law({
+      name: 'the best log-variance is the log of the error',
+      equation: 'd/dl (e / exp(l) + l) = 0 at l = log e',
+      source: 'Kendall and Gal 2017, equation 5',
+      tolerance: { float64: 1e-12, float32: 1e-4 },
+      arbitrary: occasions(0).filter(({ eps, said }) => gap(eps, said) > 0.05),
+      deviation: ({ s, said, ...o }, { ask }) => {
+        const error = total(o.eps.map((e, i) => (e - (said[i] ?? Number.NaN)) ** 2)) / dimensions
+        const logvar = vector(s.betas.map((_, t) => (t === o.t ? Math.log(error) : 0)))
+        const { loss } = latentDiffusionLoss(s, { logvar })(saying('eps', said), batchOf(o))
+        const [slope = loss] = grad(loss, [logvar])
+        return pipe(
+          ask({ slope }),
+          TE.map((r) =>
+            gap(
+              r.slope,
+              s.betas.map(() => 0),
+            ),
+          ),
+        )
+      },
+    }),
+    law({
+      name: 'the loss of a batch is the mean of its parts',
+      equation: 'L(a, b) = (L(a) + L(b)) / 2',
+      source: 'linearity of the mean',
+      tolerance: { float64: 1e-13, float32: 1e-5 },
+      arbitrary: fc.record({ a: occasions(0), x0: numbers, eps: numbers, norm }),
+      deviation: ({ a: { s, t, said, ...a }, x0, eps, norm: n }, { ask }) => {
+        const says = denoiser('eps', (xt) => pipe(xt, mul(rows(said))))
+        const of = (xs: readonly (readonly number[])[], es: readonly (readonly number[])[]): Tensor =>
+          ddpmLoss(s, { norm: n })(says, { x0: rows(...xs), eps: rows(...es), t: everywhere(t, xs.length) }).loss
+        return pipe(
+          ask({ whole: of([a.x0, x0], [a.eps, eps]), first: of([a.x0], [a.eps]), second: of([x0], [eps]) }),
+          TE.map((r) => gap(r.whole, [(total(r.first) + total(r.second)) / 2])),
+        )
+      },
+    }),
+    elbo(schedules),
+  ]
+}
+
+const autoencoders = fc.record({ x: numbers, y: numbers, mean: numbers, logvar: numbers, klWeight: real(0, 2) })
+const autoencoder: readonly Law[] = [
+  law({
+    name: 'a perfect autoencoder at the prior loses nothing',
+    equation: 'L(x, x, N(0, I)) = 0',
+    source: 'Kingma and Welling 2014, equation 3',
+    tolerance: { float64: 1e-14, float32: 1e-6 },
+    arbitrary: autoencoders,
+    deviation: ({ x, klWeight }, { ask }) => {
+      const zeros = rows(x.map(() => 0))
+      const { loss } = klAutoencoderLoss({ klWeight, l2: 0.5 })({
+        inputs: rows(x),
+        reconstructions: rows(x),
+        posterior: gaussian(zeros, zeros),
+      })
+      return pipe(
+        ask({ loss }),
+        TE.map((r) => gap(r.loss, [0])),
+      )
+    },
+  }),
+  law({
+    name: 'with squares and variance 1 the loss is the negative ELBO',
+    equation: "1/2 |x - x'|^2 + KL = -log N(x; x', I) - D/2 log 2 pi + KL",
+    source: 'Kingma and Welling 2014, equation 10',
+    tolerance: { float64: 1e-12, float32: 1e-5 },
+    arbitrary: autoencoders,
+    deviation: ({ x, y, mean, logvar }, { ask }) => {
+      const { loss } = klAutoencoderLoss({ klWeight: 1, l1: 0, l2: 0.5, logvar: scalar(0) })({
+        inputs: rows(x),
+        reconstructions: rows(y),
+        posterior: gaussian(rows(mean), rows(logvar)),
+      })
+      const squares = total(x.map((a, i) => (a - (y[i] ?? Number.NaN)) ** 2))
+      const divergence = total(mean.map((m, i) => m * m + Math.exp(logvar[i] ?? 0) - 1 - (logvar[i] ?? 0)))
+      return pipe(
+        ask({ loss }),
+        TE.map((r) => gap(r.loss, [(squares + divergence) / 2])),
+      )
+    },
+  }),
+]
+
+/** This library's losses. */
+export const lossLaws: readonly Law[] = [distances, ...objectiveLaws(noiseSchedules), ...autoencoder]
