@@ -103,7 +103,7 @@ export const sample: Register = (program, { terminal, run }) => {
                 sampling,
                 scale,
                 onStep: (done, of) => {
-                  state.bar ??= progress('sampling', of)
+                  state.bar ??= progress('sampling', of, { from: done })
                   state.bar.update(done)
                 },
               },

@@ -1,4 +1,4 @@
-import { relative } from 'node:path'
+import { join, relative } from 'node:path'
 import { type Effect, effect } from '../error.ts'
 import { auto, type Choice, executorByName } from '../execute/auto.ts'
 import type { Experiment } from '../experiment/document.ts'
@@ -52,7 +52,7 @@ const watch = (say: (line: string) => void): Watch => {
         delete stage.bar
       },
       onStep: (name, done, metrics) => {
-        const bar = stage.bar ?? progress(name, stage.total, { from: done - 1 })
+        const bar = stage.bar ?? progress(name, stage.total, { from: done })
         stage.bar = bar
         bar.update(done, Object.fromEntries(shownMetrics.flatMap((m) => (m in metrics ? [[m, metrics[m] ?? 0]] : []))))
       },
@@ -82,7 +82,8 @@ export const trainSession = ({ experiment, file, dir, resume }: Session, termina
         trainExperiment(experiment, { dir, executor, resume, listener: { ...listener, stopping: stop.requested } }),
       )
       if (!summary.finished) {
-        say(`stopped. To go on: npx latentgraph train ${shortest(file)} --out ${shortest(dir)} --resume`)
+        const own = join(shortest(dir), 'experiment.json')
+        say(`stopped. To go on: npx latentgraph train ${own} --out ${shortest(dir)} --resume`)
         return stop.exitCode()
       }
       const metrics = await run(stageMetrics(dir, summary))

@@ -88,8 +88,8 @@ const valueAxis = ({ points }: Curve) => {
   const range = extent(points.map(({ value }) => value))
   const [low, high] = extent(points.map(({ smooth }) => smooth))
   return range[0] > 0 && high / low > 4
-    ? { scale: { type: 'log' as const, nice: false }, axis: { values: [...logTicks(range)], format: '~g' } }
-    : { scale: { zero: false }, axis: { tickCount: 5, format: '~g' } }
+    ? { scale: { type: 'log' as const, nice: false }, axis: { values: [...logTicks(range)], labelExpr: 'datum.value' } }
+    : { scale: { zero: false }, axis: { tickCount: 5 } }
 }
 
 const font = 'DejaVu Sans, Helvetica, Arial, sans-serif'

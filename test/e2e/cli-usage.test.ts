@@ -1,0 +1,174 @@
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { cli } from '../../src/cli/program.ts'
+import { execute } from '../../src/cli/terminal.ts'
+
+const running = async (...args: readonly string[]) => {
+  const texts = { out: '', err: '' }
+  const code = await cli(args, {
+    out: (text) => {
+      texts.out += text
+    },
+    err: (text) => {
+      texts.err += text
+    },
+  })
+  return { code, ...texts }
+}
+const emoji = join(import.meta.dirname, '../../graphs/emoji.json')
+const state = { folder: '' }
+beforeAll(async () => {
+  state.folder = await mkdtemp(join(tmpdir(), 'latentgraph-cli-'))
+})
+afterAll(() => rm(state.folder, { recursive: true }))
+
+describe('a command line that cannot be understood', () => {
+  it.each([
+    [['chek'], 'did you mean check?'],
+    [['check', '--jsn', 'x'], 'did you mean --json?'],
+    [['check'], "missing required argument 'file'"],
+    [['check', 'a', 'b'], 'too many arguments'],
+    [['train', emoji, '--set', 'seed=7'], 'expected /json/pointer=value'],
+    [['train', emoji, '--resume', '--out', '/nowhere/at/all'], 'expected a run to go on with'],
+    [['sample', 'x'], '--out <file>'],
+    [['sample', 'x', '--out', 'a.png', '--steps', '0'], 'whole number of at least 1'],
+    [['sample', 'x', '--out', 'a.png', '--sampler', 'ddmi'], 'ddim, ddpm'],
+    [['conformance'], '--fixtures <dir>'],
+    [[], 'Usage: latentgraph'],
+  ])('%j', async (args, message) => {
+    const { code, out, err } = await running(...args)
+    expect(code).toBe(2)
+    expect(err.toLowerCase()).toContain(message.toLowerCase())
+    expect(out).toBe('')
+    expect(err).not.toMatch(/^\s+at .*:\d+/m)
+  })
+})
+
+describe('bad input', () => {
+  const failing = async (...args: readonly string[]) => {
+    const { code, out, err } = await running(...args)
+    expect(code).toBe(1)
+    expect(out).toBe('')
+    expect(err).not.toMatch(/^\s+at .*:\d+/m)
+    return err
+  }
+  const written = async (name: string, text: string): Promise<string> => {
+    const path = join(state.folder, name)
+    await writeFile(path, text)
+    return path
+  }
+
+  it('names the file, line and column of broken JSON', async () => {
+    const path = await written('broken.json', '{\n  "name": \n}')
+    expect(await failing('check', path)).toContain(`${path}:3:1\n  expected a JSON document`)
+  })
+
+  it('reports every wrong field of an experiment, with hints', async () => {
+    const path = await written(
+      'wrong.json',
+      '{"name": 1, "dta": {}, "data": {"kind": "emojis"}, "firstStage": {"kind": "kl"}}',
+    )
+    const err = await failing('check', path)
+    for (const part of ['/name\n', '/dta\n', 'did you mean "data"?', '/data/kind\n', 'did you mean "emoji"?'])
+      expect(err).toContain(part)
+  })
+
+  it('reports fields that do not fit each other', async () => {
+    const err = await failing('train', emoji, '--set', '/diffusion/unet/heads/channels=48', '--set', '/data/size=36')
+    expect(err).toContain('/diffusion/unet/heads/channels\n')
+    expect(err).toContain('/firstStage/network/resolution\n')
+  })
+
+  it('says which files are missing', async () => {
+    expect(await failing('check', join(state.folder, 'none.json'))).toContain('none.json')
+    expect(await failing('sample', state.folder, '--out', 'a.png')).toContain('experiment.json')
+    expect(await failing('check', emoji, '--set', '/data={"kind":"folder","path":"no-such-folder"}')).toContain(
+      'no-such-folder',
+    )
+  })
+
+  it('leaves no file behind', async () => {
+    expect(await readdir(state.folder)).toEqual(['broken.json', 'wrong.json'])
+  })
+})
+
+describe('results', () => {
+  it('prints help and version on standard output', async () => {
+    expect(await running('--version')).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/^\d+\.\d+\.\d+\n$/),
+      err: '',
+    })
+    for (const command of ['start', 'check', 'train', 'sample', 'doctor', 'schema', 'conformance']) {
+      const { code, out, err } = await running(command, '--help')
+      expect({ code, err }).toEqual({ code: 0, err: '' })
+      expect(out).toContain(`Usage: latentgraph ${command}`)
+    }
+  })
+
+  it('prints a JSON Schema', async () => {
+    const { code, out } = await running('schema')
+    expect(code).toBe(0)
+    expect(JSON.parse(out)).toMatchObject({ $schema: 'https://json-schema.org/draft/2020-12/schema' })
+  })
+
+  it('check prints a table of blocks', async () => {
+    const { code, out } = await running('check', emoji)
+    expect(code).toBe(0)
+    for (const part of [
+      'first-stage',
+      'diffusion',
+      'encoder.conv_in',
+      '32x3x3x3',
+      'input_blocks.0',
+      'peak memory',
+      'nothing found',
+    ])
+      expect(out).toContain(part)
+  })
+
+  it('check --json gives every parameter by section', async () => {
+    const { code, out } = await running('check', emoji, '--json')
+    expect(code).toBe(0)
+    const report = JSON.parse(out)
+    expect(report.parameters.first_stage['encoder.conv_in.weight']).toEqual([32, 3, 3, 3])
+    expect(report.parameters.unet['input_blocks.0.0.weight']).toEqual([64, 4, 3, 3])
+    expect(report.parameters.unet['label_emb.weight']).toEqual([9, 256])
+    expect(report.lint).toEqual([])
+    for (const section of ['first_stage', 'unet']) {
+      const { forwardFlops, stepFlops, peakBytes } = report.cost[section]
+      expect(forwardFlops).toBeGreaterThan(1e9)
+      expect(stepFlops).toBeGreaterThan(2 * forwardFlops)
+      expect(stepFlops).toBeLessThan(4 * forwardFlops)
+      expect(peakBytes).toBeGreaterThan(1e7)
+    }
+  })
+
+  it('doctor says what can run here', async () => {
+    const { code, out } = await running('doctor')
+    expect(code).toBe(0)
+    for (const part of ['latentgraph', 'node', 'onnx:cpu', 'onnx:webgpu', 'auto']) expect(out).toContain(part)
+  })
+})
+
+describe('a bug', () => {
+  const thrown = async (debug: string) => {
+    const texts: string[] = []
+    process.env.LATENTGRAPH_DEBUG = debug
+    const code = await execute({ out: () => {}, err: (text) => texts.push(text) }, () =>
+      Promise.reject(new Error('oops\nmore')),
+    )
+    delete process.env.LATENTGRAPH_DEBUG
+    return { code, err: texts.join('') }
+  }
+
+  it('is one line that asks for a report, the stack on demand', async () => {
+    expect(await thrown('')).toEqual({
+      code: 1,
+      err: 'a bug in latentgraph: oops, please report (LATENTGRAPH_DEBUG=1 shows where)\n',
+    })
+    expect((await thrown('1')).err).toMatch(/^\s+at .*:\d+/m)
+  })
+})
