@@ -2,7 +2,7 @@ import type { OpKind } from '../../graph/ops.ts'
 import { broadcastShapes, type Shape, sameShape, size } from '../../graph/types.ts'
 import { convolveWithBias } from './convolution.ts'
 import { isLowered, type Lowered, type Lowering, type LoweringTable, type Site, shapeOf, valueAt } from './lowering.ts'
-import { arrayOf, call, cast, float, int64s, reshape, scalar, tensor, type Value } from './value.ts'
+import { arrayOf, call, cast, filledWith, float, reshape, scalar, type Value } from './value.ts'
 
 const unary =
   (op: string): Lowering<OpKind> =>
@@ -91,12 +91,10 @@ const select: Lowering<'select'> = (site) => {
   return call('Or', [call('And', [condition, a]), call('And', [call('Not', [condition]), b])])
 }
 
-/** Filled at run time where it is large. */
-const inlineElements = 1024
-const constant = ({ node: { attributes, type } }: Site<'constant'>): Value =>
-  attributes.data.length > 1 || size(type.shape) <= inlineElements
-    ? arrayOf(type.dtype, type.shape, attributes.data)
-    : call('ConstantOfShape', [int64s(type.shape)], { value: tensor(arrayOf(type.dtype, [1], attributes.data)) })
+const constant = ({ node: { attributes, type } }: Site<'constant'>): Value => {
+  const [first = 0, ...rest] = attributes.data
+  return rest.length > 0 ? arrayOf(type.dtype, type.shape, attributes.data) : filledWith(type.dtype, type.shape, first)
+}
 
 type Elementwise = Pick<
   LoweringTable,

@@ -2,9 +2,9 @@ import { sameShape, size } from '../../graph/types.ts'
 import { type LoweringTable, operand, shapeOf, valueAt } from './lowering.ts'
 import {
   absent,
-  arrayOf,
   call,
   concat,
+  filledWith,
   floats,
   int,
   int64s,
@@ -12,7 +12,6 @@ import {
   reshape,
   scalar,
   slice,
-  tensor,
   text,
   transpose,
 } from './value.ts'
@@ -43,7 +42,7 @@ export const movementLowerings: Movement = {
     const { dtype, shape } = site.node.type
     const [rows = 0, ...rest] = shape
     const [hits, width] = [size(shapeOf(operand(site, 0))), size(rest)]
-    const zeros = call('ConstantOfShape', [int64s([rows, width])], { value: tensor(arrayOf(dtype, [1], [0])) })
+    const zeros = filledWith(dtype, [rows, width], 0)
     const indices = call('Expand', [reshape(valueAt(site, 0), [hits, 1]), int64s([hits, width])])
     const updates = reshape(valueAt(site, 1), [hits, width])
     return reshape(call('ScatterElements', [zeros, indices, updates], { axis: int(0), reduction: text('add') }), shape)

@@ -1,7 +1,7 @@
 import type { Attributes } from '../../graph/ops.ts'
 import type { Shape } from '../../graph/types.ts'
 import { type LoweringTable, operand, shapeOf, valueAt } from './lowering.ts'
-import { type Call, call, float, floats, int, reshape, result, type Value } from './value.ts'
+import { type Call, call, filledWith, float, int, reshape, result, type Value } from './value.ts'
 
 /**
  * LayerNormalization over [N groups, rest]: results are the normalised values, means and inverse deviations.
@@ -14,7 +14,7 @@ const normalised = (x: Value, shape: Shape, { groups, eps }: Attributes['standar
     op: 'LayerNormalization',
     domain: '',
     attributes: { axis: int(1), epsilon: float(eps) },
-    inputs: [reshape(x, [n * groups, width]), floats([width], [1])],
+    inputs: [reshape(x, [n * groups, width]), filledWith('float32', [width], 1)],
   }
 }
 

@@ -82,6 +82,12 @@ export const arrayOf = (dtype: DType, shape: Shape, values: readonly number[]): 
       values,
     ),
   )
+/** One number everywhere, filled at run time where it is large. */
+export const filledWith = (dtype: DType, shape: Shape, value: number): Value =>
+  shape.reduce((a, b) => a * b, 1) <= inlineElements
+    ? arrayOf(dtype, shape, [value])
+    : call('ConstantOfShape', [int64s(shape)], { value: tensor(arrayOf(dtype, [1], [value])) })
+const inlineElements = 1024
 export const scalar = (dtype: DType, value: number): Constant => arrayOf(dtype, [], [value])
 export const floats = (shape: Shape, values: readonly number[]): Constant => arrayOf('float32', shape, values)
 
