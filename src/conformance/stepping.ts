@@ -1,6 +1,7 @@
-import { freeze, type Tensor } from '../declare/index.ts'
+import { at, freeze, type Tensor } from '../declare/index.ts'
 import type { Effect } from '../error.ts'
-import type { Executor, Value, Values } from '../execute/executor.ts'
+import { type Executor, floats, type Value, type Values } from '../execute/executor.ts'
+import { type Shape, size } from '../graph/types.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { optimise } from '../transform/index.ts'
 
@@ -55,3 +56,20 @@ export const runSteps =
 /** Named values under a prefix. */
 export const prefixed = (prefix: string, values: Values): Values =>
   Object.fromEntries(Object.entries(values).map(([name, value]: readonly [string, Value]) => [prefix + name, value]))
+
+export const scalarValue = (x: number): Value => floats([], Float64Array.of(x))
+
+/** Zeros for a flat slot beside every parameter. */
+export const emptySlots = (scope: string, slots: readonly string[], shapes: Readonly<Record<string, Shape>>): Values =>
+  Object.fromEntries(
+    slots.flatMap((slot) =>
+      Object.entries(shapes).map(([k, shape]) => [
+        at(at(scope, slot), k),
+        floats([size(shape)], new Float64Array(size(shape))),
+      ]),
+    ),
+  )
+
+/** The scalars of a moment under the names of their leaves, those that the step graph has. */
+export const fedScalars = (scope: string, names: readonly string[], values: Readonly<Record<string, number>>): Values =>
+  Object.fromEntries(names.map((name) => [at(scope, name), scalarValue(values[name] ?? Number.NaN)]))

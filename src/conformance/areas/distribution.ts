@@ -11,7 +11,7 @@ import {
   sample,
 } from '../../distributions/gaussian.ts'
 import { pipe } from '../../prelude.ts'
-import { list, number, record } from '../../schema.ts'
+import { list, number, record, withDefault } from '../../schema.ts'
 import type { Case } from '../case.ts'
 import { adapter, area } from '../plan.ts'
 import { given, graphPlan } from '../rebuild.ts'
@@ -63,12 +63,12 @@ export const distribution = area(
       })
     }),
     'learned_gaussian_diffusion.py discretized_gaussian_log_likelihood': adapter(
-      record({}, {}, { thres: number(), log_eps: number() }),
-      (_, c) =>
+      record({}, { thres: withDefault(number(), 0.999), log_eps: withDefault(number(), 1e-15) }),
+      ({ thres, log_eps }, c) =>
         graphPlan(c, {
           log_probs: pipe(
             { mean: given(c, 'means'), logScale: given(c, 'log_scales') },
-            discretizedLogLikelihood(given(c, 'x')),
+            discretizedLogLikelihood(given(c, 'x'), { outermost: thres, least: log_eps }),
           ),
         }),
     ),

@@ -7,14 +7,14 @@ import { publishedUNet, unet } from '../../nn/index.ts'
 import { adamW, ema, scalarInputs, stateOutputs } from '../../optimizers/index.ts'
 import { E, pipe, RR, TE } from '../../prelude.ts'
 import { learningRate } from '../../schedulers/learning-rate.ts'
-import { anything, flag, integer, number, record, text, withDefault, word } from '../../schema.ts'
+import { anything, flag, integer, list, number, record, text, withDefault, word } from '../../schema.ts'
 import { grad, trainable } from '../../transform/index.ts'
 import { type Case, toValue } from '../case.ts'
 import { type FormulaParameters, formulaOf, parameterOf, summed } from '../formula.ts'
 import { adapter, type Plan } from '../plan.ts'
-import { runSteps, type Stepped, type Stepping } from '../stepping.ts'
+import { emptySlots, fedScalars, runSteps, type Stepped, type Stepping } from '../stepping.ts'
 import { scheduleOf } from './diffusion.ts'
-import { emptySlots, fedScalars } from './optimizers.ts'
+import { betasOf } from './optimizers.ts'
 import { rateOf } from './rates.ts'
 import { column, scheduleConfig } from './schedule.ts'
 
@@ -34,7 +34,7 @@ const ldmConfig = record(
 )
 const loopConfig = record(
   { lr: number(), steps: integer({ min: 1 }), ldm: ldmConfig, unet: anything },
-  {},
+  { betas: withDefault(list(number()), [0.9, 0.999]), weight_decay: withDefault(number(), 0.01) },
   { scheduler: anything },
 )
 type LoopConfig = (typeof loopConfig)['_A']
@@ -144,7 +144,8 @@ const loopPlan = (config: LoopConfig, c: Case): Checked<Plan> =>
     E.let('parameters', ({ loss }) => trainable(loss.loss)),
     E.bind('initial', ({ formula, parameters }) => initialParameters(c, formula, parameters)),
     E.map(({ rates, formula, loss: { loss, log }, parameters, initial }): Plan => {
-      const [optimizer, average] = [adamW(), ema()]
+      const optimizer = adamW({ betas: betasOf(config.betas), weightDecay: config.weight_decay })
+      const average = ema()
       const byName = (xs: readonly Tensor[]): Readonly<Record<string, Tensor>> =>
         Object.fromEntries(parameters.flatMap((p, i) => (xs[i] === undefined ? [] : [[leafName(p) ?? '', xs[i]]])))
       const before = byName(parameters)

@@ -1,15 +1,13 @@
 import { at, input, parameter, type Tensor } from '../../declare/index.ts'
 import type { Checked } from '../../error.ts'
-import { floats, ints, type Value, type Values } from '../../execute/executor.ts'
-import { type Shape, size } from '../../graph/types.ts'
+import { floats, type Values } from '../../execute/executor.ts'
+import type { Shape } from '../../graph/types.ts'
 import { zeros } from '../../nn/index.ts'
 import {
   type AdamOptions,
   adam,
   adamW,
   clipByGlobalNorm,
-  ema,
-  emaDecay,
   type Optimizer,
   scalarInputs,
   sgd,
@@ -18,30 +16,14 @@ import {
 } from '../../optimizers/index.ts'
 import { E, pipe, RR, TE } from '../../prelude.ts'
 import { learningRate } from '../../schedulers/learning-rate.ts'
-import { anything, flag, integer, list, number, record, text, withDefault } from '../../schema.ts'
+import { anything, integer, list, number, record, text, withDefault } from '../../schema.ts'
 import { type Case, toValue } from '../case.ts'
 import { adapter, type Plan, skip } from '../plan.ts'
 import { given, graphPlan } from '../rebuild.ts'
-import { prefixed, runSteps, type Stepped } from '../stepping.ts'
+import { emptySlots, fedScalars, prefixed, runSteps, type Stepped, scalarValue } from '../stepping.ts'
+import { averaging } from './averaging.ts'
 import { rateOf } from './rates.ts'
 import { column } from './schedule.ts'
-
-export const scalarValue = (x: number): Value => floats([], Float64Array.of(x))
-
-/** Zeros for a flat slot beside every parameter. */
-export const emptySlots = (scope: string, slots: readonly string[], shapes: Readonly<Record<string, Shape>>): Values =>
-  Object.fromEntries(
-    slots.flatMap((slot) =>
-      Object.entries(shapes).map(([k, shape]) => [
-        at(at(scope, slot), k),
-        floats([size(shape)], new Float64Array(size(shape))),
-      ]),
-    ),
-  )
-
-/** The scalars of a moment under the names of their leaves, those that the step graph has. */
-export const fedScalars = (scope: string, names: readonly string[], values: Readonly<Record<string, number>>): Values =>
-  Object.fromEntries(names.map((name) => [at(scope, name), scalarValue(values[name] ?? Number.NaN)]))
 
 const shapesOf = (c: Case): Readonly<Record<string, Shape>> =>
   pipe(
@@ -154,7 +136,7 @@ const optimizerPlan = <S extends string, H extends string>(
     }),
   )
 
-const betasOf = ([first = 0.9, second = 0.999]: readonly number[]): readonly [number, number] => [first, second]
+export const betasOf = ([first = 0.9, second = 0.999]: readonly number[]): readonly [number, number] => [first, second]
 const adamConfig = (weightDecay: number) =>
   record(
     stepConfig.required,
@@ -191,69 +173,6 @@ const clipping = adapter(
     return graphPlan(c, { ...gradients, total_norm: norm })
   },
 )
-
-const emaConfig = record(
-  { steps: integer({ min: 1 }), buffer_names: list(list(text)) },
-  { decay: withDefault(number(), 0.9999), use_num_updates: withDefault(flag, true) },
-)
-
-const averaging = adapter(emaConfig, ({ steps, buffer_names, decay, use_num_updates }, c): Checked<Plan> => {
-  const options = { decay, warmUp: use_num_updates }
-  const average = ema(options)
-  const shadowNames = new Map(buffer_names.map(([name = '', shadow = '']) => [name, shadow]))
-  const averaged = RR.filterWithIndex((k: string) => shadowNames.has(k))(c.params)
-  const parameters = RR.mapWithIndex((k: string, { shape }: (typeof averaged)[string]) =>
-    input(k, { dtype: 'float32', shape }),
-  )(averaged)
-  const state = average.update({
-    parameters,
-    state: average.init('ema', parameters),
-    scalars: scalarInputs('ema', average.scalars),
-  })
-  const leaf = (k: string): string => at('ema.shadow', k)
-  const updates = Array.from({ length: steps }, (_, i) => i + 1)
-  const stepping = {
-    state: stateOutputs('ema', state),
-    outputs: {},
-    initial: Object.fromEntries(
-      Object.entries(averaged).map(([k, array]) => {
-        const { data } = toValue(array)
-        return [leaf(k), floats([data.length], Float64Array.from(data))]
-      }),
-    ),
-    feeds: updates.map((n) => ({
-      ...fedScalars('ema', average.scalars, average.at(n)),
-      ...Object.fromEntries(
-        Object.keys(averaged).flatMap((k) => {
-          const value = c.inputs[`step${n - 1}.${k}`]
-          return value === undefined ? [] : [[k, toValue(value)] as const]
-        }),
-      ),
-    })),
-  }
-  const shadows = ({ state: after }: Stepped, i: number): Values =>
-    Object.fromEntries(
-      Object.entries(averaged).flatMap(([k, { shape }]) => {
-        const value = after[leaf(k)]
-        return value === undefined
-          ? []
-          : [[`out.step${i}.shadow.${shadowNames.get(k)}`, floats(shape, Float64Array.from(value.data))] as const]
-      }),
-    )
-  return E.right({
-    kind: 'effect',
-    run: (executor) =>
-      pipe(
-        runSteps(stepping)(executor),
-        TE.map((all) => ({
-          ...Object.assign({}, ...all.map(shadows)),
-          'out.num_updates': ints([], Int32Array.of(use_num_updates ? steps : -1)),
-          'out.decay': scalarValue(decay),
-          'out.effective_decay': column(updates.map((n) => emaDecay(options, n))),
-        })),
-      ),
-  })
-})
 
 export const optimizers = {
   'torch.optim.Adam': adamAdapter(adam, 0),

@@ -1,0 +1,145 @@
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { subjectOf } from '../../src/conformance/case.ts'
+import { formulaParameter, hashUniform } from '../../src/conformance/formula.ts'
+import { type CaseReport, runConformance } from '../../src/conformance/index.ts'
+import { showErrors } from '../../src/error.ts'
+import { reference } from '../../src/execute/reference/index.ts'
+import { encodeSafetensors, parseSafetensors, type TensorFile } from '../../src/io/safetensors.ts'
+import type { StoredArray } from '../../src/io/stored.ts'
+import { E, RR } from '../../src/prelude.ts'
+
+let folder = ''
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'conformance-'))
+})
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+/** The one case of a folder of its own, with these bytes under this name. */
+const reportOf = async (area: string, bytes: Uint8Array, file = 'anything.safetensors'): Promise<CaseReport> => {
+  const root = await mkdtemp(join(folder, 'case-'))
+  await mkdir(join(root, area))
+  await writeFile(join(root, area, file), bytes)
+  const result = await runConformance({ fixtures: root, executor: reference })()
+  const report = E.isRight(result) ? result.right : expect.unreachable(showErrors(result.left))
+  return report.cases[0] ?? expect.unreachable('no case')
+}
+
+const fixture = (area: string, name: string): Promise<Buffer> =>
+  readFile(join(import.meta.dirname, 'fixtures', area, name))
+
+/** A copied case with something changed. */
+const changed = async (area: string, name: string, change: (file: TensorFile) => TensorFile): Promise<CaseReport> => {
+  const parsed = parseSafetensors(await fixture(area, name), name)
+  const { tensors, metadata } = change(E.isRight(parsed) ? parsed.right : expect.unreachable(showErrors(parsed.left)))
+  const encoded = encodeSafetensors(tensors, metadata)
+  return reportOf(area, E.isRight(encoded) ? encoded.right : expect.unreachable(showErrors(encoded.left)))
+}
+
+const nudged = (array: StoredArray): StoredArray =>
+  array.dtype === 'float32' ? { ...array, data: array.data.map((x, i) => (i === 3 ? x * 1.01 : x)) } : array
+const nudging =
+  (name: string) =>
+  ({ tensors, metadata }: TensorFile): TensorFile => ({
+    metadata,
+    tensors: RR.mapWithIndex((key: string, array: StoredArray) => (key === name ? nudged(array) : array))(tensors),
+  })
+const configured =
+  (change: Readonly<Record<string, unknown>>) =>
+  ({ tensors, metadata }: TensorFile): TensorFile => ({
+    tensors,
+    metadata: { ...metadata, config: JSON.stringify({ ...JSON.parse(metadata.config ?? '{}'), ...change }) },
+  })
+const attention = 'crossattention_self.safetensors'
+
+describe('a case', () => {
+  test('is rebuilt from what it says, whatever its file is called', async () => {
+    expect(await changed('attention', attention, (file) => file)).toMatchObject({ status: 'passed', failures: [] })
+  })
+
+  test.each(['in.x', 'param.to_q.weight', 'out.y', 'grad.in.x', 'grad.param.to_v.weight'])(
+    'fails when %s is off',
+    async (name) => {
+      const { status, failures } = await changed('attention', attention, nudging(name))
+      expect(status).toBe('failed')
+      expect(failures.length).toBeGreaterThan(0)
+      expect(failures[0]?.detail).toMatch(/^at \d+ of \d+: expected .+, got .+$/)
+    },
+  )
+
+  test('fails when its configuration means something else', async () => {
+    expect(await changed('attention', attention, configured({ heads: 2, dim_head: 8 }))).toMatchObject({
+      status: 'failed',
+    })
+  })
+
+  test('names a configuration key that does not fit', async () => {
+    const { status, reason } = await changed('attention', attention, configured({ heads: 'four' }))
+    expect(status).toBe('failed')
+    expect(reason).toContain('/heads')
+  })
+
+  test('names the configuration keys it did not heed when it fails', async () => {
+    const { notes } = await changed('attention', attention, (file) => configured({ novel: 1 })(nudging('out.y')(file)))
+    expect(notes).toEqual(['config keys not heeded: novel'])
+  })
+
+  test('is skipped where its source is unknown', async () => {
+    const unknown = ({ tensors, metadata }: TensorFile) => ({
+      tensors,
+      metadata: { ...metadata, source: 'a/b c/attention.py Novel' },
+    })
+    expect(await changed('attention', attention, unknown)).toMatchObject({
+      status: 'skipped',
+      reason: 'no adapter for "attention.py Novel"',
+    })
+  })
+
+  test('of an unknown area is skipped', async () => {
+    expect(await reportOf('novel', await fixture('attention', attention))).toMatchObject({ status: 'skipped' })
+  })
+
+  test('that cannot be read fails', async () => {
+    const bytes = await fixture('attention', attention)
+    expect(await reportOf('attention', bytes.subarray(0, 100))).toMatchObject({ status: 'failed' })
+  })
+
+  test('fails where an expected tensor is not computed', async () => {
+    const { failures } = await changed('attention', attention, ({ tensors, metadata }) => ({
+      metadata,
+      tensors: { ...tensors, 'out.novel': { dtype: 'float32', shape: [1], data: Float32Array.of(1) } },
+    }))
+    expect(failures).toMatchObject([{ tensor: 'out.novel', detail: 'was not computed' }])
+  })
+
+  test('fails where the network has other parameters than the reference', async () => {
+    const { status, reason } = await changed('unet', 'class_cond.safetensors', configured({ resblock_updown: true }))
+    expect(status).toBe('failed')
+    expect(reason).toContain('input_blocks.2.0.op.weight')
+  })
+})
+
+describe('the hash formula', () => {
+  test('has the test vector of the fixtures', () => {
+    expect([...hashUniform('demo:conv.weight', 4)]).toEqual([
+      -0.6896456726826727, -0.3261933824978769, 0.47508987644687295, 0.9496157495304942,
+    ])
+  })
+
+  test('scales by rank and name', () => {
+    const first = (key: string, shape: readonly number[]) => formulaParameter('demo', 2, key, shape).data[0]
+    expect(first('conv.weight', [4, 3])).toBe(Math.fround(2 * -0.6896456726826727))
+    expect(first('conv.weight', [4])).toBe(Math.fround(1 + 0.25 * -0.6896456726826727))
+    expect(first('conv.bias', [1])).toBe(Math.fround(0.1 * (hashUniform('demo:conv.bias', 1)[0] ?? 0)))
+  })
+})
+
+test.each([
+  ['CompVis/latent-diffusion ldm/modules/attention.py CrossAttention', 'attention.py CrossAttention'],
+  ['CompVis/latent-diffusion ldm/models/autoencoder.py AutoencoderKL (Encoder of ...)', 'autoencoder.py AutoencoderKL'],
+  ['a/b ldm/models/diffusion/ddpm.py LatentDiffusion.p_losses + AdamW', 'ddpm.py LatentDiffusion.p_losses'],
+  ['PyTorch torch.optim.AdamW (1.13)', 'torch.optim.AdamW'],
+  ['CompVis/latent-diffusion ldm/lr_scheduler.py', 'lr_scheduler.py'],
+])('the subject of %s', (source, subject) => expect(subjectOf(source)).toBe(subject))

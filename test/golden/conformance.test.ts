@@ -1,0 +1,33 @@
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { runConformance, showCase, showSummary } from '../../src/conformance/index.ts'
+import { showErrors } from '../../src/error.ts'
+import { executorByName } from '../../src/execute/auto.ts'
+import { E, pipe, TE } from '../../src/prelude.ts'
+
+const fixtures = join(import.meta.dirname, 'fixtures')
+
+const report = async (name: string) => {
+  const result = await pipe(
+    TE.fromEither(executorByName(name)),
+    TE.flatMap((executor) => runConformance({ fixtures, executor })),
+  )()
+  return E.isRight(result) ? result.right : expect.unreachable(showErrors(result.left))
+}
+
+/** Cases of later issues that other tests use. */
+const skipped = ['sampler/hf_', 'schedule/lr_schedulers.json']
+
+describe.each(['reference', 'onnx:cpu'])('on %s', (name) => {
+  test('the copied cases agree with the references', { timeout: 300_000 }, async () => {
+    const { cases, ...counts } = await report(name)
+    expect(counts.failed, showSummary({ cases, ...counts })).toBe(0)
+    expect(counts.passed).toBeGreaterThan(90)
+    expect(
+      cases
+        .filter(({ status }) => status === 'skipped')
+        .filter(({ area, file }) => !skipped.some((prefix) => `${area}/${file}`.startsWith(prefix)))
+        .map(showCase),
+    ).toEqual([])
+  })
+})
