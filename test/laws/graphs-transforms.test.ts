@@ -8,6 +8,7 @@ import { int } from '../../src/graph/types.ts'
 import { pipe } from '../../src/prelude.ts'
 import { fold, grad, optimise, prune, pullScalars, share } from '../../src/transform/index.ts'
 import { type Case, frozen } from '../arbitrary/cases.ts'
+import { arbitraryChain } from '../arbitrary/chains.ts'
 import { check } from '../arbitrary/check.ts'
 import { lossOf, variables } from '../arbitrary/differentiate.ts'
 import { arbitraryGraph } from '../arbitrary/graphs.ts'
@@ -34,7 +35,11 @@ const linear = [
   ...(['constant', 'add', 'sub', 'mul', 'div', 'neg', 'sum', 'select', 'concat', 'matmul', 'conv2d'] as const),
   ...(['reshape', 'transpose', 'broadcast', 'slice', 'gather', 'scatterAdd'] as const),
 ]
-const graphs = fc.oneof(arbitraryGraph(), arbitraryGraph({ ops: linear, steps: 9 }))
+const graphs = fc.oneof(
+  { arbitrary: arbitraryChain, weight: 3 },
+  arbitraryGraph(),
+  arbitraryGraph({ ops: linear, steps: 9 }),
+)
 
 describe.each(transforms)('%s', (_, transform) => {
   test('keeps meaning and types, of a graph and of its gradients', () =>
@@ -45,7 +50,7 @@ describe.each(transforms)('%s', (_, transform) => {
         expect(outputTypes(transformed)).toEqual(outputTypes(graph))
         expect(difference(await run(transformed, c.feeds), await run(graph, c.feeds), 1e-12)).toBeUndefined()
       }),
-      200,
+      500,
     ))
 })
 
