@@ -19,6 +19,7 @@ import { dtype, shape, tensorType } from './types.ts'
 export const initializer = tagged('kind', {
   zeros: record({}),
   ones: record({}),
+  constant: record({ value: number() }),
   uniform: record({ bound: number({ min: 0 }) }),
   normal: record({ std: number({ min: 0 }) }),
 })

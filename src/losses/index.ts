@@ -1,3 +1,2 @@
-export * from './diffusion-objective.ts'
 export * from './kl-autoencoder.ts'
 export * from './reconstruction.ts'

@@ -19,6 +19,7 @@ const drawn = (seed: number, name: string) => fold(fold(key(seed), 'initial'), n
 const fills: { readonly [K in Initializer['kind']]: Fill<K> } = {
   zeros: (_, __, ___, out) => out,
   ones: (_, __, ___, out) => out.fill(1),
+  constant: ({ value }, _, __, out) => out.fill(value),
   uniform: ({ bound }, seed, name, out) => {
     fillUniform(drawn(seed, name), out)
     return out.map((u) => (2 * u - 1) * bound)

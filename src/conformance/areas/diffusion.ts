@@ -24,8 +24,9 @@ import {
   qPosterior,
   qSample,
 } from '../../diffusion/index.ts'
+import { ddpmLoss, fixedLogvar, latentDiffusionLoss, learnedLogvar } from '../../diffusion/objective.ts'
 import type { Checked } from '../../error.ts'
-import { ddpmLoss, fixedLogvar, type Loss, latentDiffusionLoss, learnedLogvar } from '../../losses/index.ts'
+import type { Loss } from '../../losses/index.ts'
 import { conv2d, getTimestepEmbedding, timestepEmbedding, zeros } from '../../nn/index.ts'
 import { E, pipe } from '../../prelude.ts'
 import { noiseScheduleFromCompVis } from '../../schedulers/compvis.ts'
