@@ -206,7 +206,7 @@ export const gradientRules: { readonly [K in OpKind]: GradientRule<K> } = {
     const s = sigmoid(x)
     return pipe(dy, mul(pipe(s, add(out), sub(pipe(out, mul(s))))))
   }),
-  cast: constantIn,
+  cast: unary((_x, _out, dy) => dy),
   stopGradient: constantIn,
   mark: unary((_x, _out, dy) => dy),
 

@@ -113,7 +113,7 @@ export const pullScalars = (g: Graph): Graph => {
   const again = (n: Node, args: readonly Tensor[]): Tensor => apply(n.op, n.attributes, args, n.scope)
 
   const pull = (n: Node, args: readonly Tensor[]): Tensor => {
-    const linear = linearity[n.op]
+    const linear = n.op === 'div' && n.type.dtype !== 'float32' ? [] : linearity[n.op]
     if (n.op === 'select') return pullSelect(n, args)
     if (linear === 'together') {
       const parts = args.map((a) => scaled.get(a))
