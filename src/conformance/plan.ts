@@ -43,6 +43,8 @@ const bookkeeping = [
   'params_f64_reldiff',
   'worst_param',
   'smallest_margin_squared_distance',
+  'source',
+  'notes',
 ]
 
 const Described = t.type({ properties: t.UnknownRecord })
@@ -92,8 +94,6 @@ export interface Prepared {
   readonly tolerances: readonly Tolerance[]
   /** The case the plan's leaves are fed from; none where there is nothing to feed. */
   readonly given?: Case
-  /** What the reader of a failure should know. */
-  readonly notes: readonly string[]
 }
 
 /** A folder of cases. */
@@ -115,15 +115,12 @@ export const area =
         return pipe(
           chosen.plan(given),
           E.map((plan) => ({
-            plan,
+            plan:
+              plan.kind === 'skip' || unheeded.length === 0 ? plan : skip(`config not offered: ${unheeded.join(', ')}`),
             subject,
             expected: (plan.kind === 'effect' ? plan.expected : undefined) ?? given.expected,
             tolerances,
             given,
-            notes:
-              unheeded.length === 0 || plan.kind === 'skip' || (plan.kind === 'effect' && plan.expected !== undefined)
-                ? []
-                : [`config keys not heeded: ${unheeded.join(', ')}`],
           })),
         )
       }),
@@ -133,4 +130,4 @@ export const area =
 export const later =
   (reason: string): Area =>
   () =>
-    TE.right({ plan: skip(reason), subject: '', expected: {}, tolerances: [], notes: [] })
+    TE.right({ plan: skip(reason), subject: '', expected: {}, tolerances: [] })

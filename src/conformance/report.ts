@@ -25,14 +25,13 @@ export const showCase = ({ area, file, status, worst, reason }: CaseReport): str
 
 const shownFailures = 8
 
-const showFailure = ({ area, file, failures, reason, notes }: CaseReport): string => {
+const showFailure = ({ area, file, failures, reason }: CaseReport): string => {
   const hidden = failures.length - shownFailures
   return [
     `${area}/${file}`,
     ...(reason === undefined ? [] : reason.split('\n').map((line) => `  ${line}`)),
     ...failures.slice(0, shownFailures).map((f) => `  ${measured(f)}\n    ${f.detail}`),
     ...(hidden > 0 ? [`  and ${hidden} more`] : []),
-    ...notes.map((note) => `  note: ${note}`),
   ].join('\n')
 }
 

@@ -1,5 +1,5 @@
 import { freeze, type Tensor } from '../declare/index.ts'
-import { type Checked, collect, type Effect, type Errors, fail, failure, reasonOf, showErrors } from '../error.ts'
+import { type Checked, collect, type Effect, type Errors, fail, failure, reasonOf } from '../error.ts'
 import { type Executable, type Executor, floats, type Value, type Values } from '../execute/executor.ts'
 import { type Graph, inputs, parameters } from '../graph/graph.ts'
 import { sameShape, showShape } from '../graph/types.ts'
@@ -20,7 +20,6 @@ export interface CaseReport {
   readonly failures: readonly Comparison[]
   /** Why it was skipped, or could not be run. */
   readonly reason?: string
-  readonly notes: readonly string[]
 }
 
 /** The graph's parameters must be those that the reference lists, no more, no fewer, of the same shapes. */
@@ -162,19 +161,26 @@ const judged = (file: CaseFile, prepared: Prepared, values: Values): CaseReport 
     status: failures.length === 0 && worst !== undefined ? 'passed' : 'failed',
     ...(worst === undefined ? { reason: 'nothing to compare' } : { worst }),
     failures,
-    notes: failures.length === 0 ? [] : prepared.notes,
   }
 }
 
+const shownErrors = 4
+
+/** The errors, one a line; of many only the first. */
+const reasonFor = (errors: Errors): string =>
+  [
+    ...errors.slice(0, shownErrors).map((e) => `${e.at}: expected ${e.expected}, got ${e.got}`),
+    ...(errors.length > shownErrors ? [`and ${errors.length - shownErrors} more`] : []),
+  ].join('\n')
+
 const broken =
-  (file: CaseFile, notes: readonly string[] = []) =>
+  (file: CaseFile) =>
   (errors: Errors): CaseReport => ({
     area: file.area,
     file: file.file,
     status: 'failed',
     failures: [],
-    reason: showErrors(errors),
-    notes,
+    reason: reasonFor(errors),
   })
 
 const runPrepared =
@@ -182,10 +188,10 @@ const runPrepared =
   (prepared: Prepared): T.Task<CaseReport> => {
     const { plan } = prepared
     return plan.kind === 'skip'
-      ? T.of({ area: file.area, file: file.file, status: 'skipped', reason: plan.reason, failures: [], notes: [] })
+      ? T.of({ area: file.area, file: file.file, status: 'skipped', reason: plan.reason, failures: [] })
       : pipe(
           compute(executor, plan, prepared.given),
-          TE.match(broken(file, prepared.notes), (values) => judged(file, prepared, values)),
+          TE.match(broken(file), (values) => judged(file, prepared, values)),
         )
   }
 

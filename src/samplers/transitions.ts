@@ -2,7 +2,10 @@ import { type Checked, collect, fail } from '../error.ts'
 import { E } from '../prelude.ts'
 import type { Column, NoiseSchedule } from '../schedulers/noise-schedule.ts'
 
-/** A step of a sampler, from one timestep to an earlier one; to -1 is to the data. */
+/**
+ * A step of a sampler, from one timestep to an earlier one; to -1 is to the data. Many steps of `quad` visit small
+ * timesteps twice: such a step stays where it is.
+ */
 export interface Transition {
   readonly from: number
   readonly to: number
@@ -28,7 +31,7 @@ export const descendBy =
 export const compVisSubset = (timesteps: Column, count: number): Column =>
   timesteps.slice(0, Math.max(Math.trunc(Math.min(count / timesteps.length, 1) * timesteps.length) - 1, 0))
 
-/** Transitions inside the schedule, each to an earlier timestep. Errors (`config`) at `/<step>`. */
+/** Transitions inside the schedule, none to a later timestep. Errors (`config`) at `/<step>`. */
 export const checkTransitions = (
   { timesteps }: NoiseSchedule,
   transitions: readonly Transition[],
@@ -36,10 +39,15 @@ export const checkTransitions = (
   collect(
     transitions.map((step, i): Checked<Transition> => {
       const inside = Number.isInteger(step.from) && step.from >= 0 && step.from < timesteps
-      const down = Number.isInteger(step.to) && step.to >= -1 && step.to < step.from
+      const down = Number.isInteger(step.to) && step.to >= -1 && step.to <= step.from
       return inside && down
         ? E.right(step)
-        : fail('config', `/${i}`, `a step down from a timestep in [0, ${timesteps - 1}]`, `${step.from} to ${step.to}`)
+        : fail(
+            'config',
+            `/${i}`,
+            `a step from a timestep in [0, ${timesteps - 1}] to none above it`,
+            `${step.from} to ${step.to}`,
+          )
     }),
   )
 

@@ -81,9 +81,11 @@ describe('a case', () => {
     expect(reason).toContain('/heads')
   })
 
-  test('names the configuration keys it did not heed when it fails', async () => {
-    const { notes } = await changed('attention', attention, (file) => configured({ novel: 1 })(nudging('out.y')(file)))
-    expect(notes).toEqual(['config keys not heeded: novel'])
+  test('is skipped where its configuration asks for what is not offered', async () => {
+    expect(await changed('attention', attention, configured({ novel: 1 }))).toMatchObject({
+      status: 'skipped',
+      reason: 'config not offered: novel',
+    })
   })
 
   test('is skipped where its source is unknown', async () => {

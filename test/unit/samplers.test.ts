@@ -211,6 +211,12 @@ describe('a run', () => {
   test('needs no noise where eta is 0', () => {
     expect(noises(right(stepGraph(ddim(), model, { shape: [2, 1, 2, 2] })))).toEqual([])
   })
+  test('may stay at a timestep, as many steps of quad spacing do, but not climb', () => {
+    const [first] = right(ddim({ eta: 1 }).plan(schedule, [{ from: 1, to: 1 }]))
+    expect(first?.coefficients.spread).toBe(0)
+    expect(first?.coefficients.alphaPrev).toBe(first?.coefficients.alpha)
+    expect(E.isLeft(ddim().plan(schedule, [{ from: 1, to: 2 }]))).toBe(true)
+  })
   test('ends where its listener says so', async () => {
     const sampler = ddpm()
     const graph = right(stepGraph(sampler, model, { shape: [2, 1, 2, 2] }))

@@ -24,6 +24,20 @@ const positive = integer({ min: 1 })
 const channelsOnly = record({ in_channels: positive })
 const resampling = record({ in_channels: positive, with_conv: flag })
 
+/** With the arguments that decide nothing here. */
+const autoencoderKl = record(
+  { ddconfig: anything, embed_dim: positive },
+  {},
+  {
+    lossconfig: anything,
+    ckpt_path: anything,
+    ignore_keys: anything,
+    image_key: anything,
+    colorize_nlabels: anything,
+    monitor: anything,
+  },
+)
+
 /** What the posterior's sample gives, where the case has noise for it. */
 const sampled = (c: Case, moments: Tensor, decoded: (z: Tensor) => Tensor): Readonly<Record<string, Tensor>> => {
   const noise = optional(c, 'noise')
@@ -73,7 +87,7 @@ export const autoencoder = area(
       const context = optional(c, 'context')
       return layerPlan(c, (x) => ddpmUNet('', config)(x, given(c, 't'), context === undefined ? {} : { context }))
     }),
-    'autoencoder.py AutoencoderKL': adapter(record({ ddconfig: anything, embed_dim: positive }), (settings, c) =>
+    'autoencoder.py AutoencoderKL': adapter(autoencoderKl, (settings, c) =>
       pipe(
         publishedAutoencoder(settings.ddconfig, settings.embed_dim, `${c.file.path}: config/ddconfig`),
         E.flatMap((config) => {

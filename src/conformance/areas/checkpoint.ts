@@ -24,7 +24,6 @@ const prepared = (plan: Plan, expected: StoredArrays = {}): Prepared => ({
   subject: 'safetensors',
   expected,
   tolerances: [{ tensor: /./, measure: 'exact', limit: 0 }],
-  notes: [],
 })
 
 /** How many tensors came that nobody expected. */
