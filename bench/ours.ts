@@ -43,9 +43,11 @@ const setUp = async (work: string, threads: number, executorName: string): Promi
     return async () => first(await must(x.run(w.feeds)), 'value')
   }
   const x = await must(executor.compile(w.plan.graph, { mode: 'training', threads }))
-  const stepper = await must(x.start(w.plan.carry, w.initial))
+  const { hostFeeds, carry } = w.plan
+  const { feeds } = w
+  const stepper = await must(x.start(carry, w.initial))
   let i = 0
-  return async () => first(await must(stepper.step({ ...w.plan.hostFeeds(i++), ...w.feeds })), 'loss')
+  return async () => first(await must(stepper.step({ ...hostFeeds(i++), ...feeds })), 'loss')
 }
 
 let iterate: Iterate | undefined

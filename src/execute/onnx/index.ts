@@ -4,7 +4,9 @@ import { E, pipe, RR, TE } from '../../prelude.ts'
 import type { Carry, Executable, Executor, Stepper, Values } from '../executor.ts'
 import { checkCarry, omit, only } from '../reference/carry.ts'
 import { assemble } from './assemble.ts'
+import { blockSize } from './block-size.ts'
 import { checkFeeds, type Types } from './feeds.ts'
+import { writableInPlace } from './in-place.ts'
 import { lower } from './lower.ts'
 import type { Device } from './lowering.ts'
 import type { Model } from './proto.ts'
@@ -82,7 +84,7 @@ const identityModel = (types: Types): Model => {
 
 const startState = (c: Compiled, carry: Carry, initial: Values, carriedTypes: Types): Effect<State> =>
   c.options.device === 'cpu'
-    ? TE.right(hostState(c.ort, c.session, carry, initial))
+    ? TE.right(hostState(c.ort, c.session, { carry, writable: writableInPlace(c.graph, carry) }, initial))
     : pipe(
         TE.Do,
         TE.bind('session', () => createSession(c.ort, c.model, { ...c.options, resident: Object.keys(carry) })),
@@ -130,11 +132,14 @@ export const onnx = (device: Device): Executor => ({
     pipe(
       TE.Do,
       TE.bind('ort', () => runtime),
-      TE.bind('model', () =>
+      TE.bind('block', ({ ort }) =>
+        TE.fromTask(device === 'cpu' && mode === 'training' ? blockSize(ort) : async () => null),
+      ),
+      TE.bind('model', ({ block }) =>
         TE.fromEither(
           pipe(
             checkFeeds(only(feedTypes(graph), Object.keys(constants)), constants, 'compile'),
-            E.chain((checked) => lower(graph, { device, mode }, checked)),
+            E.chain((checked) => lower(graph, { device, mode, block }, checked)),
           ),
         ),
       ),

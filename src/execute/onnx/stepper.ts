@@ -16,13 +16,22 @@ export interface State {
 }
 
 /**
- * In main memory: two buffers an array, read and written in turn, so that a step allocates no state and an error
- * leaves the state as it was.
+ * In main memory: two buffers an array, read and written in turn, or one where the output can be `writable` over its
+ * leaf; a step allocates no state.
  */
-export const hostState = (ort: Runtime, session: Session, carry: Carry, initial: Values): State => {
+export const hostState = (
+  ort: Runtime,
+  session: Session,
+  { carry, writable }: { readonly carry: Carry; readonly writable: ReadonlySet<string> },
+  initial: Values,
+): State => {
+  const single = new Set(Object.entries(carry).flatMap(([output, leaf]) => (writable.has(output) ? [leaf] : [])))
   const spare = (v: Values[string]): Tensor => toTensor(ort, emptyValue(v.dtype, v.shape, size(v.shape)))
   let now: Tensors = RR.map((v: Values[string]) => toTensor(ort, copy(v)))(initial)
-  let next: Tensors = RR.map(spare)(initial)
+  let next: Tensors = RR.mapWithIndex((leaf, t: Tensor) => {
+    const v = initial[leaf]
+    return single.has(leaf) || v === undefined ? t : spare(v)
+  })(now)
   return {
     step: (feeds) =>
       pipe(
