@@ -186,10 +186,10 @@ describe('a plan', () => {
       errors(
         ddim({ eta: 2, temperature: -1 }).plan(schedule, [
           { from: 10, to: 3 },
-          { from: 3, to: 3 },
+          { from: 3, to: 4 },
         ]),
       ),
-    ).toEqual(['/eta: 2', '/temperature: -1', '/0: 10 to 3', '/1: 3 to 3'])
+    ).toEqual(['/eta: 2', '/temperature: -1', '/0: 10 to 3', '/1: 3 to 4'])
     expect(errors(ddpm({ vPosterior: 2 }).plan(schedule, [{ from: 1, to: -2 }]))).toEqual([
       '/vPosterior: 2',
       '/0: 1 to -2',
