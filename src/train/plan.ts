@@ -8,8 +8,8 @@ import { E, pipe } from '../prelude.ts'
 import { groupOf } from './state.ts'
 import { type StepPlan, trainingStep } from './step.ts'
 
-/** Parameters are grouped as published checkpoints group them. */
-export type Section = 'first_stage' | 'unet'
+/** Parameters are grouped as published checkpoints group them: an autoencoder on its own is the `model`. */
+export type Section = 'model' | 'first_stage' | 'unet'
 
 export interface StagePlan {
   readonly name: 'first-stage' | 'diffusion'
@@ -28,7 +28,14 @@ export const planExperiment = (e: Experiment, classes: number): Checked<Plan> =>
     E.bind('step', () =>
       trainingStep(firstStageLoss(e.firstStage, e.firstStage.training.batchSize), e.firstStage.training),
     ),
-    E.let('firstStage', ({ step }): StagePlan => ({ name: 'first-stage', section: 'first_stage', step })),
+    E.let(
+      'firstStage',
+      ({ step }): StagePlan => ({
+        name: 'first-stage',
+        section: e.diffusion === undefined ? 'model' : 'first_stage',
+        step,
+      }),
+    ),
     E.bind('diffusion', () => planDiffusion(e, classes)),
     E.map(({ firstStage, diffusion }) => (diffusion === undefined ? { firstStage } : { firstStage, diffusion })),
   )
