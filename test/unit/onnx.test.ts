@@ -166,7 +166,7 @@ describe.each(await devices())('onnx:%s', (device) => {
 })
 
 describe('lowering', () => {
-  const target = { device: 'cpu', mode: 'training' } as const
+  const target = { device: 'cpu', mode: 'training', block: null } as const
   const model = (outputs: Readonly<Record<string, Tensor>>) => right(lower(graphOf(outputs), target))
   const ops = (outputs: Readonly<Record<string, Tensor>>): readonly string[] => model(outputs).nodes.map((n) => n.op)
   const x = D.input('x', float(2, 4, 8, 8))
@@ -179,6 +179,25 @@ describe('lowering', () => {
   test('a bias is taken along by the convolution that nothing else reads', () => {
     expect(ops({ y: pipe(conv, D.add(bias)) })).toEqual(['Conv'])
     expect(ops({ y: pipe(conv, D.add(bias)), conv })).toEqual(['Conv', 'Reshape', 'Add'])
+  })
+  test('convolutions are blocked where the processor has blocks that fit, and there are positions enough', () => {
+    const ops = (n: number, block: number | null) => {
+      const from = D.input('x', float(n, 16, 16, 16))
+      const weight = D.parameter('c', 'weight', [32, 16, 3, 3], zeros)
+      const y = D.conv2d(weight, { stride: [1, 1], padding: [1, 1, 1, 1] })(from)
+      return right(lower(graphOf({ y }), { ...target, block })).nodes.map((n) => n.op)
+    }
+    expect(ops(4, 16)).toEqual([
+      'ReorderInput',
+      'Reshape',
+      'ReorderInput',
+      'Reshape',
+      'Transpose',
+      'Reshape',
+      'Conv',
+      'ReorderOutput',
+    ])
+    expect([ops(4, null), ops(1, 16), ops(4, 32)]).toEqual([['Conv'], ['Conv'], ['Conv']])
   })
   test('normalisations of the same x share one node', () => {
     const g = { groups: 2, eps: 1e-5 }

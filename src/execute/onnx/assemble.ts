@@ -1,6 +1,6 @@
 import type { TensorType } from '../../graph/types.ts'
 import type { Model, ModelNode, NamedType } from './proto.ts'
-import { type Attribute, type Call, type Constant, call, type Result, type Value } from './value.ts'
+import type { Attribute, Call, Constant, Result, Value } from './value.ts'
 
 /** Names of model inputs and outputs: prefixed, so that no name of the user's can meet another. */
 export const inputName = (leaf: string): string => `in.${leaf}`
@@ -101,7 +101,7 @@ export const assemble = (inputs: readonly NamedType[], outputs: readonly ModelOu
   for (const { name, value } of outputs) {
     const inner = nameOf(value)
     if (value.kind === 'result' && !owned.has(inner)) owned.set(inner, outputName(name))
-    else copies.push({ ...nodeOf(call('Identity', [value])), inputs: [inner], outputs: [outputName(name)] })
+    else copies.push(identity(inner, outputName(name)))
   }
   const finalName = (inner: string): string => owned.get(inner) ?? inner
   const nodes = distinct.map((c): ModelNode => {
@@ -124,7 +124,10 @@ export const assemble = (inputs: readonly NamedType[], outputs: readonly ModelOu
   }
 }
 
-const nodeOf = (v: Value): Omit<ModelNode, 'inputs' | 'outputs'> =>
-  v.kind === 'result'
-    ? { op: v.call.op, domain: v.call.domain, attributes: v.call.attributes }
-    : { op: 'Identity', domain: '', attributes: {} }
+const identity = (from: string, to: string): ModelNode => ({
+  op: 'Identity',
+  domain: '',
+  attributes: {},
+  inputs: [from],
+  outputs: [to],
+})

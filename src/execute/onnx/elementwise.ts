@@ -60,8 +60,7 @@ const nary =
 const isZero = (x: Lowered): boolean => isLowered('constant')(x) && x.node.attributes.data.every((d) => d === 0)
 
 /** A convolution takes a bias of one number a channel along. */
-const add: Lowering<'add'> = ({ node, operands }) =>
-  convolveWithBias(operands, node.type.shape) ?? elementwise('Add', operands, node.type.shape)
+const add: Lowering<'add'> = (site) => convolveWithBias(site) ?? elementwise('Add', site.operands, site.node.type.shape)
 
 const maximum: Lowering<'maximum'> = ({ node, operands }) => {
   const kept = operands.filter((x) => !isZero(x))

@@ -8,6 +8,8 @@ export type Device = 'cpu' | 'webgpu'
 export interface Target {
   readonly device: Device
   readonly mode: CompileOptions['mode']
+  /** Channels a block of the processor's blocked convolutions; null where there are none, or the runtime blocks. */
+  readonly block: number | null
 }
 
 /** A node beside the ONNX value that computes it. `stopGradient` and `mark` are seen through. */

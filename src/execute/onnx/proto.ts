@@ -71,6 +71,7 @@ const irVersion = 10
 const opsets: readonly { readonly domain: Domain; readonly version: number }[] = [
   { domain: '', version: 21 },
   { domain: 'com.microsoft', version: 1 },
+  { domain: 'com.microsoft.nchwc', version: 1 },
 ]
 
 export interface NamedType {

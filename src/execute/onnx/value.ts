@@ -35,7 +35,7 @@ export interface Call {
   readonly attributes: Attributes
   readonly inputs: readonly Value[]
 }
-export type Domain = '' | 'com.microsoft'
+export type Domain = '' | 'com.microsoft' | 'com.microsoft.nchwc'
 export type Attribute =
   | { readonly int: number }
   | { readonly ints: readonly number[] }
