@@ -4,7 +4,7 @@ import { type Dataset, flipHorizontal, gather, split } from '../data/dataset.ts'
 import { loadEmoji } from '../data/emoji.ts'
 import { loadFolder } from '../data/folder.ts'
 import { bits, fold, key } from '../distributions/random.ts'
-import { type Effect, effect } from '../error.ts'
+import { type Effect, effect, failure } from '../error.ts'
 import { type Executor, floats, ints, type Values } from '../execute/executor.ts'
 import { diffusionLeaves, type LatentDiffusion, nullLabel } from '../experiment/diffusion-stage.ts'
 import type { Experiment, Sampling, Training } from '../experiment/document.ts'
@@ -251,6 +251,17 @@ export const trainExperiment = (e: Experiment, o: RunOptions): Effect<RunSummary
     const started = performance.now()
     const dataset = await run(loadData(e))
     const data = split(dataset, e.data.heldOut, randomOf(e.seed, 'split'))
+    if (data.train.n === 0)
+      return run(
+        TE.left([
+          failure(
+            'data',
+            '/data/heldOut',
+            `fewer held-out pictures than the ${dataset.n} there are`,
+            String(e.data.heldOut),
+          ),
+        ]),
+      )
     o.listener.say(
       `data: ${data.train.n} pictures to train on, ${data.heldOut.n} held out, ${dataset.classes.length} classes`,
     )
