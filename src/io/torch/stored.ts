@@ -1,0 +1,116 @@
+import { type Checked, collect, type Effect, effect, fail } from '../../error.ts'
+import { E, RA, TE } from '../../prelude.ts'
+import { elementsOf, type StoredArray, type StoredArrays, storedFormats } from '../stored.ts'
+import { quoted, type TorchStorage, type TorchTensor, type TorchValue } from './values.ts'
+
+/** The data of a storage in a file. */
+export interface StoredData {
+  readonly bytes: number
+  readonly read: Effect<Uint8Array>
+}
+
+/** A torch file: its value, the storages it names, and the data that lies in it. */
+export interface TorchContent {
+  readonly path: string
+  readonly fileBytes: number
+  readonly value: TorchValue
+  readonly storages: ReadonlyMap<string, TorchStorage>
+  readonly data: ReadonlyMap<string, StoredData>
+}
+
+export type TorchTensors = Readonly<Record<string, TorchTensor>>
+
+/** Every storage that is named must be there, in the length that is said of it. */
+export const checkStorages = ({ path, storages, data }: TorchContent): Checked<unknown> =>
+  collect(
+    [...storages.values()].map(({ key, format, itemBytes, elements }) => {
+      const found = data.get(key)
+      const wanted = `${elements} elements of ${format} in storage ${quoted(key)}`
+      if (found === undefined) return fail('file', path, wanted, 'no such storage')
+      return Math.floor(found.bytes / itemBytes) === elements
+        ? E.right(found)
+        : fail('file', path, wanted, `${found.bytes} bytes`)
+    }),
+  )
+
+/** What a file may ask for: this much, and so many times its own size. Views may repeat elements, members may be compressed. */
+const allowedBytes = 2 ** 26
+const allowedGrowth = 16
+/** Narrow elements are widened. */
+const widestOf = ({ itemBytes }: TorchStorage): number => Math.max(4, itemBytes)
+
+const checkSize = ({ path, fileBytes, data }: TorchContent, tensors: readonly TorchTensor[]): Checked<unknown> => {
+  const storages = new Set(tensors.map(({ storage }) => storage))
+  const read = [...storages].reduce((n, { key }) => n + (data.get(key)?.bytes ?? 0), 0)
+  const made = tensors.reduce((n, { shape, storage }) => n + elementsOf(shape) * widestOf(storage), 0)
+  const allowed = allowedBytes + allowedGrowth * fileBytes
+  return read + made <= allowed
+    ? E.right(tensors)
+    : fail('file', path, `arrays of at most ${allowed} bytes in a file of ${fileBytes}`, `${read + made} bytes`)
+}
+
+const isContiguous = ({ shape, strides }: TorchTensor): boolean => {
+  const wanted = RA.scanRight(1, (n: number, below: number) => n * below)(shape).slice(1)
+  return shape.every((n, i) => n <= 1 || strides[i] === wanted[i])
+}
+
+/** The elements of a view, row by row. */
+const gathered = (bytes: Uint8Array, { offset, shape, strides, storage: { itemBytes } }: TorchTensor): Uint8Array => {
+  const out = new Uint8Array(elementsOf(shape) * itemBytes)
+  const index = shape.map(() => 0)
+  let from = offset
+  for (let to = 0; to < out.length; to += itemBytes) {
+    for (let b = 0; b < itemBytes; b++) out[to + b] = bytes[from * itemBytes + b] ?? 0
+    for (let d = shape.length - 1; d >= 0; d--) {
+      const [i, n, stride] = [index[d] ?? 0, shape[d] ?? 1, strides[d] ?? 0]
+      index[d] = i + 1 < n ? i + 1 : 0
+      from += i + 1 < n ? stride : -i * stride
+      if (i + 1 < n) break
+    }
+  }
+  return out
+}
+
+const arrayOf = (bytes: Uint8Array, tensor: TorchTensor, path: string): Checked<StoredArray> => {
+  const { offset, shape, storage } = tensor
+  const format = storedFormats.get(storage.format)
+  if (format === undefined) return fail('file', path, 'a storage of a known type', storage.format)
+  const { itemBytes } = format
+  return E.right(
+    format.read(
+      isContiguous(tensor)
+        ? bytes.subarray(offset * itemBytes, (offset + elementsOf(shape)) * itemBytes)
+        : gathered(bytes, tensor),
+      shape,
+    ),
+  )
+}
+
+/**
+ * Reads tensors out of the file, each storage once; they become row-major, narrow types wide. Contiguous ones are views
+ * of their storage. What they need is reckoned before any memory is taken. Errors: `file`.
+ */
+export const readTensors = (content: TorchContent, tensors: TorchTensors): Effect<StoredArrays> =>
+  effect(async (run) => {
+    await run(TE.fromEither(checkSize(content, Object.values(tensors))))
+    const byStorage = new Map<string, (readonly [string, TorchTensor])[]>()
+    for (const [name, tensor] of Object.entries(tensors)) {
+      const { key } = tensor.storage
+      const views = byStorage.get(key) ?? []
+      views.push([name, tensor])
+      byStorage.set(key, views)
+    }
+    const found = new Map<string, StoredArray>()
+    for (const [key, views] of byStorage) {
+      const data = content.data.get(key)
+      const bytes = data === undefined ? new Uint8Array() : await run(data.read)
+      for (const [name, tensor] of views)
+        found.set(name, await run(TE.fromEither(arrayOf(bytes, tensor, content.path))))
+    }
+    return Object.fromEntries(
+      Object.keys(tensors).flatMap((name) => {
+        const array = found.get(name)
+        return array === undefined ? [] : [[name, array]]
+      }),
+    )
+  })
