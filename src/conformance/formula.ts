@@ -1,7 +1,7 @@
 import { type Checked, fail } from '../error.ts'
 import { floats, type Value } from '../execute/executor.ts'
 import { type Shape, size } from '../graph/types.ts'
-import { E, pipe, t } from '../prelude.ts'
+import { E, t } from '../prelude.ts'
 import type { Case } from './case.ts'
 import type { Tolerance } from './compare.ts'
 
@@ -38,7 +38,9 @@ export const formulaParameter = (seed: string, gain: number, key: string, shape:
 }
 
 const Listed = t.readonlyArray(t.tuple([t.string, t.readonlyArray(t.number)]))
-const Formula = t.intersection([t.type({ param_seed: t.string, params: Listed }), t.partial({ gain: t.number })])
+const Seeded = t.intersection([t.type({ param_seed: t.string }), t.partial({ gain: t.number })])
+const Formula = t.intersection([Seeded, t.type({ params: Listed })])
+const Perceptual = t.type({ perceptual: Seeded })
 
 export interface FormulaParameters {
   /** In the order of the reference's `state_dict`. */
@@ -54,6 +56,14 @@ export const formulaOf = ({ config }: Case): FormulaParameters | undefined =>
         valueAt: (key, shape) => formulaParameter(config.param_seed, config.gain ?? 1, key, shape),
       }
     : undefined
+
+/** The frozen trunk of a perceptual loss has a seed of its own, and is hashed without the loss' name. */
+const trunkValue = ({ config }: Case, key: string, shape: Shape): Value | undefined => {
+  const [, own] = /(?:^|\.)perceptual_loss\.(net\..+)$/.exec(key) ?? []
+  return own === undefined || !Perceptual.is(config)
+    ? undefined
+    : formulaParameter(config.perceptual.param_seed, config.perceptual.gain ?? 1, own, shape)
+}
 
 const total = (data: Iterable<number>): number => {
   let sum = 0
@@ -82,19 +92,19 @@ export const summed = (key: string, { data }: Value): readonly [number, number, 
   return [total((x) => x), Math.sqrt(total((x) => x * x)), total((x, i) => x * (probe[i] ?? 0))]
 }
 
-/** A parameter of a case, shipped or by the formula. */
+/** A parameter of a case: shipped, by the formula, or, where the case does not speak of it, `start`. */
 export const parameterOf =
   (c: Case, formula: FormulaParameters | undefined) =>
-  (key: string, shape: Shape): Checked<Value> =>
-    pipe(
-      E.fromNullable(undefined)(c.params[key]),
-      E.map(({ data, shape: own }) => floats(own, Float64Array.from(data, Number))),
-      E.orElse(() =>
-        formula === undefined
-          ? fail('data', `param.${key}`, 'a parameter that the case ships', 'none')
-          : E.right(formula.valueAt(key, shape)),
-      ),
-    )
+  (key: string, shape: Shape, start?: Value): Checked<Value> => {
+    const shipped = c.params[key]
+    if (shipped !== undefined) return E.right(floats(shipped.shape, Float64Array.from(shipped.data, Number)))
+    const byFormula = formula?.shapes.some(([listed]) => listed === key)
+      ? formula.valueAt(key, shape)
+      : (trunkValue(c, key, shape) ?? start)
+    return byFormula === undefined
+      ? fail('data', `param.${key}`, 'a parameter that the case ships or lists', 'none')
+      : E.right(byFormula)
+  }
 
 /** The same formula gives the same bits; only the order of summation is free. */
 export const parameterTolerances: readonly Tolerance[] = [

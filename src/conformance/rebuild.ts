@@ -1,4 +1,4 @@
-import { input, leafName, type Tensor, topological } from '../declare/index.ts'
+import { input, leafName, scalar, type Tensor, topological } from '../declare/index.ts'
 import { type Checked, fail } from '../error.ts'
 import type { Values } from '../execute/executor.ts'
 import { fault } from '../nn/fault.ts'
@@ -47,6 +47,17 @@ const cotangentOf = (c: Case, out: string, i: number): Tensor | undefined =>
 interface Driven {
   readonly out: string
   readonly pair: readonly [output: Tensor, cotangent: Tensor]
+  /** Whether gradients that name no output are of this one too. */
+  readonly joint: boolean
+}
+
+/** Where a case has no cotangents, gradients are of scalars: of the one that they name, or else of the first output. */
+const drivenBy = (c: Case, outputs: Outputs): readonly Driven[] => {
+  const told = Object.keys(c.inputs).some((name) => name === 'cot' || name.startsWith('cot.'))
+  return Object.entries(outputs).flatMap(([out, y], i): readonly Driven[] => {
+    const cotangent = told ? cotangentOf(c, out, i) : y.shape.length === 0 ? scalar(1) : undefined
+    return cotangent === undefined ? [] : [{ out, pair: [y, cotangent], joint: told || i === 0 }]
+  })
 }
 
 /** Gradients of one group of outputs: a single sweep for all leaves. */
@@ -64,10 +75,7 @@ const sweep = (driven: readonly Driven[], wanted: readonly Wanted[], leaves: Rea
 
 /** The outputs under their names in the file, with the gradients the case asks for. */
 export const withGradients = (c: Case, outputs: Outputs): Outputs => {
-  const driven = Object.entries(outputs).flatMap(([out, y], i): readonly Driven[] => {
-    const cotangent = cotangentOf(c, out, i)
-    return cotangent === undefined ? [] : [{ out, pair: [y, cotangent] }]
-  })
+  const driven = drivenBy(c, outputs)
   const leaves = new Map(
     topological(Object.values(outputs)).flatMap((x) => {
       const name = leafName(x)
@@ -78,7 +86,7 @@ export const withGradients = (c: Case, outputs: Outputs): Outputs => {
   const groups = [...new Set(wanted.map(({ of }) => of))]
   const gradients = groups.map((group) =>
     sweep(
-      driven.filter(({ out }) => group === undefined || out === group),
+      driven.filter(({ out, joint }) => (group === undefined ? joint : out === group)),
       wanted.filter(({ of }) => of === group),
       leaves,
     ),

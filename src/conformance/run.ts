@@ -2,8 +2,10 @@ import { freeze, type Tensor } from '../declare/index.ts'
 import { type Checked, collect, type Effect, type Errors, fail, failure, reasonOf } from '../error.ts'
 import { type Executable, type Executor, floats, type Value, type Values } from '../execute/executor.ts'
 import { type Graph, inputs, parameters } from '../graph/graph.ts'
+import type { Initializer } from '../graph/ops.ts'
 import { sameShape, showShape } from '../graph/types.ts'
 import { E, pipe, T, TE } from '../prelude.ts'
+import { initialValue } from '../train/state.ts'
 import { optimise } from '../transform/index.ts'
 import { type Case, type CaseFile, toValue } from './case.ts'
 import { type Comparison, type Computed, compare, passes } from './compare.ts'
@@ -22,10 +24,11 @@ export interface CaseReport {
   readonly reason?: string
 }
 
-/** The graph's parameters must be those that the reference lists, no more, no fewer, of the same shapes. */
-const sameParameters = (g: Graph, { shapes }: FormulaParameters): Checked<unknown> => {
+/** The graph's parameters must be those that the reference lists or ships, no more, no fewer, of the same shapes. */
+const sameParameters = (g: Graph, c: Case, { shapes }: FormulaParameters): Checked<unknown> => {
   const ours = new Map(parameters(g).map(({ name, shape }) => [name, shape]))
-  const theirs = new Map(shapes)
+  const trained = parameters(g).flatMap(({ name, trainable }) => (trainable ? [name] : []))
+  const theirs = new Set([...shapes.map(([key]) => key), ...Object.keys(c.params)])
   return collect([
     ...shapes.map(([key, shape]): Checked<unknown> => {
       const own = ours.get(key)
@@ -33,11 +36,14 @@ const sameParameters = (g: Graph, { shapes }: FormulaParameters): Checked<unknow
         ? E.right(key)
         : fail('data', key, `a parameter of shape ${showShape(shape)}`, own === undefined ? 'none' : showShape(own))
     }),
-    ...[...ours.keys()].flatMap((key) =>
+    ...trained.flatMap((key) =>
       theirs.has(key) ? [] : [fail('data', key, 'no such parameter in the reference', 'one in the graph')],
     ),
   ])
 }
+
+/** What a fresh module begins with, where that is neither chance nor a file. */
+const fresh: readonly Initializer['kind'][] = ['zeros', 'ones', 'constant', 'values']
 
 const feedsOf = (g: Graph, c: Case, formula: FormulaParameters | undefined): Checked<Values> => {
   const parameter = parameterOf(c, formula)
@@ -49,10 +55,10 @@ const feedsOf = (g: Graph, c: Case, formula: FormulaParameters | undefined): Che
           ? fail('data', name, 'an input of the case', 'none')
           : E.right([name, toValue(array)])
       }),
-      ...parameters(g).map(({ name, shape }) =>
+      ...parameters(g).map((p) =>
         pipe(
-          parameter(name, shape),
-          E.map((value) => [name, value] as const),
+          parameter(p.name, p.shape, fresh.includes(p.init.kind) ? initialValue(0, p) : undefined),
+          E.map((value) => [p.name, value] as const),
         ),
       ),
     ]),
@@ -114,7 +120,7 @@ const runGraph = (
 ): Effect<Values> =>
   pipe(
     freeze(outputs),
-    E.tap((g) => (formula === undefined ? E.right(g) : sameParameters(g, formula))),
+    E.tap((g) => (formula === undefined ? E.right(g) : sameParameters(g, c, formula))),
     E.map(optimise),
     E.bindTo('graph'),
     E.bind('feeds', ({ graph }) => feedsOf(graph, c, formula)),

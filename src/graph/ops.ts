@@ -14,14 +14,17 @@ import {
 import { dtype, shape, tensorType } from './types.ts'
 
 /**
- * How a parameter starts, as data. `uniform` is U(-bound, bound), `normal` is N(0, std^2).
+ * How a parameter starts, as data. `uniform` is U(-bound, bound), `normal` is N(mean, std^2), its mean 0 where left out, `values`
+ * holds one number for each element. `loaded` has no start: the array is read from a file that the user names.
  */
 export const initializer = tagged('kind', {
   zeros: record({}),
   ones: record({}),
   constant: record({ value: number() }),
   uniform: record({ bound: number({ min: 0 }) }),
-  normal: record({ std: number({ min: 0 }) }),
+  normal: record({ std: number({ min: 0 }) }, {}, { mean: number() }),
+  values: record({ data: list(number(), { min: 1 }) }),
+  loaded: record({}),
 })
 export type Initializer = Decoded<typeof initializer>
 

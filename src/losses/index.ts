@@ -1,2 +1,7 @@
+export * from './adaptive-weight.ts'
+export * from './adopted-weight.ts'
+export * from './adversarial.ts'
 export * from './kl-autoencoder.ts'
 export * from './reconstruction.ts'
+export * from './turns.ts'
+export * from './vq-autoencoder.ts'

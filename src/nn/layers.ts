@@ -1,6 +1,7 @@
 import {
   add,
   at,
+  buffer,
   channels,
   conv2d as convolve,
   gather,
@@ -11,6 +12,7 @@ import {
   noise,
   groupNorm as normalize,
   parameter,
+  reduceMax,
   reshape,
   type Scope,
   select,
@@ -60,18 +62,26 @@ export interface Convolution extends Weighted {
   readonly stride?: number
   /** On all sides, or at the top, left, bottom and right. */
   readonly padding?: number | readonly [number, number, number, number]
+  /** Of the bias, where it starts otherwise than the weight. */
+  readonly biasInit?: Initializer
+  /** False for weights that no optimiser touches. */
+  readonly trainable?: boolean
 }
 const allSides = (p: number) => [p, p, p, p] as const
 
 /** x[N, C, H, W] -> [N, out, H', W'] */
 export const conv2d =
-  (s: Scope, { out, kernel, stride = 1, padding = 0, bias = true, init }: Convolution): Layer =>
+  (
+    s: Scope,
+    { out, kernel, stride = 1, padding = 0, bias = true, init, biasInit, trainable = true }: Convolution,
+  ): Layer =>
   (x) => {
     const shape = [out, channels(x), kernel, kernel]
     const start = init ?? kaimingUniform(size(shape.slice(1)))
     const edges = typeof padding === 'number' ? allSides(padding) : padding
-    const y = pipe(x, convolve(parameter(s, 'weight', shape, start), { stride: [stride, stride], padding: edges }))
-    return bias ? pipe(y, add(pipe(parameter(s, 'bias', [out], start), unsqueeze(1, 2)))) : y
+    const leaf = trainable ? parameter : buffer
+    const y = pipe(x, convolve(leaf(s, 'weight', shape, start), { stride: [stride, stride], padding: edges }))
+    return bias ? pipe(y, add(pipe(leaf(s, 'bias', [out], biasInit ?? start), unsqueeze(1, 2)))) : y
   }
 
 /** Kernel 1 over x[N, C, T]; the weight is [out, C, 1]. */
@@ -153,9 +163,22 @@ export const dropout =
 
 /** Every pixel becomes 2x2. */
 export const upsample2: Layer = upsampleNearest(2, 2)
-/** Means of 2x2 windows; an odd last row or column is left out. */
-export const averagePool2: Layer = (x) => {
+const halves = (x: Tensor) => {
   const [n = 0, c = 0, height = 0, width = 0] = x.shape
   const [h, w] = [Math.floor(height / 2), Math.floor(width / 2)]
-  return pipe(x, slice([0, 0, 0, 0], [n, c, 2 * h, 2 * w]), reshape(n, c, h, 2, w, 2), mean({ axes: [3, 5] }))
+  return { n, c, h, w, even: pipe(x, slice([0, 0, 0, 0], [n, c, 2 * h, 2 * w])) }
+}
+/** Means of 2x2 windows; an odd last row or column is left out. */
+export const averagePool2: Layer = (x) => {
+  const { n, c, h, w, even } = halves(x)
+  return pipe(even, reshape(n, c, h, 2, w, 2), mean({ axes: [3, 5] }))
+}
+/**
+ * Maxima of 2x2 windows, an odd last row or column left out. Equal maxima share the gradient; PyTorch gives it to the first, which
+ * is the same behind a ReLU where they are 0.
+ */
+export const maxPool2: Layer = (x) => {
+  const { n, c, h, w, even } = halves(x)
+  const rows = pipe(even, reshape(n, c, h, 2, 2 * w), reduceMax({ axes: [3] }))
+  return pipe(rows, reshape(n, c, h, w, 2), reduceMax({ axes: [4] }))
 }

@@ -24,10 +24,12 @@ const fills: { readonly [K in Initializer['kind']]: Fill<K> } = {
     fillUniform(drawn(seed, name), out)
     return out.map((u) => (2 * u - 1) * bound)
   },
-  normal: ({ std }, seed, name, out) => {
+  normal: ({ std, mean = 0 }, seed, name, out) => {
     fillNormal(drawn(seed, name), out)
-    return out.map((z) => z * std)
+    return out.map((z) => z * std + mean)
   },
+  values: ({ data }, _, __, out) => out.map((_zero, i) => data[i] ?? Number.NaN),
+  loaded: (_, __, ___, out) => out.fill(Number.NaN),
 }
 const filled = <K extends Initializer['kind']>(
   kind: K,

@@ -3,7 +3,11 @@ import { attention } from './attention.ts'
 import { autoencoder } from './autoencoder.ts'
 import { checkpoint } from './checkpoint.ts'
 import { diffusion } from './diffusion.ts'
+import { discriminatorArea } from './discriminator.ts'
 import { distribution } from './distribution.ts'
+import { lossArea } from './loss.ts'
+import { lpipsArea } from './lpips.ts'
+import { quantizeArea } from './quantize.ts'
 import { sampler } from './sampler.ts'
 import { schedule } from './schedule.ts'
 import { training } from './training.ts'
@@ -16,11 +20,11 @@ export const areas: Readonly<Record<string, Area>> = {
   checkpoint,
   conditioning: later('conditioning networks: later issue'),
   diffusion,
-  discriminator: later('discriminators: later issue'),
+  discriminator: discriminatorArea,
   distribution,
-  loss: later('adversarial losses: later issue'),
-  lpips: later('LPIPS: later issue'),
-  quantize: later('quantisers: later issue'),
+  loss: lossArea,
+  lpips: lpipsArea,
+  quantize: quantizeArea,
   sampler,
   schedule,
   training,
