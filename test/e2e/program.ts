@@ -1,0 +1,86 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import sharp from 'sharp'
+
+/** The compiled command line, run as its users run it: as a process of its own, in a folder of its own. */
+
+const root = join(import.meta.dirname, '../..')
+const compiled = join(root, 'dist', 'e2e')
+
+/** Compiles the sources as they are now; types are checked elsewhere. */
+export const build = (): void => {
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json', '--noCheck', '--outDir', compiled],
+    { cwd: root, encoding: 'utf8' },
+  )
+  if (status !== 0) throw new Error(`${stdout}${stderr}`)
+}
+
+export interface Ended {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly out: string
+  readonly err: string
+}
+/** Sent as soon as a path exists. */
+export interface Interruption {
+  readonly signal: NodeJS.Signals
+  readonly when: string
+}
+
+export interface Workplace {
+  readonly dir: string
+  readonly run: (args: readonly string[], interruption?: Interruption) => Promise<Ended>
+  readonly dispose: () => Promise<void>
+}
+export const workplace = async (): Promise<Workplace> => {
+  const dir = await mkdtemp(join(tmpdir(), 'latentgraph-e2e-'))
+  return {
+    dir,
+    dispose: () => rm(dir, { recursive: true }),
+    run: (args, interruption) =>
+      new Promise((resolve) => {
+        const child = spawn(process.execPath, [join(compiled, 'src/cli/main.js'), ...args], { cwd: dir })
+        const texts = { out: '', err: '' }
+        child.stdout.on('data', (text) => {
+          texts.out += text
+        })
+        child.stderr.on('data', (text) => {
+          texts.err += text
+        })
+        const watch = setInterval(() => {
+          if (interruption !== undefined && existsSync(join(dir, interruption.when))) {
+            clearInterval(watch)
+            child.kill(interruption.signal)
+          }
+        }, 2)
+        child.on('close', (code, signal) => {
+          clearInterval(watch)
+          resolve({ code, signal, ...texts })
+        })
+      }),
+  }
+}
+
+/** 24 pictures of 16x16 in two classes: discs and boxes of all colours. */
+export const drawPictures = async (dir: string): Promise<void> => {
+  const shapes = {
+    box: (i: number) => `<rect x="${2 + (i % 5)}" y="3" width="${5 + (i % 4)}" height="${7 + (i % 3)}"/>`,
+    disc: (i: number) => `<circle cx="${6 + (i % 5)}" cy="8" r="${3 + (i % 4)}"/>`,
+  }
+  for (const [name, shape] of Object.entries(shapes)) {
+    await mkdir(join(dir, name), { recursive: true })
+    for (let i = 0; i < 12; i++) {
+      const filled = `<rect width="16" height="16" fill="#fff"/><g fill="hsl(${30 * i}, 80%, 50%)">${shape(i)}</g>`
+      const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="16" height="16">${filled}</svg>`
+      await sharp(Buffer.from(svg))
+        .png()
+        .toFile(join(dir, name, `${String(i).padStart(2, '0')}.png`))
+    }
+  }
+}
+export const tiny = join(root, 'graphs/tiny.json')

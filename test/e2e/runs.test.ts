@@ -1,0 +1,286 @@
+import { createHash } from 'node:crypto'
+import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import sharp from 'sharp'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { loadCheckpoint } from '../../src/io/checkpoint.ts'
+import { right } from '../arbitrary/run.ts'
+import { build, drawPictures, type Ended, type Interruption, tiny, type Workplace, workplace } from './program.ts'
+
+/** The whole road through the compiled command line, on 24 small pictures: trained, interrupted, resumed, sampled. */
+
+const steps = 12
+const stages = ['first-stage', 'diffusion'] as const
+type Stage = (typeof stages)[number]
+const checkpoint = (run: string, stage: Stage, step: number): string =>
+  `${run}/${stage}/checkpoints/step-${String(step).padStart(8, '0')}`
+
+/** Width or height of n pictures of 16 pixels beside each other, drawn at twice their size with a gap of 1. */
+const side = (n: number): number => 2 * (16 * n + n + 1)
+
+const held: { place?: Workplace; straight?: Ended } = {}
+const place = (): Workplace => {
+  if (held.place === undefined) throw new Error('no place to work in')
+  return held.place
+}
+const at = (...path: readonly string[]): string => join(place().dir, ...path)
+const hash = async (path: string): Promise<string> =>
+  createHash('sha256')
+    .update(await readFile(path))
+    .digest('hex')
+const pictures = (path: string, heldOut = 6): string =>
+  `/data=${JSON.stringify({ kind: 'folder', path, size: 16, heldOut })}`
+const train = (run: string, more: readonly string[] = [], interruption?: Interruption): Promise<Ended> =>
+  place().run(['train', tiny, '--out', run, '--set', pictures(at('pictures')), ...more], interruption)
+
+beforeAll(async () => {
+  build()
+  held.place = await workplace()
+  await drawPictures(at('pictures'))
+  held.straight = await train('straight')
+}, 120_000)
+afterAll(() => held.place?.dispose())
+
+describe('training', () => {
+  const sizeOf = async (...path: readonly string[]) => {
+    const { format, width, height } = await sharp(at(...path)).metadata()
+    await sharp(at(...path))
+      .raw()
+      .toBuffer()
+    return { format, width, height }
+  }
+  test('ends by saying where the report is', () => {
+    const { code, out, err } = held.straight ?? { code: null, out: '', err: '' }
+    expect(err).toContain('18 pictures to train on, 6 held out, 2 classes')
+    expect(err).toMatch(/^first-stage {2}step 12\/12 .*took/m)
+    expect(err).toMatch(/^diffusion {2}step 12\/12 .*took/m)
+    expect({ code, out }).toEqual({ code: 0, out: 'straight/report.html\n' })
+  })
+  test('leaves these files and no others', async () => {
+    const found = await readdir(at('straight'), { recursive: true, withFileTypes: true })
+    const files = found
+      .filter((f) => f.isFile())
+      .map((f) => join(f.parentPath, f.name).slice(at('straight').length + 1))
+    const ofStage = (stage: Stage, groups: readonly string[]): readonly string[] => [
+      ...[8, 12].flatMap((step) =>
+        [...groups.map((g) => `${g}.safetensors`), 'manifest.json'].map(
+          (f) => `${checkpoint('', stage, step).slice(1)}/${f}`,
+        ),
+      ),
+      ...[6, 12].map((step) => `${stage}/previews/step-${String(step).padStart(8, '0')}.png`),
+      `${stage}/metrics.jsonl`,
+    ]
+    expect(files.toSorted()).toEqual(
+      [
+        ...ofStage('first-stage', ['optimizer', 'parameters']),
+        ...ofStage('diffusion', ['ema', 'optimizer', 'parameters']),
+        ...['experiment.json', 'latents.json', 'loss-curves.png', 'loss-curves.svg'],
+        ...['reconstructions.png', 'report.html', 'samples.png'],
+      ].toSorted(),
+    )
+  })
+  test('pictures open, in their sizes', async () => {
+    expect(await sizeOf('straight/reconstructions.png')).toEqual({ format: 'png', width: side(6), height: side(2) })
+    expect(await sizeOf('straight/samples.png')).toEqual({ format: 'png', width: side(2), height: side(2) })
+    for (const name of ['step-00000006.png', 'step-00000012.png']) {
+      expect(await sizeOf('straight/first-stage/previews', name)).toMatchObject({ width: side(6), height: side(2) })
+      expect(await sizeOf('straight/diffusion/previews', name)).toMatchObject({ width: side(16), height: side(2) })
+    }
+    expect(await sizeOf('straight/loss-curves.png')).toMatchObject({ format: 'png' })
+  })
+  test.each(stages)('%s: one line of finite numbers a step', async (stage) => {
+    const text = await readFile(at('straight', stage, 'metrics.jsonl'), 'utf8')
+    const lines: readonly Readonly<Record<string, unknown>>[] = text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(lines.map(({ step }) => step)).toEqual(Array.from({ length: steps }, (_, i) => i + 1))
+    for (const line of lines) {
+      expect(Object.keys(line)).toContain('loss')
+      for (const value of Object.values(line)) expect(Number.isFinite(value)).toBe(true)
+    }
+  })
+  test.each(stages)('%s: the last checkpoint loads, all of it finite', async (stage) => {
+    const { step, groups } = right(await loadCheckpoint(at(checkpoint('straight', stage, steps)))())
+    expect(step).toBe(steps)
+    for (const arrays of Object.values(groups))
+      for (const [name, { data }] of Object.entries(arrays))
+        expect(
+          data.every((x) => Number.isFinite(Number(x))),
+          name,
+        ).toBe(true)
+  })
+  test('the report is whole and stands alone', async () => {
+    const html = await readFile(at('straight/report.html'), 'utf8')
+    expect(html).toMatch(/^<!doctype html>[\s\S]*<\/html>\s*$/i)
+    expect(html.match(/src="data:image\/png;base64,/g)?.length ?? 0).toBeGreaterThanOrEqual(2)
+    expect(html).not.toMatch(/(src|href)="(?!data:|#|https:)/)
+    expect(html).not.toMatch(/undefined|\bNaN\b|\[object/)
+  })
+  test('`check` knows the parameters that were trained', async () => {
+    const { code, out } = await place().run(['check', tiny, '--json', '--set', pictures(at('pictures'))])
+    expect(code).toBe(0)
+    const { parameters, lint } = JSON.parse(out)
+    expect(Object.keys(parameters).toSorted()).toEqual(['first_stage', 'unet'])
+    expect(lint).toEqual([])
+    const sections = { first_stage: 'first-stage', unet: 'diffusion' } as const
+    for (const [section, stage] of Object.entries(sections)) {
+      const { groups } = right(await loadCheckpoint(at(checkpoint('straight', stage, steps)))())
+      const trained = Object.fromEntries(
+        Object.entries(groups.parameters ?? {}).map(([name, { shape }]) => [name, shape]),
+      )
+      expect(parameters[section]).toEqual(trained)
+    }
+  })
+})
+
+/** What two runs of one experiment have in common, byte for byte. */
+const product = async (run: string): Promise<Readonly<Record<string, string>>> => {
+  const single = ['experiment.json', 'latents.json', 'reconstructions.png', 'samples.png', 'loss-curves.svg']
+  const ofStages = stages.map(async (stage) => {
+    const last = checkpoint('.', stage, steps)
+    return [`${stage}/metrics.jsonl`, ...(await readdir(at(run, last))).map((file) => `${last}/${file}`)]
+  })
+  const files = [...single, ...(await Promise.all(ofStages)).flat()]
+  const bytes = files.map(async (file) => [file, await hash(at(run, file))] as const)
+  return Object.fromEntries(await Promise.all(bytes))
+}
+
+describe('a run that was interrupted in both stages, and resumed, equals one that was not', () => {
+  const interrupted = (run: string, stage: Stage, signal: NodeJS.Signals): Interruption => ({
+    signal,
+    when: checkpoint(run, stage, 4),
+  })
+  test('by Ctrl-C', async () => {
+    const first = await train('stopped', [], interrupted('stopped', 'first-stage', 'SIGINT'))
+    expect(first.code).toBe(130)
+    expect(first.err).toContain('To go on: npx latentgraph train')
+    expect(await readdir(at('stopped'))).not.toContain('diffusion')
+    const second = await train('stopped', ['--resume'], interrupted('stopped', 'diffusion', 'SIGINT'))
+    expect(second.code).toBe(130)
+    expect(await readdir(at('stopped'))).not.toContain('samples.png')
+    expect((await train('stopped', ['--resume'])).code).toBe(0)
+    expect(await product('stopped')).toEqual(await product('straight'))
+  })
+  test('by SIGKILL, in the middle of writing besides', async () => {
+    const first = await train('killed', [], interrupted('killed', 'first-stage', 'SIGKILL'))
+    expect(first.signal).toBe('SIGKILL')
+    const halfWritten = at('killed/first-stage/checkpoints/.step-00000099.0123456789ab.tmp')
+    await mkdir(halfWritten)
+    await writeFile(join(halfWritten, 'parameters.safetensors'), 'half')
+    const second = await train('killed', ['--resume'], interrupted('killed', 'diffusion', 'SIGKILL'))
+    expect(second.signal).toBe('SIGKILL')
+    await writeFile(at('killed/diffusion/metrics.jsonl'), '{"step":5,"lo', { flag: 'a' })
+    expect((await train('killed', ['--resume'])).code).toBe(0)
+    expect(await product('killed')).toEqual(await product('straight'))
+  })
+})
+
+describe('sampling', () => {
+  const sample = async (out: string, ...more: readonly string[]): Promise<Buffer> => {
+    const ended = await place().run(['sample', 'straight', '--out', out, ...more])
+    expect(ended, ended.err).toMatchObject({ code: 0, out: `${out}\n` })
+    return readFile(at(out))
+  }
+  test('one seed gives the same bytes; another gives others', async () => {
+    const [a, b, c] = [
+      await sample('a.png', '--seed', '5'),
+      await sample('b.png', '--seed', '5'),
+      await sample('c.png', '--seed', '6'),
+    ]
+    expect(a.equals(b)).toBe(true)
+    expect(a.equals(c)).toBe(false)
+  })
+  test('with the settings of the run it draws the grid of the run', async () => {
+    expect((await sample('again.png')).equals(await readFile(at('straight/samples.png')))).toBe(true)
+  })
+  test('options are heard', async () => {
+    await sample('disc.png', '--class', 'Disc', '--count', '3', '--sampler', 'ddpm', '--guidance', '1', '--seed', '1')
+    expect(await sharp(at('disc.png')).metadata()).toMatchObject({ width: side(3), height: side(1) })
+  })
+})
+
+describe('wrong input: one message, an exit code, nothing written', () => {
+  const cases: Readonly<Record<string, readonly [args: () => readonly string[], message: RegExp]>> = {
+    'no such file': [() => ['train', 'nope.json', '--out', 'w'], /nope\.json\n {2}expected a readable file/],
+    'no JSON': [() => ['train', 'bad.json', '--out', 'w'], /bad\.json:1:\d+\n {2}expected a JSON document/],
+    'an unknown key': [() => ['train', tiny, '--out', 'w', '--set', '/seeed=3'], /\/seeed[\s\S]*did you mean "seed"\?/],
+    'fields that do not fit': [
+      () => ['train', tiny, '--out', 'w', '--set', '/diffusion/unet/inChannels=8'],
+      /\/diffusion\/unet\/inChannels\n {2}expected 4/,
+    ],
+    'no pictures': [
+      () => ['train', tiny, '--out', 'w', '--set', pictures(at('nowhere'))],
+      /nowhere\n {2}expected a folder/,
+    ],
+    'a broken picture': [
+      () => ['train', tiny, '--out', 'w', '--set', pictures(at('broken'))],
+      /broken\/disc\/zz\.png\n {2}expected a readable picture/,
+    ],
+    'everything held out': [
+      () => ['train', tiny, '--out', 'w', '--set', pictures(at('pictures'), 24)],
+      /\/data\/heldOut\n {2}expected fewer/,
+    ],
+    'a run that is there': [
+      () => ['train', tiny, '--out', 'straight', '--set', pictures(at('pictures'))],
+      /--out\n {2}expected a folder without a run/,
+    ],
+    'no run to sample': [
+      () => ['sample', 'nope', '--out', 'w.png'],
+      /nope\/experiment\.json\n {2}expected a readable file/,
+    ],
+    'a class that is none': [
+      () => ['sample', 'straight', '--class', 'disk', '--out', 'w.png'],
+      /--class\n {2}expected "box" \| "disc"\n[\s\S]*did you mean "disc"\?/,
+    ],
+    'an executor that is none': [
+      () => ['sample', 'straight', '--executor', 'cuda', '--out', 'w.png'],
+      /executor\n {2}expected reference \| onnx/,
+    ],
+    'a place that is no folder': [
+      () => ['sample', 'straight', '--out', 'bad.json/w.png'],
+      /bad\.json\/w\.png\n {2}expected a file/,
+    ],
+    'a damaged checkpoint': [
+      () => ['sample', 'damaged', '--out', 'w.png'],
+      /ema\.safetensors\n {2}expected [\s\S]*damaged after it was written/,
+    ],
+  }
+  /** Every file there is, and what is in it. */
+  const contents = async (): Promise<Readonly<Record<string, string>>> => {
+    const found = await readdir(place().dir, { recursive: true, withFileTypes: true })
+    const files = found.filter((f) => f.isFile()).map((f) => join(f.parentPath, f.name))
+    return Object.fromEntries(await Promise.all(files.map(async (f) => [f, await hash(f)] as const)))
+  }
+  beforeAll(async () => {
+    await writeFile(at('bad.json'), '{"name": "x",}')
+    await cp(at('pictures'), at('broken'), { recursive: true })
+    await writeFile(at('broken/disc/zz.png'), 'no picture')
+    await cp(at('straight'), at('damaged'), { recursive: true })
+    const file = at(checkpoint('damaged', 'diffusion', steps), 'ema.safetensors')
+    const bytes = await readFile(file)
+    bytes.writeUInt8(bytes.readUInt8(5000) ^ 1, 5000)
+    await writeFile(file, bytes)
+  })
+  test.each(Object.entries(cases))('%s', async (_, [args, message]) => {
+    const before = await contents()
+    const { code, err, out } = await place().run(args())
+    expect(err).toMatch(message)
+    expect(err.match(/^ {2}expected /gm)).toHaveLength(1)
+    expect(err).not.toMatch(/^\s+at .*:\d+/m)
+    expect(err).not.toContain('bug in latentgraph')
+    expect({ code: code === 1 || code === 2, out }).toEqual({ code: true, out: '' })
+    expect(await contents()).toEqual(before)
+  })
+
+  const otherSeed = ['--resume', '--set', '/seed=4']
+  test('a run of another seed is not resumed', async () => {
+    const { code, err } = await train('damaged', otherSeed)
+    expect(err).toMatch(/step-00000012\n {2}expected a checkpoint with seed 4/)
+    expect(code).toBe(1)
+  })
+  test.fails('what is not resumed is left as it was', async () => {
+    await train('damaged', otherSeed)
+    expect(await hash(at('damaged/experiment.json'))).toBe(await hash(at('straight/experiment.json')))
+  })
+})
