@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import {
+  add,
   diffusion,
   div,
   exp,
@@ -14,10 +15,13 @@ import {
   losses,
   mul,
   neg,
+  nn,
   noiseSchedules,
   parameter,
   pipe,
   reshape,
+  sqrt,
+  square,
   sub,
   sum,
   type Tensor,
@@ -266,12 +270,101 @@ describe('what the reference does and no note says', () => {
   })
 })
 
-/** LPIPS, the adversarial terms and the quantiser are issue 3's; their rows of docs/errata.md wait for it. */
-describe('of a later issue', () => {
-  test.todo('LPIPS, 002 line 43: normalised features are subtracted and squared before the 1x1 convolution')
-  test.todo('LPIPS, 002 line 146: x / (sqrt(sum_c x^2) + 1e-10), whose derivative at 0 stays finite')
-  test.todo('the adversarial expectation, 003 line 251: over encoded x; the generator adds -E[D(xhat)], 000 line 174')
-  test.todo('log D(x), 000 line 178: of the real logits')
-  test.todo('adaptive gradients are computed before disc_start too; "vanilla" keeps the generator loss -E[D]')
-  test.todo('VectorQuantizer2 is legacy by default: beta on the wrong term')
+describe('LPIPS (note 002)', () => {
+  const features = (...perChannel: readonly number[]): Tensor =>
+    pipe(vector(perChannel), reshape(1, perChannel.length, 1, 1))
+  const weigh = (x: Tensor): Tensor => pipe(x, sum({ axes: [1], keepDims: true }))
+
+  test('line 43: unit-normalised features are subtracted and squared before they are weighed', async () => {
+    const [a, b] = [features(3, 4), features(4, 3)]
+    const unit = nn.unitNormalize
+    const own = pipe(a, nn.featureDistance(weigh)(b))
+    const note = pipe(weigh(unit(a)), sub(weigh(unit(b))))
+    expect(await number(own)).toBeCloseTo(2 * 0.2 ** 2, 9)
+    expect(await number(note)).toBeCloseTo(0, 9)
+  })
+  test('line 146: x / (sqrt(sum_c x^2) + 1e-10), whose slope at 0 stays finite', async () => {
+    const [x, zero] = [features(3, 4), features(0, 0)]
+    const naive = (y: Tensor): Tensor => pipe(y, div(pipe(y, square, weigh, sqrt, add(1e-10))))
+    const slopeAt = (normalize: nn.Layer): Tensor => grad(pipe(normalize(zero), sum()), [zero])[0] ?? zero
+    const found = await numbers({ unit: nn.unitNormalize(x), own: slopeAt(nn.unitNormalize), naive: slopeAt(naive) })
+    expect(found('unit').map((u) => u.toFixed(9))).toEqual(['0.600000000', '0.800000000'])
+    expect(found('own').every(Number.isFinite)).toBe(true)
+    expect(found('naive').every(Number.isFinite)).toBe(false)
+  })
+})
+
+describe('the adversarial terms (notes 000, 003)', () => {
+  const softplusOf = (v: number): number => Math.log1p(Math.exp(v))
+  const [real, fake] = [rows([2], [-0.5]), rows([-3], [1])]
+
+  test('000 line 178: log D(x) is of the real logits', async () => {
+    const vanilla = await number(losses.discriminatorLoss('vanilla')({ real, fake }))
+    const [ofReal, ofFake] = [(softplusOf(-2) + softplusOf(0.5)) / 2, (softplusOf(-3) + softplusOf(1)) / 2]
+    expect(vanilla).toBeCloseTo(0.5 * (ofReal + ofFake), 12)
+    const note = (softplusOf(3) + softplusOf(-1)) / 2
+    expect(Math.abs(note - ofReal)).toBeGreaterThan(0.5)
+  })
+
+  /** An autoencoder of two numbers, and a judge that looks at the brightness. */
+  const [encoder, decoder] = ['encoder', 'decoder'].map((s) => parameter(s, 'weight', [], { kind: 'ones' }))
+  const weights = {
+    'encoder.weight': floats([], Float64Array.of(0.5)),
+    'decoder.weight': floats([], Float64Array.of(2)),
+  }
+  const turn = (kind: losses.AdversarialKind, factor: number) => {
+    if (encoder === undefined || decoder === undefined) throw new Error('no autoencoder')
+    const inputs = rows([1, 0.5], [-1, 2])
+    const latents = pipe(inputs, mul(encoder))
+    const reconstructions = pipe(latents, mul(decoder))
+    const posterior = gaussian.gaussian(latents, rows([0, 0], [0, 0]))
+    const autoencoder = losses.klAutoencoderLoss({ klWeight: 1, l1: 0, l2: 1 })({
+      inputs: pipe(inputs, mul(3)),
+      reconstructions,
+      posterior,
+    })
+    const generator = { weight: 1, cap: 1e4, smoothing: 0 }
+    const judge: nn.Discriminator = (x) => ({ y: pipe(x, mul(0.7)), buffers: {} })
+    const played = losses.generatorTurn('loss', { config: { loss: kind, generator, r1: 0 }, judge })({
+      autoencoder,
+      reconstructions,
+      lastLayer: decoder,
+      factor,
+    })
+    const [toEncoder = played.loss] = grad(played.log.g_loss, [encoder])
+    return evaluate({ ...played.log, toEncoder, alone: autoencoder.loss }, weights)
+  }
+  test('000 line 174, 003 line 251: the generator adds -E[D(xhat)], over encoded x', async () => {
+    const found = await turn('hinge', 1)
+    expect(found.g_loss?.data[0]).toBeCloseTo((-0.7 * 2.5) / 4, 12)
+    expect(found.toEncoder?.data[0], 'samples of the prior would not reach the encoder').toBeCloseTo(
+      (-0.7 * 2 * 2.5) / 4,
+      12,
+    )
+  })
+  test('"vanilla" keeps the generator loss -E[D]', async () => {
+    const [hinge, vanilla] = [await turn('hinge', 1), await turn('vanilla', 1)]
+    expect(vanilla.g_loss?.data).toEqual(hinge.g_loss?.data)
+  })
+  test('the gradients of the adaptive weight are there before `disc_start` too, though they weigh nothing', async () => {
+    const found = await turn('hinge', 0)
+    expect(found.g_grad_norm?.data[0]).toBeGreaterThan(0.1)
+    expect(found.d_weight?.data[0]).toBeGreaterThan(0.1)
+    expect(found.total_loss?.data[0]).toBe(found.alone?.data[0])
+  })
+})
+
+test('VectorQuantizer2 is `legacy` by default, with beta on the term of the codebook; here it is on that of the encoder', async () => {
+  const z = pipe(vector([0.2, -0.4]), reshape(1, 2, 1, 1))
+  const table = { 'q.embedding.weight': floats([2, 2], Float64Array.of(0, 0, 5, 5)) }
+  const lossOf = async (weighs: 'beta' | 'legacyBeta') => {
+    const { loss } = nn.vectorQuantizer('q', { entries: 2, dim: 2, beta: 0.25, weighs })(z)
+    const [toLatents = loss] = grad(loss, [z])
+    return evaluate({ loss, toLatents }, table)
+  }
+  const [own, legacy] = [await lossOf('beta'), await lossOf('legacyBeta')]
+  expect(own.loss?.data[0]).toBeCloseTo(1.25 * 0.1, 12)
+  expect(legacy.loss?.data[0]).toBeCloseTo(1.25 * 0.1, 12)
+  expect(own.toLatents?.data[0]).toBeCloseTo(0.25 * 0.2, 12)
+  expect(legacy.toLatents?.data[0]).toBeCloseTo(0.2, 12)
 })
