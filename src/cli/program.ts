@@ -3,6 +3,7 @@ import { check } from './check.ts'
 import type { Context, Register } from './command.ts'
 import { conformance } from './conformance.ts'
 import { doctor } from './doctor.ts'
+import { importCheckpoint } from './import.ts'
 import { version } from './package.ts'
 import { sample } from './sample.ts'
 import { schema } from './schema.ts'
@@ -10,7 +11,7 @@ import { start } from './start.ts'
 import { execute, exitCodes, type Outcome, showBug, type Terminal } from './terminal.ts'
 import { train } from './train.ts'
 
-const commands: readonly Register[] = [start, check, train, sample, doctor, schema, conformance]
+const commands: readonly Register[] = [start, check, train, sample, importCheckpoint, doctor, schema, conformance]
 
 const examples = `
 Examples:

@@ -1,0 +1,77 @@
+import { join } from 'node:path'
+import { type Effect, effect } from '../error.ts'
+import type { Experiment } from '../experiment/document.ts'
+import { loadExperiment } from '../experiment/load.ts'
+import { TE } from '../prelude.ts'
+import { type Register, setOption, several } from './command.ts'
+import { runFolder } from './run-folder.ts'
+import { exitCodes } from './terminal.ts'
+
+interface Options {
+  readonly into: string
+  readonly out?: string
+  readonly ignoreKeys: readonly string[]
+  readonly fineTune?: boolean
+  readonly set: readonly string[]
+}
+
+/** The names of the pictures' classes, where the model is told them. */
+const classesOf = (e: Experiment): Effect<readonly string[]> =>
+  effect(async (run) => {
+    if (e.diffusion?.conditioning.kind !== 'class') return []
+    const { loadData } = await import('../train/run.ts')
+    return (await run(loadData(e))).classes
+  })
+
+export const importCheckpoint: Register = (program, { terminal, run }) => {
+  program
+    .command('import')
+    .description('make a run of a published checkpoint: torch (.ckpt, .pt) or safetensors')
+    .argument('<file>', 'the checkpoint; nothing in it is executed')
+    .requiredOption('--into <experiment>', 'the experiment whose parameters it holds, JSON')
+    .option('--ignore-keys <prefix>', 'leave keys alone that begin so; can be repeated', several, [])
+    .option('--fine-tune', 'train on from the imported weights; else what was imported counts as trained')
+    .option('--out <dir>', 'the folder of the run; a new one below runs/ where left out')
+    .option(...setOption, several, [])
+    .addHelpText(
+      'after',
+      `
+Examples:
+  latentgraph import kl-f8.ckpt --into graphs/kl-f8.json --ignore-keys loss
+  latentgraph import emoji.safetensors --into graphs/emoji.json --fine-tune --out runs/tuned`,
+    )
+    .action((file: string, { into, out, ignoreKeys, fineTune = false, set }: Options) =>
+      run(
+        effect(async (go) => {
+          const { readCheckpointFile } = await import('../io/checkpoint-file.ts')
+          const { loadReport, showLoadReport, strictly } = await import('../io/load-report.ts')
+          const { planExperiment, stagesOf } = await import('../train/plan.ts')
+          const imported = await import('./imported-run.ts')
+          const declared = await go(loadExperiment(into, set))
+          const dir = await go(runFolder({ file: into, out, resume: false }))
+          const classes = await go(classesOf(declared))
+          const plan = await go(TE.fromEither(planExperiment(declared, classes.length)))
+          const found = await go(readCheckpointFile(file))
+          const stages = await go(TE.fromEither(imported.importedStages(file, plan, declared.seed, found)))
+          const hasDiffusion = stages.some(({ stage }) => stage.name === 'diffusion')
+          const experiment = hasDiffusion
+            ? await go(TE.fromEither(imported.agreeing(file, declared, plan, found)))
+            : declared
+          const arrays = hasDiffusion ? imported.withoutDerived(found) : found
+          const wanted = stages.flatMap((s) => s.wanted)
+          const report = await go(TE.fromEither(loadReport(wanted, arrays, ignoreKeys)))
+          terminal.err(`${file}: ${stages.map(({ stage }) => stage.name).join(', ')}\n${showLoadReport(report)}\n`)
+          await go(TE.fromEither(strictly(file)(report)))
+          await go(imported.writeImportedRun({ dir, experiment, classes, stages, report, found: arrays, fineTune }))
+          terminal.out(`${dir}\n`)
+          const complete = !fineTune && experiment.diffusion !== undefined && stages.length === stagesOf(plan).length
+          terminal.err(
+            complete
+              ? `To draw pictures: npx latentgraph sample ${dir} --out samples.png\n`
+              : `To go on: npx latentgraph train ${join(dir, 'experiment.json')} --out ${dir} --resume\n`,
+          )
+          return exitCodes.done
+        }),
+      ),
+    )
+}
