@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { freeze, type Tensor } from '../declare/index.ts'
 import { type Effect, showErrors } from '../error.ts'
-import type { Executor } from '../execute/executor.ts'
+import type { Executor, Values } from '../execute/executor.ts'
 import { E, pipe, RR, type Task, TE } from '../prelude.ts'
 
 /** What an executor computes in. */
@@ -39,21 +39,22 @@ export interface Law {
   readonly check: (executor: Executor, search?: Search) => Task<Verdict>
 }
 
-/** Runs expressions of constants once: their numbers, by name. */
+/** Runs expressions once, of constants and of what is fed: their numbers, by name. */
 export type Ask = <K extends string>(
   outputs: Readonly<Record<K, Tensor>>,
+  feeds?: Values,
 ) => Effect<Readonly<Record<K, readonly number[]>>>
 
 const askOn =
   (executor: Executor): Ask =>
-  (outputs) =>
+  (outputs, feeds = {}) =>
     pipe(
       TE.fromEither(freeze(outputs)),
       TE.flatMap((graph) => executor.compile(graph, { mode: 'training' })),
       TE.flatMap((executable) =>
         TE.bracket(
           TE.right(executable),
-          (x) => x.run({}),
+          (x) => x.run(feeds),
           (x) => TE.fromIO(x.dispose),
         ),
       ),

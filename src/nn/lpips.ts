@@ -39,6 +39,23 @@ const scalingLayer = (s: Scope): Layer =>
     div(buffer(s, 'scale', [1, 3, 1, 1], perColour([0.458, 0.448, 0.45]))),
   )
 
+/** Of two layers' activations [N, C, h, w]: squared differences where both have unit length, weighed to one channel, their mean [N, 1, 1, 1]. */
+export const featureDistance =
+  (weigh: Layer) =>
+  (b: Tensor) =>
+  (a: Tensor): Tensor =>
+    pipe(unitNormalize(a), sub(unitNormalize(b)), square, weigh, mean({ axes: [2, 3], keepDims: true }))
+
+/** A learned weight of each channel. */
+const weigh = (s: Scope, layer: number): Layer =>
+  conv2d(at(s, `lin${layer}.model.1`), {
+    out: 1,
+    kernel: 1,
+    bias: false,
+    init: { kind: 'loaded' },
+    trainable: false,
+  })
+
 export interface Lpips {
   /** What the pictures' values lie in; default [-1, 1]. */
   readonly pixels?: '[-1, 1]' | '[0, 1]'
@@ -63,22 +80,7 @@ export const lpips =
       pixels === '[0, 1]' ? flow(mul(2), sub(1)) : (p: Tensor) => p,
       scalingLayer(at(s, 'scaling_layer')),
       vgg16(at(s, 'net')),
-      RA.map(unitNormalize),
     )
-    const layers = RA.zip(features(x), features(y)).map(([a, b], i) =>
-      pipe(
-        a,
-        sub(b),
-        square,
-        conv2d(at(s, `lin${i}.model.1`), {
-          out: 1,
-          kernel: 1,
-          bias: false,
-          init: { kind: 'loaded' },
-          trainable: false,
-        }),
-        mean({ axes: [2, 3], keepDims: true }),
-      ),
-    )
+    const layers = RA.zip(features(x), features(y)).map(([a, b], i) => pipe(a, featureDistance(weigh(s, i))(b)))
     return { total: sumAll(...layers), layers }
   }

@@ -1,0 +1,313 @@
+import fc from 'fast-check'
+import { constant, mul, scalar, sum, type Tensor, vector } from '../declare/index.ts'
+import { floats, type Values } from '../execute/executor.ts'
+import { float, int } from '../graph/types.ts'
+import { featureDistance } from '../nn/lpips.ts'
+import { codebookUsage, vectorQuantizer } from '../nn/quantize.ts'
+import { affineLogDeterminant, affineOf, applyAffine, batchNorm, invertAffine } from '../nn/stateful.ts'
+import { straightThrough } from '../nn/straight-through.ts'
+import { pipe, TE } from '../prelude.ts'
+import { grad, trainable, vjp } from '../transform/index.ts'
+import { type Law, law } from './law.ts'
+import { gap, reals, shortfall, total } from './numbers.ts'
+
+const slope = (y: Tensor, x: Tensor, cotangent: Tensor): Tensor => vjp([[y, cotangent]], [x])[0] ?? y
+const fed = (feeds: Readonly<Record<string, readonly number[]>>, shape: readonly number[]): Values =>
+  Object.fromEntries(Object.entries(feeds).map(([name, data]) => [name, floats(shape, Float64Array.from(data))]))
+
+const channels = 3
+const [items, positions] = [2, 2]
+const activations = fc.oneof(
+  reals(items * channels * positions, -2, 2),
+  fc.constant(Array.from({ length: items * channels * positions }, () => 0)),
+)
+const picture = (data: readonly number[]): Tensor => constant(data, float(items, channels, positions, 1))
+/** Weighs every channel alike. */
+const plain = (x: Tensor): Tensor => pipe(x, sum({ axes: [1], keepDims: true }))
+
+const perceptual: readonly Law[] = [
+  law({
+    name: 'perceptual distances are distances',
+    equation: 'd(x, x) = 0, d(x, y) = d(y, x) >= 0, d <= 4 over unit features',
+    source: 'Zhang et al. 2018, equation 1',
+    tolerance: { float64: 1e-12, float32: 1e-6 },
+    arbitrary: fc.record({ x: activations, y: activations }),
+    deviation: ({ x, y }, { ask }) => {
+      const d = featureDistance(plain)
+      return pipe(
+        ask({
+          none: d(picture(x))(picture(x)),
+          there: d(picture(y))(picture(x)),
+          back: d(picture(x))(picture(y)),
+        }),
+        TE.map(({ none, there, back }) =>
+          Math.max(gap(none, [0, 0]), gap(there, back), shortfall(there), Math.max(...there) - 4),
+        ),
+      )
+    },
+  }),
+  law({
+    name: 'perceptual distances do not see how strong features are',
+    equation: 'd(s x, y) = d(x, y), s > 0, up to 1e-10 / |x|',
+    source: 'Zhang et al. 2018, section 3: unit-normalised in the channel dimension',
+    tolerance: { float64: 1e-5, float32: 1e-5 },
+    arbitrary: fc.record({ x: activations, y: activations, s: fc.constantFrom(0.25, 2, 8) }),
+    deviation: ({ x, y, s }, { ask }) =>
+      pipe(
+        ask({
+          own: featureDistance(plain)(picture(y))(picture(x)),
+          scaled: featureDistance(plain)(picture(y))(pipe(picture(x), mul(s))),
+        }),
+        TE.map(({ own, scaled }) => gap(scaled, own)),
+      ),
+  }),
+  law({
+    name: 'at its own picture a perceptual distance has slope 0, also where features vanish',
+    equation: 'd d(x, y) / dx = 0 at x = y, finite at 0',
+    source: 'the root of a sum of squares, continued by 0',
+    tolerance: { float64: 1e-12, float32: 1e-6 },
+    arbitrary: activations,
+    deviation: (x, { ask }) => {
+      const leaf = picture(x)
+      const [here = leaf] = grad(pipe(featureDistance(plain)(picture(x))(leaf), sum()), [leaf])
+      return pipe(
+        ask({ here }),
+        TE.map((found) =>
+          gap(
+            found.here,
+            x.map(() => 0),
+          ),
+        ),
+      )
+    },
+  }),
+]
+
+const dim = 2
+const book = reals(4 * dim, -2, 2)
+/** z[1, dim, 3, 1] */
+const latents = reals(3 * dim, -2, 2)
+const config = { entries: 4, dim, beta: 0.25 } as const
+const asLatents = (z: readonly number[]): Tensor => constant(z, float(1, dim, 3, 1))
+const vectorsOf = (z: readonly number[]): readonly (readonly number[])[] =>
+  [0, 1, 2].map((i) => [z[i] ?? 0, z[i + 3] ?? 0])
+const apart = (a: readonly number[], b: readonly number[]): number =>
+  total(a.map((x, i) => (x - (b[i] ?? Number.NaN)) ** 2))
+const quantisers: readonly Law[] = [
+  law({
+    name: 'a straight-through gradient is the identity',
+    equation: 'y = e in value, dL/dx = dL/dy',
+    source: 'Bengio et al. 2013, section 3; van den Oord et al. 2017, section 3.2',
+    tolerance: { float64: 1e-14, float32: 1e-6 },
+    arbitrary: fc.record({ x: latents, e: latents, cotangent: latents }),
+    deviation: ({ x, e, cotangent }, { ask }) => {
+      const from = vector(x)
+      const y = pipe(from, straightThrough(vector(e)))
+      return pipe(
+        ask({ y, slope: slope(y, from, vector(cotangent)) }),
+        TE.map((r) => Math.max(gap(r.y, e), gap(r.slope, cotangent))),
+      )
+    },
+  }),
+  law({
+    name: 'quantised latents are the nearest vectors, with the gradient of the latents',
+    equation: 'y = e_k, k = argmin |z - e_j|; dL/dz = dL/dy',
+    source: 'van den Oord et al. 2017, equations 1 and 2',
+    tolerance: { float64: 1e-12, float32: 1e-5 },
+    arbitrary: fc.record({ z: latents, table: book, cotangent: latents }),
+    deviation: ({ z, table, cotangent }, { ask }) => {
+      const leaf = asLatents(z)
+      const { y } = vectorQuantizer('', { ...config, weighs: 'beta' })(leaf)
+      return pipe(
+        ask({ y, slope: slope(y, leaf, asLatents(cotangent)) }, fed({ 'embedding.weight': table }, [4, dim])),
+        TE.map((r) => {
+          const entries = [0, 1, 2, 3].map((k) => table.slice(dim * k, dim * k + dim))
+          const chosen = vectorsOf(r.y)
+          const least = vectorsOf(z).map((v) => Math.min(...entries.map((e) => apart(v, e))))
+          return Math.max(
+            gap(
+              vectorsOf(z).map((v, i) => apart(v, chosen[i] ?? [])),
+              least,
+            ),
+            gap(r.slope, cotangent),
+          )
+        }),
+      )
+    },
+  }),
+  law({
+    name: "the two orders of beta agree in value, and weigh each other's term",
+    equation: 'L = L_legacy; dL/dz = beta dL_legacy/dz, dL_legacy/de = beta dL/de',
+    source: 'van den Oord et al. 2017, equation 3; CompVis taming-transformers, quantize.py: legacy',
+    tolerance: { float64: 1e-13, float32: 1e-5 },
+    arbitrary: fc.record({ z: latents, table: book }),
+    deviation: ({ z, table }, { ask }) => {
+      const leaf = asLatents(z)
+      const [right, legacy] = [
+        vectorQuantizer('', { ...config, weighs: 'beta' })(leaf).loss,
+        vectorQuantizer('', { ...config, weighs: 'legacyBeta' })(leaf).loss,
+      ]
+      return pipe(
+        ask(
+          {
+            right,
+            legacy,
+            z: slope(right, leaf, scalar(1)),
+            legacyZ: slope(legacy, leaf, scalar(config.beta)),
+            e: slope(right, trainable(right)[0] ?? right, scalar(config.beta)),
+            legacyE: slope(legacy, trainable(legacy)[0] ?? legacy, scalar(1)),
+          },
+          fed({ 'embedding.weight': table }, [4, dim]),
+        ),
+        TE.map((r) => Math.max(gap(r.right, r.legacy), gap(r.z, r.legacyZ), gap(r.e, r.legacyE))),
+      )
+    },
+  }),
+  law({
+    name: 'perplexity lies between one code and all',
+    equation: '1 <= e^H <= used <= entries, with equality where the codes used are used alike',
+    source: 'Shannon 1948, section 6',
+    tolerance: { float64: 1e-8, float32: 1e-5 },
+    arbitrary: fc.record({
+      codes: fc.array(fc.nat(3), { minLength: 1, maxLength: 12 }),
+      once: fc.uniqueArray(fc.nat(3), { minLength: 1 }),
+    }),
+    deviation: ({ codes, once }, { ask }) => {
+      const usage = (xs: readonly number[]) => codebookUsage(4)(constant(xs, int(xs.length)))
+      return pipe(
+        ask({ ...usage(codes), even: usage(once).perplexity }),
+        TE.map(({ perplexity, used, even }) =>
+          Math.max(
+            shortfall(perplexity, 1),
+            total(perplexity) - total(used),
+            gap(used, [new Set(codes).size]),
+            gap(even, [once.length]),
+          ),
+        ),
+      )
+    },
+  }),
+]
+
+/** The elements of each channel of `picture`. */
+const perChannel = (xs: readonly number[]): readonly (readonly number[])[] =>
+  [0, 1, 2].map((c) => xs.filter((_, i) => Math.floor(i / positions) % channels === c))
+const average = (xs: readonly number[]): number => total(xs) / xs.length
+/** Of a channel, with `fewer` degrees of freedom than elements. */
+const variance = (xs: readonly number[], fewer: number): number =>
+  total(xs.map((x) => (x - average(xs)) ** 2)) / (xs.length - fewer)
+const batch = reals(items * channels * positions, -2, 2).filter((xs) =>
+  perChannel(xs).every((c) => variance(c, 0) > 0.01),
+)
+
+const shape = [channels]
+const norms: readonly Law[] = [
+  law({
+    name: 'ActNorm starts with mean 0 and deviation 1',
+    equation: 'mean(s (x + l)) = 0, var(s (x + l)) = 1 (unbiased), of each channel',
+    source: 'Kingma and Dhariwal 2018, section 3.1',
+    tolerance: { float64: 3e-5, float32: 3e-5 },
+    arbitrary: batch,
+    deviation: (x, { ask }) =>
+      pipe(
+        ask({ y: pipe(picture(x), applyAffine(affineOf(picture(x)))) }),
+        TE.map(({ y }) =>
+          Math.max(
+            gap(perChannel(y).map(average), [0, 0, 0]),
+            gap(
+              perChannel(y).map((c) => variance(c, 1)),
+              [1, 1, 1],
+            ),
+          ),
+        ),
+      ),
+  }),
+  law({
+    name: 'ActNorm has an inverse, and the determinant of a diagonal map',
+    equation: 'f^-1(f(x)) = x; log |det df/dx| = h w sum log |s|',
+    source: 'Kingma and Dhariwal 2018, table 1',
+    tolerance: { float64: 1e-11, float32: 1e-4 },
+    arbitrary: fc.record({ x: batch, start: batch }),
+    deviation: ({ x, start }, { ask }) => {
+      const affine = affineOf(picture(start))
+      const leaf = picture(x)
+      const y = pipe(leaf, applyAffine(affine))
+      return pipe(
+        ask({
+          back: pipe(y, invertAffine(affine)),
+          det: pipe(leaf, affineLogDeterminant(affine)),
+          slope: grad(pipe(y, sum()), [leaf])[0] ?? leaf,
+        }),
+        TE.map(({ back, det, slope: diagonal }) => {
+          const ofItem = total(diagonal.map((d) => Math.log(Math.abs(d)))) / items
+          return Math.max(gap(back, x), gap(det, [ofItem, ofItem]))
+        }),
+      )
+    },
+  }),
+  law({
+    name: 'running statistics are means over passes, older ones forgotten by a tenth each time',
+    equation: "r' = 0.9 r + 0.1 batch; two passes: 0.81 r + 0.09 first + 0.1 second; variances unbiased",
+    source: "Ioffe and Szegedy 2015, algorithm 2; PyTorch's BatchNorm2d",
+    tolerance: { float64: 1e-12, float32: 1e-5 },
+    arbitrary: fc.record({
+      first: batch,
+      second: batch,
+      mean: reals(channels, -1, 1),
+      spread: reals(channels, 0.5, 2),
+    }),
+    deviation: ({ first, second, mean, spread }, { ask }) => {
+      const norm = batchNorm('', { training: true })
+      const { buffers } = norm({ y: picture(second), buffers: norm({ y: picture(first), buffers: {} }).buffers })
+      const [none, empty] = [scalar(0), [0, 0, 0]]
+      const mixed = (old: readonly number[], of: (c: readonly number[]) => number): readonly number[] => {
+        const [a, b] = [perChannel(first).map(of), perChannel(second).map(of)]
+        return old.map((r, i) => 0.81 * r + 0.09 * (a[i] ?? 0) + 0.1 * (b[i] ?? 0))
+      }
+      return pipe(
+        ask(
+          {
+            mean: buffers.running_mean ?? none,
+            spread: buffers.running_var ?? none,
+            count: buffers.num_batches_tracked ?? none,
+          },
+          {
+            ...fed({ running_mean: mean, running_var: spread }, shape),
+            ...fed({ num_batches_tracked: empty.slice(0, 1) }, []),
+          },
+        ),
+        TE.map((r) =>
+          Math.max(
+            gap(r.mean, mixed(mean, average)),
+            gap(
+              r.spread,
+              mixed(spread, (c) => variance(c, 1)),
+            ),
+            gap(r.count, [2]),
+          ),
+        ),
+      )
+    },
+  }),
+  law({
+    name: 'a batch that is as its running statistics gets the same in evaluation',
+    equation: 'train(x) = eval(x) where running mean and variance are those of x',
+    source: 'Ioffe and Szegedy 2015, algorithm 2',
+    tolerance: { float64: 1e-12, float32: 1e-4 },
+    arbitrary: fc.record({ x: batch, weight: reals(channels, -2, 2), bias: reals(channels, -2, 2) }),
+    deviation: ({ x, weight, bias }, { ask }) => {
+      const pass = (training: boolean): Tensor => batchNorm('', { training })({ y: picture(x), buffers: {} }).y
+      const own = {
+        running_mean: perChannel(x).map(average),
+        running_var: perChannel(x).map((c) => variance(c, 0)),
+      }
+      return pipe(
+        ask({ train: pass(true), evaluate: pass(false) }, fed({ weight, bias, ...own }, shape)),
+        TE.map((r) => gap(r.train, r.evaluate)),
+      )
+    },
+  }),
+]
+
+/** The parts of an adversarial or quantised autoencoder. */
+export const firstStageLaws: readonly Law[] = [...perceptual, ...quantisers, ...norms]
