@@ -1,0 +1,199 @@
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { cli } from '../../src/cli/program.ts'
+import { openRun } from '../../src/cli/trained-run.ts'
+import { type Errors, showErrors } from '../../src/error.ts'
+import { loadExperiment } from '../../src/experiment/load.ts'
+import { latestCheckpoint, loadCheckpoint } from '../../src/io/checkpoint.ts'
+import { keyIn, loadReport, showLoadReport, strictly } from '../../src/io/load-report.ts'
+import { encodeSafetensors } from '../../src/io/safetensors.ts'
+import type { StoredArray, StoredArrays } from '../../src/io/stored.ts'
+import { E, O } from '../../src/prelude.ts'
+import { modelParameters, type Plan, planExperiment } from '../../src/train/plan.ts'
+
+const value = <A>(result: E.Either<Errors, A>): A =>
+  E.isRight(result) ? result.right : expect.unreachable(showErrors(result.left))
+const floats = (shape: readonly number[], from = 0): StoredArray => ({
+  dtype: 'float32',
+  shape,
+  data: Float32Array.from({ length: shape.reduce((n, d) => n * d, 1) }, (_, i) => from + i / 1000),
+})
+
+describe('load report', () => {
+  const wanted = [
+    { name: 'a.w', key: 'model.a.w', shape: [2, 3] },
+    { name: 'a.b', key: 'model.a.b', shape: [2] },
+  ]
+  const whole = { 'model.a.w': floats([2, 3]), 'model.a.b': floats([2]) }
+
+  it('a file that agrees', () => {
+    const report = value(loadReport(wanted, whole))
+    expect(report).toMatchObject({ loaded: wanted, missing: [], unexpected: [], misshaped: [], ignored: [], kept: [] })
+    expect(E.isRight(strictly('f')(report))).toBe(true)
+  })
+  it('everything that can be amiss, in numbers and by name', () => {
+    const report = value(loadReport(wanted, { 'model.a.w': floats([3, 2]), 'loss.x': floats([1]) }))
+    expect(report.missing.map(({ key }) => key)).toEqual(['model.a.b'])
+    expect(report.misshaped.map(({ key }) => key)).toEqual(['model.a.w'])
+    expect(report.unexpected).toEqual(['loss.x'])
+    expect(strictly('f')(report)).toMatchObject({ left: [{ got: '1 missing, 1 misshaped, 1 unexpected' }] })
+    expect(showLoadReport(report)).toContain('model.a.w [2, 3], in the file float32[3, 2]')
+  })
+  it('integers are no parameters', () => {
+    const ids: StoredArray = { dtype: 'int32', shape: [2], data: Int32Array.of(1, 2) }
+    expect(value(loadReport(wanted, { ...whole, 'model.a.b': ids })).misshaped).toHaveLength(1)
+  })
+  it('ignored keys are left alone, and what they would have filled keeps its initial value', () => {
+    const report = value(loadReport(wanted, { ...whole, 'loss.x': floats([1]) }, ['loss.', 'model.a.b']))
+    expect(report).toMatchObject({
+      ignored: ['model.a.b', 'loss.x'],
+      kept: [{ name: 'a.b' }],
+      loaded: [{ name: 'a.w' }],
+    })
+    expect(E.isRight(strictly('f')(report))).toBe(true)
+  })
+  it('a prefix that nothing begins with is an error', () =>
+    expect(loadReport(wanted, whole, ['model', 'los'])).toMatchObject({ left: [{ tag: 'usage', got: '"los"' }] }))
+  it('averages have names without dots', () =>
+    expect(keyIn({ prefix: 'model_ema.', dotless: true })('out.0.weight')).toBe('model_ema.out0weight'))
+  it('names of the language are names like others', () =>
+    expect(value(loadReport([{ name: 'x', key: 'constructor', shape: [] }], {})).missing).toHaveLength(1))
+})
+
+const training = {
+  steps: 2,
+  batchSize: 1,
+  optimizer: { kind: 'adam' },
+  learningRate: { kind: 'constant', rate: 1e-3 },
+}
+const tiny = {
+  name: 'tiny',
+  seed: 1,
+  data: { kind: 'emoji', size: 8, heldOut: 2 },
+  firstStage: {
+    kind: 'kl',
+    network: {
+      inChannels: 3,
+      outChannels: 3,
+      resolution: 8,
+      channels: 32,
+      channelMultipliers: [1],
+      resBlocks: 1,
+      attention: 'none',
+      zChannels: 2,
+      latentChannels: 2,
+    },
+    loss: {},
+    training,
+  },
+  diffusion: {
+    schedule: { kind: 'linear', timesteps: 10 },
+    unet: {
+      inChannels: 2,
+      outChannels: 2,
+      modelChannels: 32,
+      channelMultipliers: [1],
+      resBlocks: 1,
+      attentionFactors: [],
+      heads: { by: 'channels', channels: 32 },
+    },
+    conditioning: { kind: 'none' },
+    training: { ...training, emaDecay: 0.9 },
+  },
+  sampling: { sampler: 'ddim', steps: 2, perClass: 1 },
+}
+
+describe('latentgraph import', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'latentgraph-import-'))
+  afterAll(() => rmSync(folder, { recursive: true }))
+  const at = (name: string): string => join(folder, name)
+  const experiment = at('tiny.json')
+  const state: { plan?: Plan } = {}
+  beforeAll(async () => {
+    writeFileSync(experiment, JSON.stringify(tiny))
+    state.plan = value(planExperiment(value(await loadExperiment(experiment)()), 0))
+  })
+
+  const under = (stage: Plan['firstStage'] | undefined, key: (name: string) => string, from: number): StoredArrays =>
+    Object.fromEntries((stage ? modelParameters(stage) : []).map(({ name, shape }) => [key(name), floats(shape, from)]))
+  const plain = (prefix: string) => keyIn({ prefix, dotless: false })
+  const published = (): StoredArrays => {
+    const betas = state.plan?.diffusion?.model.schedule.betas ?? []
+    return {
+      ...under(state.plan?.firstStage, plain('first_stage_model.'), 1),
+      ...under(state.plan?.diffusion, plain('model.diffusion_model.'), 2),
+      ...under(state.plan?.diffusion, keyIn({ prefix: 'model_ema.diffusion_model', dotless: true }), 3),
+      betas: { dtype: 'float32', shape: [betas.length], data: Float32Array.from(betas) },
+      scale_factor: { dtype: 'float32', shape: [], data: Float32Array.of(0.5) },
+      'model_ema.decay': floats([]),
+    }
+  }
+  const file = (name: string, arrays: StoredArrays): string => {
+    writeFileSync(at(name), value(encodeSafetensors(arrays)))
+    return at(name)
+  }
+  const running = async (...args: readonly string[]) => {
+    const texts = { out: '', err: '' }
+    const code = await cli(['import', ...args, '--into', experiment], {
+      out: (text) => {
+        texts.out += text
+      },
+      err: (text) => {
+        texts.err += text
+      },
+    })
+    return { code, ...texts }
+  }
+  const newest = async (dir: string) => {
+    const found = value(await latestCheckpoint(join(dir, 'checkpoints'))())
+    return value(await loadCheckpoint(O.isSome(found) ? found.value : expect.unreachable('no checkpoint'))())
+  }
+
+  it('latent diffusion: both stages and the average, ready to sample', async () => {
+    const { code, out, err } = await running(file('ldm.safetensors', published()), '--out', at('run'))
+    expect(err).toContain('loaded')
+    expect({ code, out }).toEqual({ code: 0, out: `${at('run')}\n` })
+    const run = value(await openRun(at('run'))())
+    expect(run.scale).toBe(0.5)
+    expect(run.experiment.diffusion?.latentScale).toEqual({ kind: 'fixed', value: 0.5 })
+    expect(run.firstStage['decoder.conv_out.bias']?.data[0]).toBe(1)
+    expect(run.diffusion['input_blocks.0.0.weight']?.data[0]).toBe(2)
+    expect(run.diffusion['ema.shadow.input_blocks.0.0.weight']?.data[0]).toBe(3)
+    expect((await newest(at('run/diffusion'))).step).toBe(training.steps)
+  })
+
+  it('a first stage by itself, to train on from', async () => {
+    const { code } = await running(
+      file('kl.safetensors', { ...under(state.plan?.firstStage, plain(''), 4), 'loss.logvar': floats([]) }),
+      ...['--ignore-keys', 'loss', '--fine-tune', '--out', at('tuned')],
+    )
+    expect(code).toBe(0)
+    expect(existsSync(at('tuned/diffusion'))).toBe(false)
+    const { step, groups } = await newest(at('tuned/first-stage'))
+    expect(step).toBe(0)
+    expect(groups.parameters?.['encoder.conv_in.bias']?.data[0]).toBe(4)
+    expect(groups.optimizer?.['m.encoder.conv_in.bias']?.data[0]).toBe(0)
+  })
+
+  it.each([
+    ['an array too many', { 'cond_stage_model.w': floats([1]) }, '--ignore-keys cond_stage_model'],
+    ['another schedule', { betas: floats([10], 0.1) }, '/diffusion/schedule'],
+    ['another shape', { 'first_stage_model.encoder.conv_in.bias': floats([7]) }, 'float32[7]'],
+  ])('%s: nothing is written', async (_, change, message) => {
+    const { code, out, err } = await running(file('odd.safetensors', { ...published(), ...change }), '--out', at('odd'))
+    expect({ code, out }).toEqual({ code: 1, out: '' })
+    expect(err).toContain(message)
+    expect(existsSync(at('odd'))).toBe(false)
+  })
+
+  it('another model altogether, and a hostile file', async () => {
+    const fixtures = join(import.meta.dirname, '../golden/fixtures/checkpoint')
+    const other = await running(join(fixtures, 'zip_lightning.ckpt'), '--out', at('odd'))
+    expect(other.err).toContain('encoder.conv_in.weight')
+    const hostile = await running(join(fixtures, 'hostile_zip_os_system.ckpt'), '--out', at('odd'))
+    expect(hostile.err).toContain('posix system')
+    expect([other.code, hostile.code, existsSync(at('odd'))]).toEqual([1, 1, false])
+  })
+})
