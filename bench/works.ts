@@ -50,6 +50,7 @@ const autoencoderB: AutoencoderConfig = {
   attentionResolutions: [],
   attention: 'vanilla',
   convResample: true,
+  normGroups: 32,
   dropout: 0,
   doubleZ: true,
   tanhOut: false,

@@ -1,6 +1,6 @@
 /** A diffusion model of six spots on a circle, from its declaration to samples: `node dist/examples/tiny-diffusion.js` */
 import * as lg from '../src/index.ts'
-import { E, pipe, random, samplers, TE } from '../src/index.ts'
+import { E, pipe, samplers, TE } from '../src/index.ts'
 
 const [items, steps, timesteps, seed] = [128, 1000, 50, 1]
 
@@ -17,27 +17,19 @@ const network = lg.diffusion.denoiser('v', (xt, at) => {
 })
 
 /** Randomness is an input: every leaf is filled from the seed, its name and the step. */
-const noiseAt = (step: number, { name, shape, distribution }: ReturnType<typeof lg.noises>[number]): lg.Value => {
-  const out = new Float32Array(lg.size(shape))
-  random[distribution === 'normal' ? 'fillNormal' : 'fillUniform'](random.drawKey(seed, { step, name, sample: 0 }), out)
-  return lg.floats(shape, out)
-}
-
 const optimizer = { kind: 'adam', betas: [0.9, 0.99], eps: 1e-8, weightDecay: 0 } as const
 const learningRate = { kind: 'warm-up-cosine', rate: 1e-2, warmUp: 20, floor: 0 } as const
-const host = { batchSize: items, flip: false, logEvery: 50, previewEvery: 500, checkpointEvery: 500 }
 
 const program = lg.effect(async (run) => {
   const { executor } = await run(lg.auto)
   const schedule = await run(TE.fromEither(lg.noiseSchedules.noiseSchedule({ kind: 'cosine', timesteps })))
   const loss = lg.diffusion.ddpmLoss(schedule)(network, { x0, t, eps: lg.noise('eps', [items, 2]) })
 
-  const step = await run(TE.fromEither(lg.trainingStep(loss, { ...host, steps, optimizer, learningRate })))
+  const step = await run(TE.fromEither(lg.trainingStep(loss, { steps, optimizer, learningRate })))
   const training = await run(executor.compile(step.graph, { mode: 'training' }))
   const stepper = await run(training.start(step.carry, step.initial(seed)))
   for (let i = 0; i < steps; i++) {
-    const noise = Object.fromEntries(lg.noises(step.graph).map((leaf) => [leaf.name, noiseAt(i, leaf)]))
-    const metrics = await run(stepper.step({ ...step.hostFeeds(i), ...noise }))
+    const metrics = await run(stepper.step({ ...step.hostFeeds(i), ...lg.noiseFeeds(step.graph, seed, i) }))
     if (i % 500 === 0) console.log(`step ${i}  loss ${metrics.loss?.data[0]?.toFixed(3)}`)
   }
 

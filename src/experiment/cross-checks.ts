@@ -10,8 +10,8 @@ const problem = (at: string, expected: string, got: unknown, hint?: string): Lat
   failure('config', at, expected, typeof got === 'string' ? got : JSON.stringify(got), hint)
 const unless = (holds: boolean, ...p: Parameters<typeof problem>): Problems => (holds ? [] : [problem(...p)])
 
-/** The number of groups of every GroupNorm. */
-const groups = 32
+/** The number of groups of every GroupNorm in the U-Net. */
+const unetGroups = 32
 
 interface Levels {
   readonly channelMultipliers: readonly number[]
@@ -24,7 +24,7 @@ const factorOf = (levels: Levels): number => 2 ** (levels.channelMultipliers.len
 const halvings = (size: number): number => (size > 0 && size % 2 === 0 ? 1 + halvings(size / 2) : 0)
 const nearestMultiple = (of: number, n: number): number => Math.max(of, Math.round(n / of) * of)
 
-const widthRule = (at: string, channels: number): Problems =>
+const widthRule = (at: string, channels: number, groups: number): Problems =>
   unless(
     channels % groups === 0,
     at,
@@ -77,7 +77,7 @@ const firstStageRules = ({ data, firstStage }: Experiment): Problems => {
       data.size,
       `such as ${nearestMultiple(factor, data.size)}, or fewer ${at}/channelMultipliers`,
     ),
-    ...widthRule(`${at}/channels`, network.channels),
+    ...widthRule(`${at}/channels`, network.channels, network.normGroups),
     ...(network.resolution % factor === 0
       ? placesRule(`${at}/attentionResolutions`, network.attentionResolutions, sides)
       : []),
@@ -121,7 +121,7 @@ const unetRules = ({ data, firstStage }: Experiment, diffusion: Diffusion): Prob
       `at most ${halved + 1} levels: latents of ${latents}x${latents} can be halved ${halved} times`,
       `${unet.channelMultipliers.length} levels`,
     ),
-    ...widthRule(`${at}/modelChannels`, unet.modelChannels),
+    ...widthRule(`${at}/modelChannels`, unet.modelChannels, unetGroups),
     ...placesRule(`${at}/attentionFactors`, unet.attentionFactors, factors(unet)),
     ...headRules(diffusion),
     ...unless(

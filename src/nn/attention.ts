@@ -48,9 +48,9 @@ const flat: Layer = (x) => {
  * Source: `AttnBlock` of ldm/modules/diffusionmodules/model.py.
  */
 export const attnBlock =
-  (s: Scope): Layer =>
+  (s: Scope, groups = 32): Layer =>
   (x) => {
-    const h = pipe(x, groupNorm(at(s, 'norm'), { eps: 1e-6 }))
+    const h = pipe(x, groupNorm(at(s, 'norm'), { groups, eps: 1e-6 }))
     const project = (name: string): Layer => conv2d(at(s, name), { out: channels(x), kernel: 1 })
     const [q, k, v] = [pipe(h, project('q'), flat), pipe(h, project('k'), flat), pipe(h, project('v'), flat)]
     return pipe(attendColumns({ q, k, v }), reshape(...x.shape), project('proj_out'), add(x))

@@ -71,6 +71,7 @@ const pyramid = (p: Decoded<typeof ddconfig> | Decoded<typeof ddpm>): Pyramid =>
   attentionResolutions: p.attn_resolutions,
   attention: p.use_linear_attn ? 'linear' : p.attn_type,
   convResample: p.resamp_with_conv,
+  normGroups: 32,
   dropout: p.dropout,
 })
 

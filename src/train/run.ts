@@ -4,17 +4,21 @@ import { type Dataset, flipHorizontal, gather, split } from '../data/dataset.ts'
 import { loadEmoji } from '../data/emoji.ts'
 import { loadFolder } from '../data/folder.ts'
 import { bits, fold, key } from '../distributions/random.ts'
-import { type Effect, effect, failure } from '../error.ts'
+import { type Effect, type Errors, effect, failure } from '../error.ts'
 import { type Executor, floats, ints, type Values } from '../execute/executor.ts'
 import { diffusionLeaves, type LatentDiffusion, nullLabel } from '../experiment/diffusion-stage.ts'
-import type { Experiment, Sampling, Training } from '../experiment/document.ts'
+import { type Experiment, experiment, type Sampling, type Training } from '../experiment/document.ts'
 import { firstStageLeaves } from '../experiment/first-stage.ts'
+import { parseJsonText } from '../experiment/json-text.ts'
+import { differences } from '../experiment/same.ts'
 import { contentHash } from '../graph/hash.ts'
 import { size } from '../graph/types.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
+import { readBytes } from '../io/bytes.ts'
 import type { Json } from '../io/checkpoint.ts'
 import { writeGrid } from '../io/images.ts'
-import { TE } from '../prelude.ts'
+import { E, pipe, TE } from '../prelude.ts'
+import { decode } from '../schema.ts'
 import { drawPictures, encodeMoments, type Items, measureScale, psnr, reconstruct } from './inference.ts'
 import { type Metrics, train } from './loop.ts'
 import { type Plan, planExperiment, type StagePlan } from './plan.ts'
@@ -242,6 +246,30 @@ const trainDiffusion = (
   })
 }
 
+const writeText = (path: string, text: string): Effect<void> =>
+  writeFileAtomic(path, new TextEncoder().encode(`${text}\n`))
+const experimentFile = ({ dir }: RunOptions): string => join(dir, 'experiment.json')
+
+/** A run is gone on with as what it was; nothing is written before that is known. */
+const claimFolder = (e: Experiment, o: RunOptions): Effect<void> =>
+  effect(async (run) => {
+    if (!o.resume) return
+    const bytes = await readBytes(experimentFile(o))()
+    if (E.isLeft(bytes)) return
+    const text = new TextDecoder().decode(bytes.right)
+    const was = await run(TE.fromEither(pipe(parseJsonText(text, experimentFile(o)), E.flatMap(decode(experiment)))))
+    const [first, ...rest] = differences(was, e).map((d) =>
+      failure(
+        'training',
+        `${experimentFile(o)}: ${d.at}`,
+        `${JSON.stringify(d.was)}, as the run had`,
+        JSON.stringify(d.is),
+        'train into another folder to change it',
+      ),
+    )
+    if (first !== undefined) await run(TE.left<Errors, void>([first, ...rest]))
+  })
+
 /**
  * Trains an experiment, stage after stage, into a folder: checkpoints, metrics, previews, and at the end the held-out
  * reconstructions and a sample grid. With `resume` it goes on where the folder's newest checkpoints stand.
@@ -249,6 +277,7 @@ const trainDiffusion = (
 export const trainExperiment = (e: Experiment, o: RunOptions): Effect<RunSummary> =>
   effect(async (run) => {
     const started = performance.now()
+    await run(claimFolder(e, o))
     const dataset = await run(loadData(e))
     const data = split(dataset, e.data.heldOut, randomOf(e.seed, 'split'))
     if (data.train.n === 0)
@@ -266,9 +295,7 @@ export const trainExperiment = (e: Experiment, o: RunOptions): Effect<RunSummary
       `data: ${data.train.n} pictures to train on, ${data.heldOut.n} held out, ${dataset.classes.length} classes`,
     )
     const plan = await run(TE.fromEither(planExperiment(e, dataset.classes.length)))
-    await run(
-      writeFileAtomic(join(o.dir, 'experiment.json'), new TextEncoder().encode(`${JSON.stringify(e, null, 2)}\n`)),
-    )
+    await run(writeText(experimentFile(o), JSON.stringify(e, null, 2)))
 
     const { network } = e.firstStage
     const first = await run(trainFirstStage(e, o, plan, data))
@@ -298,12 +325,7 @@ export const trainExperiment = (e: Experiment, o: RunOptions): Effect<RunSummary
     o.listener.say(
       `latents: [${moments.shape.map((d, i) => (i === 0 ? d / 2 : d)).join(', ')}], multiplied by ${scale.toFixed(4)}`,
     )
-    await run(
-      writeFileAtomic(
-        join(o.dir, 'latents.json'),
-        new TextEncoder().encode(`${JSON.stringify({ scale, classes: dataset.classes })}\n`),
-      ),
-    )
+    await run(writeText(join(o.dir, 'latents.json'), JSON.stringify({ scale, classes: dataset.classes })))
     const second = await run(
       trainDiffusion(e, o, {
         stage: diffusion,

@@ -34,6 +34,9 @@ export interface StepPlan {
   readonly initial: (seed: number) => Values
 }
 
+/** What of a training's declaration a step depends on. */
+export type StepOptions = Pick<Training, 'steps' | 'optimizer' | 'learningRate'> &
+  Partial<Pick<Training, 'clipNorm' | 'emaDecay'>>
 type OptimizerConfig = Training['optimizer']
 const pair = (betas: readonly number[]): readonly [number, number] => [betas[0] ?? 0.9, betas[1] ?? 0.999]
 const optimizers: {
@@ -49,7 +52,7 @@ const optimizerOf = <K extends OptimizerConfig['kind']>(
 ): Optimizer => optimizers[kind](c)
 
 /** The declared rate, its cosine ending with the training. */
-const rateSchedule = ({ learningRate: declared, steps }: Training): LearningRate =>
+const rateSchedule = ({ learningRate: declared, steps }: StepOptions): LearningRate =>
   declared.kind === 'warm-up-cosine' ? { ...declared, length: steps } : declared
 
 const scalarFeeds = (scope: string, values: Readonly<Record<string, number>>, wanted: readonly string[]): Values =>
@@ -63,7 +66,7 @@ const byName = (ps: readonly Tensor[], of: readonly Tensor[] = ps): Tensors =>
  * leaves and the outputs that replace them have the same names: `optimizer.<slot>.<parameter>`,
  * `ema.shadow.<parameter>`, and the parameters' own.
  */
-export const trainingStep = ({ loss, log }: Loss, training: Training): Checked<StepPlan> => {
+export const trainingStep = ({ loss, log }: Loss, training: StepOptions): Checked<StepPlan> => {
   const leaves = trainable(loss)
   const weights = byName(leaves)
   const raw = byName(leaves, grad(loss, leaves))

@@ -219,13 +219,8 @@ describe('the loss of the autoencoder (notes 000, 003)', () => {
     const step = right(
       trainingStep(loss, {
         steps: 1,
-        batchSize: 1,
         optimizer: { kind: 'sgd', momentum: 0, weightDecay: 0 },
         learningRate: rate,
-        flip: false,
-        logEvery: 1,
-        previewEvery: 1,
-        checkpointEvery: 1,
       }),
     )
     expect(step.intent.optimizers.optimizer?.toSorted()).toEqual(['decoder.scale', 'loss.logvar'])

@@ -11,7 +11,7 @@ const moments = (c: AutoencoderConfig, channels: number): number => (c.doubleZ ?
 /** Pictures [N, inChannels, H, W] to [N, zChannels (or twice that), h, w]; h = H / 2^(levels - 1). */
 export const encoder = (s: Scope, config: AutoencoderConfig, mode: Mode = {}): Layer => {
   const c = inMode(config, mode)
-  return flow(chain(down(s, c)), middle(s, c), end(s, moments(c, c.zChannels)))
+  return flow(chain(down(s, c)), middle(s, c), end(s, c, moments(c, c.zChannels)))
 }
 
 /** [N, zChannels, h, w] to pictures [N, outChannels, H, W]. */
@@ -22,7 +22,7 @@ export const decoder = (s: Scope, config: AutoencoderConfig, mode: Mode = {}): L
     conv2d(at(s, 'conv_in'), { out: widest, kernel: 3, padding: 1 }),
     middle(s, c),
     chain(up(s, c)),
-    c.givePreEnd ? identity : flow(end(s, c.outChannels), c.tanhOut ? tanh : identity),
+    c.givePreEnd ? identity : flow(end(s, c, c.outChannels), c.tanhOut ? tanh : identity),
   )
 }
 

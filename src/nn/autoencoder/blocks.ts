@@ -6,7 +6,7 @@ import type { Pyramid } from './config.ts'
 
 /** The parts of ldm/modules/diffusionmodules/model.py, named as there. */
 
-const norm = (s: Scope): Layer => groupNorm(s, { eps: 1e-6 })
+const norm = (s: Scope, groups: number): Layer => groupNorm(s, { groups, eps: 1e-6 })
 
 export interface ResnetBlock {
   /** Channels of the result; x's where left out. */
@@ -16,9 +16,11 @@ export interface ResnetBlock {
   readonly dropout?: number
   /** What carries x over where its channels change: a 1x1 (`nin`) or a 3x3 convolution. */
   readonly shortcut?: 'nin' | 'conv'
+  /** Of the norms; default 32. */
+  readonly groups?: number
 }
 export const resnetBlock =
-  (s: Scope, { out, temb, dropout: rate = 0, shortcut = 'nin' }: ResnetBlock = {}): Layer =>
+  (s: Scope, { out, temb, dropout: rate = 0, shortcut = 'nin', groups = 32 }: ResnetBlock = {}): Layer =>
   (x) => {
     const width = out ?? channels(x)
     const carry = {
@@ -27,13 +29,13 @@ export const resnetBlock =
     }[shortcut]
     return pipe(
       x,
-      norm(at(s, 'norm1')),
+      norm(at(s, 'norm1'), groups),
       silu,
       conv2d(at(s, 'conv1'), { out: width, kernel: 3, padding: 1 }),
       temb === undefined
         ? identity
         : add(pipe(temb, silu, linear(at(s, 'temb_proj'), { out: width }), unsqueeze(2, 3))),
-      norm(at(s, 'norm2')),
+      norm(at(s, 'norm2'), groups),
       silu,
       dropout(at(s, 'dropout'), rate),
       conv2d(at(s, 'conv2'), { out: width, kernel: 3, padding: 1 }),
@@ -67,8 +69,8 @@ interface Stages {
 const stages = (s: Scope, c: Pyramid, { out, count, attends, temb }: Stages): readonly Layer[] =>
   Array.from({ length: count }, (_, i) =>
     flow(
-      resnetBlock(at(s, `block.${i}`), { out, temb, dropout: c.dropout }),
-      attends ? attention[c.attention](at(s, `attn.${i}`)) : identity,
+      resnetBlock(at(s, `block.${i}`), { out, temb, dropout: c.dropout, groups: c.normGroups }),
+      attends ? attention[c.attention](at(s, `attn.${i}`), c.normGroups) : identity,
     ),
   )
 
@@ -87,9 +89,9 @@ export const down = (s: Scope, c: Pyramid, temb?: Tensor): readonly Layer[] => [
 
 export const middle = (s: Scope, c: Pyramid, temb?: Tensor): Layer =>
   flow(
-    resnetBlock(at(s, 'mid.block_1'), { temb, dropout: c.dropout }),
-    attention[c.attention](at(s, 'mid.attn_1')),
-    resnetBlock(at(s, 'mid.block_2'), { temb, dropout: c.dropout }),
+    resnetBlock(at(s, 'mid.block_1'), { temb, dropout: c.dropout, groups: c.normGroups }),
+    attention[c.attention](at(s, 'mid.attn_1'), c.normGroups),
+    resnetBlock(at(s, 'mid.block_2'), { temb, dropout: c.dropout, groups: c.normGroups }),
   )
 
 /** Residual stages from the coarsest level to the finest; a level's last stage ends with an upsampling. */
@@ -108,5 +110,5 @@ export const up = (s: Scope, c: Pyramid, temb?: Tensor): readonly Layer[] => {
     .flat()
 }
 
-export const end = (s: Scope, out: number): Layer =>
-  flow(norm(at(s, 'norm_out')), silu, conv2d(at(s, 'conv_out'), { out, kernel: 3, padding: 1 }))
+export const end = (s: Scope, c: Pyramid, out: number): Layer =>
+  flow(norm(at(s, 'norm_out'), c.normGroups), silu, conv2d(at(s, 'conv_out'), { out, kernel: 3, padding: 1 }))

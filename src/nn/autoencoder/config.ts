@@ -9,7 +9,7 @@ const pyramid = {
     outChannels: positive,
     /** Side of the pictures the model is made for; decides where attention stands, not what sizes are accepted. */
     resolution: positive,
-    /** Channels at full resolution, a multiple of 32 as are all its multiples below. */
+    /** Channels at full resolution, a multiple of `normGroups` as are all its multiples below. */
     channels: positive,
     /** Residual blocks a level on the way down; one more on the way up. */
     resBlocks: positive,
@@ -22,6 +22,8 @@ const pyramid = {
     attention: withDefault(word(attentionKinds), 'vanilla'),
     /** Resample with a learnt convolution, or else by plain means and repetition. */
     convResample: withDefault(flag, true),
+    /** Groups of channels that are normalised together; the reference always has 32. */
+    normGroups: withDefault(positive, 32),
     /** Rate, while training. */
     dropout: withDefault(number({ min: 0, max: 1 }), 0),
   },

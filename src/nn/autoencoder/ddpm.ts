@@ -23,6 +23,6 @@ export const ddpmUNet =
     return pipe(
       context === undefined ? x : concat(1, x, context),
       skipConnected({ down: down(s, c, temb), middle: middle(s, c, temb), up: up(s, c, temb) }),
-      end(s, c.outChannels),
+      end(s, c, c.outChannels),
     )
   }
