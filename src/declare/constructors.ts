@@ -192,6 +192,11 @@ export const upsampleNearest =
   (...factor: readonly [number, number]) =>
   (x: Tensor): Tensor =>
     apply('upsampleNearest', { factor }, [x])
+/** The greatest of each window; windows do not overlap and must fill x. */
+export const maxPool =
+  (...factor: readonly [number, number]) =>
+  (x: Tensor): Tensor =>
+    apply('maxPool', { factor }, [x])
 
 export interface Grouping {
   readonly groups: number

@@ -72,6 +72,7 @@ const flopsOf: { readonly [K in OpKind]: Flops<K> } = {
   gather: free,
   scatterAdd: (_, [, updates]) => size(updates?.shape ?? []),
   upsampleNearest: free,
+  maxPool: operandElements(1),
   groupNorm: elements(8),
   standardize: elements(6),
   groupRstd: operandElements(4),

@@ -128,6 +128,8 @@ export const attributes = {
   scatterAdd: record({ rows: integer({ min: 1 }) }),
   /** x[N,C,H,W] -> [N,C,H f0,W f1] */
   upsampleNearest: record({ factor: pair }),
+  /** x[N,C,H f0,W f1] -> [N,C,H,W], the greatest of each f0 by f1 window */
+  maxPool: record({ factor: pair }),
 
   // normalisation, over groups of consecutive channels and all positions: x[N,C,...]
   /** (x - mean) / sqrt(var + eps) * weight[C] + bias[C] */
@@ -192,6 +194,7 @@ export const arity: { readonly [K in OpKind]: number | null } = {
   gather: 2,
   scatterAdd: 2,
   upsampleNearest: 1,
+  maxPool: 1,
   groupNorm: 3,
   standardize: 1,
   groupRstd: 1,

@@ -288,6 +288,14 @@ const rules: { readonly [K in OpKind]: Rule<K> } = {
         ])
       : misfit('float32[N, C, H, W] and two factors', showTypes(ts))
   },
+  maxPool: ({ factor }, ts) => {
+    const x = at(ts, 0)
+    const [down, right] = [dim(factor, 0), dim(factor, 1)]
+    const divides = dim(x.shape, 2) % down === 0 && dim(x.shape, 3) % right === 0
+    return rank4(x) && factor.length === 2 && positive(...factor) && divides
+      ? ok('float32', [dim(x.shape, 0), dim(x.shape, 1), dim(x.shape, 2) / down, dim(x.shape, 3) / right])
+      : misfit(`float32[N, C, H, W] that windows of ${factor.join(' by ')} fill`, showTypes(ts))
+  },
 
   groupNorm: norm((x) => x),
   standardize: norm((x) => x),

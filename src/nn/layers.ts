@@ -7,12 +7,12 @@ import {
   gather,
   less,
   matmul,
+  maxPool,
   mean,
   mul,
   noise,
   groupNorm as normalize,
   parameter,
-  reduceMax,
   reshape,
   type Scope,
   select,
@@ -177,8 +177,4 @@ export const averagePool2: Layer = (x) => {
  * Maxima of 2x2 windows, an odd last row or column left out. Equal maxima share the gradient; PyTorch gives it to the first, which
  * is the same behind a ReLU where they are 0.
  */
-export const maxPool2: Layer = (x) => {
-  const { n, c, h, w, even } = halves(x)
-  const rows = pipe(even, reshape(n, c, h, 2, 2 * w), reduceMax({ axes: [3] }))
-  return pipe(rows, reshape(n, c, h, w, 2), reduceMax({ axes: [4] }))
-}
+export const maxPool2: Layer = (x) => pipe(halves(x).even, maxPool(2, 2))

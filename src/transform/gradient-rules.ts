@@ -29,6 +29,7 @@ import {
   sum,
   type Tensor,
   transpose,
+  upsampleNearest,
   type Window,
   zerosLike,
 } from '../declare/index.ts'
@@ -177,6 +178,15 @@ const groupRstdRule: GradientRule<'groupRstd'> = ({ attributes: { groups, eps },
   return [() => pipe(x, standardize({ groups, eps }), grouped(groups), mul(scale), reshape(...x.shape))]
 }
 
+/** The sum of each window of x[N, C, H f0, W f1]. */
+const windowSums =
+  (factor: Shape) =>
+  (x: Tensor): Tensor => {
+    const [n, c, down, right] = [dim(x.shape, 0), dim(x.shape, 1), dim(factor, 0), dim(factor, 1)]
+    const [h, w] = [dim(x.shape, 2) / down, dim(x.shape, 3) / right]
+    return pipe(x, reshape(n * c, h, down, w, right), sum({ axes: [2, 4] }), reshape(n, c, h, w))
+  }
+
 /** The first operand wins only where it is strictly ahead: relu(x) = maximum(x, 0) has slope 0 at 0. */
 const chosen = (isLeft: (a: Tensor, b: Tensor) => Tensor) =>
   binary(
@@ -304,12 +314,13 @@ export const gradientRules: { readonly [K in OpKind]: GradientRule<K> } = {
   broadcast: ({ args, dy }) => [() => pipe(dy, unbroadcast(argument(args, 0).shape))],
   gather: ({ args, dy }) => [() => pipe(dy, scatterAdd(argument(args, 1), dim(argument(args, 0).shape, 0))), null],
   scatterAdd: ({ args, dy }) => [null, () => pipe(dy, gather(argument(args, 0)))],
-  upsampleNearest: ({ attributes: { factor }, args, dy }) => {
-    const x = argument(args, 0)
-    const [n, c, h, w] = [dim(x.shape, 0), dim(x.shape, 1), dim(x.shape, 2), dim(x.shape, 3)]
-    return [
-      () => pipe(dy, reshape(n * c, h, dim(factor, 0), w, dim(factor, 1)), sum({ axes: [2, 4] }), reshape(n, c, h, w)),
-    ]
+  upsampleNearest: ({ attributes: { factor }, dy }) => [() => pipe(dy, windowSums(factor))],
+  /** Shared evenly between equal maxima. */
+  maxPool: ({ attributes: { factor }, args, out, dy }) => {
+    const spreadOut = upsampleNearest(dim(factor, 0), dim(factor, 1))
+    const winners = pipe(argument(args, 0), equal(spreadOut(out)))
+    const ways = pipe(winners, indicator, windowSums(factor))
+    return [() => pipe(winners, select(spreadOut(pipe(dy, div(ways))), 0))]
   },
 
   groupNorm: groupNormRule,

@@ -83,6 +83,7 @@ const linearity: { readonly [K in OpKind]: Linearity } = {
   gather: [0],
   scatterAdd: [1],
   upsampleNearest: [0],
+  maxPool: [],
   groupNorm: [],
   standardize: [],
   groupRstd: [],

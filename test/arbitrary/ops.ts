@@ -260,6 +260,10 @@ export const applications: { readonly [K in OpKind]: Applications<K> } = {
   upsampleNearest: fc
     .tuple(shapeOf(4, 4), extent, extent)
     .map(([shape, down, right]) => ({ attributes: { factor: [down, right] }, operands: [real(shape)] })),
+  maxPool: fc.tuple(shapeOf(4, 4), extent, extent).map(([[n = 1, c = 1, h = 1, w = 1], down, right]) => ({
+    attributes: { factor: [down, right] },
+    operands: [real([n, c, h * down, w * right], distinct)],
+  })),
 
   groupNorm: channelled.map(({ attributes, x, perChannel }) => ({
     attributes,

@@ -12,6 +12,7 @@ import {
   input,
   integers,
   matmul,
+  maxPool,
   mul,
   neg,
   noise,
@@ -106,6 +107,7 @@ describe('shape faults', () => {
     ['a negative number of groups', pipe(picture, standardize({ groups: -2, eps: 0 }))],
     ['an affine of other channels', pipe(picture, groupNorm(weight('n', 3), weight('m', 3), { groups: 2, eps: 0 }))],
     ['upsampling by half', pipe(picture, upsampleNearest(1.5, 2))],
+    ['windows that do not fill', pipe(picture, maxPool(3, 1))],
   ])('%s', (_, y) => expect(faults({ y }).map((e) => e.tag)).toEqual(['shape']))
 })
 

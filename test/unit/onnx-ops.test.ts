@@ -111,6 +111,7 @@ const movement: Cases = {
   'scatterAdd by a grid': pipe(y(4, 3, 2, 2), D.scatterAdd(k(4, 3), 5)),
   'scatterAdd of scalars': pipe(y(7), D.scatterAdd(k(7), 3)),
   upsampleNearest: D.upsampleNearest(2, 3)(x(2, 2, 2, 3)),
+  maxPool: D.maxPool(2, 3)(x(2, 2, 4, 3)),
   'sum of an upsampling': D.sum({ axes: [3, 5] })(x(2, 2, 2, 2, 3, 3)),
 }
 

@@ -20,6 +20,7 @@ import {
   less,
   matmul,
   maximum,
+  maxPool,
   minimum,
   mul,
   neg,
@@ -185,6 +186,7 @@ describe('ops by hand', () => {
     expect(await numbers(pipe(iota(3, 2), gather(integers([2, 0]))))).toEqual([4, 5, 0, 1])
     expect(await numbers(pipe(iota(3, 2), scatterAdd(integers([1, 0, 1]), 2)))).toEqual([2, 3, 4, 6])
     expect(await numbers(pipe(iota(1, 1, 1, 2), upsampleNearest(2, 3)))).toEqual([0, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 1])
+    expect(await numbers(pipe(iota(1, 1, 2, 4), maxPool(2, 2)))).toEqual([5, 7])
   })
   test('group norm', async () => {
     const y = pipe(

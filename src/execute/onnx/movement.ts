@@ -8,6 +8,7 @@ import {
   floats,
   int,
   int64s,
+  ints,
   pad,
   reshape,
   scalar,
@@ -18,7 +19,16 @@ import {
 
 type Movement = Pick<
   LoweringTable,
-  'reshape' | 'transpose' | 'slice' | 'pad' | 'concat' | 'broadcast' | 'gather' | 'scatterAdd' | 'upsampleNearest'
+  | 'reshape'
+  | 'transpose'
+  | 'slice'
+  | 'pad'
+  | 'concat'
+  | 'broadcast'
+  | 'gather'
+  | 'scatterAdd'
+  | 'upsampleNearest'
+  | 'maxPool'
 >
 export const movementLowerings: Movement = {
   reshape: (site) => reshape(valueAt(site, 0), site.node.attributes.shape),
@@ -53,4 +63,8 @@ export const movementLowerings: Movement = {
       coordinate_transformation_mode: text('asymmetric'),
       nearest_mode: text('floor'),
     }),
+  maxPool: (site) => {
+    const window = ints(site.node.attributes.factor)
+    return call('MaxPool', [valueAt(site, 0)], { kernel_shape: window, strides: window })
+  },
 }

@@ -41,7 +41,7 @@ const firstBest = (beats: (a: number, b: number) => boolean) =>
     return Float64Array.from(lines(type.shape, axis), best)
   })
 
-export const reductions: Kernels<'sum' | 'reduceMax' | 'argMax' | 'argMin' | 'softmax'> = {
+export const reductions: Kernels<'sum' | 'reduceMax' | 'argMax' | 'argMin' | 'softmax' | 'maxPool'> = {
   sum: total(({ axes }, xs, { dtype, shape }) => {
     const plus = dtype === 'int32' ? (a: number, b: number) => (a + b) | 0 : (a: number, b: number) => a + b
     return reduce(operand(xs, 0), axes, shape, 0, plus)
@@ -49,6 +49,12 @@ export const reductions: Kernels<'sum' | 'reduceMax' | 'argMax' | 'argMin' | 'so
   reduceMax: total(({ axes }, xs, { dtype, shape }) =>
     reduce(operand(xs, 0), axes, shape, dtype === 'int32' ? -(2 ** 31) : -Infinity, Math.max),
   ),
+  maxPool: total(({ factor }, xs, { shape }) => {
+    const { type, data } = operand(xs, 0)
+    const [n, c, h, w] = [dim(shape, 0), dim(shape, 1), dim(shape, 2), dim(shape, 3)]
+    const windows = { ...type, shape: [n, c, h, dim(factor, 0), w, dim(factor, 1)] }
+    return reduce({ type: windows, data }, [3, 5], shape, -Infinity, Math.max)
+  }),
   argMax: firstBest((a, b) => a > b),
   argMin: firstBest((a, b) => a < b),
   /** e^(x - max) / sum e^(x - max) */
