@@ -96,6 +96,8 @@ interface Scaled {
 }
 /** Of rank 0, so that it multiplies a tensor of any rank. */
 const isScalar = (x: Tensor): boolean => x.shape.length === 0
+/** A scalar that only a run knows. */
+const isComputed = (x: Tensor): boolean => isScalar(x) && x.op !== 'constant' && x.type.dtype === 'float32'
 const isZero = (x: Tensor): boolean =>
   'data' in x.attributes && x.attributes.data.length === 1 && x.attributes.data[0] === 0
 
@@ -112,6 +114,9 @@ export const pullScalars = (g: Graph): Graph => {
     return x
   }
   const again = (n: Node, args: readonly Tensor[]): Tensor => apply(n.op, n.attributes, args, n.scope)
+  /** A computed scalar is itself, times 1. */
+  const partsOf = (x: Tensor | undefined): Scaled | undefined =>
+    x === undefined ? undefined : (scaled.get(x) ?? (isComputed(x) ? { factor: x, of: scalar(1) } : undefined))
 
   const pull = (n: Node, args: readonly Tensor[]): Tensor => {
     const linear = n.op === 'div' && n.type.dtype !== 'float32' ? [] : linearity[n.op]
@@ -129,8 +134,9 @@ export const pullScalars = (g: Graph): Graph => {
           )
         : again(n, args)
     }
-    const where = linear.find((i) => scaled.has(args[i] ?? scalar(0)))
-    const inner = where === undefined ? undefined : scaled.get(args[where] ?? scalar(0))
+    if (n.type.shape.length === 0) return scalarOf(n, args)
+    const where = linear.find((i) => partsOf(args[i]) !== undefined)
+    const inner = where === undefined ? undefined : partsOf(args[where])
     if (where !== undefined && inner !== undefined)
       return remember(
         inner.factor,
@@ -139,12 +145,22 @@ export const pullScalars = (g: Graph): Graph => {
           args.map((a, i) => (i === where ? inner.of : a)),
         ),
       )
+    return again(n, args)
+  }
+  /** Of a computed scalar and constants the constants are told apart: they are part of what a cotangent is without the scalar. */
+  const scalarOf = (n: Node, args: readonly Tensor[]): Tensor => {
     const whole = again(n, args)
-    const [a, b] = args
-    if (n.op === 'mul' && a !== undefined && b !== undefined && a.op !== 'constant' && b.op !== 'constant') {
-      if (isScalar(b) && !isScalar(a)) scaled.set(whole, { factor: b, of: a })
-      else if (isScalar(a) && !isScalar(b)) scaled.set(whole, { factor: a, of: b })
-    }
+    const where = args.findIndex(isComputed)
+    const inner = partsOf(args[where])
+    const alone = args.every((a, i) => i === where || a.op === 'constant')
+    if (inner !== undefined && alone && (n.op === 'neg' || n.op === 'mul' || (n.op === 'div' && where === 0)))
+      scaled.set(whole, {
+        factor: inner.factor,
+        of: again(
+          n,
+          args.map((a, i) => (i === where ? inner.of : a)),
+        ),
+      })
     return whole
   }
   /** select(c, s x, 0) = s select(c, x, 0) */
