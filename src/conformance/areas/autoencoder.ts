@@ -1,8 +1,10 @@
 import type { Tensor } from '../../declare/index.ts'
 import { diagonalGaussian, mode, sample } from '../../distributions/gaussian.ts'
+import type { Checked } from '../../error.ts'
 import { downsample, linAttnBlock, resnetBlock, upsample } from '../../nn/autoencoder/blocks.ts'
 import {
   attnBlock,
+  codebookEntries,
   ddpmUNet,
   decode,
   decoder,
@@ -10,15 +12,17 @@ import {
   encoder,
   publishedAutoencoder,
   publishedDdpmUNet,
+  vectorQuantizer,
 } from '../../nn/index.ts'
 import { E, pipe } from '../../prelude.ts'
 import { anything, flag, integer, number, record, withDefault } from '../../schema.ts'
 import type { Case } from '../case.ts'
 import type { Tolerance } from '../compare.ts'
 import { parameterTolerances } from '../formula.ts'
-import { adapter, area, publishedAdapter, skipped } from '../plan.ts'
+import { adapter, area, type Plan, publishedAdapter } from '../plan.ts'
 import { given, graphPlan, optional } from '../rebuild.ts'
 import { layerPlan } from './attention.ts'
+import { laidOut } from './quantize.ts'
 
 const positive = integer({ min: 1 })
 const channelsOnly = record({ in_channels: positive })
@@ -48,7 +52,34 @@ const sampled = (c: Case, moments: Tensor, decoded: (z: Tensor) => Tensor): Read
 
 /** Alone, without the convolutions at the latents: no channels of theirs are told. */
 const standalone = (params: unknown, base: string) => publishedAutoencoder(params, 1, base)
-const quantisers = skipped('quantisers: later issue')
+
+/** With the arguments that decide nothing here; the codes as the reference lays them out. */
+const vqModel = record(
+  { ddconfig: anything, embed_dim: positive, n_embed: positive },
+  { beta: withDefault(number(), 0.25), legacy: withDefault(flag, true), sane_index_shape: withDefault(flag, false) },
+  { lossconfig: anything, ckpt_path: anything, ignore_keys: anything, image_key: anything, monitor: anything },
+)
+/** `VQModelInterface` quantises what it decodes, `VQModel` what it encodes: the result is one. */
+const vqPlan = (settings: (typeof vqModel)['_A'], c: Case): Checked<Plan> =>
+  pipe(
+    publishedAutoencoder(settings.ddconfig, settings.embed_dim, `${c.file.path}: config/ddconfig`),
+    E.flatMap((config) => {
+      const { n_embed: entries, embed_dim: dim, beta, legacy } = settings
+      const h = pipe(given(c, 'x'), encode('', config))
+      const weighs = legacy ? 'legacyBeta' : 'beta'
+      const { y, loss, codes } = vectorQuantizer('quantize', { entries, dim, beta, weighs })(h)
+      const decoded = decode('', config)
+      return graphPlan(c, {
+        h,
+        quant: y,
+        diff: loss,
+        dec: decoded(y),
+        ...laidOut(c, 'indices', codes),
+        dec_code: pipe(codes, codebookEntries('quantize', { entries, dim }), decoded),
+        dec_not_quantized: decoded(h),
+      })
+    }),
+  )
 
 const wholeModel = /AutoencoderKL|Model|Encoder|Decoder/
 const whole = (rule: Tolerance): Tolerance => ({ ...rule, subject: wholeModel })
@@ -98,11 +129,12 @@ export const autoencoder = area(
         }),
       ),
     ),
-    'autoencoder.py VQModel': quantisers,
-    'autoencoder.py VQModelInterface': quantisers,
+    'autoencoder.py VQModel': adapter(vqModel, vqPlan),
+    'autoencoder.py VQModelInterface': adapter(vqModel, vqPlan),
   },
   [
     ...parameterTolerances,
+    { tensor: /indices$/, measure: 'exact', limit: 0 },
     whole({ tensor: /^grad/, measure: 'scaled', limit: 1e-4 }),
     whole({ tensor: /^out/, measure: 'scaled', limit: 2e-5 }),
     { tensor: /./, measure: 'scaled', limit: 3e-6 },

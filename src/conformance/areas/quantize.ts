@@ -35,7 +35,7 @@ const remapOf = (c: Case, { used, unknown_index: unknown = 'random' }: RemapConf
 }
 
 /** The reference gives codes in a row, in a column, or as the latents lie. */
-const laidOut = (c: Case, out: string, codes: Tensor): Outputs => ({
+export const laidOut = (c: Case, out: string, codes: Tensor): Outputs => ({
   [out]: pipe(codes, reshape(...(c.expected[`out.${out}`]?.shape ?? codes.shape))),
 })
 
