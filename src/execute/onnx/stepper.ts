@@ -15,9 +15,18 @@ export interface State {
   readonly release: () => void
 }
 
+/** Copies to read from and buffers to write to; one buffer for both where the leaf is `single`. */
+const hostBuffers = (ort: Runtime, single: ReadonlySet<string>, initial: Values) => {
+  const now: Tensors = RR.map((v: Values[string]) => toTensor(ort, copy(v)))(initial)
+  const next: Tensors = RR.mapWithIndex((leaf, v: Values[string]) =>
+    single.has(leaf) ? (now[leaf] ?? toTensor(ort, v)) : toTensor(ort, emptyValue(v.dtype, v.shape, size(v.shape))),
+  )(initial)
+  return { now, next }
+}
+
 /**
  * In main memory: two buffers an array, read and written in turn, or one where the output can be `writable` over its
- * leaf; a step allocates no state.
+ * leaf. `initial` is not held on to.
  */
 export const hostState = (
   ort: Runtime,
@@ -26,12 +35,7 @@ export const hostState = (
   initial: Values,
 ): State => {
   const single = new Set(Object.entries(carry).flatMap(([output, leaf]) => (writable.has(output) ? [leaf] : [])))
-  const spare = (v: Values[string]): Tensor => toTensor(ort, emptyValue(v.dtype, v.shape, size(v.shape)))
-  let now: Tensors = RR.map((v: Values[string]) => toTensor(ort, copy(v)))(initial)
-  let next: Tensors = RR.mapWithIndex((leaf, t: Tensor) => {
-    const v = initial[leaf]
-    return single.has(leaf) || v === undefined ? t : spare(v)
-  })(now)
+  let { now, next } = hostBuffers(ort, single, initial)
   return {
     step: (feeds) =>
       pipe(
