@@ -1,3 +1,4 @@
+import type { Shape } from '../../graph/types.ts'
 import { type Choice, choose, fullPadding, type Geometry, isFlippable, isPointwise } from './geometry.ts'
 import type { Target } from './lowering.ts'
 import { product } from './products.ts'
@@ -9,36 +10,58 @@ const taps = ({ kh, kw }: Geometry): readonly (readonly [number, number])[] =>
   Array.from({ length: kh * kw }, (_, t) => [Math.floor(t / kw), t % kw] as const)
 const channelsLast = (x: Value): Value => transpose(x, [0, 2, 3, 1])
 
-/** One product of dy and x, both [positions, channels], for each tap: [taps O, C] -> [O, C, h, w] */
-const fromTaps = (products: readonly Value[], { o, c, kh, kw }: Geometry): Value =>
-  kh * kw === 1
-    ? reshape(concat(0, products), [o, c, kh, kw])
-    : reshape(transpose(reshape(concat(0, products), [kh * kw, o, c]), [1, 2, 0]), [o, c, kh, kw])
+/**
+ * How many parts a long sum over positions is made in. ONNX Runtime shares a product out by its rows and columns,
+ * never along its sum, so a small product of two long matrices keeps one thread busy; two parts keep two.
+ */
+const partsOf = (positions: number, { o, c }: Geometry): number =>
+  positions % 2 === 0 && (positions >= 2048 || o * c >= 128 * 128) ? 2 : 1
 
-const byShiftedInput: WeightGradient = (x, dy, g, { device }) => {
-  const positions = g.n * g.oh * g.ow
+/** Sums over positions of dy^T x, for each tap's dy[positions, O] and x[positions, C]: [O, C, h, w] */
+const fromTaps = (
+  pairs: readonly (readonly [dy: Value, x: Value])[],
+  positions: number,
+  g: Geometry,
+  { device }: Target,
+): Value => {
+  const { o, c, kh, kw } = g
+  const parts = partsOf(positions, g)
+  const shapeOf = (channels: number): Shape => [parts, positions / parts, channels]
+  const [dyShape, xShape] = [shapeOf(o), shapeOf(c)]
+  const products = pairs.map(([dy, x]) =>
+    reshape(product(device, [reshape(dy, dyShape), dyShape], [reshape(x, xShape), xShape], { transposeA: true }), [
+      1,
+      parts,
+      o,
+      c,
+    ]),
+  )
+  const summed = reduceSum(concat(0, products), [1], false)
+  return kh * kw === 1
+    ? reshape(summed, [o, c, kh, kw])
+    : reshape(transpose(reshape(summed, [kh * kw, o, c]), [1, 2, 0]), [o, c, kh, kw])
+}
+
+const byShiftedInput: WeightGradient = (x, dy, g, target) => {
   const padded = pad(channelsLast(x), [0, g.top, g.left, 0], [0, g.bottom, g.right, 0])
-  const rows = reshape(channelsLast(dy), [positions, g.o])
-  const products = taps(g).map(([i, j]) => {
+  const rows = channelsLast(dy)
+  const pairs = taps(g).map(([i, j]): readonly [Value, Value] => {
     const end = [g.n, i + (g.oh - 1) * g.sh + 1, j + (g.ow - 1) * g.sw + 1, g.c]
-    const seen = reshape(slice(padded, [0, i, j, 0], end, [1, g.sh, g.sw, 1]), [positions, g.c])
-    return product(device, [rows, [positions, g.o]], [seen, [positions, g.c]], { transposeA: true })
+    return [rows, slice(padded, [0, i, j, 0], end, [1, g.sh, g.sw, 1])]
   })
-  return fromTaps(products, g)
+  return fromTaps(pairs, g.n * g.oh * g.ow, g, target)
 }
 
 /** The same sums, walked over x's positions: cheaper where dy has fewer channels. */
-const byShiftedOutput: WeightGradient = (x, dy, g, { device }) => {
-  const positions = g.n * g.h * g.w
+const byShiftedOutput: WeightGradient = (x, dy, g, target) => {
   const [top, left, bottom, right] = fullPadding(g)
   const padded = pad(channelsLast(dy), [0, top, left, 0], [0, bottom, right, 0])
-  const rows = reshape(channelsLast(x), [positions, g.c])
-  const products = taps(g).map(([i, j]) => {
+  const rows = channelsLast(x)
+  const pairs = taps(g).map(([i, j]): readonly [Value, Value] => {
     const [si, sj] = [g.kh - 1 - i, g.kw - 1 - j]
-    const seen = reshape(slice(padded, [0, si, sj, 0], [g.n, si + g.h, sj + g.w, g.o]), [positions, g.o])
-    return product(device, [seen, [positions, g.o]], [rows, [positions, g.c]], { transposeA: true })
+    return [slice(padded, [0, si, sj, 0], [g.n, si + g.h, sj + g.w, g.o]), rows]
   })
-  return fromTaps(products, g)
+  return fromTaps(pairs, g.n * g.h * g.w, g, target)
 }
 
 /** Few input channels: all taps of all channels side by side in one product an item. */
