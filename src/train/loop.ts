@@ -18,6 +18,8 @@ export interface Loop {
   readonly executable: Executable
   readonly steps: number
   readonly checkpointEvery: number
+  /** Metrics reach the file at least this often. */
+  readonly logEvery: number
   readonly previewEvery: number
   /** Of this stage: `metrics.jsonl`, `checkpoints/`. */
   readonly dir: string
@@ -122,6 +124,7 @@ const advance = (loop: Loop, stepper: Stepper, from: number): Effect<{ readonly 
       const done = step + 1
       loop.onStep(done, metrics)
       const last = done === loop.steps || loop.stopping()
+      if (done % loop.logEvery === 0) await flush()
       if (last || done % loop.checkpointEvery === 0) await save(done)
       if (last || done % loop.previewEvery === 0) await run(loop.preview(done, await run(stepper.read)))
       if (last) return { done }

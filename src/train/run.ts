@@ -115,6 +115,7 @@ const runStage = (e: Experiment, o: RunOptions, { stage, training, batch, previe
           executable,
           steps: training.steps,
           checkpointEvery: training.checkpointEvery,
+          logEvery: training.logEvery,
           previewEvery: training.previewEvery,
           dir: join(o.dir, stage.name),
           identity,
