@@ -1,7 +1,7 @@
 import type { ModelSection } from '../experiment/published.ts'
 import { type Cost, cost } from '../graph/cost.ts'
 import { parameters } from '../graph/graph.ts'
-import { optimise } from '../transform/index.ts'
+import { optimise, share } from '../transform/index.ts'
 import { flops, mebibytes, parametersText, type StageReport, shapesOf } from './check-report.ts'
 
 /** What can be said of a part of a published model, which has no training step. */
@@ -16,7 +16,7 @@ type NotBuilt = Readonly<Record<string, string>>
 
 export const reportSection = ({ section, graph }: ModelSection): SectionReport => ({
   section,
-  parameters: parameters(graph),
+  parameters: parameters(share(graph)),
   forward: cost(optimise(graph)),
 })
 

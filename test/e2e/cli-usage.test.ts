@@ -163,6 +163,11 @@ describe('results', () => {
     expect(out).toContain('cond_stage: not built, ldm.modules.encoders.modules.BERTEmbedder')
   })
 
+  it('check counts what a published model has once, however often it is used', async () => {
+    const { out } = await running('check', at('graphs/published/kl-f8.json'))
+    expect(out).toMatch(/loss\.discriminator\.main\.5 +524,288 +256x128x4x4\n/)
+  })
+
   it('check refuses a published configuration with a wrong target', async () => {
     const path = at('test/golden/manifests/first_stage_models__kl-f4.json')
     const { code, err } = await running('check', path, '--set', '/model/target=ldm.models.autoencoder.AutoencoderKl')
