@@ -65,5 +65,11 @@ export { type Plan, planExperiment } from './train/plan.ts'
 export { colorize, type PictureShape } from './train/report/colorize.ts'
 export { type Listener, type RunOptions, type RunSummary, trainExperiment } from './train/run.ts'
 export { noiseFeeds } from './train/state.ts'
-export { type StepOptions, type StepPlan, trainingStep } from './train/step.ts'
+export {
+  type OptimizerTurn,
+  type StepOptions,
+  type StepPlan,
+  stepOfTurns,
+  trainingStep,
+} from './train/step.ts'
 export * from './transform/index.ts'

@@ -72,6 +72,6 @@ export const stagesOf = ({ firstStage, diffusion }: Plan): readonly StagePlan[] 
 export const modelParameters = (
   stage: StagePlan,
 ): readonly { readonly name: string; readonly shape: Shape; readonly trainable: boolean }[] =>
-  parameters(stage.step.declared)
+  Object.values(Object.fromEntries(parameters(stage.step.declared).map((p) => [p.name, p])))
     .filter(({ name, trainable }) => groupOf(name)[0] === 'parameters' && (trainable || name !== 'scale_factor'))
     .map(({ name, shape, trainable }) => ({ name, shape, trainable }))

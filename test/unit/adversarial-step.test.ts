@@ -17,12 +17,13 @@ import { onnx } from '../../src/execute/onnx/index.ts'
 import { reference } from '../../src/execute/reference/index.ts'
 import { firstStage } from '../../src/experiment/document.ts'
 import { firstStageLeaves, firstStageLosses, firstStageStart } from '../../src/experiment/first-stage.ts'
+import { loadExperiment } from '../../src/experiment/load.ts'
 import { feedTypes, type Graph, parameters } from '../../src/graph/graph.ts'
 import type { OpKind } from '../../src/graph/ops.ts'
 import { size } from '../../src/graph/types.ts'
 import { pipe } from '../../src/prelude.ts'
 import { decode } from '../../src/schema.ts'
-import { firstStageStep } from '../../src/train/plan.ts'
+import { firstStageStep, modelParameters, planExperiment } from '../../src/train/plan.ts'
 import { noiseFeeds } from '../../src/train/state.ts'
 import { type StepPlan, stepOfTurns } from '../../src/train/step.ts'
 import { grad, lint, optimise, substitution } from '../../src/transform/index.ts'
@@ -201,6 +202,21 @@ describe.each(['kl', 'vq', 'gumbel'] as const)('training %s over the start of th
       Object.entries(state).flatMap(([name, { data }]) => (name.endsWith(suffix) ? [data[0]] : []))
     expect(held('.num_batches_tracked')).toEqual(norm === 'batch' ? [24, 24] : [])
     expect(held('.initialized')).toEqual(norm === 'act' ? [1, 1] : [])
+  })
+})
+
+test.each(['emoji-kl-gan', 'emoji-vq-gan'])('graphs/%s.json is sound, each parameter counted once', async (name) => {
+  const plan = right(planExperiment(right(await loadExperiment(`graphs/${name}.json`)()), 0))
+  const { step } = plan.firstStage
+  expect(lint(step.declared, step.intent)).toEqual([])
+  const names = modelParameters(plan.firstStage).map((p) => p.name)
+  expect(names.length).toBe(new Set(names).size)
+})
+
+test('a perceptual term without its weights says what works', async () => {
+  const set = ['/firstStage/loss/perceptual={"weight":1}']
+  expect(await loadExperiment('graphs/emoji-kl-gan.json', set)()).toMatchObject({
+    left: [{ at: '/firstStage/loss/perceptual/files', hint: expect.stringContaining('weight=0') }],
   })
 })
 
