@@ -132,7 +132,13 @@ console.log(
   `${'work'.padEnd(20)}${'ours ms'.padStart(9)}${'peer ms'.padStart(10)}${'ratio'.padStart(8)}${'ours MiB'.padStart(11)}${'peer MiB'.padStart(11)}   peer`,
 )
 const rows: Row[] = []
-for (const work of options.work ?? ['unet-sample', 'unet-train', 'autoencoder-decode', 'autoencoder-train']) {
+for (const work of options.work ?? [
+  'unet-sample',
+  'unet-train',
+  'autoencoder-decode',
+  'autoencoder-train',
+  'gan-train',
+]) {
   const row = await compare(work)
   print(row)
   rows.push(row)

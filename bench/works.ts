@@ -1,5 +1,5 @@
 import { formulaParameter, hashUniform } from '../src/conformance/formula.ts'
-import { abs, freeze, input, mean, scalar, type Tensor } from '../src/declare/index.ts'
+import { abs, freeze, input, leafName, mean, scalar, type Tensor, topological } from '../src/declare/index.ts'
 import { ddpmLoss, denoiser } from '../src/diffusion/index.ts'
 import { diagonalGaussian, sample } from '../src/distributions/gaussian.ts'
 import type { Checked } from '../src/error.ts'
@@ -7,16 +7,17 @@ import { floats, ints, type Values } from '../src/execute/executor.ts'
 import type { Training } from '../src/experiment/document.ts'
 import { type Graph, parameters } from '../src/graph/graph.ts'
 import { float, int, type Shape, size } from '../src/graph/types.ts'
-import { klAutoencoderLoss } from '../src/losses/index.ts'
+import { discriminatorTurn, generatorTurn, klAutoencoderLoss } from '../src/losses/index.ts'
 import { decode, encode } from '../src/nn/autoencoder/autoencoder.ts'
 import type { AutoencoderConfig } from '../src/nn/autoencoder/config.ts'
+import { discriminator } from '../src/nn/discriminator.ts'
 import type { UNetConfig } from '../src/nn/unet/config.ts'
 import { unet } from '../src/nn/unet/unet.ts'
 import { E, pipe } from '../src/prelude.ts'
 import { noiseSchedule } from '../src/schedulers/noise-schedule.ts'
 import { groupOf } from '../src/train/state.ts'
-import { type StepPlan, trainingStep } from '../src/train/step.ts'
-import { optimise } from '../src/transform/index.ts'
+import { type StepPlan, stepOfTurns, trainingStep } from '../src/train/step.ts'
+import { optimise, trainable } from '../src/transform/index.ts'
 
 /**
  * The benchmarked works, the same as in `peers/torch_peer.py`: models A and B of the design's measurements, weights and
@@ -64,8 +65,8 @@ const hashed = (name: string, shape: Shape) =>
   floats(shape, Float32Array.from(hashUniform(`bench:in.${name}`, size(shape))))
 const weights = (g: Graph): Values =>
   Object.fromEntries(
-    parameters(g).flatMap(({ name, shape }) =>
-      groupOf(name)[0] === 'parameters' ? [[name, formulaParameter('bench', 1, name, shape)] as const] : [],
+    parameters(g).flatMap(({ name, shape, trainable: learnt }) =>
+      learnt && groupOf(name)[0] === 'parameters' ? [[name, formulaParameter('bench', 1, name, shape)] as const] : [],
     ),
   )
 const middles = (n: number): Int32Array =>
@@ -97,6 +98,46 @@ const step = (plan: Checked<StepPlan>, feeds: Values): Checked<Work> =>
     plan,
     E.map((p) => ({ kind: 'step', plan: p, initial: { ...p.initial(0), ...weights(p.declared) }, feeds })),
   )
+
+/** The peer's `gan-train`: hinge after its start, no perceptual term, both optimisers Adam, in simultaneous order. */
+const adversarialStep = (): Checked<StepPlan> => {
+  const optimizer = { kind: 'adam', betas: [0.5, 0.9], eps: 1e-8, weightDecay: 0 } as const
+  const learningRate = { kind: 'constant', rate: 4.5e-6 } as const
+  const inputs = input('x', float(...pictures))
+  const posterior = pipe(inputs, encode('', autoencoderB, { training: true }), diagonalGaussian)
+  const reconstructions = pipe(
+    posterior,
+    sample(input('noise', float(...codes))),
+    decode('', autoencoderB, { training: true }),
+  )
+  const autoencoder = klAutoencoderLoss({ klWeight: 1e-6, logvar: scalar(0) })({ inputs, reconstructions, posterior })
+  const judge = discriminator('', { channels: 64, layers: 3, norm: 'batch' }, { training: true })
+  const contest = {
+    config: { loss: 'hinge', generator: { weight: 0.5, cap: 1e4, smoothing: 0 }, r1: 0 },
+    judge,
+  } as const
+  const lastLayer = topological([reconstructions]).find((p) => leafName(p) === 'decoder.conv_out.weight')
+  const turn = { reconstructions, factor: 1 }
+  return stepOfTurns(
+    [
+      {
+        name: 'optimizer',
+        optimizer,
+        learningRate,
+        loss: generatorTurn('', contest)({ ...turn, autoencoder, lastLayer: lastLayer ?? reconstructions }),
+        parameters: trainable(autoencoder.loss),
+      },
+      {
+        name: 'discriminator',
+        optimizer,
+        learningRate,
+        loss: discriminatorTurn(contest)({ ...turn, inputs }),
+        parameters: trainable(judge(inputs).y),
+      },
+    ],
+    { steps: 1000, order: 'simultaneous' },
+  )
+}
 
 export const works: Readonly<Record<string, () => Checked<Work>>> = {
   'unet-sample': () =>
@@ -139,4 +180,5 @@ export const works: Readonly<Record<string, () => Checked<Work>>> = {
       { x: hashed('x', pictures), noise: hashed('noise', codes) },
     )
   },
+  'gan-train': () => step(adversarialStep(), { x: hashed('x', pictures), noise: hashed('noise', codes) }),
 }

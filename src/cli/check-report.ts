@@ -36,7 +36,7 @@ export const reportStage = ({ declared, graph, intent, ...stage }: CheckedStage)
   lint: lint(declared, intent),
 })
 
-const shapesOf = (parameters: readonly NamedShape[]): Readonly<Record<string, Shape>> =>
+export const shapesOf = (parameters: readonly NamedShape[]): Readonly<Record<string, Shape>> =>
   Object.fromEntries(parameters.map(({ name, shape }) => [name, shape]))
 
 /** For programs; sections as published checkpoints have them. */
@@ -58,13 +58,13 @@ export const jsonReport = (stages: readonly StageReport[]): object => ({
 })
 
 const thousands = (n: number): string => n.toLocaleString('en-US')
-const flops = (n: number): string =>
+export const flops = (n: number): string =>
   n >= 1e12
     ? `${(n / 1e12).toFixed(2)} TFLOP`
     : n >= 1e9
       ? `${(n / 1e9).toFixed(2)} GFLOP`
       : `${(n / 1e6).toFixed(1)} MFLOP`
-const mebibytes = (n: number): string => `${thousands(Math.ceil(n / 2 ** 20))} MiB`
+export const mebibytes = (n: number): string => `${thousands(Math.ceil(n / 2 ** 20))} MiB`
 
 const table = (blocks: readonly Block[]): string => {
   const rows = blocks.map((b) => [b.name, thousands(b.parameters), b.shapes.map((s) => s.join('x')).join(' ')] as const)
@@ -79,20 +79,26 @@ const total = (parameters: StageReport['parameters']): { readonly trainable: num
   return { trainable: sum(parameters.filter((p) => p.trainable)), buffers: sum(parameters.filter((p) => !p.trainable)) }
 }
 
-const textOfStage = (s: StageReport): string => {
-  const { trainable, buffers } = total(s.parameters)
+/** How many parameters there are, and the table of their blocks. */
+export const parametersText = (title: string, parameters: StageReport['parameters']): readonly string[] => {
+  const { trainable, buffers } = total(parameters)
   return [
-    `${s.name} (${s.section}): ${thousands(trainable)} trainable parameters${buffers === 0 ? '' : `, ${thousands(buffers)} in buffers`}`,
+    `${title}: ${thousands(trainable)} trainable parameters${buffers === 0 ? '' : `, ${thousands(buffers)} in buffers`}`,
     '',
-    table(blocksOf(s.parameters)),
+    table(blocksOf(parameters)),
     '',
+  ]
+}
+
+const textOfStage = (s: StageReport): string =>
+  [
+    ...parametersText(`${s.name} (${s.section})`, s.parameters),
     `  forward      ${flops(s.forward.flops)} a batch`,
     `  whole step   ${flops(s.step.flops)} a batch`,
     `  peak memory  ${mebibytes(s.step.peakBytes)} at most, were nothing reused in place`,
     `  lint         ${s.lint.length === 0 ? 'nothing found' : `${s.lint.length} found`}`,
     ...(s.lint.length === 0 ? [] : ['', ...s.lint.map(showError)]),
   ].join('\n')
-}
 
 /** For people. */
 export const textReport = (stages: readonly StageReport[]): string => `${stages.map(textOfStage).join('\n\n')}\n`

@@ -1,7 +1,9 @@
 import { type Effect, effect } from '../error.ts'
 import type { Experiment } from '../experiment/document.ts'
-import { loadExperiment } from '../experiment/load.ts'
-import { TE } from '../prelude.ts'
+import { loadDeclaration } from '../experiment/load.ts'
+import { modelSections, type PublishedModel } from '../experiment/published.ts'
+import { pipe, TE } from '../prelude.ts'
+import { jsonOfSections, reportSection, textOfSections } from './check-published.ts'
 import { type CheckedStage, jsonReport, reportStage, textReport } from './check-report.ts'
 import { type Register, setOption, several } from './command.ts'
 import { exitCodes } from './terminal.ts'
@@ -33,20 +35,59 @@ const stagesOf = (e: Experiment): Effect<readonly CheckedStage[]> =>
     }))
   })
 
+/** A report, and whether it found nothing wrong. */
+interface Report {
+  readonly json: object
+  readonly text: string
+  readonly clean: boolean
+}
+
+const experimentReport = (e: Experiment): Effect<Report> =>
+  pipe(
+    stagesOf(e),
+    TE.map((stages) => {
+      const reports = stages.map(reportStage)
+      return {
+        json: jsonReport(reports),
+        text: textReport(reports),
+        clean: reports.every(({ lint }) => lint.length === 0),
+      }
+    }),
+  )
+
+const publishedReport = (model: PublishedModel): Effect<Report> =>
+  pipe(
+    TE.fromEither(modelSections(model)),
+    TE.map((sections) => {
+      const reports = sections.map(reportSection)
+      const missing = model.conditioning?.kind === 'notBuilt' ? { cond_stage: model.conditioning.target } : {}
+      return { json: jsonOfSections(reports, missing), text: textOfSections(reports, missing), clean: true }
+    }),
+  )
+
 export const check: Register = (program, { terminal, run }) => {
   program
     .command('check')
-    .description('check an experiment without running it: blocks, shapes, cost, lint')
-    .argument('<file>', 'the experiment, JSON')
+    .description('check an experiment or a published model without running it: blocks, shapes, cost, lint')
+    .argument('<file>', 'the experiment or the model, JSON')
     .option('--json', 'for programs: parameters, lint and cost as JSON')
     .option(...setOption, several, [])
-    .addHelpText('after', '\nExample:\n  latentgraph check graphs/emoji.json --set /diffusion/unet/modelChannels=96')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  latentgraph check graphs/emoji.json --set /diffusion/unet/modelChannels=96
+  latentgraph check graphs/published/kl-f8.json --json`,
+    )
     .action((file: string, { json, set }: Options) =>
       run(
         effect(async (go) => {
-          const reports = (await go(stagesOf(await go(loadExperiment(file, set))))).map(reportStage)
-          terminal.out(json === true ? `${JSON.stringify(jsonReport(reports), null, 2)}\n` : textReport(reports))
-          return reports.some(({ lint }) => lint.length > 0) ? exitCodes.failed : exitCodes.done
+          const declared = await go(loadDeclaration(file, set))
+          const report = await go(
+            declared.kind === 'experiment' ? experimentReport(declared.experiment) : publishedReport(declared.model),
+          )
+          terminal.out(json === true ? `${JSON.stringify(report.json, null, 2)}\n` : report.text)
+          return report.clean ? exitCodes.done : exitCodes.failed
         }),
       ),
     )

@@ -95,7 +95,7 @@ export const sample: Register = (program, { terminal, run }) => {
           const pictures = await go(
             drawPictures(
               choice.executor,
-              { model, network: firstStage.network },
+              { model, stage: firstStage },
               { firstStage: trained.firstStage, diffusion: trained.diffusion },
               {
                 labels,

@@ -17,10 +17,10 @@ export const summarise = (executor: string, cases: readonly CaseReport[]): Repor
 const short = (x: number): string => (Number.isFinite(x) ? (x === 0 ? '0' : x.toExponential(1)) : 'unmet')
 const measured = ({ tensor, error, limit }: Comparison): string => `${short(error)} of ${short(limit)}  ${tensor}`
 
-/** One line a case: its largest error, the limit and the tensor; of comparisons, the one nearest to its limit. */
-export const showCase = ({ area, file, status, worst, reason }: CaseReport): string => {
+/** One line a case: of its comparisons the one nearest to its limit, and what was left out. */
+export const showCase = ({ area, file, status, worst, reason, note }: CaseReport): string => {
   const what = worst === undefined || status === 'skipped' ? (reason ?? '').split('\n')[0] : measured(worst)
-  return `${status.padEnd(7)}  ${`${area}/${file}`.padEnd(52)}  ${what}`
+  return `${status.padEnd(7)}  ${`${area}/${file}`.padEnd(52)}  ${what}${note === undefined ? '' : ` (${note})`}`
 }
 
 const shownFailures = 8

@@ -22,6 +22,8 @@ export interface CaseReport {
   readonly failures: readonly Comparison[]
   /** Why it was skipped, or could not be run. */
   readonly reason?: string
+  /** What of the file was left out of the comparison, and why. */
+  readonly note?: string
 }
 
 /** The graph's parameters must be those that the reference lists or ships, no more, no fewer, of the same shapes. */
@@ -167,6 +169,7 @@ const judged = (file: CaseFile, prepared: Prepared, values: Values): CaseReport 
     status: failures.length === 0 && worst !== undefined ? 'passed' : 'failed',
     ...(worst === undefined ? { reason: 'nothing to compare' } : { worst }),
     failures,
+    ...(prepared.note === undefined ? {} : { note: prepared.note }),
   }
 }
 

@@ -1,6 +1,7 @@
 import { at, freeze, type Tensor } from '../declare/index.ts'
 import type { Effect } from '../error.ts'
-import { type Executor, floats, type Value, type Values } from '../execute/executor.ts'
+import { type Carry, type Executor, floats, type Value, type Values } from '../execute/executor.ts'
+import type { Graph } from '../graph/graph.ts'
 import { type Shape, size } from '../graph/types.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { optimise } from '../transform/index.ts'
@@ -23,18 +24,21 @@ export interface Stepped {
 const identityOf = (names: readonly string[]): Readonly<Record<string, string>> =>
   Object.fromEntries(names.map((name) => [name, name]))
 
+/** A step graph, ready to be compiled. */
+export interface CompiledStepping extends Pick<Stepping, 'initial' | 'feeds'> {
+  readonly graph: Graph
+  readonly carry: Carry
+}
+
 /** Runs the steps one after the other, the state kept where the executor keeps it. */
-export const runSteps =
-  ({ state, outputs, initial, feeds }: Stepping) =>
+export const runGraph =
+  ({ graph, carry, initial, feeds }: CompiledStepping) =>
   (executor: Executor): Effect<readonly Stepped[]> =>
     pipe(
-      freeze({ ...state, ...outputs }),
-      E.map(optimise),
-      TE.fromEither,
-      TE.flatMap((graph) => executor.compile(graph, { mode: 'training' })),
+      executor.compile(graph, { mode: 'training' }),
       TE.flatMap((executable) =>
         pipe(
-          executable.start(identityOf(Object.keys(state)), initial),
+          executable.start(carry, initial),
           TE.flatMap((stepper) =>
             pipe(
               feeds,
@@ -51,6 +55,17 @@ export const runSteps =
           TE.tapIO(() => executable.dispose),
         ),
       ),
+    )
+
+/** Freezes and runs the steps. */
+export const runSteps =
+  ({ state, outputs, initial, feeds }: Stepping) =>
+  (executor: Executor): Effect<readonly Stepped[]> =>
+    pipe(
+      freeze({ ...state, ...outputs }),
+      E.map(optimise),
+      TE.fromEither,
+      TE.flatMap((graph) => runGraph({ graph, carry: identityOf(Object.keys(state)), initial, feeds })(executor)),
     )
 
 /** Named values under a prefix. */

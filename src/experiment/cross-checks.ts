@@ -56,7 +56,48 @@ const trainingRules = (at: string, { learningRate, optimizer, steps }: Training)
 /** Channels of the pictures: red, green, blue. */
 const colours = 3
 
-const firstStageRules = ({ data, firstStage }: Experiment): Problems => {
+/** Each slice of VGG16 but the first halves the resolution. */
+const perceptualSide = 16
+const perceptualRules = ({ data, firstStage }: Experiment): Problems => {
+  const { weight, files } = firstStage.loss.perceptual
+  const at = '/firstStage/loss/perceptual'
+  if (weight === 0) return []
+  return [
+    ...unless(
+      files.length > 0,
+      `${at}/files`,
+      'files with the weights of VGG16 and LPIPS, torch or safetensors',
+      files,
+      `they are not shipped; with ${at}/weight=0 the experiment works without them`,
+    ),
+    ...unless(
+      data.size >= perceptualSide,
+      '/data/size',
+      `at least ${perceptualSide}, for the perceptual distance`,
+      data.size,
+    ),
+  ]
+}
+
+/** The side of the discriminator's logits: all but the last two of its convolutions halve the picture, these take one each. */
+const logitsSide = (size: number, layers: number): number => Math.floor(size / 2 ** layers) - 2
+const adversarialRules = ({ data, firstStage: { adversarial, training } }: Experiment): Problems => {
+  if (adversarial === undefined) return []
+  const { discriminator, optimizer = training.optimizer, learningRate = training.learningRate } = adversarial
+  const at = '/firstStage/adversarial'
+  return [
+    ...unless(
+      logitsSide(data.size, discriminator.layers) >= 1,
+      `${at}/discriminator/layers`,
+      `so few that pictures of ${data.size} pixels are left a logit`,
+      discriminator.layers,
+    ),
+    ...trainingRules(at, { ...training, optimizer, learningRate }),
+  ]
+}
+
+const firstStageRules = (experiment: Experiment): Problems => {
+  const { data, firstStage } = experiment
   const { network } = firstStage
   const at = '/firstStage/network'
   const factor = factorOf(network)
@@ -81,9 +122,13 @@ const firstStageRules = ({ data, firstStage }: Experiment): Problems => {
     ...(network.resolution % factor === 0
       ? placesRule(`${at}/attentionResolutions`, network.attentionResolutions, sides)
       : []),
-    ...unless(network.doubleZ, `${at}/doubleZ`, 'true, as the posterior has a mean and a variance', network.doubleZ),
+    ...(firstStage.kind === 'kl'
+      ? unless(network.doubleZ, `${at}/doubleZ`, 'true, as the posterior has a mean and a variance', network.doubleZ)
+      : unless(!network.doubleZ, `${at}/doubleZ`, 'false, as one vector is quantised', network.doubleZ)),
     ...unless(!network.givePreEnd, `${at}/givePreEnd`, 'false, as the decoder gives pictures', network.givePreEnd),
     ...trainingRules('/firstStage/training', firstStage.training),
+    ...perceptualRules(experiment),
+    ...adversarialRules(experiment),
   ]
 }
 

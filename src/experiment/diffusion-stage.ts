@@ -11,7 +11,8 @@ import { ddim, ddpm, descend, type PlannedStep, type Sampler, stepGraph } from '
 import { type NoiseSchedule, noiseSchedule } from '../schedulers/noise-schedule.ts'
 import { timesteps } from '../schedulers/timesteps.ts'
 import { optimise } from '../transform/index.ts'
-import type { Diffusion, Sampling } from './document.ts'
+import type { Diffusion, FirstStage, Sampling } from './document.ts'
+import { latentShape } from './first-stage.ts'
 
 /** The graphs of latent diffusion on a frozen first stage: its loss, and a sampler's step. */
 
@@ -29,20 +30,23 @@ export interface LatentDiffusion {
   readonly schedule: NoiseSchedule
   readonly latent: Shape
   readonly classes: number
+  /** What the first stage encodes pictures to: moments of a posterior, or latents that are not quantised yet. */
+  readonly encodes: FirstStage['kind']
 }
 
 /** The label that stands for "no class", behind the data's own. */
 export const nullLabel = ({ classes }: LatentDiffusion): number => classes
 
-export const latentDiffusion = (config: Diffusion, latent: Shape, classes: number): Checked<LatentDiffusion> =>
+export const latentDiffusion = (config: Diffusion, firstStage: FirstStage, classes: number): Checked<LatentDiffusion> =>
   pipe(
     noiseSchedule(config.schedule),
     E.map((schedule) => ({
       config:
         config.conditioning.kind === 'class' ? { ...config, unet: { ...config.unet, classes: classes + 1 } } : config,
       schedule,
-      latent,
+      latent: latentShape(firstStage.network),
       classes,
+      encodes: firstStage.kind,
     })),
   )
 
@@ -67,14 +71,21 @@ const conditioningOf = (m: LatentDiffusion, batch: number) => {
     : { y: pipe(input(diffusionLeaves.labels, int(batch)), dropLabels(m, conditioning.dropout)) }
 }
 
+/** Latents of what the first stage has encoded: drawn from posteriors, or as they are. */
+const latentsOf: { readonly [K in FirstStage['kind']]: (m: LatentDiffusion, batch: number) => Tensor } = {
+  kl: ({ latent: [c = 0, ...positions] }, batch) => {
+    const posterior = diagonalGaussian(input(diffusionLeaves.moments, float(batch, 2 * c, ...positions)))
+    return pipe(posterior, sample(noise('posterior', posterior.mean.shape)))
+  },
+  vq: ({ latent }, batch) => input(diffusionLeaves.moments, float(batch, ...latent)),
+}
+
 /**
- * The loss of a batch, from the posterior's moments of each picture: latents are drawn, scaled, mixed with noise at
- * uniform timesteps (Rombach et al. 2022, equation 2).
+ * The loss of a batch, from what the first stage makes of each picture: latents are scaled, mixed with noise at uniform
+ * timesteps (Rombach et al. 2022, equation 2).
  */
 export const diffusionLoss = (m: LatentDiffusion, batch: number): Loss => {
-  const [c = 0, ...positions] = m.latent
-  const posterior = diagonalGaussian(input(diffusionLeaves.moments, float(batch, 2 * c, ...positions)))
-  const x0 = pipe(posterior, sample(noise('posterior', posterior.mean.shape)), scaleLatents(scaleFactor('')))
+  const x0 = pipe(latentsOf[m.encodes](m, batch), scaleLatents(scaleFactor('')))
   const t = pipe(noise('timestep', [batch], 'uniform'), mul(m.schedule.timesteps), floor, cast('int32'))
   return ddpmLoss(m.schedule, { norm: m.config.loss, vlbWeight: m.config.elboWeight })(
     network(m, true)(conditioningOf(m, batch)),

@@ -1,4 +1,6 @@
+import { adoptedWeight, adversarialFields } from '../losses/index.ts'
 import { autoencoderConfig } from '../nn/autoencoder/config.ts'
+import { discriminatorConfig } from '../nn/discriminator.ts'
 import { unetConfig } from '../nn/unet/config.ts'
 import { type Decoded, flag, integer, list, number, record, tagged, text, withDefault, word } from '../schema.ts'
 
@@ -52,13 +54,118 @@ export const training = record(
 )
 export type Training = Decoded<typeof training>
 
+const nonNegative = number({ min: 0 })
+
+/** LPIPS (Zhang et al. 2018), beside the error of the pixels. */
+const perceptual = withDefault(
+  record(
+    {},
+    {
+      weight: withDefault(nonNegative, 0),
+      /**
+       * Where the weights are, torch or safetensors: torchvision's `vgg16-397923af.pth` and taming-transformers' `vgg.pth`,
+       * or a checkpoint of the reference; relative to the working folder.
+       */
+      files: withDefault(list(text), []),
+    },
+  ),
+  { weight: 0, files: [] },
+)
+const pixel = withDefault(word(['l1', 'l2']), 'l1')
+
+/** A discriminator that judges reconstructions, trained beside the autoencoder. */
+export const adversarial = record(
+  {
+    /** How much the contest counts from when on [disc_start, disc_factor]. */
+    factor: adoptedWeight,
+  },
+  {
+    ...adversarialFields,
+    discriminator: withDefault(discriminatorConfig, { channels: 64, layers: 3, norm: 'batch' }),
+    /**
+     * Whether both sides answer to one forward pass, or the discriminator to a second one, of the autoencoder just updated, as
+     * in the reference, at about 1.4 times the work.
+     */
+    order: withDefault(word(['simultaneous', 'alternating']), 'simultaneous'),
+  },
+  {
+    /** The discriminator's; the autoencoder's where left out. */
+    optimizer,
+    learningRate,
+  },
+)
+export type Adversarial = Decoded<typeof adversarial>
+
+const entries = integer({ min: 2 })
+const quantizer = tagged('kind', {
+  /** The nearest vector of a codebook (van den Oord et al. 2017). */
+  nearest: record(
+    { entries },
+    {
+      beta: withDefault(nonNegative, 0.25),
+      /** The term that beta weighs; `legacyBeta` is the slip that the published models were trained with. */
+      weighs: withDefault(word(['beta', 'legacyBeta']), 'beta'),
+    },
+  ),
+  /** A mixture of a codebook's vectors, ever harder (Jang et al. 2017). */
+  gumbel: record(
+    { entries },
+    {
+      /** Of the divergence from the uniform distribution over codes. */
+      klWeight: withDefault(nonNegative, 5e-4),
+      /** One code a position while training too. */
+      hard: withDefault(flag, true),
+      /** Falls from `start` to `end` by a cosine over `steps` steps. */
+      temperature: withDefault(
+        record(
+          {},
+          { start: withDefault(positive, 1), end: withDefault(positive, 0.0625), steps: withDefault(count, 10000) },
+        ),
+        {
+          start: 1,
+          end: 0.0625,
+          steps: 10000,
+        },
+      ),
+    },
+  ),
+})
+export type Quantizer = Decoded<typeof quantizer>
+
 export const firstStage = tagged('kind', {
   /** The autoencoder with a diagonal Gaussian posterior (Kingma and Welling 2014; `AutoencoderKL`). */
-  kl: record({
-    network: autoencoderConfig,
-    loss: record({}, { pixel: withDefault(word(['l1', 'l2']), 'l1'), klWeight: withDefault(number({ min: 0 }), 1e-6) }),
-    training,
-  }),
+  kl: record(
+    {
+      network: autoencoderConfig,
+      loss: record(
+        {},
+        {
+          pixel,
+          klWeight: withDefault(nonNegative, 1e-6),
+          perceptual,
+          /** Log-variance of the output: a number, or learnt from it on. */
+          logvar: withDefault(record({}, { initial: withDefault(number(), 0), learned: withDefault(flag, false) }), {
+            initial: 0,
+            learned: false,
+          }),
+        },
+      ),
+      training,
+    },
+    {},
+    { adversarial },
+  ),
+  /** The autoencoder with quantised latents (van den Oord et al. 2017, Esser et al. 2021; `VQModel`). */
+  vq: record(
+    {
+      network: autoencoderConfig,
+      quantizer,
+      loss: record({}, { pixel, codebookWeight: withDefault(nonNegative, 1), perceptual }),
+      training,
+    },
+    {},
+    { adversarial },
+  ),
 })
 export type FirstStage = Decoded<typeof firstStage>
 

@@ -1,19 +1,46 @@
-import { claims, freeze, input, noise, type Tensor } from '../declare/index.ts'
-import { diagonalGaussian, mode, sample } from '../distributions/gaussian.ts'
+import {
+  claims,
+  freeze,
+  input,
+  leafName,
+  mul,
+  noise,
+  parameter,
+  scalar,
+  type Tensor,
+  topological,
+} from '../declare/index.ts'
+import { type DiagonalGaussian, diagonalGaussian, mode, sample } from '../distributions/gaussian.ts'
 import type { Checked } from '../error.ts'
 import type { Graph } from '../graph/graph.ts'
 import { float } from '../graph/types.ts'
-import { klAutoencoderLoss, type Loss } from '../losses/index.ts'
+import { discriminatorTurn, generatorTurn, klAutoencoderLoss, type Loss, vqAutoencoderLoss } from '../losses/index.ts'
 import { decode, encode } from '../nn/autoencoder/autoencoder.ts'
 import type { AutoencoderConfig } from '../nn/autoencoder/config.ts'
-import { E, pipe } from '../prelude.ts'
-import { optimise } from '../transform/index.ts'
-import type { FirstStage } from './document.ts'
+import { discriminator } from '../nn/discriminator.ts'
+import type { Layer, Mode } from '../nn/layers.ts'
+import { lpips } from '../nn/lpips.ts'
+import type { Buffers } from '../nn/stateful.ts'
+import { E, identity, pipe } from '../prelude.ts'
+import { optimise, trainable } from '../transform/index.ts'
+import type { Adversarial, FirstStage } from './document.ts'
+import { quantize } from './quantize.ts'
 
-/** The graphs of a first stage: its loss, and what is asked of it once it is trained. */
+/** The graphs of a first stage: its losses, and what is asked of it once it is trained. */
 
-/** Leaves of the first stage's graphs. */
-export const firstStageLeaves = { pixels: 'pixels', moments: 'moments', latents: 'latents' } as const
+/** Leaves of the first stage's graphs; parts of the loss are named as in the reference. */
+export const firstStageLeaves = {
+  pixels: 'pixels',
+  moments: 'moments',
+  latents: 'latents',
+  /** How much the contest counts in a step. */
+  factor: 'discriminator_factor',
+} as const
+const scopes = {
+  perceptual: 'loss.perceptual_loss',
+  judge: 'loss.discriminator',
+  weight: 'loss.adaptive_weight',
+} as const
 
 const pixels = (c: AutoencoderConfig, batch: number): Tensor =>
   input(firstStageLeaves.pixels, float(batch, c.inChannels, c.resolution, c.resolution), 'pixels in [-1, 1]')
@@ -24,28 +51,147 @@ export const latentShape = (c: AutoencoderConfig): readonly [number, number, num
   return [c.latentChannels, side, side]
 }
 
-/** Reconstruction and KL of a batch of pictures: `AutoencoderKL.training_step` without its discriminator. */
-export const firstStageLoss = ({ network, loss: { pixel, klWeight } }: FirstStage, batch: number): Loss => {
+/** A batch through the autoencoder, and its loss without a contest. */
+interface Pass {
+  readonly inputs: Tensor
+  readonly reconstructions: Tensor
+  readonly objective: Loss & { readonly nll: Tensor }
+}
+type Kl = Extract<FirstStage, { readonly kind: 'kl' }>
+type Vq = Extract<FirstStage, { readonly kind: 'vq' }>
+
+const perceptualOf = (weight: number, inputs: Tensor, reconstructions: Tensor): Tensor | undefined =>
+  weight === 0 ? undefined : lpips(scopes.perceptual)(inputs, reconstructions).total
+
+const klPass = ({ network, loss }: Kl, batch: number, drawn: string): Pass => {
   const inputs = pixels(network, batch)
-  const posterior = pipe(inputs, encode('', network, { training: true }), diagonalGaussian)
-  const latents = pipe(posterior, sample(noise('posterior', posterior.mean.shape)), claims('raw latents'))
+  const posterior: DiagonalGaussian = pipe(inputs, encode('', network, { training: true }), diagonalGaussian)
+  const latents = pipe(posterior, sample(noise(drawn, posterior.mean.shape)), claims('raw latents'))
   const reconstructions = pipe(latents, decode('', network, { training: true }))
-  const weigh = { l1: { l1: 1, l2: 0 }, l2: { l1: 0, l2: 1 } }[pixel]
-  return klAutoencoderLoss({ klWeight, ...weigh })({ inputs, reconstructions, posterior })
+  const weigh = { l1: { l1: 1, l2: 0 }, l2: { l1: 0, l2: 1 } }[loss.pixel]
+  const { initial, learned } = loss.logvar
+  const logvar = learned ? parameter('loss', 'logvar', [], { kind: 'constant', value: initial }) : scalar(initial)
+  const perceptual = perceptualOf(loss.perceptual.weight, inputs, reconstructions)
+  const objective = klAutoencoderLoss({ klWeight: loss.klWeight, ...weigh, logvar })({
+    inputs,
+    reconstructions,
+    posterior,
+    ...(perceptual === undefined ? {} : { perceptual: pipe(perceptual, mul(loss.perceptual.weight)) }),
+  })
+  return { inputs, reconstructions, objective }
+}
+
+const vqPass = ({ network, loss, quantizer }: Vq, batch: number, drawn: string): Pass => {
+  const inputs = pixels(network, batch)
+  const quantized = pipe(
+    inputs,
+    encode('', network, { training: true }),
+    quantize(quantizer, { training: true, noise: drawn }),
+  )
+  const reconstructions = pipe(quantized.y, claims('raw latents'), decode('', network, { training: true }))
+  const perceptual = perceptualOf(loss.perceptual.weight, inputs, reconstructions)
+  const objective = vqAutoencoderLoss({
+    norm: loss.pixel,
+    codebookWeight: loss.codebookWeight,
+    perceptualWeight: loss.perceptual.weight,
+  })({
+    inputs,
+    reconstructions,
+    codebookLoss: quantized.loss,
+    codes: { chosen: quantized.codes, entries: quantizer.entries },
+    ...(perceptual === undefined ? {} : { perceptual }),
+  })
+  return { inputs, reconstructions, objective }
+}
+
+const passOf = (stage: FirstStage, batch: number, drawn: string): Pass =>
+  stage.kind === 'kl' ? klPass(stage, batch, drawn) : vqPass(stage, batch, drawn)
+
+/** A loss, and the parameters that it trains. */
+export interface TrainedLoss {
+  readonly loss: Loss & { readonly buffers?: Buffers }
+  readonly parameters: readonly Tensor[]
+}
+export interface FirstStageLosses {
+  readonly autoencoder: TrainedLoss
+  readonly discriminator?: TrainedLoss
+}
+
+/** Names of what is drawn for the latents: in the one forward pass, and in the discriminator's own where it has one. */
+const draws = { first: 'posterior', second: 'posterior.second' } as const
+
+const judgeOf = ({ discriminator: config }: Adversarial, initialize = false) =>
+  discriminator(scopes.judge, config, { training: true, initialize })
+
+const contestOf = (stage: FirstStage, config: Adversarial, batch: number): FirstStageLosses => {
+  const first = passOf(stage, batch, draws.first)
+  const second = config.order === 'alternating' ? passOf(stage, batch, draws.second) : first
+  const judge = judgeOf(config)
+  const factor = input(firstStageLeaves.factor, float())
+  const lastLayer = topological([first.reconstructions]).find((x) => leafName(x) === 'decoder.conv_out.weight')
+  const generator = generatorTurn(scopes.weight, { config, judge })({
+    autoencoder: first.objective,
+    reconstructions: first.reconstructions,
+    lastLayer: lastLayer ?? first.reconstructions,
+    factor,
+  })
+  const opposite = discriminatorTurn({ config, judge })({
+    inputs: second.inputs,
+    reconstructions: second.reconstructions,
+    factor,
+  })
+  return {
+    autoencoder: { loss: generator, parameters: trainable(first.objective.loss) },
+    discriminator: { loss: opposite, parameters: trainable(judge(first.inputs).y) },
+  }
+}
+
+/**
+ * What a batch of pictures costs: reconstruction with KL or codebook, and with a contest the generator's term and the
+ * discriminator's loss: `AutoencoderKL.training_step` and `VQModel.training_step` of ldm/models/autoencoder.py.
+ */
+export const firstStageLosses = (stage: FirstStage, batch: number): FirstStageLosses => {
+  if (stage.adversarial !== undefined) return contestOf(stage, stage.adversarial, batch)
+  const { objective } = passOf(stage, batch, draws.first)
+  return { autoencoder: { loss: objective, parameters: trainable(objective.loss) } }
 }
 
 const frozen = (outputs: Readonly<Record<string, Tensor>>): Checked<Graph> => pipe(freeze(outputs), E.map(optimise))
 
-/** pixels -> moments, the posterior's mean and log-variance */
-export const encoderGraph = (c: AutoencoderConfig, batch: number): Checked<Graph> =>
-  frozen({ moments: pipe(pixels(c, batch), encode('', c)) })
+/**
+ * What the first batch sets before the first step, under the names of the leaves it is for: ActNorm's start. Undefined where
+ * nothing is.
+ */
+export const firstStageStart = (stage: FirstStage, batch: number): Checked<Graph> | undefined => {
+  const config = stage.adversarial
+  if (config === undefined || config.discriminator.norm !== 'act') return undefined
+  return frozen(judgeOf(config, true)(passOf(stage, batch, draws.first).reconstructions).buffers)
+}
+
+/** Pictures to moments (KL), or to latents that are not quantised yet (VQ). */
+const encoded = (stage: FirstStage, mode: Mode = {}): Layer => encode('', stage.network, mode)
+/** Latents to pictures; those of VQ are quantised first, as `VQModelInterface` does. */
+const decoded = (stage: FirstStage): Layer => {
+  const quantized: Layer =
+    stage.kind === 'vq' ? (z) => quantize(stage.quantizer, { training: false, noise: draws.first })(z).y : identity
+  return (z) => pipe(z, quantized, decode('', stage.network))
+}
+/** What an encoder gives, without chance. */
+const likeliest = (stage: FirstStage): Layer => (stage.kind === 'kl' ? (x) => mode(diagonalGaussian(x)) : identity)
+
+/** pixels -> moments, the posterior's mean and log-variance; of VQ latents, not quantised */
+export const encoderGraph = (stage: FirstStage, batch: number): Checked<Graph> =>
+  frozen({ moments: pipe(pixels(stage.network, batch), encoded(stage)) })
 
 /** latents -> pixels */
-export const decoderGraph = (c: AutoencoderConfig, batch: number): Checked<Graph> =>
+export const decoderGraph = (stage: FirstStage, batch: number): Checked<Graph> =>
   frozen({
-    pixels: pipe(input(firstStageLeaves.latents, float(batch, ...latentShape(c)), 'raw latents'), decode('', c)),
+    pixels: pipe(
+      input(firstStageLeaves.latents, float(batch, ...latentShape(stage.network)), 'raw latents'),
+      decoded(stage),
+    ),
   })
 
-/** pixels -> pixels, through the posterior's mode */
-export const reconstructionGraph = (c: AutoencoderConfig, batch: number): Checked<Graph> =>
-  frozen({ pixels: pipe(pixels(c, batch), encode('', c), diagonalGaussian, mode, decode('', c)) })
+/** pixels -> pixels, through the posterior's mode or the codes */
+export const reconstructionGraph = (stage: FirstStage, batch: number): Checked<Graph> =>
+  frozen({ pixels: pipe(pixels(stage.network, batch), encoded(stage), likeliest(stage), decoded(stage)) })

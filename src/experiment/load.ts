@@ -5,7 +5,9 @@ import { E, flow, pipe, TE } from '../prelude.ts'
 import { decode } from '../schema.ts'
 import { crossChecks } from './cross-checks.ts'
 import { type Experiment, experiment } from './document.ts'
+import { importCompVis, isCompVis } from './import/compvis.ts'
 import { parseJsonText } from './json-text.ts'
+import { type PublishedModel, publishedModel } from './published.ts'
 import { applySettings, parseSetting } from './settings.ts'
 
 /** Folders of pictures are named relative to the experiment's file. */
@@ -20,11 +22,8 @@ export const decodeExperiment: (document: unknown) => Checked<Experiment> = flow
   E.flatMap(crossChecks),
 )
 
-/**
- * Reads an experiment's file, applies `/json/pointer=value` settings, checks every field and how they fit. Relative
- * paths in it are resolved against its folder. Errors: `file`, `usage`, `config`.
- */
-export const loadExperiment = (path: string, sets: readonly string[] = []): Effect<Experiment> =>
+/** A file as the value of its JSON, changed by `/json/pointer=value` settings. */
+const loadDocument = (path: string, sets: readonly string[]): Effect<unknown> =>
   pipe(
     TE.fromEither(collect(sets.map(parseSetting))),
     TE.bindTo('settings'),
@@ -32,6 +31,39 @@ export const loadExperiment = (path: string, sets: readonly string[] = []): Effe
     TE.flatMapEither(({ settings, bytes }) =>
       pipe(parseJsonText(new TextDecoder().decode(bytes), path), E.flatMap(applySettings(settings))),
     ),
-    TE.flatMapEither(decodeExperiment),
-    TE.map(relativeTo(dirname(path))),
+  )
+
+const experimentOf = (path: string): ((document: unknown) => Checked<Experiment>) =>
+  flow(decodeExperiment, E.map(relativeTo(dirname(path))))
+
+/**
+ * Reads an experiment's file, applies `/json/pointer=value` settings, checks every field and how they fit. Relative
+ * paths in it are resolved against its folder. Errors: `file`, `usage`, `config`.
+ */
+export const loadExperiment = (path: string, sets: readonly string[] = []): Effect<Experiment> =>
+  pipe(loadDocument(path, sets), TE.flatMapEither(experimentOf(path)))
+
+/** What a file may declare: an experiment, or a published model, ours or as CompVis writes it. */
+export type Declaration =
+  | { readonly kind: 'experiment'; readonly experiment: Experiment }
+  | { readonly kind: 'published'; readonly model: PublishedModel }
+
+const published: (model: PublishedModel) => Declaration = (model) => ({ kind: 'published', model })
+const declaresPublished = (u: unknown): boolean => typeof u === 'object' && u !== null && 'autoencoder' in u
+
+/** Reads a file of either kind, which its keys tell apart, as `loadExperiment` does. Errors: `file`, `usage`, `config`. */
+export const loadDeclaration = (path: string, sets: readonly string[] = []): Effect<Declaration> =>
+  pipe(
+    loadDocument(path, sets),
+    TE.flatMapEither(
+      (document): Checked<Declaration> =>
+        isCompVis(document)
+          ? pipe(importCompVis(document), E.map(published))
+          : declaresPublished(document)
+            ? pipe(document, decode(publishedModel), E.map(published))
+            : pipe(
+                experimentOf(path)(document),
+                E.map((e) => ({ kind: 'experiment', experiment: e })),
+              ),
+    ),
   )

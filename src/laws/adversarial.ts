@@ -216,6 +216,27 @@ const turns: readonly Law[] = [
     },
   }),
   law({
+    name: "one walk back is the reference's three",
+    equation: 'd(nll + lambda(nll, g) g) in one graph = d(nll + l g), l a number found by two walks before',
+    source: 'CompVis latent-diffusion, contperceptual.py: two autograd.grad, then backward',
+    tolerance: { float64: 1e-12, float32: 1e-3 },
+    arbitrary: scenes,
+    deviation: (o, { ask }) => {
+      const s = scene(o)
+      return pipe(
+        TE.Do,
+        TE.bind('first', () => ask({ slope: slopes(s.nll, s.lastLayer) })),
+        TE.bind('second', () => ask({ slope: slopes(s.g, s.lastLayer) })),
+        TE.bind('third', ({ first, second }) => {
+          const l = (weight * lengthOf(first.slope)) / (lengthOf(second.slope) + soft)
+          return ask({ slope: slopes(pipe(s.nll, add(pipe(s.g, mul(l)))), s.lastLayer) })
+        }),
+        TE.bind('one', () => ask({ slope: slopes(s.generator.loss, s.lastLayer) })),
+        TE.map(({ one, third }) => gap(one.slope, third.slope)),
+      )
+    },
+  }),
+  law({
     name: 'at the last layer both gradients are of one length, but for the weight',
     equation: '|lambda d g| = weight |d nll| |d g| / (|d g| + 1e-4)',
     source: 'Esser et al. 2021, equation 7',

@@ -17,16 +17,14 @@ import { adaptiveWeight, adaptiveWeightConfig } from './adaptive-weight.ts'
 import { adversarialKinds, discriminatorLoss, generatorLoss, r1Penalty } from './adversarial.ts'
 import type { Loss } from './reconstruction.ts'
 
-/** The adversarial term of an autoencoder, as declared in experiments. */
-export const adversarialConfig = record(
-  {},
-  {
-    loss: withDefault(word(adversarialKinds), 'hinge'),
-    generator: withDefault(adaptiveWeightConfig, { weight: 1, cap: 1e4, smoothing: 0 }),
-    /** gamma / 2 times the R1 penalty on real pictures; 0 for none, as in the reference. */
-    r1: withDefault(number({ min: 0 }), 0),
-  },
-)
+/** The adversarial term of an autoencoder, as declared in experiments: fields with a default. */
+export const adversarialFields = {
+  loss: withDefault(word(adversarialKinds), 'hinge'),
+  generator: withDefault(adaptiveWeightConfig, { weight: 1, cap: 1e4, smoothing: 0 }),
+  /** gamma / 2 times the R1 penalty on real pictures; 0 for none, as in the reference. */
+  r1: withDefault(number({ min: 0 }), 0),
+}
+export const adversarialConfig = record({}, adversarialFields)
 export type AdversarialConfig = Decoded<typeof adversarialConfig>
 
 /** Two players: what they play by, and who judges. */

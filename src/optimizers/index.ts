@@ -1,5 +1,6 @@
 export * from './adam.ts'
 export * from './clip.ts'
+export * from './dead-codes.ts'
 export * from './ema.ts'
 export * from './optimizer.ts'
 export * from './sgd.ts'

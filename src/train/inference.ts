@@ -2,11 +2,10 @@ import { fillNormal, fold, key } from '../distributions/random.ts'
 import { type Checked, type Effect, effect, failure } from '../error.ts'
 import { type Executable, type Executor, floats, ints, type Values } from '../execute/executor.ts'
 import { diffusionLeaves, type LatentDiffusion, samplingPlan } from '../experiment/diffusion-stage.ts'
-import type { Sampling } from '../experiment/document.ts'
+import type { FirstStage, Sampling } from '../experiment/document.ts'
 import { decoderGraph, encoderGraph, firstStageLeaves, reconstructionGraph } from '../experiment/first-stage.ts'
 import { feedTypes, type Graph, parameters } from '../graph/graph.ts'
 import { type Shape, size } from '../graph/types.ts'
-import type { AutoencoderConfig } from '../nn/autoencoder/config.ts'
 import { TE } from '../prelude.ts'
 import { initialNoise, keyedNoise, sample } from '../samplers/index.ts'
 
@@ -78,30 +77,25 @@ const joined = (parts: readonly Float32Array[]): Float32Array => {
   return whole
 }
 
-/** Pictures to their posteriors' moments [2C, h, w]. */
-export const encodeMoments = (
-  executor: Executor,
-  c: AutoencoderConfig,
-  state: Values,
-  pictures: Items,
-): Effect<Items> =>
-  mapItems(executor, encoderGraph(c, batchSize), state, {
+/** Pictures to their posteriors' moments [2C, h, w]; by VQ to latents [C, h, w], not quantised yet. */
+export const encodePictures = (executor: Executor, stage: FirstStage, state: Values, pictures: Items): Effect<Items> =>
+  mapItems(executor, encoderGraph(stage, batchSize), state, {
     leaf: firstStageLeaves.pixels,
     output: 'moments',
     items: pictures,
   })
 
 /** Raw latents to pictures. */
-export const decodeLatents = (executor: Executor, c: AutoencoderConfig, state: Values, latents: Items): Effect<Items> =>
-  mapItems(executor, decoderGraph(c, batchSize), state, {
+export const decodeLatents = (executor: Executor, stage: FirstStage, state: Values, latents: Items): Effect<Items> =>
+  mapItems(executor, decoderGraph(stage, batchSize), state, {
     leaf: firstStageLeaves.latents,
     output: 'pixels',
     items: latents,
   })
 
 /** Pictures to what the first stage makes of them. */
-export const reconstruct = (executor: Executor, c: AutoencoderConfig, state: Values, pictures: Items): Effect<Items> =>
-  mapItems(executor, reconstructionGraph(c, batchSize), state, {
+export const reconstruct = (executor: Executor, stage: FirstStage, state: Values, pictures: Items): Effect<Items> =>
+  mapItems(executor, reconstructionGraph(stage, batchSize), state, {
     leaf: firstStageLeaves.pixels,
     output: 'pixels',
     items: pictures,
@@ -121,21 +115,28 @@ export const psnr = (originals: Items, others: Items): number => {
   return Array.from({ length: originals.n }, (_, i) => one(i)).reduce((a, b) => a + b, 0) / originals.n
 }
 
-/** 1 / the standard deviation of latents drawn once from every posterior (Rombach et al. 2022, section D.1). */
-export const measureScale = (moments: Items, seed: number): number => {
+/** Latents drawn once from every posterior. */
+const drawnOnce = (moments: Items, seed: number): Float64Array => {
   const half = size(moments.shape) / 2
   const eps = new Float32Array(moments.n * half)
   fillNormal(fold(key(seed), 'latent-scale'), eps)
-  let [sum, squares] = [0, 0]
-  for (let i = 0; i < eps.length; i++) {
+  return Float64Array.from(eps, (e, i) => {
     const at = Math.floor(i / half) * 2 * half + (i % half)
     const logvar = Math.min(20, Math.max(-30, moments.data[at + half] ?? 0))
-    const z = (moments.data[at] ?? 0) + Math.exp(0.5 * logvar) * (eps[i] ?? 0)
+    return (moments.data[at] ?? 0) + Math.exp(0.5 * logvar) * e
+  })
+}
+
+/** 1 / the standard deviation of what a first stage encodes to (Rombach et al. 2022, section D.1). */
+export const measureScale = (kind: FirstStage['kind'], encoded: Items, seed: number): number => {
+  const latents = kind === 'kl' ? drawnOnce(encoded, seed) : encoded.data
+  let [sum, squares] = [0, 0]
+  for (const z of latents) {
     sum += z
     squares += z * z
   }
-  const mean = sum / eps.length
-  return 1 / Math.sqrt(squares / eps.length - mean * mean)
+  const mean = sum / latents.length
+  return 1 / Math.sqrt(squares / latents.length - mean * mean)
 }
 
 /** Which pictures to draw. */
@@ -196,10 +197,10 @@ export const drawLatents = (executor: Executor, m: LatentDiffusion, state: Value
 /** Draws pictures: latents, decoded by the first stage. */
 export const drawPictures = (
   executor: Executor,
-  { model, network }: { readonly model: LatentDiffusion; readonly network: AutoencoderConfig },
+  { model, stage }: { readonly model: LatentDiffusion; readonly stage: FirstStage },
   { firstStage, diffusion }: { readonly firstStage: Values; readonly diffusion: Values },
   wanted: Wanted,
 ): Effect<Items> =>
   effect(async (run) =>
-    run(decodeLatents(executor, network, firstStage, await run(drawLatents(executor, model, diffusion, wanted)))),
+    run(decodeLatents(executor, stage, firstStage, await run(drawLatents(executor, model, diffusion, wanted)))),
   )

@@ -1,12 +1,12 @@
 import type { Checked } from '../error.ts'
 import { diffusionLoss, type LatentDiffusion, latentDiffusion } from '../experiment/diffusion-stage.ts'
-import type { Experiment } from '../experiment/document.ts'
-import { firstStageLoss, latentShape } from '../experiment/first-stage.ts'
-import { parameters } from '../graph/graph.ts'
+import type { Experiment, FirstStage } from '../experiment/document.ts'
+import { firstStageLosses, firstStageStart } from '../experiment/first-stage.ts'
+import { type Graph, parameters } from '../graph/graph.ts'
 import type { Shape } from '../graph/types.ts'
 import { E, pipe } from '../prelude.ts'
 import { groupOf } from './state.ts'
-import { type StepPlan, trainingStep } from './step.ts'
+import { type OptimizerTurn, type StepPlan, stepOfTurns, trainingStep } from './step.ts'
 
 /** Parameters are grouped as published checkpoints group them: an autoencoder on its own is the `model`. */
 export type Section = 'model' | 'first_stage' | 'unet'
@@ -15,25 +15,39 @@ export interface StagePlan {
   readonly name: 'first-stage' | 'diffusion'
   readonly section: Section
   readonly step: StepPlan
+  /** What the first batch sets before the first step, by the names of the state it replaces. */
+  readonly start?: Graph
 }
 export interface Plan {
   readonly firstStage: StagePlan
   readonly diffusion?: StagePlan & { readonly model: LatentDiffusion }
 }
 
+/** One optimiser for the autoencoder, and in a contest another for the discriminator. */
+export const firstStageStep = (stage: FirstStage): Checked<StepPlan> => {
+  const { training, adversarial } = stage
+  const { autoencoder, discriminator } = firstStageLosses(stage, training.batchSize)
+  const first: OptimizerTurn = { ...training, name: 'optimizer', ...autoencoder }
+  if (discriminator === undefined || adversarial === undefined)
+    return stepOfTurns([first], { ...training, order: 'simultaneous' })
+  const { optimizer = training.optimizer, learningRate = training.learningRate, order } = adversarial
+  const second: OptimizerTurn = { ...training, optimizer, learningRate, name: 'discriminator', ...discriminator }
+  return stepOfTurns([first, second], { ...training, order })
+}
+
 /** Everything an experiment declares, as graphs; nothing has run. */
 export const planExperiment = (e: Experiment, classes: number): Checked<Plan> =>
   pipe(
     E.Do,
-    E.bind('step', () =>
-      trainingStep(firstStageLoss(e.firstStage, e.firstStage.training.batchSize), e.firstStage.training),
-    ),
+    E.bind('step', () => firstStageStep(e.firstStage)),
+    E.bind('start', () => firstStageStart(e.firstStage, e.firstStage.training.batchSize) ?? E.right(undefined)),
     E.let(
       'firstStage',
-      ({ step }): StagePlan => ({
+      ({ step, start }): StagePlan => ({
         name: 'first-stage',
         section: e.diffusion === undefined ? 'model' : 'first_stage',
         step,
+        ...(start === undefined ? {} : { start }),
       }),
     ),
     E.bind('diffusion', () => planDiffusion(e, classes)),
@@ -45,7 +59,7 @@ const planDiffusion = (e: Experiment, classes: number): Checked<Plan['diffusion'
   if (config === undefined) return E.right(undefined)
   return pipe(
     E.Do,
-    E.bind('model', () => latentDiffusion(config, latentShape(e.firstStage.network), classes)),
+    E.bind('model', () => latentDiffusion(config, e.firstStage, classes)),
     E.bind('step', ({ model }) => trainingStep(diffusionLoss(model, config.training.batchSize), config.training)),
     E.map(({ model, step }) => ({ name: 'diffusion', section: 'unet', step, model })),
   )
@@ -58,6 +72,6 @@ export const stagesOf = ({ firstStage, diffusion }: Plan): readonly StagePlan[] 
 export const modelParameters = (
   stage: StagePlan,
 ): readonly { readonly name: string; readonly shape: Shape; readonly trainable: boolean }[] =>
-  parameters(stage.step.declared)
+  Object.values(Object.fromEntries(parameters(stage.step.declared).map((p) => [p.name, p])))
     .filter(({ name, trainable }) => groupOf(name)[0] === 'parameters' && (trainable || name !== 'scale_factor'))
     .map(({ name, shape, trainable }) => ({ name, shape, trainable }))

@@ -8,19 +8,23 @@ import { type Effect, type Errors, effect, failure } from '../error.ts'
 import { type Executor, floats, ints, type Values } from '../execute/executor.ts'
 import { diffusionLeaves, type LatentDiffusion, nullLabel } from '../experiment/diffusion-stage.ts'
 import { type Experiment, experiment, type Sampling, type Training } from '../experiment/document.ts'
-import { firstStageLeaves } from '../experiment/first-stage.ts'
+import { firstStageLeaves, latentShape } from '../experiment/first-stage.ts'
 import { parseJsonText } from '../experiment/json-text.ts'
+import { temperatureAt, temperatureLeaf } from '../experiment/quantize.ts'
 import { differences } from '../experiment/same.ts'
+import { feedTypes, type Graph } from '../graph/graph.ts'
 import { contentHash } from '../graph/hash.ts'
 import { size } from '../graph/types.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
 import { readBytes } from '../io/bytes.ts'
 import type { Json } from '../io/checkpoint.ts'
 import { writeGrid } from '../io/images.ts'
+import { weightAt } from '../losses/index.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { decode } from '../schema.ts'
-import { drawPictures, encodeMoments, type Items, measureScale, psnr, reconstruct } from './inference.ts'
+import { drawPictures, encodePictures, type Items, measureScale, psnr, reconstruct } from './inference.ts'
 import { type Metrics, train } from './loop.ts'
+import { perceptualWeights } from './perceptual-weights.ts'
 import { type Plan, planExperiment, type StagePlan } from './plan.ts'
 import { noiseFeeds } from './state.ts'
 
@@ -93,16 +97,36 @@ const rows = (items: Items, indices: ArrayLike<number>): Float32Array => {
 interface StageRun {
   readonly stage: StagePlan
   readonly training: Training
+  /** Weights that never change. */
+  readonly constants?: Values
   readonly batch: (step: number) => Values
   readonly preview: (done: number, state: Values) => Effect<void>
 }
 
-const runStage = (e: Experiment, o: RunOptions, { stage, training, batch, preview }: StageRun) =>
+/** The state before the first step, with what the first batch sets. */
+const startingState = (executor: Executor, { start }: StagePlan, initial: Values, feeds: Values): Effect<Values> =>
+  effect(async (run) => {
+    if (start === undefined) return initial
+    const executable = await run(executor.compile(start, { mode: 'training' }))
+    try {
+      const given = { ...initial, ...feeds }
+      const wanted = Object.keys(feedTypes(start))
+      const set = await run(
+        executable.run(Object.fromEntries(Object.entries(given).filter(([name]) => wanted.includes(name)))),
+      )
+      return { ...initial, ...set }
+    } finally {
+      executable.dispose()
+    }
+  })
+
+const runStage = (e: Experiment, o: RunOptions, { stage, training, constants = {}, batch, preview }: StageRun) =>
   effect(async (run) => {
     const { step } = stage
     o.listener.onStage(stage.name, training.steps)
-    const executable = await run(o.executor.compile(step.graph, { mode: 'training' }))
+    const executable = await run(o.executor.compile(step.graph, { mode: 'training', constants }))
     try {
+      const feeds = (s: number): Values => ({ ...batch(s), ...noiseFeeds(step.graph, e.seed, s) })
       const identity: Record<string, Json> = {
         stage: stage.name,
         seed: e.seed,
@@ -119,8 +143,8 @@ const runStage = (e: Experiment, o: RunOptions, { stage, training, batch, previe
           previewEvery: training.previewEvery,
           dir: join(o.dir, stage.name),
           identity,
-          initial: step.initial(e.seed),
-          feeds: (s) => ({ ...batch(s), ...noiseFeeds(step.graph, e.seed, s) }),
+          initial: await run(startingState(o.executor, stage, step.initial(e.seed), feeds(0))),
+          feeds,
           resume: o.resume,
           onStep: (done, metrics) => o.listener.onStep(stage.name, done, metrics),
           preview,
@@ -156,20 +180,45 @@ export const writeSamples = (path: string, pictures: Items, columns: number): Ef
 
 const previewName = (done: number): string => `step-${String(done).padStart(8, '0')}.png`
 
+/** Schedules that a step of the first stage is fed, where it asks for them. */
+const scheduled = ({ firstStage }: Experiment, pictures: number, graph: Graph) => {
+  const { adversarial, training } = firstStage
+  const wanted = feedTypes(graph)
+  return (step: number): Values => {
+    const samples = step * training.batchSize
+    const numbers = {
+      [firstStageLeaves.factor]:
+        adversarial === undefined
+          ? 0
+          : weightAt(adversarial.factor)({ steps: step, epochs: Math.floor(samples / pictures), samples }),
+      [temperatureLeaf]: firstStage.kind === 'vq' ? temperatureAt(firstStage.quantizer, step) : 1,
+    }
+    return Object.fromEntries(
+      Object.entries(numbers).flatMap(([name, x]) =>
+        name in wanted ? [[name, floats([], Float32Array.of(x))] as const] : [],
+      ),
+    )
+  }
+}
+
 const trainFirstStage = (
   e: Experiment,
   o: RunOptions,
   plan: Plan,
   data: { readonly train: Dataset; readonly heldOut: Dataset },
+  constants: Values,
 ) => {
-  const { network, training } = e.firstStage
+  const { training } = e.firstStage
   const batches = batchesOf(data.train.n, training.batchSize, randomOf(e.seed, 'batches', 'first-stage'))
   const shown = itemsOf(data.heldOut)
   const shape = [training.batchSize, ...shown.shape]
+  const schedules = scheduled(e, data.train.n, plan.firstStage.step.graph)
   return runStage(e, o, {
     stage: plan.firstStage,
     training,
+    constants,
     batch: (step) => ({
+      ...schedules(step),
       [firstStageLeaves.pixels]: floats(
         shape,
         flipped(training, e.seed, gather(data.train, batches(step)), data.train.width, step),
@@ -178,7 +227,7 @@ const trainFirstStage = (
     preview: (done, state) =>
       effect(async (run) => {
         const first = { ...shown, n: Math.min(32, shown.n) }
-        const made = await run(reconstruct(o.executor, network, state, first))
+        const made = await run(reconstruct(o.executor, e.firstStage, state, first))
         await run(
           writeReconstructions(
             join(o.dir, 'first-stage', 'previews', previewName(done)),
@@ -237,7 +286,7 @@ const trainDiffusion = (
         const pictures = await run(
           drawPictures(
             o.executor,
-            { model, network: e.firstStage.network },
+            { model, stage: e.firstStage },
             { firstStage, diffusion: state },
             { labels: labelRows(model.classes, perRow), seed: e.seed, sampling: quick, scale },
           ),
@@ -296,12 +345,12 @@ export const trainExperiment = (e: Experiment, o: RunOptions): Effect<RunSummary
       `data: ${data.train.n} pictures to train on, ${data.heldOut.n} held out, ${dataset.classes.length} classes`,
     )
     const plan = await run(TE.fromEither(planExperiment(e, dataset.classes.length)))
+    const constants = await run(perceptualWeights(e.firstStage, plan.firstStage.step.graph))
     await run(writeText(experimentFile(o), JSON.stringify(e, null, 2)))
 
-    const { network } = e.firstStage
-    const first = await run(trainFirstStage(e, o, plan, data))
+    const first = await run(trainFirstStage(e, o, plan, data, constants))
     const shown = itemsOf(data.heldOut)
-    const made = await run(reconstruct(o.executor, network, first.state, shown))
+    const made = await run(reconstruct(o.executor, e.firstStage, first.state, shown))
     const heldOutPsnr = psnr(shown, made)
     const reconstructions = join(o.dir, 'reconstructions.png')
     await run(
@@ -320,12 +369,10 @@ export const trainExperiment = (e: Experiment, o: RunOptions): Effect<RunSummary
     const { diffusion } = plan
     if (!first.finished || diffusion === undefined || e.diffusion === undefined) return summary(first.finished)
 
-    const moments = await run(encodeMoments(o.executor, network, first.state, itemsOf(data.train)))
+    const moments = await run(encodePictures(o.executor, e.firstStage, first.state, itemsOf(data.train)))
     const declared = e.diffusion.latentScale
-    const scale = declared.kind === 'fixed' ? declared.value : measureScale(moments, e.seed)
-    o.listener.say(
-      `latents: [${moments.shape.map((d, i) => (i === 0 ? d / 2 : d)).join(', ')}], multiplied by ${scale.toFixed(4)}`,
-    )
+    const scale = declared.kind === 'fixed' ? declared.value : measureScale(e.firstStage.kind, moments, e.seed)
+    o.listener.say(`latents: [${latentShape(e.firstStage.network).join(', ')}], multiplied by ${scale.toFixed(4)}`)
     await run(writeText(join(o.dir, 'latents.json'), JSON.stringify({ scale, classes: dataset.classes })))
     const second = await run(
       trainDiffusion(e, o, {
@@ -341,7 +388,7 @@ export const trainExperiment = (e: Experiment, o: RunOptions): Effect<RunSummary
     const pictures = await run(
       drawPictures(
         o.executor,
-        { model: diffusion.model, network },
+        { model: diffusion.model, stage: e.firstStage },
         { firstStage: first.state, diffusion: second.state },
         { labels: labelRows(diffusion.model.classes, e.sampling.perClass), seed: e.seed, sampling: e.sampling, scale },
       ),

@@ -4,6 +4,7 @@ import { type Carry, floats, type Values } from '../execute/executor.ts'
 import type { Training } from '../experiment/document.ts'
 import { type Graph, parameters } from '../graph/graph.ts'
 import type { Loss } from '../losses/index.ts'
+import type { Buffers } from '../nn/stateful.ts'
 import {
   adam,
   adamW,
@@ -17,7 +18,7 @@ import {
 } from '../optimizers/index.ts'
 import { E, pipe, RR } from '../prelude.ts'
 import { type LearningRate, learningRate } from '../schedulers/learning-rate.ts'
-import { grad, type Intent, optimise, trainable } from '../transform/index.ts'
+import { grad, type Intent, optimise, substitution, trainable } from '../transform/index.ts'
 import { initialValue } from './state.ts'
 
 /** One training step as a graph (state, batch, noise) -> (state, metrics), and what a host must know to run it. */
@@ -34,9 +35,29 @@ export interface StepPlan {
   readonly initial: (seed: number) => Values
 }
 
+/** What of a training's declaration an optimiser depends on. */
+export type OptimizerOptions = Pick<Training, 'optimizer' | 'learningRate'> & Partial<Pick<Training, 'clipNorm'>>
 /** What of a training's declaration a step depends on. */
-export type StepOptions = Pick<Training, 'steps' | 'optimizer' | 'learningRate'> &
-  Partial<Pick<Training, 'clipNorm' | 'emaDecay'>>
+export type StepOptions = OptimizerOptions & Pick<Training, 'steps'> & Partial<Pick<Training, 'emaDecay'>>
+
+/** One optimiser's part of a step: a loss, and the parameters that it moves. */
+export interface OptimizerTurn extends OptimizerOptions {
+  /** Of its fed scalars; from the second on, of its metrics too. */
+  readonly name: string
+  readonly loss: Loss & { readonly buffers?: Buffers }
+  readonly parameters: readonly Tensor[]
+}
+
+/**
+ * What a later turn sees of the earlier ones: `simultaneous`, their buffers; `alternating`, the parameters they have updated too,
+ * as the reference's loop over optimisers does.
+ */
+export type UpdateOrder = 'simultaneous' | 'alternating'
+
+export interface TurnsOptions extends Pick<Training, 'steps'>, Partial<Pick<Training, 'emaDecay'>> {
+  readonly order: UpdateOrder
+}
+
 type OptimizerConfig = Training['optimizer']
 const pair = (betas: readonly number[]): readonly [number, number] => [betas[0] ?? 0.9, betas[1] ?? 0.999]
 const optimizers: {
@@ -52,7 +73,7 @@ const optimizerOf = <K extends OptimizerConfig['kind']>(
 ): Optimizer => optimizers[kind](c)
 
 /** The declared rate, its cosine ending with the training. */
-const rateSchedule = ({ learningRate: declared, steps }: StepOptions): LearningRate =>
+const rateSchedule = (declared: Training['learningRate'], steps: number): LearningRate =>
   declared.kind === 'warm-up-cosine' ? { ...declared, length: steps } : declared
 
 const scalarFeeds = (scope: string, values: Readonly<Record<string, number>>, wanted: readonly string[]): Values =>
@@ -61,60 +82,133 @@ const scalarFeeds = (scope: string, values: Readonly<Record<string, number>>, wa
 const byName = (ps: readonly Tensor[], of: readonly Tensor[] = ps): Tensors =>
   Object.fromEntries(ps.map((p, i) => [leafName(p) ?? '', of[i] ?? p]))
 
-/**
- * Forward, backward, clipping, optimiser and average of the parameters that the loss trains, as one graph. State
- * leaves and the outputs that replace them have the same names: `optimizer.<slot>.<parameter>`,
- * `ema.shadow.<parameter>`, and the parameters' own.
- */
-export const trainingStep = ({ loss, log }: Loss, training: StepOptions): Checked<StepPlan> => {
-  const leaves = trainable(loss)
-  const weights = byName(leaves)
-  const raw = byName(leaves, grad(loss, leaves))
-  const clipped = training.clipNorm === undefined ? undefined : clipByGlobalNorm(training.clipNorm)(raw)
-  const optimizer = optimizerOf(training.optimizer.kind, training.optimizer)
-  const average = training.emaDecay === undefined ? undefined : ema({ decay: training.emaDecay })
+/** A turn over the state before the step. */
+interface Played {
+  readonly metrics: Tensors
+  readonly buffers: Tensors
+  readonly parameters: Tensors
+  readonly slots: Tensors
+}
 
-  const updated = optimizer.update({
+const played = (turn: OptimizerTurn, optimizer: Optimizer, prefix: string): Played => {
+  const { loss, log, buffers = {} } = turn.loss
+  const weights = byName(turn.parameters)
+  const raw = byName(turn.parameters, grad(loss, turn.parameters))
+  const clipped = turn.clipNorm === undefined ? undefined : clipByGlobalNorm(turn.clipNorm)(raw)
+  const { parameters, state } = optimizer.update({
     parameters: weights,
     gradients: clipped?.gradients ?? raw,
     state: optimizer.init('optimizer', weights),
-    scalars: scalarInputs('optimizer', optimizer.scalars),
+    scalars: scalarInputs(turn.name, optimizer.scalars),
   })
+  const norm = clipped === undefined ? {} : { [`${prefix}gradient_norm`]: clipped.norm }
+  return {
+    metrics: { ...log, [`${prefix}loss`]: loss, ...norm },
+    buffers,
+    parameters,
+    slots: stateOutputs('optimizer', state),
+  }
+}
+
+/** A turn told what earlier ones leave. */
+const after = (earlier: Tensors, turn: Played): Played => {
+  const groups = [turn.metrics, turn.buffers, turn.parameters, turn.slots]
+  const now = RR.map(
+    substitution(
+      earlier,
+      groups.flatMap((tensors) => Object.values(tensors)),
+    ),
+  )
+  return {
+    metrics: now(turn.metrics),
+    buffers: now(turn.buffers),
+    parameters: now(turn.parameters),
+    slots: now(turn.slots),
+  }
+}
+
+const leftBy: { readonly [O in UpdateOrder]: (turn: Played) => Tensors } = {
+  simultaneous: ({ buffers }) => buffers,
+  alternating: ({ buffers, parameters }) => ({ ...buffers, ...parameters }),
+}
+const inOrder = (order: UpdateOrder, turns: readonly Played[]): readonly Played[] => {
+  const done: Played[] = []
+  for (const turn of turns) done.push(after(Object.assign({}, ...done.map(leftBy[order])), turn))
+  return done
+}
+const merged = <K extends keyof Played>(turns: readonly Played[], group: K): Tensors =>
+  Object.assign({}, ...turns.map((turn) => turn[group]))
+
+/**
+ * Forward, backward, clipping and optimiser of each turn, and the average of the first one's parameters, as one graph. Turns are
+ * declared over the state before the step, and move different parameters; what they have in common is computed once. State
+ * leaves and the outputs that replace them have the same names: `optimizer.<slot>.<parameter>`,
+ * `ema.shadow.<parameter>`, and the parameters' and buffers' own.
+ */
+export const stepOfTurns = (
+  turns: readonly [OptimizerTurn, ...OptimizerTurn[]],
+  { steps, order, emaDecay }: TurnsOptions,
+): Checked<StepPlan> => {
+  const moved = turns.map((turn, i) => ({
+    name: turn.name,
+    prefix: i === 0 ? '' : `${turn.name}_`,
+    optimizer: optimizerOf(turn.optimizer.kind, turn.optimizer),
+    schedule: rateSchedule(turn.learningRate, steps),
+    turn,
+  }))
+  const done = inOrder(
+    order,
+    moved.map(({ turn, optimizer, prefix }) => played(turn, optimizer, prefix)),
+  )
+  const average = emaDecay === undefined ? undefined : ema({ decay: emaDecay })
   const shadow = average?.update({
-    parameters: updated.parameters,
-    state: average.init('ema', weights),
+    parameters: done[0]?.parameters ?? {},
+    state: average.init('ema', byName(turns[0].parameters)),
     scalars: scalarInputs('ema', average.scalars),
   })
   const state: Tensors = {
-    ...updated.parameters,
-    ...stateOutputs('optimizer', updated.state),
+    ...merged(done, 'buffers'),
+    ...merged(done, 'parameters'),
+    ...merged(done, 'slots'),
     ...(shadow === undefined ? {} : stateOutputs('ema', shadow)),
   }
-  const metrics: Tensors = { ...log, loss, ...(clipped === undefined ? {} : { gradient_norm: clipped.norm }) }
-  const rate = rateSchedule(training)
+  const feedsOf = (step: number): readonly Values[] =>
+    moved.map(({ name, optimizer, schedule }) =>
+      scalarFeeds(name, optimizer.at({ step: step + 1, rate: learningRate(schedule, step) }), optimizer.scalars),
+    )
   return pipe(
-    freeze({ ...metrics, ...state }),
+    freeze({ ...merged(done, 'metrics'), ...state }),
     E.map((declared) => ({
       graph: optimise(declared),
       declared,
-      intent: { losses: ['loss'], optimizers: { optimizer: Object.keys(weights) } },
+      intent: {
+        losses: moved.map(({ prefix }) => `${prefix}loss`),
+        optimizers: Object.fromEntries(
+          moved.map(({ name, turn }) => [name, turn.parameters.map((p) => leafName(p) ?? '')]),
+        ),
+      },
       carry: pipe(
         state,
         RR.mapWithIndex((name) => name),
       ),
-      rate: (step) => learningRate(rate, step),
-      hostFeeds: (step) => ({
-        ...scalarFeeds(
-          'optimizer',
-          optimizer.at({ step: step + 1, rate: learningRate(rate, step) }),
-          optimizer.scalars,
+      rate: (step) => learningRate(rateSchedule(turns[0].learningRate, steps), step),
+      hostFeeds: (step) =>
+        Object.assign(
+          {},
+          ...feedsOf(step),
+          average === undefined ? {} : scalarFeeds('ema', average.at(step + 1), average.scalars),
         ),
-        ...(average === undefined ? {} : scalarFeeds('ema', average.at(step + 1), average.scalars)),
-      }),
       initial: (seed) => initialState(declared, Object.keys(state), seed),
     })),
   )
 }
+
+/** The step of one loss and one optimiser, named `optimizer`, that moves everything the loss trains. */
+export const trainingStep = (loss: Loss, options: StepOptions): Checked<StepPlan> =>
+  stepOfTurns([{ ...options, name: 'optimizer', loss, parameters: trainable(loss.loss) }], {
+    ...options,
+    order: 'simultaneous',
+  })
 
 const shadowOf = 'ema.shadow.'
 const initialState = (g: Graph, carried: readonly string[], seed: number): Values => {

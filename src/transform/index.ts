@@ -8,6 +8,7 @@ export { grad, trainable, vjp } from './grad.ts'
 export { type Intent, lint } from './lint.ts'
 export { prune } from './prune.ts'
 export { pullScalars, share } from './share.ts'
+export { substitution } from './substitute.ts'
 
 /** Everything an executor should be given: folded, scalars pulled out of cotangents, shared. */
 export const optimise: (g: Graph) => Graph = flow(fold, share, pullScalars, share, fold, share)

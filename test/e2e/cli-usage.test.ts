@@ -17,7 +17,8 @@ const running = async (...args: readonly string[]) => {
   })
   return { code, ...texts }
 }
-const emoji = join(import.meta.dirname, '../../graphs/emoji.json')
+const at = (path: string): string => join(import.meta.dirname, '../..', path)
+const emoji = at('graphs/emoji.json')
 const state = { folder: '' }
 beforeAll(async () => {
   state.folder = await mkdtemp(join(tmpdir(), 'latentgraph-cli-'))
@@ -144,6 +145,34 @@ describe('results', () => {
       expect(stepFlops).toBeLessThan(4 * forwardFlops)
       expect(peakBytes).toBeGreaterThan(1e7)
     }
+  })
+
+  it('check reads published models, declared or as CompVis writes them', async () => {
+    const declared = await running('check', at('graphs/published/kl-f4.json'), '--json')
+    const imported = await running('check', at('test/golden/manifests/first_stage_models__kl-f4.json'), '--json')
+    expect([declared.code, imported.code]).toEqual([0, 0])
+    expect(imported.out).toBe(declared.out)
+    const { parameters, cost } = JSON.parse(declared.out)
+    expect(parameters.model['loss.discriminator.main.3.running_var']).toEqual([128])
+    expect(cost.model.forwardFlops).toBeGreaterThan(1e11)
+  })
+
+  it('check names the parts of a published model that are not built', async () => {
+    const { code, out } = await running('check', at('graphs/published/text2img256.json'))
+    expect(code).toBe(0)
+    expect(out).toContain('cond_stage: not built, ldm.modules.encoders.modules.BERTEmbedder')
+  })
+
+  it('check counts what a published model has once, however often it is used', async () => {
+    const { out } = await running('check', at('graphs/published/kl-f8.json'))
+    expect(out).toMatch(/loss\.discriminator\.main\.5 +524,288 +256x128x4x4\n/)
+  })
+
+  it('check refuses a published configuration with a wrong target', async () => {
+    const path = at('test/golden/manifests/first_stage_models__kl-f4.json')
+    const { code, err } = await running('check', path, '--set', '/model/target=ldm.models.autoencoder.AutoencoderKl')
+    expect(code).not.toBe(0)
+    expect(err).toContain('did you mean "ldm.models.autoencoder.AutoencoderKL"?')
   })
 
   it('doctor says what can run here', async () => {

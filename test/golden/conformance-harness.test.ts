@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { subjectOf } from '../../src/conformance/case.ts'
 import { formulaParameter, hashUniform } from '../../src/conformance/formula.ts'
-import { type CaseReport, runConformance } from '../../src/conformance/index.ts'
+import { type CaseReport, runConformance, showCase } from '../../src/conformance/index.ts'
 import { showErrors } from '../../src/error.ts'
 import { reference } from '../../src/execute/reference/index.ts'
 import { encodeSafetensors, parseSafetensors, type TensorFile } from '../../src/io/safetensors.ts'
@@ -120,6 +120,63 @@ describe('a case', () => {
     const { status, reason } = await changed('unet', 'class_cond.safetensors', configured({ resblock_updown: true }))
     expect(status).toBe('failed')
     expect(reason).toContain('input_blocks.2.0.op.weight')
+  })
+})
+
+describe('a buffer', () => {
+  const filled = (shape: readonly number[], value: number): StoredArray => ({
+    dtype: 'float32',
+    shape,
+    data: new Float32Array(shape.reduce((n, d) => n * d, 1)).fill(value),
+  })
+  /** A discriminator of zeros: its batch norm sees zeros, and its logits are the last bias. */
+  const discriminatorCase = (mode: string, before: number, after: number): Promise<CaseReport> => {
+    const [mean, variance, count] = ['main.3.running_mean', 'main.3.running_var', 'main.3.num_batches_tracked']
+    const encoded = encodeSafetensors(
+      {
+        'in.x': filled([2, 1, 8, 8], 1),
+        'param.main.0.weight': filled([1, 1, 4, 4], 0),
+        'param.main.0.bias': filled([1], 0),
+        'param.main.2.weight': filled([2, 1, 4, 4], 0),
+        'param.main.3.weight': filled([2], 1),
+        'param.main.3.bias': filled([2], 0),
+        [`param.${mean}`]: filled([2], before),
+        [`param.${variance}`]: filled([2], 1),
+        [`param.${count}`]: filled([], 7),
+        'param.main.5.weight': filled([1, 2, 4, 4], 0),
+        'param.main.5.bias': filled([1], 0.5),
+        'out.logits': filled([2, 1, 2, 2], 0.5),
+        [`out.buffer.${mean}`]: filled([2], after),
+        [`out.buffer.${variance}`]: filled([2], 1),
+        [`out.buffer.${count}`]: filled([], 7),
+      },
+      {
+        source: 'CompVis/taming-transformers taming/modules/discriminator/model.py NLayerDiscriminator',
+        config: JSON.stringify({ input_nc: 1, ndf: 1, n_layers: 1, mode }),
+      },
+    )
+    return reportOf('discriminator', E.isRight(encoded) ? encoded.right : expect.unreachable(showErrors(encoded.left)))
+  }
+
+  test('that training changes and the file has only from after the call is left out, and the line says so', async () => {
+    const report = await discriminatorCase('train', 1, 1)
+    expect(report).toMatchObject({ status: 'passed', worst: { tensor: 'out.logits' } })
+    expect(showCase(report)).toMatch(/\(3 buffers shipped only after the call: not compared\)$/)
+  })
+
+  test('of which the file has both states is compared', async () => {
+    const right = await discriminatorCase('train', 2, 1.8)
+    expect(right).toMatchObject({ status: 'passed', note: '2 buffers shipped only after the call: not compared' })
+    expect(await discriminatorCase('train', 2, 1.7)).toMatchObject({
+      status: 'failed',
+      failures: [{ tensor: 'out.buffer.main.3.running_mean' }],
+    })
+  })
+
+  test('is compared in evaluation, which changes none', async () => {
+    const report = await discriminatorCase('eval', 1, 1)
+    expect(report.status).toBe('passed')
+    expect(report.note).toBeUndefined()
   })
 })
 

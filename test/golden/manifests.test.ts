@@ -1,24 +1,13 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { freeze, input, type Tensor } from '../../src/declare/index.ts'
 import { type Checked, showErrors } from '../../src/error.ts'
+import { importCompVis } from '../../src/experiment/import/compvis.ts'
+import { modelSections, type PublishedModel, publishedModel } from '../../src/experiment/published.ts'
 import { parameters } from '../../src/graph/graph.ts'
-import { float, int, type Shape, size } from '../../src/graph/types.ts'
-import {
-  type AutoencoderConfig,
-  autoencoderConfig,
-  codebookEntries,
-  decode as decodeLatents,
-  encode,
-  publishedAutoencoder,
-  publishedUNet,
-  type UNetConfig,
-  unet,
-  unetConfig,
-} from '../../src/nn/index.ts'
+import { type Shape, size } from '../../src/graph/types.ts'
 import { E, t } from '../../src/prelude.ts'
-import { decode, dictionary, integer, list, record, text } from '../../src/schema.ts'
+import { anything, decode, dictionary, integer, list, record, text } from '../../src/schema.ts'
 
 /** Published models: every parameter's name and shape, as the reference's `state_dict` has them. */
 
@@ -27,30 +16,16 @@ const right = <A>(c: Checked<A>): A => {
   return c.right
 }
 const json = (path: string): unknown => JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8'))
-const files = (folder: string): readonly string[] =>
-  readdirSync(new URL(folder, import.meta.url)).filter((f) => f !== 'digests.json')
+const files = (folder: string): readonly string[] => readdirSync(new URL(folder, import.meta.url))
 
 type Shapes = Readonly<Record<string, Shape>>
-const shapes = (outputs: Readonly<Record<string, Tensor>>): Shapes =>
-  Object.fromEntries(parameters(right(freeze(outputs))).map((p) => [p.name, p.shape]))
-
-const autoencoderShapes = (c: AutoencoderConfig, codebook: number | undefined): Shapes => {
-  const side = c.resolution / 2 ** (c.channelMultipliers.length - 1)
-  const latents =
-    codebook === undefined
-      ? input('z', float(1, c.latentChannels, side, side))
-      : codebookEntries('quantize', { entries: codebook, dim: c.latentChannels })(input('codes', int(1, side, side)))
-  return shapes({
-    latents: encode('', c)(input('x', float(1, c.inChannels, c.resolution, c.resolution))),
-    pictures: decodeLatents('', c)(latents),
-  })
-}
-const unetShapes = (c: UNetConfig): Shapes => {
-  const side = 2 ** (c.channelMultipliers.length - 1)
-  const context = c.attention.kind === 'self' ? undefined : input('context', float(1, 3, c.attention.contextDim))
-  const x = input('x', float(1, c.inChannels, side, side))
-  return shapes({ y: unet('', c)(x, input('t', int(1)), { context }) })
-}
+const shapesOf = (m: PublishedModel): Readonly<Record<string, Shapes>> =>
+  Object.fromEntries(
+    right(modelSections(m)).map(({ section, graph }) => [
+      section,
+      Object.fromEntries(parameters(graph).map(({ name, shape }) => [name, shape])),
+    ]),
+  )
 
 const digest = (s: Shapes) => {
   const names = Object.keys(s).sort()
@@ -61,57 +36,73 @@ const digest = (s: Shapes) => {
     sha256: createHash('sha256').update(lines.join('')).digest('hex'),
   }
 }
+const digestsOf = (m: PublishedModel) =>
+  Object.fromEntries(Object.entries(shapesOf(m)).map(([section, shapes]) => [section, digest(shapes)]))
 
-/** Parts that later work builds: losses with their discriminators, and conditioning stages. */
-const built = (s: Shapes): Shapes => Object.fromEntries(Object.entries(s).filter(([k]) => !k.startsWith('loss.')))
-
-const declared = record(
-  { sources: list(text), autoencoder: autoencoderConfig },
-  {},
-  { codebook: integer({ min: 1 }), unet: unetConfig },
-)
+/** Of every published configuration: what it says, and the digests of what the reference makes of it. */
 const sum = record({ tensors: integer(), parameters: integer(), sha256: text })
-const digests = right(
-  decode(dictionary(record({ autoencoder: sum }, {}, { unet: sum })))(json('./manifests/digests.json')),
+const published = right(
+  decode(list(record({ source: text, model: anything, sections: dictionary(sum) })))(json('./manifests/digests.json')),
 )
+/** Without a condition's stage that is named as not built. */
+const expected = (m: PublishedModel, sections: Readonly<Record<string, unknown>>) =>
+  Object.fromEntries(
+    Object.entries(sections).filter(([name]) => name !== 'cond_stage' || m.conditioning?.kind !== 'notBuilt'),
+  )
 
 describe('declared published models', () => {
-  const names = files('../../graphs/published/')
-  it('are all there', () => expect(names.toSorted()).toEqual(Object.keys(digests)))
-  it.each(names)('%s has the published names and shapes', (name) => {
-    const model = right(decode(declared)(json(`../../graphs/published/${name}`)))
-    expect({
-      autoencoder: digest(autoencoderShapes(model.autoencoder, model.codebook)),
-      ...(model.unet === undefined ? {} : { unet: digest(unetShapes(model.unet)) }),
-    }).toEqual(digests[name])
+  const declared = files('../../graphs/published/').map(
+    (name) => [name, right(decode(publishedModel)(json(`../../graphs/published/${name}`)))] as const,
+  )
+  it('stand for every published configuration', () => {
+    const sources = declared.flatMap(([, { sources = [] }]) => sources)
+    expect(sources.toSorted()).toEqual(published.map(({ source }) => source).toSorted())
+  })
+  it.each(declared)('%s has the published names and shapes', (_, model) => {
+    const ours = digestsOf(model)
+    for (const { source, sections } of published)
+      if (model.sources?.includes(source)) expect(ours).toEqual(expected(model, sections))
   })
 })
 
-/** A manifest, as far as this test reads it; the rest of the published configuration is passed over. */
-const Stage = t.type({ params: t.UnknownRecord })
-const Manifest = t.type({
-  model: t.intersection([Stage, t.partial({ first_stage_config: Stage, unet_config: Stage })]),
-  state_dict: t.record(t.string, t.record(t.string, t.array(t.number))),
-})
-const AutoencoderParams = t.intersection([
-  t.type({ ddconfig: t.unknown, embed_dim: t.number }),
-  t.partial({ n_embed: t.number }),
-])
-const parse = <A>(codec: t.Type<A, unknown, unknown>, u: unknown): A => {
-  const parsed = codec.decode(u)
-  if (E.isLeft(parsed)) throw new Error(`not ${codec.name}`)
-  return parsed.right
-}
-const stage = (m: t.TypeOf<typeof Manifest>['model'], name: 'first_stage_config' | 'unet_config') =>
-  m[name] ?? (m.params[name] === undefined ? undefined : parse(Stage, m.params[name]))
-
 describe('published configurations', () => {
-  it.each(files('./manifests/'))('%s, as published, has every name and shape', (name) => {
-    const { model, state_dict: sections } = parse(Manifest, json(`./manifests/${name}`))
-    const first = parse(AutoencoderParams, (stage(model, 'first_stage_config') ?? model).params)
-    const ours = autoencoderShapes(right(publishedAutoencoder(first.ddconfig, first.embed_dim)), first.n_embed)
-    expect(ours).toEqual(built(sections.first_stage ?? sections.model ?? {}))
-    const second = stage(model, 'unet_config')
-    if (second !== undefined) expect(unetShapes(right(publishedUNet(second.params)))).toEqual(sections.unet)
+  it.each(published)('$source, as published, has every name and shape', ({ model: document, sections }) => {
+    const model = right(importCompVis({ model: document }))
+    expect(digestsOf(model)).toEqual(expected(model, sections))
+  })
+
+  const manifest = t.type({ model: t.UnknownRecord, state_dict: t.UnknownRecord })
+  it.each(files('./manifests/').filter((f) => f !== 'digests.json'))('%s, name by name', (name) => {
+    const document = json(`./manifests/${name}`)
+    if (!manifest.is(document)) throw new Error('not a manifest')
+    const model = right(importCompVis(document))
+    expect(shapesOf(model)).toEqual(expected(model, document.state_dict))
+  })
+
+  const kl = published.find(({ source }) => source.includes('kl-f8'))?.model
+  const changed = (...changes: readonly (readonly [string, string])[]) =>
+    importCompVis({
+      model: JSON.parse(changes.reduce((s, [from, to]) => s.replace(from, to), JSON.stringify(kl))),
+    })
+  const failures = (c: Checked<unknown>) => (E.isLeft(c) ? c.left.map(({ at, hint }) => [at, hint]) : [])
+  it('are refused where a target, a name or a size does not fit, all at once', () => {
+    expect(
+      failures(changed(['LPIPSWithDiscriminator', 'LPIPSWithDiscriminater'], ['"z_channels"', '"z_chanels"'])),
+    ).toEqual([
+      ['/model/params/ddconfig/z_chanels', 'did you mean "z_channels"?'],
+      ['/model/params/ddconfig/z_channels', undefined],
+      ['/model/params/lossconfig/target', 'did you mean "ldm.modules.losses.LPIPSWithDiscriminator"?'],
+    ])
+    expect(failures(changed(['"double_z":true', '"double_z":false']))).toEqual([
+      ['/model/params/ddconfig/double_z', undefined],
+    ])
+    expect(failures(changed(['"disc_start"', '"disc_in_channels":5,"disc_start"']))).toEqual([
+      ['/model/params/lossconfig/params/disc_in_channels', undefined],
+    ])
+  })
+
+  it('with a conditional discriminator show it the condition too', () => {
+    const c = right(changed(['"disc_start"', '"disc_conditional":true,"disc_in_channels":5,"disc_start"']))
+    expect(shapesOf(c).model?.['loss.discriminator.main.0.weight']).toEqual([64, 5, 4, 4])
   })
 })

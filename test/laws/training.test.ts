@@ -7,7 +7,7 @@ import { onnx } from '../../src/execute/onnx/index.ts'
 import { reference } from '../../src/execute/reference/index.ts'
 import { diffusionLoss, latentDiffusion } from '../../src/experiment/diffusion-stage.ts'
 import { diffusion, firstStage, training } from '../../src/experiment/document.ts'
-import { firstStageLoss } from '../../src/experiment/first-stage.ts'
+import { firstStageLosses } from '../../src/experiment/first-stage.ts'
 import { feedTypes, type Graph, inputs, noises, parameters } from '../../src/graph/graph.ts'
 import { size } from '../../src/graph/types.ts'
 import { encodeSafetensors, parseSafetensors } from '../../src/io/safetensors.ts'
@@ -64,13 +64,13 @@ const latent = right(
         training: settings(1),
       }),
     ),
-    [2, 4, 4],
+    autoencoder,
     3,
   ),
 )
 /** What the library trains, at its smallest: a loss of a batch. */
 const models: Readonly<Record<string, (batch: number) => Loss>> = {
-  'first stage': (batch) => firstStageLoss(autoencoder, batch),
+  'first stage': (batch) => firstStageLosses(autoencoder, batch).autoencoder.loss,
   diffusion: (batch) => diffusionLoss(latent, batch),
 }
 const stepOf = (loss: Loss, batch: number, optimizer?: object, more?: object): StepPlan =>

@@ -64,8 +64,12 @@ describe('loss curves', () => {
     for (const text of ['first-stage: loss', 'first-stage: kl_loss', '>step<', '>kl_loss<']) expect(svg).toContain(text)
   })
 
-  it('say so when there is nothing to draw', async () => {
-    expect(E.isLeft(await lossCurves([{ stage: 's', metrics: [{ step: 1, loss: 1 }] }])())).toBe(true)
+  it('are left out where there is nothing to draw', async () => {
+    const stages = [
+      { stage: 's', metrics: [{ step: 1, loss: 1 }] },
+      { stage: 'imported', metrics: [] },
+    ]
+    expect(await lossCurves(stages)()).toEqual(E.right(undefined))
   })
 })
 
@@ -111,6 +115,15 @@ describe('report', () => {
         ).toBe(text)
       }),
     )
+  })
+
+  it('is written without curves where stages were imported, not trained', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'latentgraph-report-'))
+    const result = await writeReport(folder, report, [{ stage: 'first-stage', metrics: [] }])()
+    expect(result).toEqual(E.right(join(folder, 'report.html')))
+    expect(await readdir(folder)).toEqual(['report.html'])
+    expect(await readFile(join(folder, 'report.html'), 'utf8')).not.toContain('Losses')
+    await rm(folder, { recursive: true })
   })
 
   it('is written beside its curves', async () => {

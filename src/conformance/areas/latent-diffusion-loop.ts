@@ -61,7 +61,7 @@ const batchOf = (c: Case): Checked<{ readonly z: Tensor; readonly t: Tensor; rea
 }
 
 /** Rows [sum, l2, dot with the probe of its name] in the order of the reference's parameters. */
-const rows = ({ shapes }: FormulaParameters, arrayOf: (key: string) => Value | undefined): Value =>
+export const rows = ({ shapes }: FormulaParameters, arrayOf: (key: string) => Value | undefined): Value =>
   floats(
     [shapes.length, 3],
     Float64Array.from(

@@ -113,8 +113,8 @@ const stageTable = (stages: readonly StageSummary[]): string => `
       </tbody>
     </table>`
 
-/** The report of a run as one self-contained page. `curves` is the drawing of its losses, an SVG. */
-export const reportHtml = (report: ReportData, curves: string): string => {
+/** The report of a run as one self-contained page. `curves` is the drawing of its losses, an SVG, if any. */
+export const reportHtml = (report: ReportData, curves: string | undefined): string => {
   const { name, data, machine, seed, version, stages, reconstructions, samples, next } = report
   return `<!doctype html>
 <html lang="en">
@@ -133,7 +133,7 @@ export const reportHtml = (report: ReportData, curves: string): string => {
 ${facts(report)}
 ${samples === undefined ? '' : gridFigure('Samples', samples)}
 ${gridFigure('Reconstructions', reconstructions)}
-${figure('chart', 'Losses', `<img src="${dataUri('image/svg+xml', curves)}" alt="Losses over steps">`, 'Smoothed over a twentieth of the run; faint: as measured.')}
+${curves === undefined ? '' : figure('chart', 'Losses', `<img src="${dataUri('image/svg+xml', curves)}" alt="Losses over steps">`, 'Smoothed over a twentieth of the run; faint: as measured.')}
   <section>
     <h2>How it was made</h2>
 ${stageTable(stages)}

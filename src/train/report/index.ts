@@ -10,17 +10,21 @@ export type { StageMetrics } from './loss-curves.ts'
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
 
-/** Draws a run's losses into `loss-curves.svg` and `loss-curves.png` of a folder; returns the SVG. Errors: `run`, `file`. */
-export const writeLossCurves = (folder: string, stages: readonly StageMetrics[]): Effect<string> =>
+/**
+ * Draws a run's losses into `loss-curves.svg` and `loss-curves.png` of a folder; returns the SVG. Where there is nothing to draw
+ * it writes nothing. Errors: `run`, `file`.
+ */
+export const writeLossCurves = (folder: string, stages: readonly StageMetrics[]): Effect<string | undefined> =>
   effect(async (run) => {
     const svg = await run(lossCurves(stages))
+    if (svg === undefined) return svg
     await run(writeFileAtomic(join(folder, 'loss-curves.svg'), bytesOf(svg)))
     await run(writeFileAtomic(join(folder, 'loss-curves.png'), await run(rasterise(svg))))
     return svg
   })
 
 /**
- * Writes `report.html`, a page that needs no other file, and the loss curves beside it. Returns the page's path.
+ * Writes `report.html`, a page that needs no other file, and the loss curves, where there are any, beside it. Returns the page's path.
  * Errors: `run`, `file`.
  */
 export const writeReport = (folder: string, report: ReportData, stages: readonly StageMetrics[]): Effect<string> =>

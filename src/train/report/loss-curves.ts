@@ -152,15 +152,15 @@ const specOf = (stages: readonly StageMetrics[], curves: readonly Curve[]): TopL
 })
 
 /**
- * The curves of every metric as an SVG: a smoothed line over the measured one, a panel a metric, a row a stage.
- * Errors: `run`, where there is nothing to draw.
+ * The curves of every metric as an SVG: a smoothed line over the measured one, a panel a metric, a row a stage; undefined where
+ * there is nothing to draw, as of stages that were imported. Errors: `run`.
  */
-export const lossCurves = (stages: readonly StageMetrics[]): Effect<string> => {
+export const lossCurves = (stages: readonly StageMetrics[]): Effect<string | undefined> => {
   const curves = curvesOf(stages)
-  if (curves.length === 0)
-    return TE.left([failure('run', 'loss curves', 'metrics of at least two steps', `${curves.length} curves`)])
-  return TE.tryCatch(
-    () => new View(parse(compile(specOf(stages, curves)).spec), { renderer: 'none' }).toSVG(),
-    (reason): Errors => [failure('run', 'loss curves', 'a chart', reasonOf(reason))],
-  )
+  return curves.length === 0
+    ? TE.right(undefined)
+    : TE.tryCatch(
+        () => new View(parse(compile(specOf(stages, curves)).spec), { renderer: 'none' }).toSVG(),
+        (reason): Errors => [failure('run', 'loss curves', 'a chart', reasonOf(reason))],
+      )
 }

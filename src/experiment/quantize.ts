@@ -1,0 +1,46 @@
+import { constant, input, scalar, type Tensor } from '../declare/index.ts'
+import { float } from '../graph/types.ts'
+import { gumbelNoise, gumbelQuantizer, type Quantized, vectorQuantizer } from '../nn/quantize.ts'
+import type { Quantizer } from './document.ts'
+
+/** The leaf of the Gumbel quantiser's temperature. */
+export const temperatureLeaf = 'temperature'
+
+const scope = 'quantize'
+type Kinds = {
+  readonly [K in Quantizer['kind']]: (
+    q: Extract<Quantizer, { readonly kind: K }>,
+    z: Tensor,
+    given: { readonly training: boolean; readonly noise: string },
+  ) => Quantized
+}
+const kinds: Kinds = {
+  nearest: ({ entries, beta, weighs }, z) => vectorQuantizer(scope, { entries, dim: z.shape[1] ?? 0, beta, weighs })(z),
+  gumbel: ({ entries, klWeight, hard }, z, { training, noise }) => {
+    const [n = 0, dim = 0, ...positions] = z.shape
+    const shape = [n, entries, ...positions]
+    return gumbelQuantizer(scope, { entries, dim, klWeight, hard })(z, {
+      noise: training ? gumbelNoise(noise, shape) : constant([0], float(...shape)),
+      temperature: training ? input(temperatureLeaf, float()) : scalar(1),
+      training,
+    })
+  },
+}
+const of = <K extends Quantizer['kind']>(
+  kind: K,
+  q: Extract<Quantizer, { readonly kind: K }>,
+  ...more: [Tensor, { readonly training: boolean; readonly noise: string }]
+): Quantized => kinds[kind](q, ...more)
+
+/** Latents to vectors of the codebook, while training by chance where the quantiser is Gumbel's: drawn from `noise`. */
+export const quantize =
+  (q: Quantizer, given: { readonly training: boolean; readonly noise: string }) =>
+  (z: Tensor): Quantized =>
+    of(q.kind, q, z, given)
+
+/** Gumbel's temperature after some steps: a cosine from start to end (Ramesh et al. 2021, appendix A.2). */
+export const temperatureAt = (q: Quantizer, step: number): number => {
+  if (q.kind !== 'gumbel') return 1
+  const { start, end, steps } = q.temperature
+  return end + (start - end) * 0.5 * (1 + Math.cos(Math.PI * Math.min(1, step / steps)))
+}

@@ -1,0 +1,46 @@
+import { type Effect, effect, failure } from '../error.ts'
+import type { Values } from '../execute/executor.ts'
+import type { FirstStage } from '../experiment/document.ts'
+import { type Graph, parameters } from '../graph/graph.ts'
+import { sameShape, showShape } from '../graph/types.ts'
+import { readCheckpointFile } from '../io/checkpoint-file.ts'
+import { torchvisionNames } from '../nn/vgg.ts'
+import { TE } from '../prelude.ts'
+import { loadedValues } from './state.ts'
+
+const torchvision = torchvisionNames('net')
+
+/** What a weight may be called: in a whole model, in the reference's LPIPS on its own, in torchvision's VGG16. */
+const namesOf = (leaf: string): readonly string[] => {
+  const own = leaf.replace(/^.*perceptual_loss\./, '')
+  const published = torchvision[own]
+  return [leaf, own, ...(published === undefined ? [] : [published])]
+}
+
+/**
+ * The weights that a step's graph wants from files: those of LPIPS. Errors: the files', and `training` with the names of what no
+ * file holds.
+ */
+export const perceptualWeights = ({ loss: { perceptual } }: FirstStage, graph: Graph): Effect<Values> =>
+  effect(async (run) => {
+    const wanted = parameters(graph).filter(({ init }) => init.kind === 'loaded')
+    if (wanted.length === 0) return {}
+    const files: Values[] = []
+    for (const path of perceptual.files) files.push(loadedValues(await run(readCheckpointFile(path))))
+    const found = wanted.map(({ name, shape }) => {
+      const value = namesOf(name).flatMap((n) => files.flatMap((file) => file[n] ?? []))[0]
+      return { name, shape, value }
+    })
+    const bad = found.filter(({ shape, value }) => value === undefined || !sameShape(value.shape, shape))
+    const [first, ...rest] = bad.map(({ name, shape, value }) =>
+      failure(
+        'training',
+        `/firstStage/loss/perceptual/files: ${name}`,
+        `a weight of shape ${showShape(shape)} in ${perceptual.files.join(' or ')}`,
+        value === undefined ? 'none' : showShape(value.shape),
+        'VGG16 of torchvision (vgg16-397923af.pth) and the heads of LPIPS (vgg.pth) together, or set the weight to 0',
+      ),
+    )
+    if (first !== undefined) return run(TE.left([first, ...rest]))
+    return Object.fromEntries(found.flatMap(({ name, value }) => (value === undefined ? [] : [[name, value] as const])))
+  })
