@@ -276,7 +276,7 @@ describe('wrong input: one message, an exit code, nothing written', () => {
   const otherSeed = ['--resume', '--set', '/seed=4']
   test('a run of another seed is not resumed', async () => {
     const { code, err } = await train('damaged', otherSeed)
-    expect(err).toMatch(/step-00000012\n {2}expected a checkpoint with seed 4/)
+    expect(err).toMatch(/experiment\.json: \/seed\n {2}expected \d+, as the run had\n {2}got {6}4/)
     expect(code).toBe(1)
   })
   test('what is not resumed is left as it was', async () => {

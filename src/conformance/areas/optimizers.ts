@@ -128,7 +128,7 @@ const optimizerPlan = <S extends string, H extends string>(
             prefixed(`out.step${i}.`, RR.filterWithIndex((k: string) => k in shapes)(state)),
           ),
         ),
-        ...steps.slice(-1).reduce((all, last) => ({ ...all, ...torchState(slots, shapes, last) }), {}),
+        ...Object.assign({}, ...steps.slice(-1).map((last) => torchState(slots, shapes, last))),
         ...Object.fromEntries(Object.keys(shapes).map((k) => [`out.state.${k}.step`, scalarValue(steps.length)])),
         'out.lr': column(rates),
       })
