@@ -122,7 +122,7 @@ describe('results', () => {
       'first-stage',
       'diffusion',
       'encoder.conv_in',
-      '32x3x3x3',
+      '16x3x3x3',
       'input_blocks.0',
       'peak memory',
       'nothing found',
@@ -134,7 +134,7 @@ describe('results', () => {
     const { code, out } = await running('check', emoji, '--json')
     expect(code).toBe(0)
     const report = JSON.parse(out)
-    expect(report.parameters.first_stage['encoder.conv_in.weight']).toEqual([32, 3, 3, 3])
+    expect(report.parameters.first_stage['encoder.conv_in.weight']).toEqual([16, 3, 3, 3])
     expect(report.parameters.unet['input_blocks.0.0.weight']).toEqual([64, 4, 3, 3])
     expect(report.parameters.unet['label_emb.weight']).toEqual([9, 256])
     expect(report.lint).toEqual([])
