@@ -5,6 +5,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     testTimeout: 120_000,
     pool: 'forks',
-    maxWorkers: 2,
+    // ONNX Runtime's own threads fill the cores; two workers would fight over them.
+    maxWorkers: 1,
   },
 })
