@@ -12,7 +12,7 @@ const toBlocks = (x: Value): Value => blocked('ReorderInput', [x], {})
 const fromBlocks = (x: Value, channels: number): Value => blocked('ReorderOutput', [x], { channels: int(channels) })
 
 /** Reordering the weights costs as much as is gained on about this many positions. */
-const fewestPositions = 1024
+const fewestPositions = 128
 export const blocksFit = ({ n, c, o, kh, kw, oh, ow }: Geometry, { block }: Target): boolean =>
   block !== null && kh * kw > 1 && c % block === 0 && o % block === 0 && n * oh * ow >= fewestPositions
 
