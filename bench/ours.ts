@@ -2,9 +2,9 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { type Effect, showErrors } from '../src/error.ts'
 import { executorByName } from '../src/execute/auto.ts'
-import type { Values } from '../src/execute/executor.ts'
+import type { Executable, Values } from '../src/execute/executor.ts'
 import { E, TE, t } from '../src/prelude.ts'
-import { works } from './works.ts'
+import { type Work, works } from './works.ts'
 
 /** Our side of the bench: one work a process, spoken to as `peers/README.md` says. */
 
@@ -42,10 +42,14 @@ const setUp = async (work: string, threads: number, executorName: string): Promi
     const x = await must(executor.compile(w.graph, { mode: 'sampling', constants: w.weights, threads }))
     return async () => first(await must(x.run(w.feeds)), 'value')
   }
-  const x = await must(executor.compile(w.plan.graph, { mode: 'training', threads }))
-  const { hostFeeds, carry } = w.plan
-  const { feeds } = w
-  const stepper = await must(x.start(carry, w.initial))
+  return training(w, await must(executor.compile(w.plan.graph, { mode: 'training', threads })))
+}
+/** A function of its own, so that no closure holds on to the initial state. */
+const training = async (
+  { plan: { hostFeeds, carry }, initial, feeds }: Extract<Work, { readonly kind: 'step' }>,
+  x: Executable,
+): Promise<Iterate> => {
+  const stepper = await must(x.start(carry, initial))
   let i = 0
   return async () => first(await must(stepper.step({ ...hostFeeds(i++), ...feeds })), 'loss')
 }
