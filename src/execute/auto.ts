@@ -5,6 +5,7 @@ import type { Executor } from './executor.ts'
 import { onnx } from './onnx/index.ts'
 import { runtime } from './onnx/runtime.ts'
 import { reference } from './reference/index.ts'
+import { backends, tfjs } from './tfjs/index.ts'
 
 export interface Choice {
   readonly executor: Executor
@@ -29,6 +30,7 @@ const executors: Readonly<Record<string, () => Executor>> = {
   onnx: () => onnx('cpu'),
   'onnx:cpu': () => onnx('cpu'),
   'onnx:webgpu': () => onnx('webgpu'),
+  ...Object.fromEntries(backends.map((b) => [`tfjs:${b}`, () => tfjs(b)])),
 }
 export const executorNames: readonly string[] = Object.keys(executors)
 

@@ -1,0 +1,67 @@
+import type { Tensor } from '@tensorflow/tfjs-core'
+import { type Effect, failure, reasonOf } from '../../error.ts'
+import { TE } from '../../prelude.ts'
+import { emptyValue, type Value } from '../executor.ts'
+import type { Constant } from './value.ts'
+
+export type Core = typeof import('@tensorflow/tfjs-core')
+export type Tensors = Readonly<Record<string, Tensor>>
+
+/** A backend of TensorFlow.js that is ready. */
+export interface Device {
+  readonly tf: Core
+  /** `tfjs:wasm` */
+  readonly name: string
+  /** Under which TensorFlow.js knows it: `wasm` */
+  readonly backend: string
+}
+
+/** TensorFlow.js has one current backend; choosing one that is ready takes effect at once. */
+export const choose = ({ tf, backend }: Device): void => {
+  if (tf.getBackend() !== backend) void tf.setBackend(backend)
+}
+
+/** A copy on the device; TensorFlow.js may hold on to the array it is given. */
+const upload = ({ tf }: Device, { dtype, shape, data }: Value): Tensor =>
+  dtype === 'float32'
+    ? tf.tensor(Float32Array.from(data), [...shape], dtype)
+    : dtype === 'int32'
+      ? tf.tensor(Int32Array.from(data), [...shape], dtype)
+      : tf.tensor(Uint8Array.from(data), [...shape], dtype)
+export const uploadAll = (device: Device, values: Readonly<Record<string, Value>>): Tensors => {
+  choose(device)
+  return Object.fromEntries(Object.entries(values).map(([name, v]) => [name, upload(device, v)]))
+}
+export const uploadConstant = (device: Device, { type, data }: Constant): Tensor => {
+  choose(device)
+  return device.tf.tensor(data, [...type.shape], type.dtype)
+}
+
+/** A copy in main memory. */
+const download = async (x: Tensor): Promise<Value> => {
+  const [shape, data] = [[...x.shape], await x.data()]
+  if (x.dtype === 'float32') return { dtype: 'float32', shape, data: Float32Array.from(data) }
+  if (x.dtype === 'int32') return { dtype: 'int32', shape, data: Int32Array.from(data) }
+  if (x.dtype === 'bool') return { dtype: 'bool', shape, data: Uint8Array.from(data) }
+  return emptyValue('float32', shape, 0)
+}
+export const downloadAll = (
+  name: string,
+  tensors: () => Tensors,
+  end: (read: Tensors) => void = () => {},
+): Effect<Readonly<Record<string, Value>>> =>
+  TE.tryCatch(
+    async () => {
+      const read = tensors()
+      try {
+        const all = Object.entries(read).map(async ([output, x]) => [output, await download(x)] as const)
+        return Object.fromEntries(await Promise.all(all))
+      } finally {
+        end(read)
+      }
+    },
+    (e) => [failure('run', name, 'a run that succeeds', reasonOf(e))],
+  )
+export const disposeAll = (tensors: Tensors): void => {
+  for (const x of Object.values(tensors)) x.dispose()
+}

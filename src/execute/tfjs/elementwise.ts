@@ -1,0 +1,123 @@
+import type { OpKind } from '../../graph/ops.ts'
+import { size } from '../../graph/types.ts'
+import { binary, comparison, plus, times, unary } from './arithmetic.ts'
+import type { Kernel } from './kernel.ts'
+import { type Lowering, type LoweringTable, operand, type Site } from './lowering.ts'
+import { broadcast, call, cast, constant, dtypeOf, reshape, scalar, type Value } from './value.ts'
+
+const one =
+  (kernel: Kernel) =>
+  <K extends OpKind>(site: Site<K>): Value =>
+    unary(kernel, operand(site, 0))
+const two =
+  (make: (a: Value, b: Value) => Value) =>
+  <K extends OpKind>(site: Site<K>): Value =>
+    make(operand(site, 0), operand(site, 1))
+const arithmetic = (kernel: Parameters<typeof binary>[0]) => two((a, b) => binary(kernel, a, b))
+const alias = <K extends OpKind>(site: Site<K>): Value => operand(site, 0)
+
+/** Kernels of one operand know float32 on every backend, int32 on some. */
+const byDType =
+  (float: (x: Value) => Value, int: (x: Value) => Value) =>
+  <K extends OpKind>(site: Site<K>): Value =>
+    dtypeOf(operand(site, 0)) === 'int32' ? int(operand(site, 0)) : float(operand(site, 0))
+const negated = (x: Value): Value => binary('Sub', scalar('int32', 0), x)
+const magnitude = (x: Value): Value => binary('Maximum', x, negated(x))
+/** [0 < x] - [x < 0], for backends differ on the sign of NaN and of integers. */
+const signOf = (x: Value): Value => {
+  const zero = scalar(dtypeOf(x), 0)
+  return binary('Sub', cast(comparison('Less', zero, x), dtypeOf(x)), cast(comparison('Less', x, zero), dtypeOf(x)))
+}
+/** FloorDiv rounds down; quotients of integers are cut towards 0. */
+const quotient = (a: Value, b: Value): Value =>
+  binary('Multiply', binary('Multiply', signOf(a), signOf(b)), binary('FloorDiv', magnitude(a), magnitude(b)))
+
+/** pi in three parts, of which whole multiples up to 2^14 of the first two are exact (Cephes, single precision). */
+const piParts = [3.140625, 9.675025939941406e-4, 1.509957990978376e-7] as const
+/** Taylor's series of sin r to r^13, whose remainder at pi/2 is below 1e-9. */
+const sineSeries = [1 / 6227020800, -1 / 39916800, 1 / 362880, -1 / 5040, 1 / 120, -1 / 6, 1] as const
+/** sin x = (-1)^k sin(x - k pi); the cosine is the sine half a pi on. */
+const reducedSine = (x: Value, shift: 0 | 0.5): Value => {
+  const k = unary('Floor', plus(times(x, 1 / Math.PI), 0.5 + shift))
+  const turns = plus(k, -shift)
+  const r = piParts.reduce((left, part) => binary('Sub', left, times(turns, part)), x)
+  const square = unary('Square', r)
+  const [highest, ...lower] = sineSeries
+  const series = lower.reduce((sum: Value, c) => plus(binary('Multiply', sum, square), c), scalar('float32', highest))
+  const odd = binary('Sub', k, times(unary('Floor', times(k, 0.5)), 2))
+  return binary('Multiply', binary('Multiply', series, r), plus(times(odd, -2), 1))
+}
+const trigonometric =
+  (kernel: 'Sin' | 'Cos', shift: 0 | 0.5) =>
+  <K extends OpKind>(site: Site<K>): Value =>
+    site.target.preciseTrigonometry ? unary(kernel, operand(site, 0)) : reducedSine(operand(site, 0), shift)
+
+/** Of equal shapes, and of rank 4 at most, as WebGPU's kernel asks. */
+const select: Lowering<'select'> = (site) => {
+  const { type } = site.node
+  const flat = type.shape.length > 4 ? [size(type.shape)] : type.shape
+  const branches = site.operands.map((x) => reshape(broadcast(x, type.shape), flat))
+  return reshape(call('Select', branches, { ...type, shape: flat }), type.shape)
+}
+
+type Elementwise = Pick<
+  LoweringTable,
+  | 'constant'
+  | 'neg'
+  | 'abs'
+  | 'sign'
+  | 'exp'
+  | 'log'
+  | 'sqrt'
+  | 'tanh'
+  | 'sigmoid'
+  | 'erf'
+  | 'sin'
+  | 'cos'
+  | 'floor'
+  | 'silu'
+  | 'cast'
+  | 'stopGradient'
+  | 'mark'
+  | 'add'
+  | 'sub'
+  | 'mul'
+  | 'div'
+  | 'maximum'
+  | 'minimum'
+  | 'equal'
+  | 'less'
+  | 'select'
+>
+export const elementwiseLowerings: Elementwise = {
+  constant: ({ node: { attributes } }) => constant(attributes.type, attributes.data),
+  neg: byDType((x) => unary('Neg', x), negated),
+  abs: byDType((x) => unary('Abs', x), magnitude),
+  sign: byDType(signOf, signOf),
+  exp: one('Exp'),
+  log: one('Log'),
+  sqrt: one('Sqrt'),
+  tanh: one('Tanh'),
+  sigmoid: one('Sigmoid'),
+  erf: one('Erf'),
+  sin: trigonometric('Sin', 0),
+  cos: trigonometric('Cos', 0.5),
+  floor: one('Floor'),
+  silu: (site) => binary('Multiply', operand(site, 0), unary('Sigmoid', operand(site, 0))),
+  /** Anything but 0 is true, which a cast to bool does not say on every backend. */
+  cast: (site) => {
+    const [x, { to }] = [operand(site, 0), site.node.attributes]
+    return to === 'bool' && dtypeOf(x) !== 'bool' ? comparison('NotEqual', x, scalar(dtypeOf(x), 0)) : cast(x, to)
+  },
+  stopGradient: alias,
+  mark: alias,
+  add: arithmetic('Add'),
+  sub: arithmetic('Sub'),
+  mul: arithmetic('Multiply'),
+  div: two((a, b) => (dtypeOf(a) === 'int32' ? quotient(a, b) : binary('RealDiv', a, b))),
+  maximum: arithmetic('Maximum'),
+  minimum: arithmetic('Minimum'),
+  equal: two((a, b) => comparison('Equal', a, b)),
+  less: two((a, b) => comparison('Less', a, b)),
+  select,
+}
