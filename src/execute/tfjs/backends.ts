@@ -5,6 +5,7 @@ import { findAdapter } from './adapter.ts'
 import type { Core, Device } from './device.ts'
 import type { Target } from './lowering.ts'
 import { mend } from './node-mend.ts'
+import { none, type Quirk, webgpuQuirk } from './quirks.ts'
 
 /** A backend of TensorFlow.js that is loaded. */
 export interface Ready {
@@ -35,6 +36,7 @@ interface Row {
   /** Under which TensorFlow.js registers it. */
   readonly registered: string
   readonly preciseTrigonometry: boolean
+  readonly quirk: Quirk
   /** Before its packages are loaded: throws `Unfit` where there is no device. */
   readonly before: (source: Source) => Promise<Found>
   /** Once it is the current backend. */
@@ -49,6 +51,7 @@ const plain = (name: string): Row => ({
   packages: [core, `@tensorflow/tfjs-backend-${name}`],
   registered: name,
   preciseTrigonometry: true,
+  quirk: none,
   before: onCpu,
   after: kept,
 })
@@ -56,6 +59,7 @@ const native = (name: string, after: Row['after'], hint: string): Row => ({
   packages: [core, `@tensorflow/${name}`],
   registered: 'tensorflow',
   preciseTrigonometry: true,
+  quirk: none,
   before: async (source) => {
     mend(defaultOf(await source.load('node:util')))
     return onCpu()
@@ -84,6 +88,7 @@ const rows = {
     packages: [core, '@tensorflow/tfjs-backend-webgpu', 'webgpu'],
     registered: 'webgpu',
     preciseTrigonometry: false,
+    quirk: webgpuQuirk,
     before: async ({ load }) => {
       const adapter = await findAdapter(load)
       if (adapter === undefined) throw new Unfit('no WebGPU adapter')
@@ -133,6 +138,7 @@ export const open = (name: Backend, source: Source): Effect<Ready> =>
           name: at,
           has: (kernel) => tf.getKernel(kernel, row.registered) !== undefined,
           preciseTrigonometry: row.preciseTrigonometry,
+          quirk: row.quirk,
         },
         description,
         gpu,

@@ -7,9 +7,11 @@ import { defer, exclusive, lifetime } from '../lifetime.ts'
 import { carried, checkCarry, omit, only } from '../reference/carry.ts'
 import { type Backend, load } from './backends.ts'
 import { type Device, disposeAll, downloadAll, type Tensors, uploadAll } from './device.ts'
+import { moveTransposes } from './layout.ts'
 import { lower } from './lower.ts'
 import { type Machine, prepare } from './machine.ts'
 import { schedule } from './program.ts'
+import { withQuirk } from './quirks.ts'
 
 /** Everything a compiled graph is made of. */
 interface Compiled {
@@ -110,12 +112,12 @@ export const tfjs = (backend: Backend): Executor => ({
         TE.fromEither(checkFeeds(only(feedTypes(graph), Object.keys(constants)), constants, 'compile')),
       ),
       TE.bind('roots', ({ ready }) => TE.fromEither(lower(graph, ready.target))),
-      TE.chain(({ ready: { device }, checked, roots }) =>
+      TE.chain(({ ready: { device, target }, checked, roots }) =>
         guarded('compile', device.name, () =>
           executable({
             device,
             graph,
-            machine: prepare(device, schedule(roots)),
+            machine: prepare(device, pipe(roots, moveTransposes, withQuirk(target.quirk), schedule)),
             baked: uploadAll(device, checked),
             fed: omit(feedTypes(graph), Object.keys(constants)),
           }),
