@@ -47,3 +47,19 @@ export const findAdapter = async (load: (name: string) => Promise<unknown>): Pro
   const description = [...new Set(words)].join(', ')
   return { description, hardware: !fallback && !software.test(description) }
 }
+
+/** Collects what the device of TensorFlow.js' backend reports of calls that failed; asking takes it away. */
+export const faultsOf = (backend: object): (() => string | undefined) => {
+  const device = property(backend, 'device')
+  const listen = property(device, 'addEventListener')
+  const seen: string[] = []
+  if (typeof listen === 'function')
+    Reflect.apply(listen, device, [
+      'uncapturederror',
+      (event: unknown) => {
+        const message = property(property(event, 'error'), 'message')
+        seen.push(typeof message === 'string' ? message : 'an error without words')
+      },
+    ])
+  return () => seen.splice(0)[0]
+}

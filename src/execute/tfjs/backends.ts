@@ -1,7 +1,7 @@
 import { type Effect, failure, type LatentError, reasonOf } from '../../error.ts'
 import { pipe, TE } from '../../prelude.ts'
 import { defer } from '../lifetime.ts'
-import { findAdapter } from './adapter.ts'
+import { faultsOf, findAdapter } from './adapter.ts'
 import type { Core, Device } from './device.ts'
 import type { Target } from './lowering.ts'
 import { mend } from './node-mend.ts'
@@ -41,10 +41,13 @@ interface Row {
   readonly before: (source: Source) => Promise<Found>
   /** Once it is the current backend. */
   readonly after: (tf: Core, found: Found) => Found
+  /** Once it is the current backend: what it complains of. */
+  readonly faults: (tf: Core) => () => string | undefined
   readonly hint?: string
 }
 const core = '@tensorflow/tfjs-core'
 const onCpu = async (): Promise<Found> => ({ description: 'the CPU', gpu: false })
+const silent = () => () => undefined
 const kept = (_: Core, found: Found): Found => found
 
 const plain = (name: string): Row => ({
@@ -52,6 +55,7 @@ const plain = (name: string): Row => ({
   registered: name,
   preciseTrigonometry: true,
   quirk: none,
+  faults: silent,
   before: onCpu,
   after: kept,
 })
@@ -60,6 +64,7 @@ const native = (name: string, after: Row['after'], hint: string): Row => ({
   registered: 'tensorflow',
   preciseTrigonometry: true,
   quirk: none,
+  faults: silent,
   before: async (source) => {
     mend(defaultOf(await source.load('node:util')))
     return onCpu()
@@ -89,6 +94,7 @@ const rows = {
     registered: 'webgpu',
     preciseTrigonometry: false,
     quirk: webgpuQuirk,
+    faults: (tf) => faultsOf(tf.backend()),
     before: async ({ load }) => {
       const adapter = await findAdapter(load)
       if (adapter === undefined) throw new Unfit('no WebGPU adapter')
@@ -133,7 +139,7 @@ export const open = (name: Backend, source: Source): Effect<Ready> =>
       const { description, gpu } = row.after(tf, found)
       const at = `tfjs:${name}`
       return {
-        device: { tf, name: at, backend: row.registered },
+        device: { tf, name: at, backend: row.registered, fault: row.faults(tf) },
         target: {
           name: at,
           has: (kernel) => tf.getKernel(kernel, row.registered) !== undefined,

@@ -14,6 +14,8 @@ export interface Device {
   readonly name: string
   /** Under which TensorFlow.js knows it: `wasm` */
   readonly backend: string
+  /** What the device has complained of since it was last asked: WebGPU tells after the call that is at fault. */
+  readonly fault: () => string | undefined
 }
 
 /** TensorFlow.js has one current backend; choosing one that is ready takes effect at once. */
@@ -45,23 +47,28 @@ const download = async (x: Tensor): Promise<Value> => {
   if (x.dtype === 'bool') return { dtype: 'bool', shape, data: Uint8Array.from(data) }
   return emptyValue('float32', shape, 0)
 }
-export const downloadAll = (
-  name: string,
-  tensors: () => Tensors,
-  end: (read: Tensors) => void = () => {},
-): Effect<Readonly<Record<string, Value>>> =>
+/** Reads tensors back, and disposes of them. */
+export const downloadAll = (device: Device, tensors: () => Tensors): Effect<Readonly<Record<string, Value>>> =>
   TE.tryCatch(
     async () => {
       const read = tensors()
       try {
-        const all = Object.entries(read).map(async ([output, x]) => [output, await download(x)] as const)
-        return Object.fromEntries(await Promise.all(all))
+        const all = Object.entries(read).map(async ([name, x]) => [name, await download(x)] as const)
+        const values = Object.fromEntries(await Promise.all(all))
+        const fault = device.fault()
+        if (fault !== undefined) throw new Error(fault)
+        return values
       } finally {
-        end(read)
+        disposeAll(read)
       }
     },
-    (e) => [failure('run', name, 'a run that succeeds', reasonOf(e))],
+    (e) => [failure('run', device.name, 'a run that succeeds', reasonOf(e))],
   )
+/** Second handles on the same memory. */
+export const cloneAll = (device: Device, tensors: Tensors): Tensors => {
+  choose(device)
+  return Object.fromEntries(Object.entries(tensors).map(([name, x]) => [name, x.clone()]))
+}
 export const disposeAll = (tensors: Tensors): void => {
   for (const x of Object.values(tensors)) x.dispose()
 }

@@ -5,30 +5,38 @@ import type { Carry, Executable, Executor, Stepper, Values } from '../executor.t
 import { checkFeeds, type Types } from '../feeds.ts'
 import { defer, exclusive, lifetime } from '../lifetime.ts'
 import { carried, checkCarry, omit, only } from '../reference/carry.ts'
-import { type Backend, load } from './backends.ts'
-import { type Device, disposeAll, downloadAll, type Tensors, uploadAll } from './device.ts'
-import { moveTransposes } from './layout.ts'
-import { lower } from './lower.ts'
+import { type Backend, load, type Ready } from './backends.ts'
+import { cloneAll, disposeAll, downloadAll, type Tensors, uploadAll } from './device.ts'
+import { type Kept, moveTransposes } from './layout.ts'
+import { lower, type Roots } from './lower.ts'
 import { type Machine, prepare } from './machine.ts'
+import { keptOf, pack } from './packing.ts'
 import { schedule } from './program.ts'
-import { withQuirk } from './quirks.ts'
+import { rewrite } from './quirks.ts'
+import { sumInPlace } from './sums.ts'
 
 /** Everything a compiled graph is made of. */
-interface Compiled {
-  readonly device: Device
+interface Compiled extends Ready {
   readonly graph: Graph
-  readonly machine: Machine
-  /** Leaves that are baked in, on the device. */
+  readonly roots: Roots
+  /** Leaves that are baked in, on the device, and how they are kept there. */
   readonly baked: Tensors
+  readonly bakedKept: Kept
   readonly fed: Types
 }
 
 /** What TensorFlow.js throws, as an error. */
 const guarded = <A>(tag: 'compile' | 'run', at: string, body: () => A): Effect<A> =>
-  TE.fromEither(E.tryCatch(body, (e) => [failure(tag, at, `a ${tag} that succeeds`, reasonOf(e))]))
+  TE.fromIOEither(() => E.tryCatch(body, (e) => [failure(tag, at, `a ${tag} that succeeds`, reasonOf(e))]))
 
-/** Runs the machine with feeds that it takes away again. */
-const runOnce = ({ device, machine, baked }: Compiled, state: Tensors, feeds: Values): Effect<Tensors> =>
+const machineOf = ({ device, target, roots, bakedKept }: Compiled): Machine =>
+  prepare(
+    device,
+    pipe(moveTransposes(roots, { leaves: bakedKept }), rewrite(sumInPlace), rewrite(target.quirk), schedule),
+  )
+
+/** Runs a machine with feeds that are taken away again. */
+const runWith = ({ device, baked }: Compiled, machine: Machine, state: Tensors, feeds: Values): Effect<Tensors> =>
   guarded('run', device.name, () => {
     const own = uploadAll(device, feeds)
     try {
@@ -38,11 +46,17 @@ const runOnce = ({ device, machine, baked }: Compiled, state: Tensors, feeds: Va
     }
   })
 
-const stepper = (compiled: Compiled, carry: Carry, fed: Types, initial: Values): Stepper => {
-  const at = compiled.device.name
+const stepper = (compiled: Compiled, carry: Carry, types: Types, initial: Values): Stepper => {
+  const { device } = compiled
+  const at = device.name
   const names = Object.keys(carry)
-  let state = uploadAll(compiled.device, initial)
-  const { during, end } = lifetime(at, 'stepper', () => disposeAll(state))
+  const fed = omit(compiled.fed, Object.keys(types))
+  const machine = machineOf(compiled)
+  let state = uploadAll(device, initial)
+  const { during, end } = lifetime(at, 'stepper', () => {
+    disposeAll(state)
+    machine.dispose()
+  })
   const exclusively = exclusive(at)
   const advance = (results: Tensors): Tensors => {
     disposeAll(state)
@@ -56,31 +70,41 @@ const stepper = (compiled: Compiled, carry: Carry, fed: Types, initial: Values):
         TE.chain((checked) =>
           exclusively(
             pipe(
-              defer(() => runOnce(compiled, state, checked)),
+              defer(() => runWith(compiled, machine, state, checked)),
               TE.map(advance),
-              TE.chain((rest) => downloadAll(at, () => rest, disposeAll)),
+              TE.chain((rest) => downloadAll(device, () => rest)),
             ),
           ),
         ),
         during,
       ),
-    read: during(exclusively(downloadAll(at, () => state))),
+    read: during(exclusively(downloadAll(device, () => cloneAll(device, state)))),
     dispose: end,
   }
 }
 
 const executable = (compiled: Compiled): Executable => {
-  const { device, graph, fed, machine, baked } = compiled
+  const { device, graph, fed, baked } = compiled
+  const made: { machine?: Machine } = {}
   const { during, end } = lifetime(device.name, 'executable', () => {
-    machine.dispose()
+    made.machine?.dispose()
     disposeAll(baked)
   })
+  /** Built at the first run: a training never runs but through a stepper. */
+  const machine = defer(() =>
+    guarded('run', device.name, () => {
+      made.machine = made.machine ?? machineOf(compiled)
+      return made.machine
+    }),
+  )
   return {
     run: (feeds) =>
       pipe(
         TE.fromEither(checkFeeds(fed, feeds)),
-        TE.chain((checked) => runOnce(compiled, {}, checked)),
-        TE.chain((results) => downloadAll(device.name, () => results, disposeAll)),
+        TE.bindTo('checked'),
+        TE.bind('ready', () => machine),
+        TE.chain(({ ready, checked }) => runWith(compiled, ready, {}, checked)),
+        TE.chain((results) => downloadAll(device, () => results)),
         during,
       ),
     start: (carry, initial) =>
@@ -88,7 +112,7 @@ const executable = (compiled: Compiled): Executable => {
         checkCarry(carry, outputTypes(graph), fed),
         E.chainFirst((types) => checkFeeds(types, initial)),
         TE.fromEither,
-        TE.map((types) => stepper(compiled, carry, omit(fed, Object.keys(types)), initial)),
+        TE.chain((types) => guarded('run', device.name, () => stepper(compiled, carry, types, initial))),
         during,
       ),
     dispose: end,
@@ -108,20 +132,21 @@ export const tfjs = (backend: Backend): Executor => ({
     pipe(
       TE.Do,
       TE.bind('ready', () => load(backend)),
-      TE.bind('checked', () =>
-        TE.fromEither(checkFeeds(only(feedTypes(graph), Object.keys(constants)), constants, 'compile')),
-      ),
+      TE.let('types', () => only(feedTypes(graph), Object.keys(constants))),
+      TE.bind('checked', ({ types }) => TE.fromEither(checkFeeds(types, constants, 'compile'))),
       TE.bind('roots', ({ ready }) => TE.fromEither(lower(graph, ready.target))),
-      TE.chain(({ ready: { device, target }, checked, roots }) =>
-        guarded('compile', device.name, () =>
-          executable({
-            device,
+      TE.chain(({ ready, types, checked, roots }) =>
+        guarded('compile', ready.device.name, () => {
+          const bakedKept = keptOf(types)
+          return executable({
+            ...ready,
             graph,
-            machine: prepare(device, pipe(roots, moveTransposes, withQuirk(target.quirk), schedule)),
-            baked: uploadAll(device, checked),
+            roots,
+            baked: pack(ready.device, types, bakedKept, checked),
+            bakedKept,
             fed: omit(feedTypes(graph), Object.keys(constants)),
-          }),
-        ),
+          })
+        }),
       ),
     ),
 })

@@ -24,8 +24,8 @@ export const webgpuQuirk: Quirk = (of) => {
   return cast(call(of.kernel, [asFloat(x)], { ...of.type, dtype: isIndex ? dtype : 'float32' }, of.attributes), dtype)
 }
 
-/** The same results, written so that the backend gets them right. */
-export const withQuirk =
+/** The same results, each call written anew, its operands first. */
+export const rewrite =
   (quirk: Quirk) =>
   (roots: Roots): Roots => {
     const written = new Map<Value, Value>()
