@@ -13,11 +13,13 @@ import { right } from './run.ts'
  */
 export const tolerances = {
   'onnx:cpu': { op: 2e-6, graph: 1e-4 },
+  'onnx:webgpu': { op: 2e-6, graph: 1e-4 },
   'tfjs:cpu': { op: 2e-6, graph: 1e-4 },
   'tfjs:wasm': { op: 2e-6, graph: 1e-4 },
   'tfjs:webgpu': { op: 4e-6, graph: 2e-4 },
 } as const
 export type Name = keyof typeof tolerances
+export const everyName: readonly Name[] = ['onnx:cpu', 'onnx:webgpu', 'tfjs:cpu', 'tfjs:wasm', 'tfjs:webgpu']
 
 /** SwiftShader, a software GPU that Debian's chromium brings; used where no other Vulkan driver is named. */
 const swiftShader = '/usr/lib/chromium/vk_swiftshader_icd.json'

@@ -1,9 +1,8 @@
 import type { OpKind } from '../../graph/ops.ts'
-import { size } from '../../graph/types.ts'
 import { binary, comparison, plus, times, unary } from './arithmetic.ts'
 import type { Kernel } from './kernel.ts'
 import { type Lowering, type LoweringTable, operand, type Site } from './lowering.ts'
-import { broadcast, call, cast, constant, dtypeOf, reshape, scalar, type Value } from './value.ts'
+import { broadcast, call, cast, constant, dtypeOf, scalar, type Value } from './value.ts'
 
 const one =
   (kernel: Kernel) =>
@@ -52,12 +51,13 @@ const trigonometric =
   <K extends OpKind>(site: Site<K>): Value =>
     site.target.preciseTrigonometry ? unary(kernel, operand(site, 0)) : reducedSine(operand(site, 0), shift)
 
-/** Of equal shapes, and of rank 4 at most, as WebGPU's kernel asks. */
 const select: Lowering<'select'> = (site) => {
   const { type } = site.node
-  const flat = type.shape.length > 4 ? [size(type.shape)] : type.shape
-  const branches = site.operands.map((x) => reshape(broadcast(x, type.shape), flat))
-  return reshape(call('Select', branches, { ...type, shape: flat }), type.shape)
+  return call(
+    'Select',
+    site.operands.map((x) => broadcast(x, type.shape)),
+    type,
+  )
 }
 
 type Elementwise = Pick<
