@@ -1,6 +1,7 @@
 import { effect, showErrors } from '../error.ts'
 import { auto } from '../execute/auto.ts'
 import { available } from '../execute/onnx/available.ts'
+import { type Backend, backends, load } from '../execute/tfjs/index.ts'
 import { E } from '../prelude.ts'
 import type { Register } from './command.ts'
 import { machine } from './machine.ts'
@@ -8,7 +9,16 @@ import { version } from './package.ts'
 import { exitCodes } from './terminal.ts'
 
 const rows = (facts: readonly (readonly [string, string])[]): string =>
-  facts.map(([label, value]) => `${label.padEnd(16)}${value}\n`).join('')
+  facts.map(([label, value]) => `${label.padEnd(18)}${value}\n`).join('')
+
+/** Whether a backend of TensorFlow.js is there, and why not. */
+const tfjsRow = async (name: Backend): Promise<readonly [string, string]> => {
+  const found = await load(name)()
+  const [label, indent] = [`  tfjs:${name}`, ' '.repeat(18)]
+  if (E.isRight(found)) return [label, `usable, on ${found.right.description}`]
+  const [{ got, hint }] = found.left
+  return [label, `not usable: ${got.split('\n')[0]}${hint === undefined ? '' : `\n${indent}${hint}`}`]
+}
 
 const about = effect(async (run) => {
   const { cpu, cores, memoryGiB } = machine()
@@ -24,6 +34,8 @@ const about = effect(async (run) => {
         ['  onnx:cpu', 'usable'],
         ['  onnx:webgpu', found.right.webgpu.usable ? 'usable' : `not usable: ${found.right.webgpu.reason}`],
       ]
+  const others: (readonly [string, string])[] = []
+  for (const name of backends) others.push(await tfjsRow(name))
   const choice = await run(auto)
   return rows([
     ['latentgraph', version()],
@@ -32,6 +44,8 @@ const about = effect(async (run) => {
     ['memory', `${memoryGiB.toFixed(1)} GiB`],
     ['reference', 'usable (float64, slow: the specification)'],
     ...runtime,
+    ['tfjs', 'TensorFlow.js'],
+    ...others,
     ['auto', `${choice.executor.name}: ${choice.reason}`],
   ])
 })

@@ -2,10 +2,11 @@ import { type Checked, type Effect, fail } from '../error.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { didYouMean } from '../schema.ts'
 import type { Executor } from './executor.ts'
+import { type ExecutorName, executorNames } from './names.ts'
 import { onnx } from './onnx/index.ts'
 import { runtime } from './onnx/runtime.ts'
 import { reference } from './reference/index.ts'
-import { backends, tfjs } from './tfjs/index.ts'
+import { tfjs } from './tfjs/index.ts'
 
 export interface Choice {
   readonly executor: Executor
@@ -25,19 +26,23 @@ export const auto: Effect<Choice> = pipe(
   })),
 )
 
-const executors: Readonly<Record<string, () => Executor>> = {
+const executors: Readonly<Record<ExecutorName, () => Executor>> = {
   reference: () => reference,
   onnx: () => onnx('cpu'),
   'onnx:cpu': () => onnx('cpu'),
   'onnx:webgpu': () => onnx('webgpu'),
-  ...Object.fromEntries(backends.map((b) => [`tfjs:${b}`, () => tfjs(b)])),
+  'tfjs:node-gpu': () => tfjs('node-gpu'),
+  'tfjs:node': () => tfjs('node'),
+  'tfjs:webgpu': () => tfjs('webgpu'),
+  'tfjs:wasm': () => tfjs('wasm'),
+  'tfjs:cpu': () => tfjs('cpu'),
 }
-export const executorNames: readonly string[] = Object.keys(executors)
+const isExecutorName = (name: string): name is ExecutorName => Object.hasOwn(executors, name)
+
+export { executorNames }
 
 /** The executor that a name stands for; whether it can run here shows when it compiles. */
-export const executorByName = (name: string): Checked<Executor> => {
-  const make = Object.hasOwn(executors, name) ? executors[name] : undefined
-  return make === undefined
-    ? fail('config', 'executor', executorNames.join(' | '), name, didYouMean(name, executorNames))
-    : E.right(make())
-}
+export const executorByName = (name: string): Checked<Executor> =>
+  isExecutorName(name)
+    ? E.right(executors[name]())
+    : fail('config', 'executor', executorNames.join(' | '), name, didYouMean(name, executorNames))

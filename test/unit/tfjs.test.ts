@@ -108,7 +108,7 @@ describe('backends', () => {
         {
           tag: 'compile',
           at: 'tfjs:node-gpu',
-          got: "not installed: Cannot find package '@tensorflow/tfjs-node-gpu'",
+          got: '@tensorflow/tfjs-node-gpu is not installed',
           hint: 'npm install @tensorflow/tfjs-core @tensorflow/tfjs-node-gpu',
         },
       ],

@@ -5,7 +5,8 @@ import { faultsOf, findAdapter } from './adapter.ts'
 import type { Core, Device } from './device.ts'
 import type { Target } from './lowering.ts'
 import { mend } from './node-mend.ts'
-import { none, type Quirk, webgpuQuirk } from './quirks.ts'
+import { none, webgpuQuirk } from './quirks.ts'
+import type { Rewriting } from './value.ts'
 
 /** A backend of TensorFlow.js that is loaded. */
 export interface Ready {
@@ -36,7 +37,7 @@ interface Row {
   /** Under which TensorFlow.js registers it. */
   readonly registered: string
   readonly preciseTrigonometry: boolean
-  readonly quirk: Quirk
+  readonly quirk: Rewriting
   /** Before its packages are loaded: throws `Unfit` where there is no device. */
   readonly before: (source: Source) => Promise<Found>
   /** Once it is the current backend. */
@@ -115,11 +116,13 @@ const isAbsent = (e: unknown): boolean =>
   'code' in e &&
   (e.code === 'ERR_MODULE_NOT_FOUND' || e.code === 'MODULE_NOT_FOUND' || /Cannot find package/.test(e.message))
 
+const absentPackage = (e: unknown): string => /'([^']+)'/.exec(reasonOf(e))?.[1] ?? reasonOf(e)
+
 const problem = (name: Backend, e: unknown): LatentError => {
   const { packages, hint }: Row = rows[name]
   const install = `npm install ${packages.join(' ')}`
   return isAbsent(e)
-    ? failure('compile', `tfjs:${name}`, packages.join(' and '), `not installed: ${reasonOf(e)}`, install)
+    ? failure('compile', `tfjs:${name}`, packages.join(' and '), `${absentPackage(e)} is not installed`, install)
     : e instanceof Unfit
       ? failure('compile', `tfjs:${name}`, 'a device that it can use', e.message, hint)
       : failure('compile', `tfjs:${name}`, 'a backend that loads', reasonOf(e), hint ?? install)

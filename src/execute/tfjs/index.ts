@@ -8,12 +8,13 @@ import { carried, checkCarry, omit, only } from '../reference/carry.ts'
 import { type Backend, load, type Ready } from './backends.ts'
 import { cloneAll, disposeAll, downloadAll, type Tensors, uploadAll } from './device.ts'
 import { type Kept, moveTransposes } from './layout.ts'
-import { lower, type Roots } from './lower.ts'
+import { lower } from './lower.ts'
 import { type Machine, prepare } from './machine.ts'
 import { keptOf, pack } from './packing.ts'
 import { schedule } from './program.ts'
 import { rewrite } from './quirks.ts'
 import { sumInPlace } from './sums.ts'
+import type { Roots } from './value.ts'
 
 /** Everything a compiled graph is made of. */
 interface Compiled extends Ready {
@@ -150,4 +151,4 @@ export const tfjs = (backend: Backend): Executor => ({
       ),
     ),
 })
-export { type Backend, backends } from './backends.ts'
+export { type Backend, backends, load } from './backends.ts'

@@ -1,9 +1,8 @@
 import { broadcastShapes, type Shape, sameShape, size } from '../../graph/types.ts'
 import { RR } from '../../prelude.ts'
 import type { Attributes, Kernel } from './kernel.ts'
-import type { Roots } from './lower.ts'
 import { reached } from './program.ts'
-import { type Call, call, isIdentity, permuted, reshape, transpose, type Value } from './value.ts'
+import { type Call, call, isIdentity, permuted, type Roots, reshape, transpose, type Value } from './value.ts'
 
 /**
  * TensorFlow.js convolves channels last, graphs say channels first, so lowerings write a transpose before and after

@@ -10,7 +10,7 @@ import type { LoweringTable, Site, Target } from './lowering.ts'
 import { movementLowerings } from './movement.ts'
 import { normalisationLowerings } from './normalisation.ts'
 import { productLowerings } from './products.ts'
-import { leaf, type Value } from './value.ts'
+import { leaf, type Roots, type Value } from './value.ts'
 
 const table: LoweringTable = {
   input: ({ node }) => leaf(node.attributes.name, node.type),
@@ -45,8 +45,6 @@ const covered = (node: Node, index: number, kernels: readonly Kernel[], target: 
         'another backend of TensorFlow.js, or onnx',
       )
 }
-
-export type Roots = Readonly<Record<string, Value>>
 
 /**
  * What the outputs of a graph are on a backend, channels first as the graph says. Errors: `compile`, by node, where the

@@ -1,8 +1,7 @@
 import type { NodeOf } from '../../graph/graph.ts'
 import type { OpKind } from '../../graph/ops.ts'
 import type { Kernel } from './kernel.ts'
-import type { Quirk } from './quirks.ts'
-import type { Value } from './value.ts'
+import type { Rewriting, Value } from './value.ts'
 
 /** What a backend can do that decides how ops are lowered. */
 export interface Target {
@@ -11,7 +10,7 @@ export interface Target {
   readonly has: (kernel: Kernel) => boolean
   /** Whether sine and cosine are good to float32's last places; WGSL asks for 11 bits, and of small angles only. */
   readonly preciseTrigonometry: boolean
-  readonly quirk: Quirk
+  readonly quirk: Rewriting
 }
 
 /** A node whose operands are lowered. */

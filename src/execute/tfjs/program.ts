@@ -1,7 +1,6 @@
 import { RR } from '../../prelude.ts'
 import type { Attributes, Kernel } from './kernel.ts'
-import type { Roots } from './lower.ts'
-import type { Constant, Value } from './value.ts'
+import type { Constant, Roots, Value } from './value.ts'
 
 /** A kernel call: the registers it reads, the one it writes, and those that nobody reads after it. */
 export interface Step {

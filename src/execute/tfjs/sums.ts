@@ -1,13 +1,12 @@
 import { size } from '../../graph/types.ts'
 import { product } from './products.ts'
-import type { Quirk } from './quirks.ts'
-import { constant, reshape, shapeOf } from './value.ts'
+import { constant, type Rewriting, reshape, shapeOf } from './value.ts'
 
 /**
  * TensorFlow.js sums the last axes only: where others are asked for it moves them there first, through all of memory.
  * Channels last, sums over positions are such. A row of ones times a matrix sums the matrix where it lies.
  */
-export const sumInPlace: Quirk = (of) => {
+export const sumInPlace: Rewriting = (of) => {
   const [x] = of.inputs
   const { axis } = of.attributes
   if (x === undefined || x.type.dtype !== 'float32' || typeof axis !== 'object') return of

@@ -28,6 +28,11 @@ export interface Call {
   readonly type: TensorType
 }
 
+/** What outputs are, by name. */
+export type Roots = Readonly<Record<string, Value>>
+/** What to write instead of a call; the call itself where it is right. */
+export type Rewriting = (of: Call) => Value
+
 export const leaf = (name: string, type: TensorType): Leaf => ({ kind: 'leaf', name, type })
 export const call = (
   kernel: Kernel,
