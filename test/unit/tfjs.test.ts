@@ -1,11 +1,14 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { describe, expect, test } from 'vitest'
+import type { Tensor } from '../../src/declare/index.ts'
 import * as D from '../../src/declare/index.ts'
-import { floats } from '../../src/execute/executor.ts'
+import { floats, type Value } from '../../src/execute/executor.ts'
 import { faultsOf, findAdapter } from '../../src/execute/tfjs/adapter.ts'
 import { load, open, type Source } from '../../src/execute/tfjs/backends.ts'
+import { disposeAll, downloadAll, uploadAll } from '../../src/execute/tfjs/device.ts'
 import { tfjs } from '../../src/execute/tfjs/index.ts'
 import { lower } from '../../src/execute/tfjs/lower.ts'
+import { prepare } from '../../src/execute/tfjs/machine.ts'
 import { mend } from '../../src/execute/tfjs/node-mend.ts'
 import { schedule } from '../../src/execute/tfjs/program.ts'
 import { none } from '../../src/execute/tfjs/quirks.ts'
@@ -14,7 +17,7 @@ import { E, pipe } from '../../src/prelude.ts'
 import { adam, adamFeeds, graphOf, right } from './onnx-support.ts'
 
 const carry = { w: 'net.weight', m: 'm/net.weight', v: 'v/net.weight' }
-const target = { name: 'tfjs:toy', has: () => true, preciseTrigonometry: true, quirk: none }
+const target = { name: 'tfjs:toy', has: () => true, preciseFunctions: true, quirk: none }
 
 describe.each(['cpu', 'wasm'] as const)('tfjs:%s', (backend) => {
   test('ten thousand steps leave as many tensors as one', async () => {
@@ -87,6 +90,37 @@ describe('the program', () => {
         { tag: 'compile', at: expect.stringMatching(/erf, node \d/), expected: 'Erf of tfjs:toy, for the op erf' },
       ],
     })
+  })
+})
+
+describe('functions of arithmetic alone', () => {
+  const every = (from: number, to: number, count: number): Float32Array =>
+    Float32Array.from({ length: count }, (_, i) => from + ((to - from) * i) / (count - 1))
+  const cases = [
+    ['sin', D.sin, Math.sin, every(-2000, 2000, 4001), 2e-7],
+    ['cos', D.cos, Math.cos, every(-2000, 2000, 4001), 2e-7],
+    ['exp', D.exp, Math.exp, every(-87, 88.7, 4001), 3e-7],
+  ] as const
+  const run = async (of: (x: Tensor) => Tensor, data: Float32Array): Promise<Value['data']> => {
+    const { device, target: cpu } = right(await load('cpu')())
+    const roots = right(
+      lower(graphOf({ y: of(D.input('x', float(data.length))) }), { ...cpu, preciseFunctions: false }),
+    )
+    const machine = prepare(device, schedule(roots))
+    const fed = uploadAll(device, { x: floats([data.length], data) })
+    const { y } = right(await downloadAll(device, () => machine.run(fed))())
+    disposeAll(fed)
+    machine.dispose()
+    return y?.data ?? new Float32Array()
+  }
+  test.each(cases)('%s is good to the last places', async (name, of, exact, x, tolerance) => {
+    const y = await run(of, x)
+    const errors = Array.from(x, (v, i) => Math.abs((y[i] ?? Number.NaN) - exact(v)) / (name === 'exp' ? exact(v) : 1))
+    expect(Math.max(...errors)).toBeLessThan(tolerance)
+  })
+  test('the exponential ends in 0 and infinity, and leaves what is no number', async () => {
+    const x = Float32Array.of(-Infinity, -110, 0, 89, Infinity, Number.NaN)
+    expect(await run(D.exp, x)).toEqual(Float32Array.of(0, 0, 1, Infinity, Infinity, Number.NaN))
   })
 })
 

@@ -36,7 +36,7 @@ interface Row {
   readonly packages: readonly string[]
   /** Under which TensorFlow.js registers it. */
   readonly registered: string
-  readonly preciseTrigonometry: boolean
+  readonly preciseFunctions: boolean
   readonly quirk: Rewriting
   /** Before its packages are loaded: throws `Unfit` where there is no device. */
   readonly before: (source: Source) => Promise<Found>
@@ -54,7 +54,7 @@ const kept = (_: Core, found: Found): Found => found
 const plain = (name: string): Row => ({
   packages: [core, `@tensorflow/tfjs-backend-${name}`],
   registered: name,
-  preciseTrigonometry: true,
+  preciseFunctions: true,
   quirk: none,
   faults: silent,
   before: onCpu,
@@ -63,7 +63,7 @@ const plain = (name: string): Row => ({
 const native = (name: string, after: Row['after'], hint: string): Row => ({
   packages: [core, `@tensorflow/${name}`],
   registered: 'tensorflow',
-  preciseTrigonometry: true,
+  preciseFunctions: true,
   quirk: none,
   faults: silent,
   before: async (source) => {
@@ -93,7 +93,7 @@ const rows = {
   webgpu: {
     packages: [core, '@tensorflow/tfjs-backend-webgpu', 'webgpu'],
     registered: 'webgpu',
-    preciseTrigonometry: false,
+    preciseFunctions: false,
     quirk: webgpuQuirk,
     faults: (tf) => faultsOf(tf.backend()),
     before: async ({ load }) => {
@@ -146,7 +146,7 @@ export const open = (name: Backend, source: Source): Effect<Ready> =>
         target: {
           name: at,
           has: (kernel) => tf.getKernel(kernel, row.registered) !== undefined,
-          preciseTrigonometry: row.preciseTrigonometry,
+          preciseFunctions: row.preciseFunctions,
           quirk: row.quirk,
         },
         description,

@@ -1,5 +1,6 @@
 import type { OpKind } from '../../graph/ops.ts'
-import { binary, comparison, plus, times, unary } from './arithmetic.ts'
+import { binary, comparison, unary } from './arithmetic.ts'
+import { cosine, exponential, sine } from './functions.ts'
 import type { Kernel } from './kernel.ts'
 import { type Lowering, type LoweringTable, operand, type Site } from './lowering.ts'
 import { broadcast, call, cast, constant, dtypeOf, scalar, type Value } from './value.ts'
@@ -31,25 +32,11 @@ const signOf = (x: Value): Value => {
 const quotient = (a: Value, b: Value): Value =>
   binary('Multiply', binary('Multiply', signOf(a), signOf(b)), binary('FloorDiv', magnitude(a), magnitude(b)))
 
-/** pi in three parts, of which whole multiples up to 2^14 of the first two are exact (Cephes, single precision). */
-const piParts = [3.140625, 9.675025939941406e-4, 1.509957990978376e-7] as const
-/** Taylor's series of sin r to r^13, whose remainder at pi/2 is below 1e-9. */
-const sineSeries = [1 / 6227020800, -1 / 39916800, 1 / 362880, -1 / 5040, 1 / 120, -1 / 6, 1] as const
-/** sin x = (-1)^k sin(x - k pi); the cosine is the sine half a pi on. */
-const reducedSine = (x: Value, shift: 0 | 0.5): Value => {
-  const k = unary('Floor', plus(times(x, 1 / Math.PI), 0.5 + shift))
-  const turns = plus(k, -shift)
-  const r = piParts.reduce((left, part) => binary('Sub', left, times(turns, part)), x)
-  const square = unary('Square', r)
-  const [highest, ...lower] = sineSeries
-  const series = lower.reduce((sum: Value, c) => plus(binary('Multiply', sum, square), c), scalar('float32', highest))
-  const odd = binary('Sub', k, times(unary('Floor', times(k, 0.5)), 2))
-  return binary('Multiply', binary('Multiply', series, r), plus(times(odd, -2), 1))
-}
-const trigonometric =
-  (kernel: 'Sin' | 'Cos', shift: 0 | 0.5) =>
+/** Where the backend's own function is not good to float32's last places, one made of arithmetic. */
+const precisely =
+  (kernel: Kernel, made: (x: Value) => Value) =>
   <K extends OpKind>(site: Site<K>): Value =>
-    site.target.preciseTrigonometry ? unary(kernel, operand(site, 0)) : reducedSine(operand(site, 0), shift)
+    site.target.preciseFunctions ? unary(kernel, operand(site, 0)) : made(operand(site, 0))
 
 const select: Lowering<'select'> = (site) => {
   const { type } = site.node
@@ -94,14 +81,14 @@ export const elementwiseLowerings: Elementwise = {
   neg: byDType((x) => unary('Neg', x), negated),
   abs: byDType((x) => unary('Abs', x), magnitude),
   sign: byDType(signOf, signOf),
-  exp: one('Exp'),
+  exp: precisely('Exp', exponential),
   log: one('Log'),
   sqrt: one('Sqrt'),
   tanh: one('Tanh'),
   sigmoid: one('Sigmoid'),
   erf: one('Erf'),
-  sin: trigonometric('Sin', 0),
-  cos: trigonometric('Cos', 0.5),
+  sin: precisely('Sin', sine),
+  cos: precisely('Cos', cosine),
   floor: one('Floor'),
   silu: (site) => binary('Multiply', operand(site, 0), unary('Sigmoid', operand(site, 0))),
   /** Anything but 0 is true, which a cast to bool does not say on every backend. */

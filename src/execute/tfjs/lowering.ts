@@ -8,8 +8,8 @@ export interface Target {
   /** `tfjs:wasm` */
   readonly name: string
   readonly has: (kernel: Kernel) => boolean
-  /** Whether sine and cosine are good to float32's last places; WGSL asks for 11 bits, and of small angles only. */
-  readonly preciseTrigonometry: boolean
+  /** Whether sine, cosine and exponential are good to float32's last places. */
+  readonly preciseFunctions: boolean
   readonly quirk: Rewriting
 }
 
