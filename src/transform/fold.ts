@@ -119,8 +119,7 @@ const dropBroadcasts = (x: Tensor): Tensor => {
 }
 
 /** A cut scalar stays cut: the unit that `pullScalars` pulls, whatever constants it is made with. It costs nothing. */
-const transparent = (n: Node): boolean =>
-  isNode('mark')(n) || (isNode('stopGradient')(n) && n.type.shape.length > 0)
+const transparent = (n: Node): boolean => isNode('mark')(n) || (isNode('stopGradient')(n) && n.type.shape.length > 0)
 
 /**
  * Constant folding and the identities of movement and arithmetic. It also drops what has served its purpose once
