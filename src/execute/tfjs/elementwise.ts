@@ -66,6 +66,7 @@ type Elementwise = Pick<
   | 'cast'
   | 'stopGradient'
   | 'mark'
+  | 'recompute'
   | 'add'
   | 'sub'
   | 'mul'
@@ -98,6 +99,7 @@ export const elementwiseLowerings: Elementwise = {
   },
   stopGradient: alias,
   mark: alias,
+  recompute: alias,
   add: arithmetic('Add'),
   sub: arithmetic('Sub'),
   mul: arithmetic('Multiply'),
