@@ -1,7 +1,7 @@
 import { effect, showErrors } from '../error.ts'
 import { auto } from '../execute/auto.ts'
 import { available } from '../execute/onnx/available.ts'
-import { type Backend, backends, load } from '../execute/tfjs/index.ts'
+import { type Backend, backends, look } from '../execute/tfjs/index.ts'
 import { E } from '../prelude.ts'
 import type { Register } from './command.ts'
 import { machine } from './machine.ts'
@@ -11,13 +11,9 @@ import { exitCodes } from './terminal.ts'
 const rows = (facts: readonly (readonly [string, string])[]): string =>
   facts.map(([label, value]) => `${label.padEnd(18)}${value}\n`).join('')
 
-/** Whether a backend of TensorFlow.js is there, and why not. */
 const tfjsRow = async (name: Backend): Promise<readonly [string, string]> => {
-  const found = await load(name)()
-  const [label, indent] = [`  tfjs:${name}`, ' '.repeat(18)]
-  if (E.isRight(found)) return [label, `usable, on ${found.right.description}`]
-  const [{ got, hint }] = found.left
-  return [label, `not usable: ${got.split('\n')[0]}${hint === undefined ? '' : `\n${indent}${hint}`}`]
+  const { usable, what } = await look(name)()
+  return [`  tfjs:${name}`, usable ? `usable: ${what}` : `not usable: ${what}`]
 }
 
 const about = effect(async (run) => {
@@ -44,7 +40,7 @@ const about = effect(async (run) => {
     ['memory', `${memoryGiB.toFixed(1)} GiB`],
     ['reference', 'usable (float64, slow: the specification)'],
     ...runtime,
-    ['tfjs', 'TensorFlow.js'],
+    ['tfjs', 'TensorFlow.js, of optional packages'],
     ...others,
     ['auto', `${choice.executor.name}: ${choice.reason}`],
   ])

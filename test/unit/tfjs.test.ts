@@ -6,7 +6,7 @@ import { floats, type Value } from '../../src/execute/executor.ts'
 import { faultsOf, findAdapter } from '../../src/execute/tfjs/adapter.ts'
 import { load, open, type Source } from '../../src/execute/tfjs/backends.ts'
 import { disposeAll, downloadAll, uploadAll } from '../../src/execute/tfjs/device.ts'
-import { tfjs } from '../../src/execute/tfjs/index.ts'
+import { look, lookForGpu, tfjs } from '../../src/execute/tfjs/index.ts'
 import { lower } from '../../src/execute/tfjs/lower.ts'
 import { prepare } from '../../src/execute/tfjs/machine.ts'
 import { mend } from '../../src/execute/tfjs/node-mend.ts'
@@ -232,6 +232,10 @@ describe('WebGPU adapters', () => {
     device.dispatchEvent(Object.assign(new Event('uncapturederror'), { error: { message: 'a bad shader' } }))
     expect([fault(), fault()]).toEqual(['a bad shader', undefined])
   })
+})
+test('a backend that is no GPU is none for who looks for one', async () => {
+  expect(await look('cpu')()).toEqual({ usable: true, what: 'TensorFlow.js on the CPU', gpu: false })
+  expect(await lookForGpu('cpu')()).toEqual({ usable: false, what: 'TensorFlow.js on the CPU, which is no GPU' })
 })
 test('an executor by a name that is not installed here fails where it compiles', async () => {
   const result = await tfjs('node-gpu').compile(adam(), { mode: 'training' })()

@@ -25,18 +25,19 @@ export const choose = ({ tf, backend }: Device): void => {
 
 /** A copy on the device; TensorFlow.js may hold on to the array it is given. */
 const upload = ({ tf }: Device, { dtype, shape, data }: Value): Tensor =>
-  dtype === 'float32'
-    ? tf.tensor(Float32Array.from(data), [...shape], dtype)
-    : dtype === 'int32'
-      ? tf.tensor(Int32Array.from(data), [...shape], dtype)
-      : tf.tensor(Uint8Array.from(data), [...shape], dtype)
+  dtype === 'int32'
+    ? tf.tensor(Int32Array.from(data), [...shape], 'int32')
+    : dtype === 'bool'
+      ? tf.tensor(Uint8Array.from(data), [...shape], 'bool')
+      : tf.tensor(Float32Array.from(data), [...shape], 'float32')
 export const uploadAll = (device: Device, values: Readonly<Record<string, Value>>): Tensors => {
   choose(device)
   return Object.fromEntries(Object.entries(values).map(([name, v]) => [name, upload(device, v)]))
 }
 export const uploadConstant = (device: Device, { type, data }: Constant): Tensor => {
   choose(device)
-  return device.tf.tensor(data, [...type.shape], type.dtype)
+  const { dtype, shape } = type
+  return device.tf.tensor(data, [...shape], dtype === 'int32' || dtype === 'bool' ? dtype : 'float32')
 }
 
 /** A copy in main memory. */

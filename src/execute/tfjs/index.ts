@@ -151,4 +151,5 @@ export const tfjs = (backend: Backend): Executor => ({
       ),
     ),
 })
-export { type Backend, backends, load } from './backends.ts'
+export { type Backend, backends } from './backends.ts'
+export { look, lookForGpu } from './found.ts'

@@ -27,6 +27,13 @@ const lowerNode = <K extends OpKind>(node: NodeOf<K>, operands: readonly Value[]
   return table[node.op](site)
 }
 
+/** What TensorFlow.js holds. */
+const dtypes: readonly string[] = ['float32', 'int32', 'bool']
+const held = (node: Node, index: number): Checked<Node> =>
+  dtypes.includes(node.type.dtype)
+    ? E.right(node)
+    : fail('compile', placeOf(node, index), `${dtypes.join(', ')}: what TensorFlow.js holds`, node.type.dtype)
+
 /** The kernels that a value takes beyond those of the values it was made of. */
 const kernelsBeyond = (value: Value, known: ReadonlySet<Value>): readonly Kernel[] =>
   value.kind !== 'call' || known.has(value)
@@ -53,6 +60,7 @@ const covered = (node: Node, index: number, kernels: readonly Kernel[], target: 
 export const lower = (graph: Graph, target: Target): Checked<Roots> =>
   pipe(
     checkGraph(graph),
+    E.chainFirst((g) => collect(g.nodes.map(held))),
     E.chain((g) => {
       const lowered: Value[] = []
       const known = new Set<Value>()

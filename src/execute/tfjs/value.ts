@@ -41,14 +41,11 @@ export const call = (
   attributes: Attributes = {},
 ): Value => ({ kind: 'call', kernel, inputs, attributes, type })
 
-const filled: { readonly [D in DType]: (length: number) => Data } = {
-  float32: (length) => new Float32Array(length),
-  int32: (length) => new Int32Array(length),
-  bool: (length) => new Uint8Array(length),
-}
+const filled = (dtype: DType, length: number): Data =>
+  dtype === 'int32' ? new Int32Array(length) : dtype === 'bool' ? new Uint8Array(length) : new Float32Array(length)
 /** An array of numbers; a single number stands for all. */
 export const constant = (type: TensorType, numbers: readonly number[]): Constant => {
-  const data = filled[type.dtype](size(type.shape))
+  const data = filled(type.dtype, size(type.shape))
   if (numbers.length === 1) data.fill(numbers[0] ?? 0)
   else data.set(numbers)
   return { kind: 'constant', type, data }
