@@ -1,13 +1,13 @@
 import { join } from 'node:path'
 import { emojiCredit } from '../data/emoji.ts'
 import { type Effect, effect } from '../error.ts'
-import type { Experiment, Training } from '../experiment/document.ts'
+import type { Experiment } from '../experiment/document.ts'
 import { contentHash } from '../graph/hash.ts'
 import { size } from '../graph/types.ts'
 import { readBytes } from '../io/bytes.ts'
 import { TE } from '../prelude.ts'
 import { decode, dictionary, number } from '../schema.ts'
-import { modelParameters, type StagePlan, stagesOf } from '../train/plan.ts'
+import { modelParameters, type StagePlan, stagesOf, trainingOf } from '../train/plan.ts'
 import type { LabelledGrid, ReportData, StageMetrics, StageSummary } from '../train/report/index.ts'
 import type { RunSummary } from '../train/run.ts'
 import { machine } from './machine.ts'
@@ -30,9 +30,6 @@ export const stageMetrics = (dir: string, { plan }: RunSummary): Effect<readonly
     }
     return all
   })
-
-const trainingOf = (e: Experiment, { name }: StagePlan): Training | undefined =>
-  name === 'first-stage' ? e.firstStage.training : e.diffusion?.training
 
 const stageSummary =
   (e: Experiment, seconds: ReadonlyMap<string, number>) =>

@@ -70,7 +70,7 @@ export const sample: Register = (program, { terminal, run }) => {
         effect(async (go) => {
           const { openRun } = await import('./trained-run.ts')
           const { chooseExecutor } = await import('./session.ts')
-          const { labelRows, writeSamples } = await import('../train/run.ts')
+          const { labelRows, writeSamples } = await import('../train/pictures.ts')
           const { drawPictures } = await import('../train/inference.ts')
           const { progress } = await import('../train/progress.ts')
           const trained = await go(openRun(dir))

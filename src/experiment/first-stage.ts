@@ -162,9 +162,9 @@ const frozen = (outputs: Readonly<Record<string, Tensor>>): Checked<Graph> => pi
  * What the first batch sets before the first step, under the names of the leaves it is for: ActNorm's start. Undefined where
  * nothing is.
  */
-export const firstStageStart = (stage: FirstStage, batch: number): Checked<Graph> | undefined => {
+export const firstStageStart = (stage: FirstStage, batch: number): Checked<Graph | undefined> => {
   const config = stage.adversarial
-  if (config === undefined || config.discriminator.norm !== 'act') return undefined
+  if (config === undefined || config.discriminator.norm !== 'act') return E.right(undefined)
   return frozen(judgeOf(config, true)(passOf(stage, batch, draws.first).reconstructions).buffers)
 }
 
