@@ -19,6 +19,8 @@ export const dataSource = tagged('kind', {
   emoji: record({}, picture),
   /** A folder with `metadata.jsonl`, or with one folder a class; relative to the experiment's file. */
   folder: record({ path: text }, picture),
+  /** A folder of label maps, as `folder` has it: a pixel's grey value is its label. One channel a label, 1 where it is, else -1. */
+  segmentation: record({ path: text, labels: integer({ min: 2, max: 256 }) }, picture),
 })
 
 const learningRate = tagged('kind', {

@@ -1,5 +1,7 @@
 import {
+  cast,
   claims,
+  floor,
   freeze,
   input,
   leafName,
@@ -24,7 +26,7 @@ import type { Buffers } from '../nn/stateful.ts'
 import { E, identity, pipe } from '../prelude.ts'
 import { optimise, trainable } from '../transform/index.ts'
 import type { Adversarial, FirstStage } from './document.ts'
-import { quantize } from './quantize.ts'
+import { quantize, vectorsOf } from './quantize.ts'
 
 /** The graphs of a first stage: its losses, and what is asked of it once it is trained. */
 
@@ -117,8 +119,8 @@ export interface FirstStageLosses {
   readonly discriminator?: TrainedLoss
 }
 
-/** Names of what is drawn for the latents: in the one forward pass, and in the discriminator's own where it has one. */
-const draws = { first: 'posterior', second: 'posterior.second' } as const
+/** Names of what is drawn for the latents: in the one forward pass, in the discriminator's own where it has one, from the prior. */
+const draws = { first: 'posterior', second: 'posterior.second', prior: 'prior' } as const
 
 const judgeOf = ({ discriminator: config }: Adversarial, initialize = false) =>
   discriminator(scopes.judge, config, { training: true, initialize })
@@ -191,6 +193,27 @@ export const decoderGraph = (stage: FirstStage, batch: number): Checked<Graph> =
       decoded(stage),
     ),
   })
+
+/** What a first stage takes latents to be before it has seen a picture: standard normal, or codes all alike. */
+const prior = (stage: FirstStage, batch: number): Tensor => {
+  const [dim, ...positions] = latentShape(stage.network)
+  if (stage.kind === 'kl') return noise(draws.prior, [batch, dim, ...positions])
+  const { entries } = stage.quantizer
+  return pipe(
+    noise(draws.prior, [batch, ...positions], 'uniform'),
+    mul(entries),
+    floor,
+    cast('int32'),
+    vectorsOf(stage.quantizer, dim),
+  )
+}
+
+/**
+ * noise -> pixels: samples from the prior, N(0, I) of KL (`log_images` of ldm/models/autoencoder.py), uniform over the codes of VQ
+ * (van den Oord et al. 2017, section 3.1).
+ */
+export const priorGraph = (stage: FirstStage, batch: number): Checked<Graph> =>
+  frozen({ pixels: pipe(prior(stage, batch), claims('raw latents'), decode('', stage.network)) })
 
 /** pixels -> pixels, through the posterior's mode or the codes */
 export const reconstructionGraph = (stage: FirstStage, batch: number): Checked<Graph> =>

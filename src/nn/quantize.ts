@@ -54,6 +54,10 @@ const start = ({ entries }: Codebook) => ({ kind: 'uniform', bound: 1 / entries 
 export const codebookEntries = (s: Scope, codebook: Codebook): Layer =>
   flow(embedding(at(s, 'embedding'), { ...codebook, init: start(codebook) }), transpose(0, 3, 1, 2))
 
+/** As `codebookEntries`, of the Gumbel quantiser's `embed`. */
+export const gumbelEntries = (s: Scope, codebook: Codebook): Layer =>
+  flow(embedding(at(s, 'embed'), { ...codebook, init: { kind: 'normal', std: 1 } }), transpose(0, 3, 1, 2))
+
 /** Latents, each the vector of a code. */
 export interface Quantized {
   /** The codes' vectors, of the shape of z; their gradient passes to z as it is. */

@@ -2,6 +2,7 @@ import type { Random } from '../data/batches.ts'
 import type { Dataset } from '../data/dataset.ts'
 import { loadEmoji } from '../data/emoji.ts'
 import { loadFolder } from '../data/folder.ts'
+import { loadLabelMaps } from '../data/labels.ts'
 import { bits, fold, key } from '../distributions/random.ts'
 import type { Effect } from '../error.ts'
 import type { Experiment } from '../experiment/document.ts'
@@ -18,9 +19,19 @@ export const randomOf =
       counter,
     )[0]
 
+type Source = Experiment['data']
+const loaders: {
+  readonly [K in Source['kind']]: (source: Extract<Source, { readonly kind: K }>) => Effect<Dataset>
+} = {
+  emoji: ({ size: side }) => loadEmoji({ size: side }),
+  folder: ({ path, size: side }) => loadFolder(path, { size: side }),
+  segmentation: ({ path, ...options }) => loadLabelMaps(path, options),
+}
+const loaded = <K extends Source['kind']>(kind: K, source: Extract<Source, { readonly kind: K }>): Effect<Dataset> =>
+  loaders[kind](source)
+
 /** The pictures of an experiment. */
-export const loadData = ({ data }: Experiment): Effect<Dataset> =>
-  data.kind === 'emoji' ? loadEmoji({ size: data.size }) : loadFolder(data.path, { size: data.size })
+export const loadData = ({ data }: Experiment): Effect<Dataset> => loaded(data.kind, data)
 
 export const itemsOf = ({ pictures, n, channels, height, width }: Dataset): Items => ({
   n,

@@ -6,7 +6,7 @@ import { diffusionLeaves, type LatentDiffusion, nullLabel } from '../experiment/
 import type { Experiment, Sampling, Training } from '../experiment/document.ts'
 import { randomOf, rows } from './data.ts'
 import { drawPictures, type Items } from './inference.ts'
-import { labelRows, previewName, writeSamples } from './pictures.ts'
+import { labelRows, previewPath, writePictures } from './pictures.ts'
 import type { StagePlan } from './plan.ts'
 import { type RunOptions, runStage } from './stage.ts'
 
@@ -61,7 +61,8 @@ export const trainDiffusion = (
             { labels: labelRows(model.classes, perRow), seed: e.seed, sampling: quick, scale },
           ),
         )
-        await run(writeSamples(join(o.dir, 'diffusion', 'previews', previewName(done)), pictures, perRow))
+        const path = previewPath(join(o.dir, stage.name), done, 'samples')
+        await run(writePictures(path, pictures, { columns: perRow, seed: e.seed }))
       }),
   })
 }

@@ -9,8 +9,8 @@ import { temperatureAt, temperatureLeaf } from '../experiment/quantize.ts'
 import { feedTypes, type Graph } from '../graph/graph.ts'
 import { weightAt } from '../losses/index.ts'
 import { itemsOf, randomOf } from './data.ts'
-import { reconstruct } from './inference.ts'
-import { previewName, writeReconstructions } from './pictures.ts'
+import { drawPrior, reconstruct } from './inference.ts'
+import { heldOutLayout, previewPath, writePictures, writeReconstructions } from './pictures.ts'
 import type { Plan } from './plan.ts'
 import { type RunOptions, runStage } from './stage.ts'
 
@@ -70,16 +70,14 @@ export const trainFirstStage = (
     }),
     preview: (done, state) =>
       effect(async (run) => {
-        const first = { ...shown, n: Math.min(32, shown.n) }
-        const made = await run(reconstruct(o.executor, e.firstStage, state, first))
-        await run(
-          writeReconstructions(
-            join(o.dir, 'first-stage', 'previews', previewName(done)),
-            first,
-            made,
-            Math.min(16, first.n),
-          ),
-        )
+        const { n, columns } = heldOutLayout(shown.n)
+        const as = { columns, seed: e.seed }
+        const inputs = { ...shown, n }
+        const dir = join(o.dir, plan.firstStage.name)
+        const made = await run(reconstruct(o.executor, e.firstStage, state, inputs))
+        await run(writeReconstructions(previewPath(dir, done, 'inputs-and-reconstructions'), inputs, made, as))
+        const drawn = await run(drawPrior(o.executor, e.firstStage, state, { n, seed: e.seed }))
+        await run(writePictures(previewPath(dir, done, 'prior-samples'), drawn, as))
       }),
   })
 }

@@ -12,9 +12,9 @@ import { decode } from '../schema.ts'
 import { itemsOf, loadData, randomOf } from './data.ts'
 import { trainDiffusion } from './diffusion.ts'
 import { trainFirstStage } from './first-stage.ts'
-import { drawPictures, encodePictures, measureScale, psnr, reconstruct } from './inference.ts'
+import { drawPictures, drawPrior, encodePictures, measureScale, psnr, reconstruct } from './inference.ts'
 import { perceptualWeights } from './perceptual-weights.ts'
-import { labelRows, writeReconstructions, writeSamples } from './pictures.ts'
+import { heldOutLayout, labelRows, writePictures, writeReconstructions } from './pictures.ts'
 import { type Plan, planExperiment } from './plan.ts'
 import type { RunOptions } from './stage.ts'
 
@@ -26,7 +26,7 @@ export interface RunSummary {
   /** Of held-out pictures, in dB. */
   readonly heldOutPsnr: number
   readonly seconds: number
-  readonly pictures: { readonly reconstructions: string; readonly samples?: string }
+  readonly pictures: { readonly reconstructions: string; readonly priorSamples: string; readonly samples?: string }
 }
 
 const writeText = (path: string, text: string): Effect<void> =>
@@ -86,9 +86,11 @@ export const trainExperiment = (e: Experiment, o: RunOptions): Effect<RunSummary
     const made = await run(reconstruct(o.executor, e.firstStage, first.state, shown))
     const heldOutPsnr = psnr(shown, made)
     const reconstructions = join(o.dir, 'reconstructions.png')
-    await run(
-      writeReconstructions(reconstructions, { ...shown, n: Math.min(32, shown.n) }, made, Math.min(16, shown.n)),
-    )
+    const priorSamples = join(o.dir, 'prior-samples.png')
+    const { n, columns } = heldOutLayout(shown.n)
+    await run(writeReconstructions(reconstructions, { ...shown, n }, made, { columns, seed: e.seed }))
+    const drawn = await run(drawPrior(o.executor, e.firstStage, first.state, { n, seed: e.seed }))
+    await run(writePictures(priorSamples, drawn, { columns, seed: e.seed }))
     o.listener.say(`held-out reconstructions: ${heldOutPsnr.toFixed(2)} dB PSNR`)
     const summary = (finished: boolean, samples?: string): RunSummary => ({
       finished,
@@ -97,7 +99,7 @@ export const trainExperiment = (e: Experiment, o: RunOptions): Effect<RunSummary
       data: { train: data.train.n, heldOut: data.heldOut.n, classes: dataset.classes },
       heldOutPsnr,
       seconds: (performance.now() - started) / 1000,
-      pictures: samples === undefined ? { reconstructions } : { reconstructions, samples },
+      pictures: { reconstructions, priorSamples, ...(samples === undefined ? {} : { samples }) },
     })
     const { diffusion } = plan
     if (!first.finished || diffusion === undefined || e.diffusion === undefined) return summary(first.finished)
@@ -127,6 +129,6 @@ export const trainExperiment = (e: Experiment, o: RunOptions): Effect<RunSummary
       ),
     )
     const samples = join(o.dir, 'samples.png')
-    await run(writeSamples(samples, pictures, e.sampling.perClass))
+    await run(writePictures(samples, pictures, { columns: e.sampling.perClass, seed: e.seed }))
     return summary(true, samples)
   })
