@@ -2,6 +2,7 @@ import { adoptedWeight, adversarialFields } from '../losses/index.ts'
 import { autoencoderConfig } from '../nn/autoencoder/config.ts'
 import { discriminatorConfig } from '../nn/discriminator.ts'
 import { unetConfig } from '../nn/unet/config.ts'
+import { restartConfig } from '../optimizers/index.ts'
 import { type Decoded, flag, integer, list, number, record, tagged, text, withDefault, word } from '../schema.ts'
 
 /**
@@ -107,6 +108,10 @@ const quantizer = tagged('kind', {
       beta: withDefault(nonNegative, 0.25),
       /** The term that beta weighs; `legacyBeta` is the slip that the published models were trained with. */
       weighs: withDefault(word(['beta', 'legacyBeta']), 'beta'),
+    },
+    {
+      /** Codes chosen fewer than `below` times within `every` steps move to where latents are (Dhariwal et al. 2020). */
+      restart: restartConfig,
     },
   ),
   /** A mixture of a codebook's vectors, ever harder (Jang et al. 2017). */

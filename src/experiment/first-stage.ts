@@ -23,10 +23,11 @@ import { discriminator } from '../nn/discriminator.ts'
 import type { Layer, Mode } from '../nn/layers.ts'
 import { lpips } from '../nn/lpips.ts'
 import type { Buffers } from '../nn/stateful.ts'
+import type { Amendment } from '../optimizers/index.ts'
 import { E, identity, pipe } from '../prelude.ts'
 import { optimise, trainable } from '../transform/index.ts'
 import type { Adversarial, FirstStage } from './document.ts'
-import { quantize, vectorsOf } from './quantize.ts'
+import { quantize, restartOf, vectorsOf } from './quantize.ts'
 
 /** The graphs of a first stage: its losses, and what is asked of it once it is trained. */
 
@@ -58,6 +59,7 @@ interface Pass {
   readonly inputs: Tensor
   readonly reconstructions: Tensor
   readonly objective: Loss & { readonly nll: Tensor }
+  readonly amendment?: Amendment | undefined
 }
 type Kl = Extract<FirstStage, { readonly kind: 'kl' }>
 type Vq = Extract<FirstStage, { readonly kind: 'vq' }>
@@ -85,11 +87,8 @@ const klPass = ({ network, loss }: Kl, batch: number, drawn: string): Pass => {
 
 const vqPass = ({ network, loss, quantizer }: Vq, batch: number, drawn: string): Pass => {
   const inputs = pixels(network, batch)
-  const quantized = pipe(
-    inputs,
-    encode('', network, { training: true }),
-    quantize(quantizer, { training: true, noise: drawn }),
-  )
+  const encoded = pipe(inputs, encode('', network, { training: true }))
+  const quantized = pipe(encoded, quantize(quantizer, { training: true, noise: drawn }))
   const reconstructions = pipe(quantized.y, claims('raw latents'), decode('', network, { training: true }))
   const perceptual = perceptualOf(loss.perceptual.weight, inputs, reconstructions)
   const objective = vqAutoencoderLoss({
@@ -103,7 +102,8 @@ const vqPass = ({ network, loss, quantizer }: Vq, batch: number, drawn: string):
     codes: { chosen: quantized.codes, entries: quantizer.entries },
     ...(perceptual === undefined ? {} : { perceptual }),
   })
-  return { inputs, reconstructions, objective }
+  const amendment = restartOf(quantizer, { latents: encoded, codes: quantized.codes })
+  return { inputs, reconstructions, objective, amendment }
 }
 
 const passOf = (stage: FirstStage, batch: number, drawn: string): Pass =>
@@ -117,6 +117,7 @@ export interface TrainedLoss {
 export interface FirstStageLosses {
   readonly autoencoder: TrainedLoss
   readonly discriminator?: TrainedLoss
+  readonly amendment: Amendment | undefined
 }
 
 /** Names of what is drawn for the latents: in the one forward pass, in the discriminator's own where it has one, from the prior. */
@@ -145,6 +146,7 @@ const contestOf = (stage: FirstStage, config: Adversarial, batch: number): First
   return {
     autoencoder: { loss: generator, parameters: trainable(first.objective.loss) },
     discriminator: { loss: opposite, parameters: trainable(judge(first.inputs).y) },
+    amendment: first.amendment,
   }
 }
 
@@ -154,8 +156,8 @@ const contestOf = (stage: FirstStage, config: Adversarial, batch: number): First
  */
 export const firstStageLosses = (stage: FirstStage, batch: number): FirstStageLosses => {
   if (stage.adversarial !== undefined) return contestOf(stage, stage.adversarial, batch)
-  const { objective } = passOf(stage, batch, draws.first)
-  return { autoencoder: { loss: objective, parameters: trainable(objective.loss) } }
+  const { objective, amendment } = passOf(stage, batch, draws.first)
+  return { autoencoder: { loss: objective, parameters: trainable(objective.loss) }, amendment }
 }
 
 const frozen = (outputs: Readonly<Record<string, Tensor>>): Checked<Graph> => pipe(freeze(outputs), E.map(optimise))

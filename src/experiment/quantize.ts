@@ -9,6 +9,7 @@ import {
   type Quantized,
   vectorQuantizer,
 } from '../nn/quantize.ts'
+import { type Amendment, type Coded, restartDeadCodes } from '../optimizers/index.ts'
 import type { Quantizer } from './document.ts'
 
 /** The leaf of the Gumbel quantiser's temperature. */
@@ -58,6 +59,12 @@ const codebookOf = <K extends Quantizer['kind']>(
   q: Extract<Quantizer, { readonly kind: K }>,
   dim: number,
 ): Layer => codebooks[kind](q, dim)
+
+/** What restarts dead codes in a training step, where the quantiser asks for it. */
+export const restartOf = (q: Quantizer, coded: Coded): Amendment | undefined =>
+  q.kind === 'nearest' && q.restart !== undefined
+    ? restartDeadCodes(`${scope}.embedding.weight`, q.entries, q.restart, coded)
+    : undefined
 
 /** Codes int32[N, h, w] to their vectors, [N, dim, h, w]. */
 export const vectorsOf = (q: Quantizer, dim: number): Layer => codebookOf(q.kind, q, dim)

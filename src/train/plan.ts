@@ -28,13 +28,13 @@ export interface Plan {
 /** One optimiser for the autoencoder, and in a contest another for the discriminator. */
 export const firstStageStep = (stage: FirstStage): Checked<StepPlan> => {
   const { training, adversarial } = stage
-  const { autoencoder, discriminator } = firstStageLosses(stage, training.batchSize)
+  const { autoencoder, discriminator, amendment } = firstStageLosses(stage, training.batchSize)
   const first: OptimizerTurn = { ...training, name: 'optimizer', ...autoencoder }
   if (discriminator === undefined || adversarial === undefined)
-    return stepOfTurns([first], { ...training, order: 'simultaneous' })
+    return stepOfTurns([first], { ...training, order: 'simultaneous', amendment })
   const { optimizer = training.optimizer, learningRate = training.learningRate, order } = adversarial
   const second: OptimizerTurn = { ...training, optimizer, learningRate, name: 'discriminator', ...discriminator }
-  return stepOfTurns([first, second], { ...training, order })
+  return stepOfTurns([first, second], { ...training, order, amendment })
 }
 
 /** Everything an experiment declares, as graphs; nothing has run. */
