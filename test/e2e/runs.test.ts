@@ -3,8 +3,11 @@ import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { loadExperiment } from '../../src/experiment/load.ts'
 import { loadCheckpoint } from '../../src/io/checkpoint.ts'
+import { modelParameters, planExperiment, type StagePlan } from '../../src/train/plan.ts'
 import { right } from '../arbitrary/run.ts'
+import { torchStateDict } from '../unit/torch-pickles.ts'
 import { build, drawPictures, type Ended, type Interruption, tiny, type Workplace, workplace } from './program.ts'
 
 /** The whole road through the compiled command line, on 24 small pictures: trained, interrupted, resumed, sampled. */
@@ -194,6 +197,45 @@ describe('a run that was interrupted in both stages, and resumed, equals one tha
     await writeFile(at('killed/diffusion/metrics.jsonl'), '{"step":5,"lo', { flag: 'a' })
     expect((await train('killed', ['--resume'])).code).toBe(0)
     expect(await product('killed')).toEqual(await product('straight'))
+  })
+})
+
+describe('a checkpoint of torch, imported to train on from', () => {
+  /** A file of `torch.save` of latent diffusion: both stages as they are before their first step, and the average. */
+  const written = async (name: string): Promise<string> => {
+    const e = right(await loadExperiment(tiny, [pictures(at('pictures'))])())
+    const { firstStage, diffusion } = right(planExperiment(e, 2))
+    const under = (stage: StagePlan | undefined, key: (parameter: string) => string) => {
+      const initial = stage?.step.initial(e.seed) ?? {}
+      return (stage === undefined ? [] : modelParameters(stage)).map(
+        (p) => [key(p.name), initial[p.name] ?? expect.unreachable(p.name)] as const,
+      )
+    }
+    const arrays = [
+      ...under(firstStage, (p) => `first_stage_model.${p}`),
+      ...under(diffusion, (p) => `model.diffusion_model.${p}`),
+      ...under(diffusion, (p) => `model_ema.diffusion_model${p.replaceAll('.', '')}`),
+    ]
+    await writeFile(at(name), torchStateDict(arrays))
+    return name
+  }
+  test('goes on as the run would that began so', async () => {
+    const sets = ['--set', pictures(at('pictures'))]
+    const { code, out, err } = await place().run([
+      'import',
+      await written('ldm.ckpt'),
+      '--into',
+      tiny,
+      '--fine-tune',
+      '--out',
+      'imported',
+      ...sets,
+    ])
+    expect({ code, out }, err).toEqual({ code: 0, out: 'imported\n' })
+    expect(err).toContain('To go on: npx latentgraph train imported/experiment.json --out imported --resume')
+    const resumed = await place().run(['train', 'imported/experiment.json', '--out', 'imported', '--resume'])
+    expect(resumed, resumed.err).toMatchObject({ code: 0, out: 'imported/report.html\n' })
+    expect(await product('imported')).toEqual(await product('straight'))
   })
 })
 
