@@ -78,7 +78,7 @@ export const trainExperiment = (e: Experiment, o: RunOptions): Effect<RunSummary
       `data: ${data.train.n} pictures to train on, ${data.heldOut.n} held out, ${dataset.classes.length} classes`,
     )
     const plan = await run(TE.fromEither(planExperiment(e, dataset.classes.length)))
-    const constants = await run(perceptualWeights(e.firstStage, plan.firstStage.step.graph))
+    const constants = await run(perceptualWeights(e.firstStage, plan.firstStage.step))
     await run(writeText(experimentFile(o), JSON.stringify(e, null, 2)))
 
     const first = await run(trainFirstStage(e, o, plan, data, constants))
