@@ -71,7 +71,7 @@ const perceptualRules = (experiment: Experiment): Problems => {
       `${at}/files`,
       'files with the weights of VGG16 and LPIPS, torch or safetensors',
       files,
-      `they are not shipped; with ${at}/weight=0 the experiment works without them`,
+      `they are not shipped; ${at}/heads=even needs VGG16 alone, ${at}/weight=0 none`,
     ),
     ...unless(channelsOf(experiment) === colours, `${at}/weight`, '0, as label maps have no colours', weight),
     ...unless(
@@ -228,6 +228,12 @@ const samplingRules = ({ sampling }: Experiment, { conditioning, schedule }: Dif
 }
 
 const diffusionRules = (experiment: Experiment, diffusion: Diffusion): Problems => [
+  ...unless(
+    diffusion.latents === 'unquantised' || experiment.firstStage.kind === 'vq',
+    '/diffusion/latents',
+    '"unquantised", as the first stage has no codes',
+    diffusion.latents,
+  ),
   ...unetRules(experiment, diffusion),
   ...scheduleRules(diffusion),
   ...trainingRules('/diffusion/training', diffusion.training),

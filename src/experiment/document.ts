@@ -1,6 +1,7 @@
 import { adoptedWeight, adversarialFields } from '../losses/index.ts'
 import { autoencoderConfig } from '../nn/autoencoder/config.ts'
 import { discriminatorConfig } from '../nn/discriminator.ts'
+import { perceptualHeads } from '../nn/lpips.ts'
 import { unetConfig } from '../nn/unet/config.ts'
 import { restartConfig } from '../optimizers/index.ts'
 import { type Decoded, flag, integer, list, number, record, tagged, text, withDefault, word } from '../schema.ts'
@@ -65,6 +66,8 @@ const perceptual = withDefault(
     {},
     {
       weight: withDefault(nonNegative, 0),
+      /** Channels weighed as LPIPS has learned to, or all alike: then VGG16 is all that is needed. */
+      heads: withDefault(word(perceptualHeads), 'learned'),
       /**
        * Where the weights are, torch or safetensors: torchvision's `vgg16-397923af.pth` and taming-transformers' `vgg.pth`,
        * or a checkpoint of the reference; relative to the working folder.
@@ -72,7 +75,7 @@ const perceptual = withDefault(
       files: withDefault(list(text), []),
     },
   ),
-  { weight: 0, files: [] },
+  { weight: 0, heads: 'learned', files: [] },
 )
 const pixel = withDefault(word(['l1', 'l2']), 'l1')
 
@@ -204,6 +207,8 @@ export const diffusion = record(
     /** Weight of the variational bound beside the simple loss. */
     elboWeight: withDefault(number({ min: 0 }), 0),
     conditioning: withDefault(conditioning, { kind: 'none' }),
+    /** Of a quantised first stage, the latents before they are quantised (`VQModelInterface`), or the vectors of their codes. */
+    latents: withDefault(word(['unquantised', 'quantised']), 'unquantised'),
     /** Latents are multiplied by 1 / their standard deviation, or by a given number. */
     latentScale: withDefault(tagged('kind', { measured: record({}), fixed: record({ value: positive }) }), {
       kind: 'measured',

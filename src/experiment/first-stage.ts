@@ -24,9 +24,9 @@ import type { Layer, Mode } from '../nn/layers.ts'
 import { lpips } from '../nn/lpips.ts'
 import type { Buffers } from '../nn/stateful.ts'
 import type { Amendment } from '../optimizers/index.ts'
-import { E, identity, pipe } from '../prelude.ts'
+import { E, flow, identity, pipe } from '../prelude.ts'
 import { optimise, trainable } from '../transform/index.ts'
-import type { Adversarial, FirstStage } from './document.ts'
+import type { Adversarial, Diffusion, FirstStage } from './document.ts'
 import { quantize, restartOf, vectorsOf } from './quantize.ts'
 
 /** The graphs of a first stage: its losses, and what is asked of it once it is trained. */
@@ -64,8 +64,11 @@ interface Pass {
 type Kl = Extract<FirstStage, { readonly kind: 'kl' }>
 type Vq = Extract<FirstStage, { readonly kind: 'vq' }>
 
-const perceptualOf = (weight: number, inputs: Tensor, reconstructions: Tensor): Tensor | undefined =>
-  weight === 0 ? undefined : lpips(scopes.perceptual)(inputs, reconstructions).total
+const perceptualOf = (
+  { perceptual: { weight, heads } }: FirstStage['loss'],
+  inputs: Tensor,
+  reconstructions: Tensor,
+): Tensor | undefined => (weight === 0 ? undefined : lpips(scopes.perceptual, { heads })(inputs, reconstructions).total)
 
 const klPass = ({ network, loss }: Kl, batch: number, drawn: string): Pass => {
   const inputs = pixels(network, batch)
@@ -75,7 +78,7 @@ const klPass = ({ network, loss }: Kl, batch: number, drawn: string): Pass => {
   const weigh = { l1: { l1: 1, l2: 0 }, l2: { l1: 0, l2: 1 } }[loss.pixel]
   const { initial, learned } = loss.logvar
   const logvar = learned ? parameter('loss', 'logvar', [], { kind: 'constant', value: initial }) : scalar(initial)
-  const perceptual = perceptualOf(loss.perceptual.weight, inputs, reconstructions)
+  const perceptual = perceptualOf(loss, inputs, reconstructions)
   const objective = klAutoencoderLoss({ klWeight: loss.klWeight, ...weigh, logvar })({
     inputs,
     reconstructions,
@@ -90,7 +93,7 @@ const vqPass = ({ network, loss, quantizer }: Vq, batch: number, drawn: string):
   const encoded = pipe(inputs, encode('', network, { training: true }))
   const quantized = pipe(encoded, quantize(quantizer, { training: true, noise: drawn }))
   const reconstructions = pipe(quantized.y, claims('raw latents'), decode('', network, { training: true }))
-  const perceptual = perceptualOf(loss.perceptual.weight, inputs, reconstructions)
+  const perceptual = perceptualOf(loss, inputs, reconstructions)
   const objective = vqAutoencoderLoss({
     norm: loss.pixel,
     codebookWeight: loss.codebookWeight,
@@ -174,18 +177,19 @@ export const firstStageStart = (stage: FirstStage, batch: number): Checked<Graph
 
 /** Pictures to moments (KL), or to latents that are not quantised yet (VQ). */
 const encoded = (stage: FirstStage, mode: Mode = {}): Layer => encode('', stage.network, mode)
+/** Latents of VQ to the vectors of their codes; others as they are. */
+const coded = (stage: FirstStage): Layer =>
+  stage.kind === 'vq' ? (z) => quantize(stage.quantizer, { training: false, noise: draws.first })(z).y : identity
 /** Latents to pictures; those of VQ are quantised first, as `VQModelInterface` does. */
-const decoded = (stage: FirstStage): Layer => {
-  const quantized: Layer =
-    stage.kind === 'vq' ? (z) => quantize(stage.quantizer, { training: false, noise: draws.first })(z).y : identity
-  return (z) => pipe(z, quantized, decode('', stage.network))
-}
+const decoded = (stage: FirstStage): Layer => flow(coded(stage), decode('', stage.network))
 /** What an encoder gives, without chance. */
 const likeliest = (stage: FirstStage): Layer => (stage.kind === 'kl' ? (x) => mode(diagonalGaussian(x)) : identity)
 
-/** pixels -> moments, the posterior's mean and log-variance; of VQ latents, not quantised */
-export const encoderGraph = (stage: FirstStage, batch: number): Checked<Graph> =>
-  frozen({ moments: pipe(pixels(stage.network, batch), encoded(stage)) })
+/** pixels -> moments, the posterior's mean and log-variance; of VQ latents, not quantised or quantised */
+export const encoderGraph = (stage: FirstStage, latents: Diffusion['latents'], batch: number): Checked<Graph> =>
+  frozen({
+    moments: pipe(pixels(stage.network, batch), encoded(stage), latents === 'quantised' ? coded(stage) : identity),
+  })
 
 /** latents -> pixels */
 export const decoderGraph = (stage: FirstStage, batch: number): Checked<Graph> =>

@@ -2,7 +2,7 @@ import { fillNormal, fold, key } from '../distributions/random.ts'
 import { type Checked, type Effect, effect, failure } from '../error.ts'
 import { type Executable, type Executor, floats, ints, type Values } from '../execute/executor.ts'
 import { diffusionLeaves, type LatentDiffusion, samplingPlan } from '../experiment/diffusion-stage.ts'
-import type { FirstStage, Sampling } from '../experiment/document.ts'
+import type { Diffusion, FirstStage, Sampling } from '../experiment/document.ts'
 import {
   decoderGraph,
   encoderGraph,
@@ -84,9 +84,14 @@ const joined = (parts: readonly Float32Array[]): Float32Array => {
   return whole
 }
 
-/** Pictures to their posteriors' moments [2C, h, w]; by VQ to latents [C, h, w], not quantised yet. */
-export const encodePictures = (executor: Executor, stage: FirstStage, state: Values, pictures: Items): Effect<Items> =>
-  mapItems(executor, encoderGraph(stage, batchSize), state, {
+/** Pictures to their posteriors' moments [2C, h, w]; by VQ to latents [C, h, w], not quantised yet or quantised. */
+export const encodePictures = (
+  executor: Executor,
+  { stage, latents }: { readonly stage: FirstStage; readonly latents: Diffusion['latents'] },
+  state: Values,
+  pictures: Items,
+): Effect<Items> =>
+  mapItems(executor, encoderGraph(stage, latents, batchSize), state, {
     leaf: firstStageLeaves.pixels,
     output: 'moments',
     items: pictures,

@@ -44,7 +44,7 @@ export const perceptualWeights = (
         `/firstStage/loss/perceptual/files: ${name}`,
         `a weight of shape ${showShape(shape)} in ${perceptual.files.join(' or ')}`,
         value === undefined ? 'none' : showShape(value.shape),
-        'VGG16 of torchvision (vgg16-397923af.pth) and the heads of LPIPS (vgg.pth) together, or set the weight to 0',
+        'VGG16 of torchvision (vgg16-397923af.pth) and the heads of LPIPS (vgg.pth) together; VGG16 alone with "heads": "even"; or weight 0',
       ),
     )
     if (first !== undefined) return run(TE.left([first, ...rest]))

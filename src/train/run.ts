@@ -104,8 +104,9 @@ export const trainExperiment = (e: Experiment, o: RunOptions): Effect<RunSummary
     const { diffusion } = plan
     if (!first.finished || diffusion === undefined || e.diffusion === undefined) return summary(first.finished)
 
-    const moments = await run(encodePictures(o.executor, e.firstStage, first.state, itemsOf(data.train)))
-    const declared = e.diffusion.latentScale
+    const { latents, latentScale: declared } = e.diffusion
+    const stage = { stage: e.firstStage, latents }
+    const moments = await run(encodePictures(o.executor, stage, first.state, itemsOf(data.train)))
     const scale = declared.kind === 'fixed' ? declared.value : measureScale(e.firstStage.kind, moments, e.seed)
     o.listener.say(`latents: [${latentShape(e.firstStage.network).join(', ')}], multiplied by ${scale.toFixed(4)}`)
     await run(writeText(join(o.dir, 'latents.json'), JSON.stringify({ scale, classes: dataset.classes })))

@@ -21,6 +21,7 @@ beforeAll(async () => {
   const experiment = {
     ...rest,
     data: { kind: 'segmentation', path: 'maps', labels, size: 16, heldOut: 6 },
+    diffusion: { ...rest.diffusion, latents: 'quantised' },
     firstStage: {
       ...firstStage,
       kind: 'vq',

@@ -12,6 +12,7 @@ import { torchvisionNames } from '../../src/nn/index.ts'
 import { E, pipe } from '../../src/prelude.ts'
 import { decode } from '../../src/schema.ts'
 import { perceptualWeights } from '../../src/train/perceptual-weights.ts'
+import { firstStageStep } from '../../src/train/plan.ts'
 import { trainExperiment } from '../../src/train/run.ts'
 import { right } from '../arbitrary/run.ts'
 import { drawPictures } from '../e2e/program.ts'
@@ -124,6 +125,14 @@ describe('VGG16 in its full size, of random numbers', () => {
         firstStage: kl([at('vgg16.pth'), at('vgg.pth')]),
       }),
     )
+    const even = right(
+      decode(firstStage)({
+        ...kl([at('vgg16.pth')]),
+        loss: { perceptual: { weight: 1, heads: 'even', files: [at('vgg16.pth')] } },
+      }),
+    )
+    const alone = right(await perceptualWeights(even, right(firstStageStep(even)))())
+    expect(Object.keys(alone)).toHaveLength(2 + 26)
     const quiet = { onStage: () => {}, onStep: () => {}, onStageDone: () => {}, say: () => {}, stopping: () => false }
     const options = { dir: at('run'), executor: onnx('cpu'), resume: false, listener: quiet }
     expect(right(await trainExperiment(experiment, options)()).finished).toBe(true)
