@@ -38,8 +38,10 @@ export interface ImportedStage {
   readonly wanted: readonly Wanted[]
 }
 
+/** What a stage holds, and what the file has beside it, as weights of LPIPS, which training reads from files of their own. */
 const wantedIn = (stage: StagePlan, initial: Values, found: StoredArrays, layout: Layout): readonly Wanted[] => {
-  const own = modelParameters(stage)
+  const held = ({ name }: { readonly name: string }): boolean => Object.hasOwn(initial, name)
+  const own = modelParameters(stage).filter((p) => held(p) || Object.hasOwn(found, layout.weights + p.name))
   const averaged = Object.keys(found).some((key) => key.startsWith(layout.average))
   const weights = keyIn({ prefix: layout.weights, dotless: false })
   const average = keyIn({ prefix: layout.average, dotless: true })
