@@ -1,7 +1,17 @@
 import type { OpKind } from '../../graph/ops.ts'
 import { broadcastShapes, type Shape, sameShape, size } from '../../graph/types.ts'
 import { convolveWithBias } from './convolution.ts'
-import { isLowered, type Lowered, type Lowering, type LoweringTable, type Site, shapeOf, valueAt } from './lowering.ts'
+import {
+  isLowered,
+  type Lowered,
+  type Lowering,
+  type LoweringTable,
+  operand,
+  type Site,
+  shapeOf,
+  valueAt,
+} from './lowering.ts'
+import { computedAnew } from './recompute.ts'
 import { arrayOf, call, cast, filledWith, float, reshape, scalar, type Value } from './value.ts'
 
 const unary =
@@ -114,6 +124,7 @@ type Elementwise = Pick<
   | 'cast'
   | 'stopGradient'
   | 'mark'
+  | 'recompute'
   | 'add'
   | 'sub'
   | 'mul'
@@ -143,6 +154,7 @@ export const elementwiseLowerings: Elementwise = {
   cast: (site) => cast(valueAt(site, 0), site.node.attributes.to),
   stopGradient: (site) => valueAt(site, 0),
   mark: (site) => valueAt(site, 0),
+  recompute: (site) => computedAnew(operand(site, 0)),
   add,
   sub: nary('Sub'),
   mul: nary('Mul'),

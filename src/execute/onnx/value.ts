@@ -34,6 +34,8 @@ export interface Call {
   readonly domain: Domain
   readonly attributes: Attributes
   readonly inputs: readonly Value[]
+  /** Not shared with the same call without the mark. */
+  readonly anew?: true
 }
 export type Domain = '' | 'com.microsoft' | 'com.microsoft.nchwc'
 export type Attribute =

@@ -49,6 +49,7 @@ export const elementwise: Kernels<
   | 'cast'
   | 'stopGradient'
   | 'mark'
+  | 'recompute'
   | 'add'
   | 'sub'
   | 'mul'
@@ -75,6 +76,7 @@ export const elementwise: Kernels<
   cast: ({ to }, xs) => unary(casts[to])({}, xs, operand(xs, 0).type),
   stopGradient: identity,
   mark: identity,
+  recompute: identity,
   add: binary((a, b) => a + b),
   sub: binary((a, b) => a - b),
   mul: binary((a, b) => a * b, Math.imul),
