@@ -35,7 +35,7 @@ beforeAll(async () => {
   await writeFile(at('maps.json'), JSON.stringify(experiment))
   const { code, err } = await place().run(['train', 'maps.json', '--out', 'straight'])
   expect(code, err).toBe(0)
-}, 120_000)
+}, 300_000)
 afterAll(() => held.place?.dispose())
 
 describe('a run on label maps', () => {
@@ -79,7 +79,7 @@ describe('a run on label maps', () => {
     expect(restarted.every((step) => step % 3 === 0)).toBe(true)
   })
 
-  test('killed in the middle of a count and resumed, equals one that was not', async () => {
+  test('killed in the middle of a count and resumed, equals one that was not', { timeout: 300_000 }, async () => {
     const first = await place().run(['train', 'maps.json', '--out', 'killed'], {
       signal: 'SIGKILL',
       when: 'killed/first-stage/checkpoints/step-00000004',
