@@ -17,7 +17,7 @@ interface Options {
 const classesOf = (e: Experiment): Effect<number> =>
   effect(async (run) => {
     if (e.diffusion?.conditioning.kind !== 'class') return 0
-    const { loadData } = await import('../train/run.ts')
+    const { loadData } = await import('../train/data.ts')
     return (await run(loadData(e))).classes.length
   })
 

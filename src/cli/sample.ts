@@ -70,7 +70,7 @@ export const sample: Register = (program, { terminal, run }) => {
         effect(async (go) => {
           const { openRun } = await import('./trained-run.ts')
           const { chooseExecutor } = await import('./session.ts')
-          const { labelRows, writeSamples } = await import('../train/run.ts')
+          const { labelRows, writePictures } = await import('../train/pictures.ts')
           const { drawPictures } = await import('../train/inference.ts')
           const { progress } = await import('../train/progress.ts')
           const trained = await go(openRun(dir))
@@ -111,7 +111,7 @@ export const sample: Register = (program, { terminal, run }) => {
           )
           state.bar?.done()
           const columns = options.class === undefined ? each : Math.min(each, 8)
-          await go(writeSamples(options.out, pictures, columns))
+          await go(writePictures(options.out, pictures, { columns, seed }))
           terminal.out(`${options.out}\n`)
           return exitCodes.done
         }),
