@@ -91,6 +91,7 @@ export const sample: Register = (program, { terminal, run }) => {
                   ),
                 )
           const choice = await go(chooseExecutor(options.executor ?? executor))
+          terminal.err(`on ${choice.executor.name} (${choice.reason})\n`)
           const state: { bar?: ReturnType<typeof progress> } = {}
           const pictures = await go(
             drawPictures(

@@ -1,4 +1,4 @@
-import type { Effect, Errors } from '../../error.ts'
+import type { Effect } from '../../error.ts'
 import { E, pipe, TE } from '../../prelude.ts'
 import { assemble } from './assemble.ts'
 import { runtime } from './runtime.ts'
@@ -19,19 +19,21 @@ const smallest = assemble(
   [{ name: 'y', type: { dtype: 'float32', shape: [1] }, value: call('Neg', [leaf('x')]) }],
 )
 
+/** A session on the WebGPU adapter that the runtime finds. */
+export const probe: Effect<void> = pipe(
+  runtime,
+  TE.chain((ort) => createSession(ort, smallest, { device: 'webgpu', mode: 'training' })),
+  TE.map((session) => session.release()),
+)
+
 /** Asks the native library; a `compile` error where there is none for this machine. */
 export const available: Effect<Available> = pipe(
   TE.Do,
   TE.bind('ort', () => runtime),
-  TE.bind('probe', ({ ort }) => TE.rightTask(createSession(ort, smallest, { device: 'webgpu', mode: 'training' }))),
-  TE.map(({ ort, probe }) => {
-    if (E.isRight(probe)) probe.right.release()
-    return {
-      version: ort.env.versions.node ?? 'unknown',
-      providers: ort.listSupportedBackends().map(({ name, bundled }) => ({ name, bundled })),
-      webgpu: E.isRight(probe) ? { usable: true } : { usable: false, reason: firstReason(probe.left) },
-    }
-  }),
+  TE.bind('made', () => TE.rightTask(probe)),
+  TE.map(({ ort, made }) => ({
+    version: ort.env.versions.node ?? 'unknown',
+    providers: ort.listSupportedBackends().map(({ name, bundled }) => ({ name, bundled })),
+    webgpu: E.isRight(made) ? { usable: true } : { usable: false, reason: made.left[0].got },
+  })),
 )
-const firstReason = ([{ got }]: Errors): string =>
-  /Failed to get a WebGPU adapter.*/.exec(got)?.[0].trim() ?? got.trim()

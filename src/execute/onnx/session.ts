@@ -1,8 +1,9 @@
 import { availableParallelism } from 'node:os'
 import type { InferenceSession, Tensor } from 'onnxruntime-node'
 import { type Effect, failure, reasonOf } from '../../error.ts'
-import { TE } from '../../prelude.ts'
+import { pipe, TE } from '../../prelude.ts'
 import type { CompileOptions } from '../executor.ts'
+import { explained } from './adapter-error.ts'
 import { inputName, outputName } from './assemble.ts'
 import type { Device } from './lowering.ts'
 import { encode, initializerBytes, type Model, nodeName } from './proto.ts'
@@ -80,9 +81,14 @@ export const createSession = (
         'feed the larger parameters at every run',
       ),
     ])
-  return TE.tryCatch(
-    async () => wrap(await InferenceSession.create(encode(model), sessionOptions(model, options)), at, model),
-    (e) => [failure('compile', at, 'a graph that ONNX Runtime takes', reasonOf(e))],
+  return pipe(
+    TE.tryCatch(
+      async () => wrap(await InferenceSession.create(encode(model), sessionOptions(model, options)), at, model),
+      reasonOf,
+    ),
+    TE.orElse((reason) =>
+      TE.leftTask(explained(reason, [failure('compile', at, 'a graph that ONNX Runtime takes', reason)])),
+    ),
   )
 }
 
