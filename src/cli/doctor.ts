@@ -40,10 +40,12 @@ export const doctor: Register = (program, { terminal, run }) => {
   program
     .command('doctor')
     .description('what can run graphs on this machine, and what auto picks')
-    .action(() =>
+    .option('--ops <experiment>', 'of its training steps instead: what would leave the device, for each executor')
+    .addHelpText('after', '\nExample:\n  latentgraph doctor --ops graphs/emoji.json')
+    .action(({ ops }: { readonly ops?: string }) =>
       run(
         effect(async (go) => {
-          terminal.out(await go(about))
+          terminal.out(await go(ops === undefined ? about : (await import('./doctor-ops.ts')).aboutOps(ops)))
           return exitCodes.done
         }),
       ),

@@ -6,13 +6,15 @@ import type { CompileOptions } from '../executor.ts'
 import { explained } from './adapter-error.ts'
 import { inputName, outputName } from './assemble.ts'
 import type { Device } from './lowering.ts'
-import { encode, initializerBytes, type Model, nodeName } from './proto.ts'
+import { encode, initializerBytes, type Model } from './proto.ts'
 import type { Runtime } from './runtime.ts'
 
 export interface SessionOptions extends Pick<CompileOptions, 'mode' | 'threads'> {
   readonly device: Device
   /** Outputs that stay in the GPU's memory; the others come back. */
   readonly resident?: readonly string[]
+  /** Where to write the model as the runtime has laid it out over its devices. */
+  readonly layout?: string
 }
 export type Tensors = Readonly<Record<string, Tensor>>
 /** Runs by the graph's own names. */
@@ -28,18 +30,9 @@ const modes: { readonly [M in CompileOptions['mode']]: InferenceSession.SessionO
   sampling: { graphOptimizationLevel: 'all' },
   training: { graphOptimizationLevel: 'disabled', enableMemPattern: false },
 }
-/** WGSL asks of sine and cosine an error of 2^-11 within a half-turn, and nothing outside: not enough for timesteps. */
-const imprecise = ({ nodes }: Model): readonly string[] =>
-  nodes.flatMap(({ op }, i) => (op === 'Sin' || op === 'Cos' ? [nodeName(op, i)] : []))
-
-const webgpu = (model: Model): InferenceSession.ExecutionProviderConfig => {
-  const forceCpuNodeNames = imprecise(model)
-  return forceCpuNodeNames.length === 0 ? 'webgpu' : { name: 'webgpu', forceCpuNodeNames }
-}
-
 const sessionOptions = (
   model: Model,
-  { device, mode, threads, resident }: SessionOptions,
+  { device, mode, threads, resident, layout }: SessionOptions,
 ): InferenceSession.SessionOptions => ({
   ...modes[mode],
   executionMode: 'sequential',
@@ -47,7 +40,8 @@ const sessionOptions = (
   intraOpNumThreads: threads ?? availableParallelism(),
   interOpNumThreads: 1,
   logSeverityLevel: errorsOnly,
-  executionProviders: device === 'cpu' ? ['cpu'] : [webgpu(model), 'cpu'],
+  executionProviders: device === 'cpu' ? ['cpu'] : ['webgpu', 'cpu'],
+  ...(layout === undefined ? {} : { optimizedModelFilePath: layout }),
   ...(resident === undefined
     ? {}
     : {

@@ -41,14 +41,12 @@ export type Attribute =
   | { readonly ints: readonly number[] }
   | { readonly float: number }
   | { readonly text: string }
-  | { readonly tensor: Constant }
 export type Attributes = Readonly<Record<string, Attribute>>
 
 export const int = (value: number): Attribute => ({ int: value })
 export const ints = (value: readonly number[]): Attribute => ({ ints: value })
 export const float = (value: number): Attribute => ({ float: value })
 export const text = (value: string): Attribute => ({ text: value })
-export const tensor = (value: Constant): Attribute => ({ tensor: value })
 
 export const absent: Absent = { kind: 'absent' }
 export const leaf = (name: string): Leaf => ({ kind: 'leaf', name })
@@ -86,7 +84,7 @@ export const arrayOf = (dtype: DType, shape: Shape, values: readonly number[]): 
 export const filledWith = (dtype: DType, shape: Shape, value: number): Value =>
   shape.reduce((a, b) => a * b, 1) <= inlineElements
     ? arrayOf(dtype, shape, [value])
-    : call('ConstantOfShape', [int64s(shape)], { value: tensor(arrayOf(dtype, [1], [value])) })
+    : call('Expand', [scalar(dtype, value), int64s(shape)])
 const inlineElements = 1024
 export const scalar = (dtype: DType, value: number): Constant => arrayOf(dtype, [], [value])
 export const floats = (shape: Shape, values: readonly number[]): Constant => arrayOf('float32', shape, values)
