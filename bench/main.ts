@@ -94,6 +94,7 @@ const compare = async (work: string): Promise<Row> => {
   const [ourMs, theirMs]: [number[], number[]] = [[], []]
   for (let i = 0; i < rounds + warmUp; i++) {
     const a = await us.ask({ cmd: 'run', repeats: 1 })
+    if (a.ok === false) throw new Error(a.reason)
     const b: Answer = present ? await them.ask({ cmd: 'run', repeats: 1 }) : {}
     if (i === 0 && present) {
       const [x, y] = [a.values?.[0] ?? Number.NaN, b.values?.[0] ?? Number.NaN]

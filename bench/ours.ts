@@ -42,7 +42,8 @@ const setUp = async (work: string, threads: number, executorName: string): Promi
     const x = await must(executor.compile(w.graph, { mode: 'sampling', constants: w.weights, threads }))
     return async () => first(await must(x.run(w.feeds)), 'value')
   }
-  return training(w, await must(executor.compile(w.plan.graph, { mode: 'training', threads })))
+  const { plan, constants } = w
+  return training(w, await must(executor.compile(plan.graph, { mode: 'training', constants, threads })))
 }
 /** A function of its own, so that no closure holds on to the initial state. */
 const training = async (

@@ -11,6 +11,7 @@ import { discriminatorTurn, generatorTurn, klAutoencoderLoss } from '../src/loss
 import { decode, encode } from '../src/nn/autoencoder/autoencoder.ts'
 import type { AutoencoderConfig } from '../src/nn/autoencoder/config.ts'
 import { discriminator } from '../src/nn/discriminator.ts'
+import { lpips } from '../src/nn/lpips.ts'
 import type { UNetConfig } from '../src/nn/unet/config.ts'
 import { unet } from '../src/nn/unet/unet.ts'
 import { E, pipe } from '../src/prelude.ts'
@@ -85,7 +86,13 @@ const training: Training = {
 
 export type Work =
   | { readonly kind: 'forward'; readonly graph: Graph; readonly weights: Values; readonly feeds: Values }
-  | { readonly kind: 'step'; readonly plan: StepPlan; readonly initial: Values; readonly feeds: Values }
+  | {
+      readonly kind: 'step'
+      readonly plan: StepPlan
+      readonly constants: Values
+      readonly initial: Values
+      readonly feeds: Values
+    }
 
 const forward = (output: Tensor, feeds: Values): Checked<Work> =>
   pipe(
@@ -96,11 +103,36 @@ const forward = (output: Tensor, feeds: Values): Checked<Work> =>
 const step = (plan: Checked<StepPlan>, feeds: Values): Checked<Work> =>
   pipe(
     plan,
-    E.map((p) => ({ kind: 'step', plan: p, initial: { ...p.initial(0), ...weights(p.declared) }, feeds })),
+    E.map((p) => ({
+      kind: 'step',
+      plan: p,
+      constants: perceptualConstants(p.graph),
+      initial: { ...p.initial(0), ...weights(p.declared) },
+      feeds,
+    })),
   )
 
-/** The peer's `gan-train`: hinge after its start, no perceptual term, both optimisers Adam, in simultaneous order. */
-const adversarialStep = (): Checked<StepPlan> => {
+/** The peer's names of LPIPS' weights: its slices count their layers from the pooling on. */
+const peerName = (leaf: string): string =>
+  leaf
+    .replace(/^net\.slice(\d)\.(\d+)/, (_, slice: string, index: string) => {
+      const first = [0, 4, 9, 16, 23][Number(slice) - 1] ?? 0
+      return `slices.${Number(slice) - 1}.${Number(index) - first}`
+    })
+    .replace(/^lin(\d)\.model\.1/, 'lins.$1')
+const perceptualConstants = (g: Graph): Values =>
+  Object.fromEntries(
+    parameters(g).flatMap(({ name, shape, init }) =>
+      init.kind === 'loaded'
+        ? [[name, formulaParameter('bench', 1, peerName(name), shape)] as const]
+        : name.startsWith('scaling_layer.') && init.kind === 'values'
+          ? [[name, floats(shape, Float32Array.from(init.data))] as const]
+          : [],
+    ),
+  )
+
+/** The peer's `gan-train`: hinge after its start, both optimisers Adam, in simultaneous order; with LPIPS if `perceptual`. */
+const adversarialStep = (perceptual: boolean): Checked<StepPlan> => {
   const optimizer = { kind: 'adam', betas: [0.5, 0.9], eps: 1e-8, weightDecay: 0 } as const
   const learningRate = { kind: 'constant', rate: 4.5e-6 } as const
   const inputs = input('x', float(...pictures))
@@ -110,7 +142,12 @@ const adversarialStep = (): Checked<StepPlan> => {
     sample(input('noise', float(...codes))),
     decode('', autoencoderB, { training: true }),
   )
-  const autoencoder = klAutoencoderLoss({ klWeight: 1e-6, logvar: scalar(0) })({ inputs, reconstructions, posterior })
+  const autoencoder = klAutoencoderLoss({ klWeight: 1e-6, logvar: scalar(0) })({
+    inputs,
+    reconstructions,
+    posterior,
+    ...(perceptual ? { perceptual: lpips('')(inputs, reconstructions).total } : {}),
+  })
   const judge = discriminator('', { channels: 64, layers: 3, norm: 'batch' }, { training: true })
   const contest = {
     config: { loss: 'hinge', generator: { weight: 0.5, cap: 1e4, smoothing: 0 }, r1: 0 },
@@ -180,5 +217,6 @@ export const works: Readonly<Record<string, () => Checked<Work>>> = {
       { x: hashed('x', pictures), noise: hashed('noise', codes) },
     )
   },
-  'gan-train': () => step(adversarialStep(), { x: hashed('x', pictures), noise: hashed('noise', codes) }),
+  'gan-train': () => step(adversarialStep(false), { x: hashed('x', pictures), noise: hashed('noise', codes) }),
+  'gan-lpips-train': () => step(adversarialStep(true), { x: hashed('x', pictures), noise: hashed('noise', codes) }),
 }

@@ -149,6 +149,8 @@ def gan_train(config):
         model.requires_grad_(False)
         discriminator.requires_grad_(True)
         reconstruction, _ = model(x, noise)
+        if perceptual is not None:  # contperceptual.py takes both distances before it asks whose turn it is
+            perceptual(x, reconstruction)
         real, fake = discriminator(x.detach()), discriminator(reconstruction.detach())
         hinge = 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())
         step(of_discriminator, config['disc_factor'] * hinge)
@@ -166,6 +168,7 @@ WORKS = {
     'autoencoder-decode': (autoencoder_decode, given(AUTOENCODER, dict(batch=4))),
     'autoencoder-train': (autoencoder_train, given(AUTOENCODER, VAE)),
     'gan-train': (gan_train, given(AUTOENCODER, VAE, GAN)),
+    'gan-lpips-train': (gan_train, given(AUTOENCODER, VAE, GAN, dict(perceptual_weight=1.0))),
 }
 
 

@@ -80,7 +80,9 @@ export const generatorTurn =
     const passed = judge(seen(reconstructions, condition), buffers)
     const g = generatorLoss(passed.y)
     const adaptive = adaptiveWeight(s, config.generator)({ nll: autoencoder.nll, g, lastLayer })
-    const loss = pipe(autoencoder.loss, add(pipe(g, mul(pipe(adaptive.weight, mul(factor))))))
+    // Cut, so that what walks back from g is the walk of the norm, scaled: pullScalars stops at the cut.
+    const weight = pipe(adaptive.weight, mul(factor), stopGradient)
+    const loss = pipe(autoencoder.loss, add(pipe(g, mul(weight))))
     return {
       loss,
       log: {

@@ -118,11 +118,12 @@ const dropBroadcasts = (x: Tensor): Tensor => {
   )
 }
 
-const transparent = (n: Node): boolean => isNode('stopGradient')(n) || isNode('mark')(n)
+/** A cut scalar stays cut: the unit that `pullScalars` pulls, whatever constants it is made with. It costs nothing. */
+const transparent = (n: Node): boolean => isNode('mark')(n) || (isNode('stopGradient')(n) && n.type.shape.length > 0)
 
 /**
  * Constant folding and the identities of movement and arithmetic. It also drops what has served its purpose once
- * gradients are taken (`stopGradient`, `mark`): fold after differentiating.
+ * gradients are taken (`stopGradient` of arrays, `mark`): fold after differentiating.
  */
 export const fold = (g: Graph): Graph =>
   refreeze(

@@ -77,8 +77,8 @@ const count = (op: OpKind, { nodes }: Graph): number => nodes.filter((n) => n.op
 const convolutions = (g: Graph, scope: RegExp): number =>
   parameters(g).filter(({ name, shape }) => scope.test(name) && shape.length === 4).length
 
-describe('the compiled step, simultaneous', () => {
-  const { graph } = planOf({ adversarial: {}, perceptual: 1 })
+describe.each([1, 0.5])('the compiled step, simultaneous, with weight %d', (weight) => {
+  const { graph } = planOf({ adversarial: { generator: { weight } }, perceptual: 1 })
   const autoencoder = convolutions(graph, /^(encoder|decoder|quant_conv|post_quant_conv)\./)
   const discriminator = convolutions(graph, /^loss\.discriminator\./)
   const [trunk, heads] = [13, 5]
@@ -94,7 +94,7 @@ describe('the compiled step, simultaneous', () => {
     expect(count('convWeightGrad', graph)).toBe(autoencoder + 2 + 2 * discriminator)
   })
   test('alternating has a second forward pass, and no further walk', () => {
-    const second = planOf({ adversarial: { order: 'alternating' }, perceptual: 1 }).graph
+    const second = planOf({ adversarial: { generator: { weight }, order: 'alternating' }, perceptual: 1 }).graph
     expect(count('conv2d', second) - count('conv2d', graph)).toBe(autoencoder + discriminator)
     expect(count('convInputGrad', second)).toBe(count('convInputGrad', graph))
     expect(count('convWeightGrad', second)).toBe(count('convWeightGrad', graph))

@@ -1,0 +1,76 @@
+import type { Geometry } from './geometry.ts'
+import { type Attributes, type Constant, call, constantOf, int, reshape, transpose, type Value } from './value.ts'
+
+/**
+ * Weights of blocked convolutions, [O/b, C/b, h, w, b of C, b of O]: laid out while compiling where they are constant, at
+ * every run where they are fed.
+ */
+type Extent = Pick<Geometry, 'o' | 'c' | 'kh' | 'kw'>
+type Layout = (weight: Value, e: Extent, b: number) => Value
+
+export const blocked = (op: string, inputs: readonly Value[], attributes: Attributes = {}): Value =>
+  call(op, inputs, attributes, 'com.microsoft.nchwc')
+
+/** Reordering as if weights were pictures keeps runs of b numbers together, so that the transposition copies runs. */
+const fedWeight: Layout = (weight, { o, c, kh, kw }, b) => {
+  const inner = reshape(blocked('ReorderInput', [reshape(weight, [o / b, b, c, kh * kw])]), [
+    o / b,
+    c / b,
+    b,
+    kh * kw,
+    b,
+  ])
+  return reshape(transpose(inner, [0, 1, 3, 2, 4]), [o, c, kh, kw])
+}
+const fedFlippedWeight: Layout = (weight, { o, c, kh, kw }, b) => {
+  const taps = kh * kw
+  const inner = reshape(blocked('ReorderInput', [reshape(weight, [o, c, 1, taps])]), [(o * c) / b, taps, b])
+  const turn = constantOf(
+    'int32',
+    [taps],
+    Int32Array.from({ length: taps }, (_, t) => taps - 1 - t),
+  )
+  const turned = reshape(call('Gather', [inner, turn], { axis: int(1) }), [o / b, b, c / b, taps, b])
+  return reshape(transpose(turned, [2, 0, 3, 1, 4]), [c, o, kh, kw])
+}
+
+/** Where in w[O, C, taps] the element stands that goes to (outer block, inner block, tap, inner, outer). */
+type Source = (outer: number, inner: number, tap: number, e: Extent) => number
+const inBlocks = (
+  { data }: Constant,
+  e: Extent,
+  b: number,
+  [outer, inner]: readonly [number, number],
+  source: Source,
+) => {
+  const taps = e.kh * e.kw
+  const [blocks, inward] = [outer / b, inner / b]
+  const out = new Float32Array(outer * inner * taps)
+  let at = 0
+  for (let i = 0; i < blocks; i++)
+    for (let j = 0; j < inward; j++)
+      for (let t = 0; t < taps; t++)
+        for (let p = 0; p < b; p++)
+          for (let q = 0; q < b; q++) out[at++] = Number(data[source(i * b + q, j * b + p, t, e)])
+  return constantOf('float32', [outer, inner, e.kh, e.kw], out)
+}
+const constantWeight = (weight: Constant, e: Extent, b: number): Constant =>
+  inBlocks(weight, e, b, [e.o, e.c], (o, c, t, { kh, kw }) => (o * e.c + c) * kh * kw + t)
+const constantFlippedWeight = (weight: Constant, e: Extent, b: number): Constant =>
+  inBlocks(weight, e, b, [e.c, e.o], (c, o, t, { kh, kw }) => (o * e.c + c + 1) * kh * kw - 1 - t)
+
+/** One constant for all convolutions with the same weight. */
+const either = (fed: Layout, constant: (weight: Constant, e: Extent, b: number) => Constant): Layout => {
+  const made = new WeakMap<Constant, Map<number, Constant>>()
+  return (weight, e, b) => {
+    if (weight.kind !== 'constant') return fed(weight, e, b)
+    const ofWeight = made.get(weight) ?? new Map<number, Constant>()
+    const laidOut = ofWeight.get(b) ?? constant(weight, e, b)
+    made.set(weight, ofWeight.set(b, laidOut))
+    return laidOut
+  }
+}
+
+export const blockedWeight = either(fedWeight, constantWeight)
+/** The blocked form of w[C,O,h,w] turned by 180 degrees. */
+export const blockedFlippedWeight = either(fedFlippedWeight, constantFlippedWeight)
