@@ -58,6 +58,9 @@ export const devices = async (): Promise<readonly Device[]> => {
   if (process.env.VK_ICD_FILENAMES === undefined && existsSync(swiftShader)) process.env.VK_ICD_FILENAMES = swiftShader
   const probe = await onnx('webgpu').compile(graphOf({ y: pipe(input('x', float(1)), neg) }), { mode: 'training' })()
   if (E.isRight(probe)) probe.right.dispose()
-  else console.warn('onnx:webgpu is not tested: no adapter (Debian: apt-get install chromium libvulkan1)')
+  else
+    console.warn(
+      `skipped on onnx:webgpu: ${probe.left[0].got}; for a software GPU on Debian: apt-get install chromium libvulkan1`,
+    )
   return E.isRight(probe) ? ['cpu', 'webgpu'] : ['cpu']
 }

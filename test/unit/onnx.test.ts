@@ -182,7 +182,7 @@ describe('lowering', () => {
   })
   test('convolutions are blocked where the processor has blocks that fit, and there are positions enough', () => {
     const ops = (n: number, block: number | null) => {
-      const from = D.input('x', float(n, 16, 16, 16))
+      const from = D.input('x', float(n, 16, 8, 8))
       const weight = D.parameter('c', 'weight', [32, 16, 3, 3], zeros)
       const y = D.conv2d(weight, { stride: [1, 1], padding: [1, 1, 1, 1] })(from)
       return right(lower(graphOf({ y }), { ...target, block })).nodes.map((n) => n.op)
