@@ -22,7 +22,12 @@ const about = effect(async (run) => {
           found.right.providers.map(({ name, bundled }) => (bundled ? name : `${name} (not bundled)`)).join(', '),
         ],
         ['  onnx:cpu', 'usable'],
-        ['  onnx:webgpu', found.right.webgpu.usable ? 'usable' : `not usable: ${found.right.webgpu.reason}`],
+        [
+          '  onnx:webgpu',
+          found.right.webgpu.usable
+            ? `usable, ${found.right.webgpu.half ? 'with' : 'without'} float16`
+            : `not usable: ${found.right.webgpu.reason}`,
+        ],
       ]
   const choice = await run(auto)
   return rows([

@@ -15,6 +15,8 @@ export interface SessionOptions extends Pick<CompileOptions, 'mode' | 'threads'>
   readonly resident?: readonly string[]
   /** Where to write the model as the runtime has laid it out over its devices. */
   readonly layout?: string
+  /** Where failing is an answer. */
+  readonly quiet?: true
 }
 export type Tensors = Readonly<Record<string, Tensor>>
 /** Runs by the graph's own names. */
@@ -24,7 +26,7 @@ export interface Session {
   readonly release: () => void
 }
 
-const errorsOnly = 3
+const [errorsOnly, fatalOnly] = [3, 4] as const
 /** Training leaves optimisation to our own transforms: the runtime's costs seconds of session building and speed. */
 const modes: { readonly [M in CompileOptions['mode']]: InferenceSession.SessionOptions } = {
   sampling: { graphOptimizationLevel: 'all' },
@@ -32,14 +34,14 @@ const modes: { readonly [M in CompileOptions['mode']]: InferenceSession.SessionO
 }
 const sessionOptions = (
   model: Model,
-  { device, mode, threads, resident, layout }: SessionOptions,
+  { device, mode, threads, resident, layout, quiet }: SessionOptions,
 ): InferenceSession.SessionOptions => ({
   ...modes[mode],
   executionMode: 'sequential',
   enableCpuMemArena: true,
   intraOpNumThreads: threads ?? availableParallelism(),
   interOpNumThreads: 1,
-  logSeverityLevel: errorsOnly,
+  logSeverityLevel: quiet === true ? fatalOnly : errorsOnly,
   executionProviders: device === 'cpu' ? ['cpu'] : ['webgpu', 'cpu'],
   ...(layout === undefined ? {} : { optimizedModelFilePath: layout }),
   ...(resident === undefined

@@ -1,3 +1,4 @@
+import { halfBits } from '../../graph/half.ts'
 import type { DType, Shape } from '../../graph/types.ts'
 
 /**
@@ -16,7 +17,7 @@ export interface Leaf {
   readonly name: string
 }
 export type ElementType = DType | 'int64'
-export type Data = Float32Array | Int32Array | Uint8Array | BigInt64Array
+export type Data = Float32Array | Uint16Array | Int32Array | Uint8Array | BigInt64Array
 export interface Constant {
   readonly kind: 'constant'
   readonly element: ElementType
@@ -62,10 +63,14 @@ export const int64s = (values: readonly number[]): Constant =>
 
 const filled: { readonly [D in DType]: (length: number, values: readonly number[]) => Data } = {
   float32: (length, values) => fill(new Float32Array(length), values),
+  float16: (length, values) => fill(new Uint16Array(length), values.map(halfBits)),
   int32: (length, values) => fill(new Int32Array(length), values),
   bool: (length, values) => fill(new Uint8Array(length), values),
 }
-const fill = <A extends Float32Array | Int32Array | Uint8Array>(into: A, values: readonly number[]): A => {
+const fill = <A extends Float32Array | Uint16Array | Int32Array | Uint8Array>(
+  into: A,
+  values: readonly number[],
+): A => {
   if (values.length === 1) into.fill(values[0] ?? 0)
   else into.set(values)
   return into
@@ -108,4 +113,10 @@ export const reduceSum = (x: Value, axes: readonly number[], keepDims: boolean):
 export const cast = (x: Value, to: DType): Value => call('Cast', [x], { to: int(elementCode[to]) })
 
 /** TensorProto.DataType */
-export const elementCode: { readonly [D in ElementType]: number } = { float32: 1, int32: 6, int64: 7, bool: 9 }
+export const elementCode: { readonly [D in ElementType]: number } = {
+  float32: 1,
+  float16: 10,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+}
