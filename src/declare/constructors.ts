@@ -40,6 +40,7 @@ type UnaryKind =
   | 'floor'
   | 'silu'
   | 'stopGradient'
+  | 'recompute'
 const unary =
   (op: UnaryKind) =>
   (x: Tensor): Tensor =>
@@ -59,6 +60,8 @@ export const floor = unary('floor')
 export const silu = unary('silu')
 /** The identity, through which no gradient flows. */
 export const stopGradient = unary('stopGradient')
+/** The identity; where it is cheap, its operand is computed anew here rather than kept since its first use. */
+export const recompute = unary('recompute')
 export const cast =
   (to: DType) =>
   (x: Tensor): Tensor =>

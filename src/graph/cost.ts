@@ -45,6 +45,7 @@ const flopsOf: { readonly [K in OpKind]: Flops<K> } = {
   cast: elements(1),
   stopGradient: free,
   mark: free,
+  recompute: free,
   add: elements(1),
   sub: elements(1),
   mul: elements(1),
@@ -88,7 +89,8 @@ const flopsOfNode = <K extends OpKind>(
 const bytesPerElement = { float32: 4, float16: 2, int32: 4, bool: 1 } as const
 export const bytes = (x: TensorType): number => size(x.shape) * bytesPerElement[x.dtype]
 /** Ops whose result is another view of their operand. */
-const aliases = (n: Node): boolean => n.op === 'reshape' || n.op === 'stopGradient' || n.op === 'mark'
+const aliases = (n: Node): boolean =>
+  n.op === 'reshape' || n.op === 'stopGradient' || n.op === 'mark' || n.op === 'recompute'
 
 export interface Cost {
   readonly flops: number

@@ -82,6 +82,8 @@ export const attributes = {
   stopGradient: none,
   /** The identity; says what the values mean (`claims`) or must mean (`expects`). */
   mark: record({ claims: nullable(meaning), expects: nullable(meaning) }),
+  /** The identity; an executor may compute a cheap operand anew here rather than keep it since its first use. */
+  recompute: none,
 
   // elementwise, two operands, broadcast as NumPy does
   add: none,
@@ -167,6 +169,7 @@ export const arity: { readonly [K in OpKind]: number | null } = {
   cast: 1,
   stopGradient: 1,
   mark: 1,
+  recompute: 1,
   add: 2,
   sub: 2,
   mul: 2,

@@ -150,6 +150,7 @@ const rules: { readonly [K in OpKind]: Rule<K> } = {
   cast: ({ to }, ts) => ok(to, at(ts, 0).shape),
   stopGradient: identity,
   mark: identity,
+  recompute: identity,
 
   add: elementwise(),
   sub: elementwise(),

@@ -18,6 +18,7 @@ import {
   neg,
   pad,
   part,
+  recompute,
   reshape,
   scatterAdd,
   select,
@@ -214,12 +215,13 @@ export const gradientRules: { readonly [K in OpKind]: GradientRule<K> } = {
   cos: unary((x, _out, dy) => pipe(dy, mul(sin(x)), neg)),
   floor: constantIn,
   silu: unary((x, out, dy) => {
-    const s = sigmoid(x)
-    return pipe(dy, mul(pipe(s, add(out), sub(pipe(out, mul(s))))))
+    const [s, y] = [sigmoid(recompute(x)), recompute(out)]
+    return pipe(dy, mul(pipe(s, add(y), sub(pipe(y, mul(s))))))
   }),
   cast: unary((x, _out, dy) => (isFloat(x.type.dtype) ? cast(x.type.dtype)(dy) : dy)),
   stopGradient: constantIn,
   mark: unary((_x, _out, dy) => dy),
+  recompute: unary((_x, _out, dy) => dy),
 
   add: binary(
     (_a, _b, dy) => dy,
@@ -271,7 +273,7 @@ export const gradientRules: { readonly [K in OpKind]: GradientRule<K> } = {
     const window = windowOf(attributes)
     return [
       () => pipe(dy, convInputGrad(w, x.shape.slice(2), window)),
-      () => pipe(dy, convWeightGrad(x, w.shape.slice(2), window)),
+      () => pipe(dy, convWeightGrad(recompute(x), w.shape.slice(2), window)),
     ]
   },
   convInputGrad: ({ attributes, args, dy: dx }) => {

@@ -28,6 +28,7 @@ const policies: { readonly [K in OpKind]: Policy } = {
   cast: 'wide',
   stopGradient: 'follows',
   mark: 'follows',
+  recompute: 'follows',
   add: 'follows',
   sub: 'follows',
   mul: 'follows',

@@ -56,6 +56,7 @@ const linearity: { readonly [K in OpKind]: Linearity } = {
   cast: [],
   stopGradient: [],
   mark: [],
+  recompute: [0],
   add: 'together',
   sub: 'together',
   mul: [0, 1],

@@ -161,6 +161,7 @@ export const applications: { readonly [K in OpKind]: Applications<K> } = {
     .tuple(shapeOf(0), fc.constantFrom(...wide), fc.constantFrom(...wide))
     .map(([shape, from, to]) => ({ attributes: { to }, operands: [operand(from, shape, castable[from])] })),
   stopGradient: smooth,
+  recompute: smooth,
   mark: fc
     .tuple(shapeOf(0), fc.option(fc.constantFrom(...meanings)), fc.option(fc.constantFrom(...meanings)))
     .map(([shape, claims, expects]) => ({ attributes: { claims, expects }, operands: [real(shape)] })),

@@ -62,6 +62,8 @@ const elementwise: Cases = {
   'a broadcast scalar': pipe(x(2, 3), D.add(pipe(D.scalar(2), D.broadcast(2, 3)))),
   stopGradient: D.stopGradient(D.neg(x(3))),
   mark: D.claims('raw latents')(D.neg(x(3))),
+  recompute: D.recompute(D.neg(x(3))),
+  'recompute of a SiLU': pipe(D.silu(x(3)), D.mul(D.recompute(D.silu(x(3))))),
 }
 
 const reductions: Cases = {
@@ -119,6 +121,9 @@ const grouping = { groups: 2, eps: 1e-5 }
 const [gamma, beta] = [p('norm.weight', 4), p('norm.bias', 4)]
 const normalisation: Cases = {
   groupNorm: D.groupNorm(gamma, beta, grouping)(x(2, 4, 3, 5)),
+  'groupNorm, recomputed': pipe(D.groupNorm(gamma, beta, grouping)(x(2, 4, 3, 5)), (y) =>
+    pipe(D.silu(y), D.mul(D.recompute(D.silu(y))), D.sub(D.recompute(y))),
+  ),
   'groupNorm of a sequence': D.groupNorm(gamma, beta, { groups: 1, eps: 1e-5 })(x(3, 4)),
   'groupNorm, sharing': {
     norm: D.groupNorm(gamma, beta, grouping)(x(2, 4, 3, 5)),

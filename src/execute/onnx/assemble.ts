@@ -68,7 +68,7 @@ const numbering = () => {
           : resultName(v)
   const number = (c: Call): boolean => {
     const attributes = Object.entries(c.attributes).map(([name, a]) => `${name}=${JSON.stringify(a)}`)
-    const key = [c.domain, c.op, ...c.inputs.map(nameOf), ...attributes].join('\n')
+    const key = [c.anew === true, c.domain, c.op, ...c.inputs.map(nameOf), ...attributes].join('\n')
     const known = unique.get(key)
     calls.set(c, known?.call ?? c)
     if (known !== undefined) return false

@@ -1,7 +1,17 @@
 import type { OpKind } from '../../graph/ops.ts'
 import { broadcastShapes, type Shape, sameShape, size } from '../../graph/types.ts'
 import { convolveWithBias } from './convolution.ts'
-import { isLowered, type Lowered, type Lowering, type LoweringTable, type Site, shapeOf, valueAt } from './lowering.ts'
+import {
+  isLowered,
+  type Lowered,
+  type Lowering,
+  type LoweringTable,
+  operand,
+  type Site,
+  shapeOf,
+  valueAt,
+} from './lowering.ts'
+import { computedAnew } from './recompute.ts'
 import { cos, sin } from './trigonometry.ts'
 import { arrayOf, call, cast, filledWith, float, reshape, scalar, type Value } from './value.ts'
 
@@ -127,6 +137,7 @@ type Elementwise = Pick<
   | 'cast'
   | 'stopGradient'
   | 'mark'
+  | 'recompute'
   | 'add'
   | 'sub'
   | 'mul'
@@ -156,6 +167,7 @@ export const elementwiseLowerings: Elementwise = {
   cast: (site) => cast(valueAt(site, 0), site.node.attributes.to),
   stopGradient: (site) => valueAt(site, 0),
   mark: (site) => valueAt(site, 0),
+  recompute: (site) => computedAnew(operand(site, 0)),
   add,
   sub: nary('Sub'),
   mul: nary('Mul'),

@@ -21,10 +21,11 @@ interface Compiled {
   readonly ort: Runtime
   readonly graph: Graph
   readonly fed: Types
-  readonly model: Model
-  readonly options: SessionOptions
+  readonly device: Device
   readonly session: Session
+  readonly startState: StartState
 }
+type StartState = (carry: Carry, initial: Values, carriedTypes: Types) => Effect<State>
 
 /** Effects that work until the end, and are `run` errors from then on. */
 const lifetime = (at: string, what: string, atEnd: () => void) => {
@@ -83,18 +84,31 @@ const identityModel = (types: Types): Model => {
   )
 }
 
-const startState = (c: Compiled, carry: Carry, initial: Values, carriedTypes: Types): Effect<State> =>
-  c.options.device === 'cpu'
-    ? TE.right(hostState(c.ort, c.session, { carry, writable: writableInPlace(c.graph, carry) }, initial))
-    : pipe(
+/** How state is kept, by device. Only the GPU's holds on to the model, and so to its constants. */
+const states: {
+  readonly [D in Device]: (
+    of: Pick<Compiled, 'ort' | 'graph' | 'session'>,
+    model: Model,
+    o: SessionOptions,
+  ) => StartState
+} = {
+  cpu:
+    ({ ort, graph, session }) =>
+    (carry, initial) =>
+      TE.right(hostState(ort, session, { carry, writable: writableInPlace(graph, carry) }, initial)),
+  webgpu:
+    ({ ort }, model, options) =>
+    (carry, initial, carriedTypes) =>
+      pipe(
         TE.Do,
-        TE.bind('session', () => createSession(c.ort, c.model, { ...c.options, resident: Object.keys(carry) })),
-        TE.bind('reader', () => createSession(c.ort, identityModel(carriedTypes), { ...c.options, resident: [] })),
-        TE.map((sessions) => residentState(c.ort, sessions, carry, initial)),
-      )
+        TE.bind('session', () => createSession(ort, model, { ...options, resident: Object.keys(carry) })),
+        TE.bind('reader', () => createSession(ort, identityModel(carriedTypes), { ...options, resident: [] })),
+        TE.map((sessions) => residentState(ort, sessions, carry, initial)),
+      ),
+}
 
 const executable = (c: Compiled): Executable => {
-  const at = `onnx:${c.options.device}`
+  const at = `onnx:${c.device}`
   const { during, end } = lifetime(at, 'executable', c.session.release)
   return {
     run: (feeds) =>
@@ -111,7 +125,7 @@ const executable = (c: Compiled): Executable => {
         TE.fromEither,
         TE.chain((types) =>
           pipe(
-            startState(c, carry, initial, types),
+            c.startState(carry, initial, types),
             TE.map((state) => stepper(c.ort, at, state, omit(c.fed, Object.keys(types)))),
           ),
         ),
@@ -147,7 +161,16 @@ export const onnx = (device: Device): Executor => ({
       ),
       TE.let('options', (): SessionOptions => ({ device, mode, ...(threads === undefined ? {} : { threads }) })),
       TE.bind('session', ({ ort, model, options }) => createSession(ort, model, options)),
-      TE.map((made) => executable({ ...made, graph, fed: omit(feedTypes(graph), Object.keys(constants)) })),
+      TE.map(({ ort, model, options, session }) =>
+        executable({
+          ort,
+          graph,
+          fed: omit(feedTypes(graph), Object.keys(constants)),
+          device,
+          session,
+          startState: states[device]({ ort, graph, session }, model, options),
+        }),
+      ),
     ),
 })
 export { type Available, available } from './available.ts'

@@ -14,6 +14,7 @@ import { movementLowerings } from './movement.ts'
 import { normalisationLowerings } from './normalisation.ts'
 import { productLowerings } from './products.ts'
 import type { Model } from './proto.ts'
+import { isCheap } from './recompute.ts'
 import { type Constant, constantOf, leaf, type Value } from './value.ts'
 
 const table: LoweringTable = {
@@ -60,20 +61,24 @@ const checkGraph = (g: Graph): Checked<Graph> =>
     E.map(() => g),
   )
 
-/** `stopGradient` and `mark` cost nothing: their users read what they read. */
-const isAlias = ({ op }: Node): boolean => op === 'stopGradient' || op === 'mark'
+/** `stopGradient`, `mark` and what is not worth recomputing cost nothing: their users read what they read. */
+const isAlias = ({ op }: Node, of: Node | undefined): boolean =>
+  op === 'stopGradient' || op === 'mark' || (op === 'recompute' && of !== undefined && !isCheap(of))
 
 const countUses = (g: Graph): readonly number[] => {
   const source: number[] = []
   g.nodes.forEach((n, i) => {
-    source.push(isAlias(n) ? (source[n.operands[0] ?? i] ?? i) : i)
+    const from = source[n.operands[0] ?? i] ?? i
+    source.push(isAlias(n, g.nodes[from]) ? from : i)
   })
   const uses = g.nodes.map(() => 0)
   const read = (i: number): void => {
     const from = source[i] ?? i
     uses[from] = (uses[from] ?? 0) + 1
   }
-  for (const n of g.nodes) if (!isAlias(n)) n.operands.forEach(read)
+  g.nodes.forEach((n, i) => {
+    if (source[i] === i) n.operands.forEach(read)
+  })
   Object.values(g.outputs).forEach(read)
   return uses
 }
@@ -95,7 +100,9 @@ export const lower = (graph: Graph, target: Target, constants: Values = {}): Che
         const operands = node.operands.map(at)
         const [first] = operands
         const value = weights.get(feedName(node) ?? '') ?? lowerNode(node, operands, target)
-        lowered.push(first !== undefined && isAlias(node) ? first : { node, operands, value, uses: uses[i] ?? 0 })
+        lowered.push(
+          first !== undefined && isAlias(node, first.node) ? first : { node, operands, value, uses: uses[i] ?? 0 },
+        )
       })
       const inputs = new Map(
         g.nodes.flatMap((n) => {

@@ -12,7 +12,7 @@ export interface Target {
   readonly block: number | null
 }
 
-/** A node beside the ONNX value that computes it. `stopGradient` and `mark` are seen through. */
+/** A node beside the ONNX value that computes it. `stopGradient`, `mark` and what is not worth recomputing are seen through. */
 export interface Lowered<K extends OpKind = OpKind> {
   readonly node: NodeOf<K>
   readonly operands: readonly Lowered[]

@@ -35,6 +35,8 @@ export interface Call {
   readonly domain: Domain
   readonly attributes: Attributes
   readonly inputs: readonly Value[]
+  /** Not shared with the same call without the mark. */
+  readonly anew?: true
 }
 export type Domain = '' | 'com.microsoft' | 'com.microsoft.nchwc'
 export type Attribute =

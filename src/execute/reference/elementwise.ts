@@ -51,6 +51,7 @@ export const elementwise: Kernels<
   | 'cast'
   | 'stopGradient'
   | 'mark'
+  | 'recompute'
   | 'add'
   | 'sub'
   | 'mul'
@@ -77,6 +78,7 @@ export const elementwise: Kernels<
   cast: ({ to }, xs) => unary(casts[to])({}, xs, operand(xs, 0).type),
   stopGradient: identity,
   mark: identity,
+  recompute: identity,
   add: binary((a, b) => a + b),
   sub: binary((a, b) => a - b),
   mul: binary((a, b) => a * b, Math.imul),

@@ -1,0 +1,25 @@
+import type { Node } from '../../graph/graph.ts'
+import { isLowered, type Lowered } from './lowering.ts'
+import type { Value } from './value.ts'
+
+/**
+ * What `recompute` computes anew: normalised activations are kept for the backward pass anyway, and their scale, shift and SiLU
+ * cost less than two further arrays of each kept since the forward pass.
+ */
+export const isCheap = ({ op }: Node): boolean => op === 'silu' || op === 'groupNorm'
+
+/** The value by calls of their own; the last two of a group norm, its scale and its shift. */
+export const computedAnew = (x: Lowered): Value => {
+  const [inner] = x.operands
+  if (isLowered('silu')(x) && inner !== undefined) return marked(x.value, () => computedAnew(inner))
+  if (isLowered('groupNorm')(x)) return marked(x.value, (scaled) => marked(scaled, (standard) => standard))
+  return x.value
+}
+
+const marked = (v: Value, first: (input: Value) => Value): Value =>
+  v.kind !== 'result'
+    ? v
+    : {
+        ...v,
+        call: { ...v.call, inputs: v.call.inputs.map((input, i) => (i === 0 ? first(input) : input)), anew: true },
+      }
