@@ -1,9 +1,11 @@
+import { readFile } from 'node:fs/promises'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { assemble } from '../../src/execute/onnx/assemble.ts'
 import { placementOf, webgpuPlacement } from '../../src/execute/onnx/placement.ts'
 import { call, leaf } from '../../src/execute/onnx/value.ts'
 import { residentIn } from '../../src/execute/placement.ts'
+import { placements } from '../../src/execute/placements.ts'
 import { loadExperiment } from '../../src/experiment/load.ts'
 import { feedTypes } from '../../src/graph/graph.ts'
 import { opKinds } from '../../src/graph/ops.ts'
@@ -23,6 +25,11 @@ const stages = async (set: readonly string[] = []): Promise<readonly StagePlan[]
   const experiment = right(await loadExperiment('graphs/tiny.json', set)())
   return stagesOf(right(await TE.fromEither(planExperiment(experiment, 8))()))
 }
+
+test('docs/executors.md knows every executor', async () => {
+  const text = await readFile('docs/executors.md', 'utf8')
+  for (const name of Object.keys(placements)) expect(text).toContain(`| \`${name}\``)
+})
 
 describe.runIf(webgpu)('on onnx:webgpu', () => {
   test('nothing of the training steps of a KL autoencoder, a KL-GAN and a U-Net leaves the device', async () => {
