@@ -12,6 +12,7 @@ import { opKinds } from '../../src/graph/ops.ts'
 import { float } from '../../src/graph/types.ts'
 import { TE } from '../../src/prelude.ts'
 import { planExperiment, type StagePlan, stagesOf } from '../../src/train/plan.ts'
+import { precision } from '../../src/transform/index.ts'
 import { caseOf } from '../arbitrary/cases.ts'
 import { devices, right } from './onnx-support.ts'
 
@@ -39,6 +40,13 @@ describe.runIf(webgpu)('on onnx:webgpu', () => {
         expect(nodes).toBeGreaterThan(1000)
         expect(leaving).toEqual([])
       }
+  })
+
+  test('nor does it in mixed precision', async () => {
+    for (const { step } of await stages()) {
+      const { leaving } = right(await webgpuPlacement(precision(step.graph), residentIn(step.carry))())
+      expect(leaving).toEqual([])
+    }
   })
 
   test.each(opKinds.filter((op) => op !== 'constant'))('%s stays', async (op) => {
