@@ -35,6 +35,7 @@ export {
   type Value,
   type Values,
 } from './execute/executor.ts'
+export { inHalf } from './execute/in-half.ts'
 export { onnx } from './execute/onnx/index.ts'
 export { reference } from './execute/reference/index.ts'
 export { crossChecks } from './experiment/cross-checks.ts'

@@ -7,6 +7,7 @@ interface Options {
   readonly out?: string
   readonly resume?: boolean
   readonly set: readonly string[]
+  readonly executor?: string
 }
 
 export const train: Register = (program, { terminal, run }) => {
@@ -16,6 +17,7 @@ export const train: Register = (program, { terminal, run }) => {
     .argument('<file>', 'the experiment, JSON')
     .option('--out <dir>', 'the folder of the run; a new one below runs/ where left out')
     .option('--resume', 'go on with the run in that folder, or with the newest one')
+    .option('--executor <name>', 'that of the experiment where left out')
     .option(...setOption, several, [])
     .addHelpText(
       'after',
@@ -25,10 +27,11 @@ Examples:
   latentgraph train graphs/emoji.json --resume
   latentgraph train graphs/emoji.json --set /data/kind=folder --set /data/path=../my-pictures`,
     )
-    .action((file: string, { out, resume = false, set }: Options) =>
+    .action((file: string, { out, resume = false, set, executor }: Options) =>
       run(
         effect(async (go) => {
-          const experiment = await go(loadExperiment(file, set))
+          const sets = executor === undefined ? set : [...set, `/executor=${executor}`]
+          const experiment = await go(loadExperiment(file, sets))
           const dir = await go(runFolder({ file, out, resume }))
           const { trainSession } = await import('./session.ts')
           return go(trainSession({ experiment, file, dir, resume }, terminal))

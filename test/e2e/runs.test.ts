@@ -257,6 +257,16 @@ describe('sampling', () => {
   test('with the settings of the run it draws the grid of the run', async () => {
     expect((await sample('again.png')).equals(await readFile(at('straight/samples.png')))).toBe(true)
   })
+  test('in float16 the pictures are nearly the same', async () => {
+    const pixels = async (file: string): Promise<Buffer> => sharp(at(file)).raw().toBuffer()
+    const args = ['--seed', '5', '--executor', 'onnx:cpu']
+    await sample('wide.png', ...args)
+    await sample('half.png', ...args, '--precision', 'float16')
+    const [wide, half] = [await pixels('wide.png'), await pixels('half.png')]
+    const apart = wide.map((x, i) => Math.abs(x - (half[i] ?? 0)))
+    expect(Math.max(...apart)).toBeGreaterThan(0)
+    expect(apart.reduce((s, d) => s + d, 0) / apart.length).toBeLessThan(1)
+  })
   test('options are heard', async () => {
     await sample('disc.png', '--class', 'Disc', '--count', '3', '--sampler', 'ddpm', '--guidance', '1', '--seed', '1')
     expect(await sharp(at('disc.png')).metadata()).toMatchObject({ width: side(3), height: side(1) })
