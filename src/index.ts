@@ -35,6 +35,7 @@ export {
   type Value,
   type Values,
 } from './execute/executor.ts'
+export { inHalf } from './execute/in-half.ts'
 export { onnx } from './execute/onnx/index.ts'
 export { reference } from './execute/reference/index.ts'
 export { crossChecks } from './experiment/cross-checks.ts'
@@ -61,9 +62,10 @@ export * as samplers from './samplers/index.ts'
 export * as learningRates from './schedulers/learning-rate.ts'
 export * as noiseSchedules from './schedulers/noise-schedule.ts'
 export * as timesteps from './schedulers/timesteps.ts'
+export { colorize, type PictureShape } from './train/colorize.ts'
 export { type Plan, planExperiment } from './train/plan.ts'
-export { colorize, type PictureShape } from './train/report/colorize.ts'
-export { type Listener, type RunOptions, type RunSummary, trainExperiment } from './train/run.ts'
+export { type RunSummary, trainExperiment } from './train/run.ts'
+export type { Listener, RunOptions } from './train/stage.ts'
 export { noiseFeeds } from './train/state.ts'
 export {
   type OptimizerTurn,

@@ -13,11 +13,11 @@ interface Options {
   readonly set: readonly string[]
 }
 
-/** How many classes there are is known from the pictures alone; nobody else asks for them here. */
-const classesOf = (e: Experiment): Effect<number> =>
+/** How many classes there are, which is known from the pictures alone; 0 where nothing is conditioned on them. */
+export const classesOf = (e: Experiment): Effect<number> =>
   effect(async (run) => {
     if (e.diffusion?.conditioning.kind !== 'class') return 0
-    const { loadData } = await import('../train/run.ts')
+    const { loadData } = await import('../train/data.ts')
     return (await run(loadData(e))).classes.length
   })
 

@@ -28,7 +28,12 @@ const about = effect(async (run) => {
           found.right.providers.map(({ name, bundled }) => (bundled ? name : `${name} (not bundled)`)).join(', '),
         ],
         ['  onnx:cpu', 'usable'],
-        ['  onnx:webgpu', found.right.webgpu.usable ? 'usable' : `not usable: ${found.right.webgpu.reason}`],
+        [
+          '  onnx:webgpu',
+          found.right.webgpu.usable
+            ? `usable, ${found.right.webgpu.half ? 'with' : 'without'} float16`
+            : `not usable: ${found.right.webgpu.reason}`,
+        ],
       ]
   const others: (readonly [string, string])[] = []
   for (const name of backends) others.push(await tfjsRow(name))
@@ -50,10 +55,12 @@ export const doctor: Register = (program, { terminal, run }) => {
   program
     .command('doctor')
     .description('what can run graphs on this machine, and what auto picks')
-    .action(() =>
+    .option('--ops <experiment>', 'of its training steps instead: what would leave the device, for each executor')
+    .addHelpText('after', '\nExample:\n  latentgraph doctor --ops graphs/emoji.json')
+    .action(({ ops }: { readonly ops?: string }) =>
       run(
         effect(async (go) => {
-          terminal.out(await go(about))
+          terminal.out(await go(ops === undefined ? about : (await import('./doctor-ops.ts')).aboutOps(ops)))
           return exitCodes.done
         }),
       ),

@@ -19,7 +19,7 @@ interface Options {
 const classesOf = (e: Experiment): Effect<readonly string[]> =>
   effect(async (run) => {
     if (e.diffusion?.conditioning.kind !== 'class') return []
-    const { loadData } = await import('../train/run.ts')
+    const { loadData } = await import('../train/data.ts')
     return (await run(loadData(e))).classes
   })
 

@@ -2,14 +2,13 @@ import { join } from 'node:path'
 import { type Checked, type Effect, effect, fail } from '../error.ts'
 import { floats, type Value, type Values } from '../execute/executor.ts'
 import type { Experiment } from '../experiment/document.ts'
-import { contentHash } from '../graph/hash.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
 import { saveCheckpoint } from '../io/checkpoint.ts'
 import { keyIn, type LoadReport, type Wanted } from '../io/load-report.ts'
 import type { StoredArray, StoredArrays } from '../io/stored.ts'
 import { E, pipe, RR } from '../prelude.ts'
 import { checkpointPath } from '../train/checkpoints.ts'
-import { modelParameters, type Plan, type StagePlan, stagesOf } from '../train/plan.ts'
+import { modelParameters, type Plan, type StagePlan, stageIdentity, stagesOf, trainingOf } from '../train/plan.ts'
 import { grouped } from '../train/state.ts'
 
 /** A run made of a published checkpoint: which of its arrays go where, and the folder that training and sampling read. */
@@ -39,8 +38,10 @@ export interface ImportedStage {
   readonly wanted: readonly Wanted[]
 }
 
+/** What a stage holds, and what the file has beside it, as weights of LPIPS, which training reads from files of their own. */
 const wantedIn = (stage: StagePlan, initial: Values, found: StoredArrays, layout: Layout): readonly Wanted[] => {
-  const own = modelParameters(stage)
+  const held = ({ name }: { readonly name: string }): boolean => Object.hasOwn(initial, name)
+  const own = modelParameters(stage).filter((p) => held(p) || Object.hasOwn(found, layout.weights + p.name))
   const averaged = Object.keys(found).some((key) => key.startsWith(layout.average))
   const weights = keyIn({ prefix: layout.weights, dotless: false })
   const average = keyIn({ prefix: layout.average, dotless: true })
@@ -166,9 +167,6 @@ export interface ImportedRun {
   readonly fineTune: boolean
 }
 
-const stepsOf = (e: Experiment, { name }: StagePlan): number =>
-  (name === 'first-stage' ? e.firstStage.training.steps : e.diffusion?.training.steps) ?? 0
-
 /** Writes the folder of a run, in the layout that `train` writes; the experiment last, which makes it a run. Errors: `file`. */
 export const writeImportedRun = ({
   dir,
@@ -182,9 +180,9 @@ export const writeImportedRun = ({
   effect(async (run) => {
     for (const imported of stages) {
       const { stage } = imported
-      const steps = stepsOf(experiment, stage)
+      const steps = trainingOf(experiment, stage)?.steps ?? 0
       const done = fineTune ? 0 : steps
-      const meta = { stage: stage.name, seed: experiment.seed, graph: contentHash(stage.step.graph), steps }
+      const meta = stageIdentity(stage, { seed: experiment.seed, steps })
       const path = checkpointPath(join(dir, stage.name), done)
       await run(saveCheckpoint(path, { step: done, groups: grouped(stateOf(imported, report, found)), meta }))
     }

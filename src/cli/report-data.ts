@@ -1,13 +1,14 @@
 import { join } from 'node:path'
 import { emojiCredit } from '../data/emoji.ts'
 import { type Effect, effect } from '../error.ts'
-import type { Experiment, Training } from '../experiment/document.ts'
+import type { Experiment, FirstStage } from '../experiment/document.ts'
 import { contentHash } from '../graph/hash.ts'
 import { size } from '../graph/types.ts'
 import { readBytes } from '../io/bytes.ts'
 import { TE } from '../prelude.ts'
 import { decode, dictionary, number } from '../schema.ts'
-import { modelParameters, type StagePlan, stagesOf } from '../train/plan.ts'
+import { heldOutLayout } from '../train/pictures.ts'
+import { modelParameters, type StagePlan, stagesOf, trainingOf } from '../train/plan.ts'
 import type { LabelledGrid, ReportData, StageMetrics, StageSummary } from '../train/report/index.ts'
 import type { RunSummary } from '../train/run.ts'
 import { machine } from './machine.ts'
@@ -31,9 +32,6 @@ export const stageMetrics = (dir: string, { plan }: RunSummary): Effect<readonly
     return all
   })
 
-const trainingOf = (e: Experiment, { name }: StagePlan): Training | undefined =>
-  name === 'first-stage' ? e.firstStage.training : e.diffusion?.training
-
 const stageSummary =
   (e: Experiment, seconds: ReadonlyMap<string, number>) =>
   (stage: StagePlan): StageSummary => ({
@@ -47,12 +45,18 @@ const stageSummary =
     graphHash: contentHash(stage.step.graph),
   })
 
-/** As `trainExperiment` lays the pictures out: at most 32 in rows of at most 16, originals first. */
+/** As `trainExperiment` lays the pictures out. */
 const reconstructionRows = (heldOut: number): readonly string[] => {
-  const rows = Math.floor(Math.min(32, heldOut) / Math.min(16, heldOut))
-  return ['originals', 'reconstructions'].flatMap((label) =>
+  const { n, columns } = heldOutLayout(heldOut)
+  const rows = Math.floor(n / columns)
+  return ['inputs', 'reconstructions'].flatMap((label) =>
     Array.from({ length: rows }, (_, i) => (i === 0 ? label : '')),
   )
+}
+
+const priorCaptions: { readonly [K in FirstStage['kind']]: string } = {
+  kl: 'What the decoder makes of latents drawn from the prior N(0, I), without a diffusion model.',
+  vq: 'What the decoder makes of codes drawn from the prior, all alike, without a diffusion model.',
 }
 
 const samplesCaption = ({ sampling, diffusion }: Experiment): string => {
@@ -131,6 +135,7 @@ export const reportData = ({ summary, seconds, executor, dir, file }: ReportFact
         reconstructionRows(data.heldOut),
         'Pictures that were never trained on, and what the first stage makes of them.',
       ),
+      priorSamples: await grid(pictures.priorSamples, [], priorCaptions[e.firstStage.kind]),
       ...(pictures.samples === undefined
         ? {}
         : {

@@ -17,6 +17,7 @@ interface Options {
   readonly seed?: number
   readonly count?: number
   readonly executor?: string
+  readonly precision: 'float32' | 'float16'
   readonly out: string
 }
 
@@ -61,6 +62,11 @@ export const sample: Register = (program, { terminal, run }) => {
     .option('--seed <n>', 'of the noise; that of the experiment where left out', natural)
     .option('--count <n>', 'pictures of each class', count)
     .option('--executor <name>', 'that of the experiment where left out')
+    .addOption(
+      new Option('--precision <dtype>', 'float16: weights and activations of half the size, for GPUs that have it')
+        .choices(['float32', 'float16'])
+        .default('float32'),
+    )
     .addHelpText(
       'after',
       '\nExample:\n  latentgraph sample runs/emoji --class "Animals & Nature" --guidance 4 --out animals.png',
@@ -70,7 +76,8 @@ export const sample: Register = (program, { terminal, run }) => {
         effect(async (go) => {
           const { openRun } = await import('./trained-run.ts')
           const { chooseExecutor } = await import('./session.ts')
-          const { labelRows, writeSamples } = await import('../train/run.ts')
+          const { labelRows, writePictures } = await import('../train/pictures.ts')
+          const { inHalf } = await import('../execute/in-half.ts')
           const { drawPictures } = await import('../train/inference.ts')
           const { progress } = await import('../train/progress.ts')
           const trained = await go(openRun(dir))
@@ -91,10 +98,12 @@ export const sample: Register = (program, { terminal, run }) => {
                   ),
                 )
           const choice = await go(chooseExecutor(options.executor ?? executor))
+          const chosen = options.precision === 'float16' ? inHalf(choice.executor) : choice.executor
+          terminal.err(`on ${chosen.name} (${choice.reason})\n`)
           const state: { bar?: ReturnType<typeof progress> } = {}
           const pictures = await go(
             drawPictures(
-              choice.executor,
+              chosen,
               { model, stage: firstStage },
               { firstStage: trained.firstStage, diffusion: trained.diffusion },
               {
@@ -111,7 +120,7 @@ export const sample: Register = (program, { terminal, run }) => {
           )
           state.bar?.done()
           const columns = options.class === undefined ? each : Math.min(each, 8)
-          await go(writeSamples(options.out, pictures, columns))
+          await go(writePictures(options.out, pictures, { columns, seed }))
           terminal.out(`${options.out}\n`)
           return exitCodes.done
         }),

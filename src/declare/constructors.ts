@@ -1,5 +1,5 @@
 import type { Initializer, Meaning } from '../graph/ops.ts'
-import { float, int, type Shape, type TensorType } from '../graph/types.ts'
+import { type DType, float, int, type Shape, type TensorType } from '../graph/types.ts'
 import { apply, at, type Scope, type Tensor } from './tensor.ts'
 
 /** One constructor for each primitive. Binary ops are data-last, so that they read in a `pipe`. */
@@ -63,7 +63,7 @@ export const stopGradient = unary('stopGradient')
 /** The identity; where it is cheap, its operand is computed anew here rather than kept since its first use. */
 export const recompute = unary('recompute')
 export const cast =
-  (to: 'float32' | 'int32' | 'bool') =>
+  (to: DType) =>
   (x: Tensor): Tensor =>
     x.type.dtype === to ? x : apply('cast', { to }, [x])
 /** Says what the values mean from here on. */

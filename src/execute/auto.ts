@@ -1,12 +1,14 @@
-import { type Checked, type Effect, fail } from '../error.ts'
-import { E, pipe, TE } from '../prelude.ts'
+import { type Checked, type Effect, effect, fail, showErrors } from '../error.ts'
+import { E, pipe, type Task, TE } from '../prelude.ts'
 import { didYouMean } from '../schema.ts'
+import { decide, type Finding, type Found } from './decide.ts'
 import type { Executor } from './executor.ts'
 import { type ExecutorName, executorNames } from './names.ts'
 import { onnx } from './onnx/index.ts'
+import { realAdapter } from './onnx/real-adapter.ts'
 import { runtime } from './onnx/runtime.ts'
 import { reference } from './reference/index.ts'
-import { tfjs } from './tfjs/index.ts'
+import { lookForGpu, tfjs } from './tfjs/index.ts'
 
 export interface Choice {
   readonly executor: Executor
@@ -14,17 +16,36 @@ export interface Choice {
   readonly reason: string
 }
 
-/**
- * The executor to take where none was asked for: the CPU. A GPU is used where it is asked for by name; `available`
- * says whether one answers.
- */
-export const auto: Effect<Choice> = pipe(
+const nativeCpu: Task<Found> = pipe(
   runtime,
-  TE.map((ort) => ({
-    executor: onnx('cpu'),
-    reason: `ONNX Runtime ${ort.env.versions.node ?? ''} on the CPU; for a GPU ask for onnx:webgpu`,
-  })),
+  TE.match(
+    (errors): Found => ({ usable: false, what: showErrors(errors) }),
+    (ort): Found => ({ usable: true, what: `ONNX Runtime ${ort.env.versions.node ?? ''} on the CPU` }),
+  ),
 )
+
+/** What `auto` looks for, best first; another engine's device is one line here. A probe runs only if all before found nothing. */
+const candidates: readonly { readonly name: string; readonly probe: Task<Found> }[] = [
+  { name: 'tfjs:node-gpu', probe: lookForGpu('node-gpu') },
+  { name: 'onnx:webgpu', probe: realAdapter },
+  { name: 'onnx:cpu', probe: nativeCpu },
+]
+
+const look: Task<readonly Finding[]> = async () => {
+  const findings: Finding[] = []
+  for (const { name, probe } of candidates) {
+    const finding = { name, ...(await probe()) }
+    findings.push(finding)
+    if (finding.usable) break
+  }
+  return findings
+}
+
+/** The executor to take where none was asked for: a GPU that is real hardware, else the CPU. */
+export const auto: Effect<Choice> = effect(async (run) => {
+  const { name, reason } = await run(TE.fromEither(decide(await look())))
+  return { executor: await run(TE.fromEither(executorByName(name))), reason }
+})
 
 const executors: Readonly<Record<ExecutorName, () => Executor>> = {
   reference: () => reference,

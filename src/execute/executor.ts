@@ -1,11 +1,12 @@
 import type { Effect } from '../error.ts'
 import type { Graph } from '../graph/graph.ts'
-import type { DType, Shape } from '../graph/types.ts'
+import { type DType, isFloat, type Shape } from '../graph/types.ts'
 import type { IO } from '../prelude.ts'
 
-/** An array in memory, row-major. Bools are 0 or 1. */
+/** An array in memory, row-major. Bools are 0 or 1. Numbers of float16 are held in 32 bits or more. */
 export type Value =
   | { readonly dtype: 'float32'; readonly shape: Shape; readonly data: Float32Array | Float64Array }
+  | { readonly dtype: 'float16'; readonly shape: Shape; readonly data: Float32Array | Float64Array }
   | { readonly dtype: 'int32'; readonly shape: Shape; readonly data: Int32Array }
   | { readonly dtype: 'bool'; readonly shape: Shape; readonly data: Uint8Array }
 export type Values = Readonly<Record<string, Value>>
@@ -51,7 +52,7 @@ export interface Stepper {
 }
 
 export const emptyValue = (dtype: DType, shape: Shape, length: number): Value =>
-  dtype === 'float32'
+  isFloat(dtype)
     ? { dtype, shape, data: new Float32Array(length) }
     : dtype === 'int32'
       ? { dtype, shape, data: new Int32Array(length) }

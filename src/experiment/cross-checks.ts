@@ -53,12 +53,15 @@ const trainingRules = (at: string, { learningRate, optimizer, steps }: Training)
     : unless(optimizer.betas.length === 2, `${at}/optimizer/betas`, 'two numbers in [0, 1)', optimizer.betas)),
 ]
 
-/** Channels of the pictures: red, green, blue. */
+/** Red, green, blue. */
 const colours = 3
+/** Channels of the pictures. */
+const channelsOf = ({ data }: Experiment): number => (data.kind === 'segmentation' ? data.labels : colours)
 
 /** Each slice of VGG16 but the first halves the resolution. */
 const perceptualSide = 16
-const perceptualRules = ({ data, firstStage }: Experiment): Problems => {
+const perceptualRules = (experiment: Experiment): Problems => {
+  const { data, firstStage } = experiment
   const { weight, files } = firstStage.loss.perceptual
   const at = '/firstStage/loss/perceptual'
   if (weight === 0) return []
@@ -68,8 +71,9 @@ const perceptualRules = ({ data, firstStage }: Experiment): Problems => {
       `${at}/files`,
       'files with the weights of VGG16 and LPIPS, torch or safetensors',
       files,
-      `they are not shipped; with ${at}/weight=0 the experiment works without them`,
+      `they are not shipped; ${at}/heads=even needs VGG16 alone, ${at}/weight=0 none`,
     ),
+    ...unless(channelsOf(experiment) === colours, `${at}/weight`, '0, as label maps have no colours', weight),
     ...unless(
       data.size >= perceptualSide,
       '/data/size',
@@ -100,11 +104,17 @@ const firstStageRules = (experiment: Experiment): Problems => {
   const { data, firstStage } = experiment
   const { network } = firstStage
   const at = '/firstStage/network'
+  const channels = channelsOf(experiment)
   const factor = factorOf(network)
   const sides = factors(network).map((f) => network.resolution / f)
   return [
-    ...unless(network.inChannels === colours, `${at}/inChannels`, `${colours}, as the pictures`, network.inChannels),
-    ...unless(network.outChannels === colours, `${at}/outChannels`, `${colours}, as the pictures`, network.outChannels),
+    ...unless(network.inChannels === channels, `${at}/inChannels`, `${channels}, as the pictures`, network.inChannels),
+    ...unless(
+      network.outChannels === channels,
+      `${at}/outChannels`,
+      `${channels}, as the pictures`,
+      network.outChannels,
+    ),
     ...unless(
       network.resolution === data.size,
       `${at}/resolution`,
@@ -218,6 +228,12 @@ const samplingRules = ({ sampling }: Experiment, { conditioning, schedule }: Dif
 }
 
 const diffusionRules = (experiment: Experiment, diffusion: Diffusion): Problems => [
+  ...unless(
+    diffusion.latents === 'unquantised' || experiment.firstStage.kind === 'vq',
+    '/diffusion/latents',
+    '"unquantised", as the first stage has no codes',
+    diffusion.latents,
+  ),
   ...unetRules(experiment, diffusion),
   ...scheduleRules(diffusion),
   ...trainingRules('/diffusion/training', diffusion.training),

@@ -2,7 +2,9 @@ import { executorNames } from '../execute/names.ts'
 import { adoptedWeight, adversarialFields } from '../losses/index.ts'
 import { autoencoderConfig } from '../nn/autoencoder/config.ts'
 import { discriminatorConfig } from '../nn/discriminator.ts'
+import { perceptualHeads } from '../nn/lpips.ts'
 import { unetConfig } from '../nn/unet/config.ts'
+import { restartConfig } from '../optimizers/index.ts'
 import { type Decoded, flag, integer, list, number, record, tagged, text, withDefault, word } from '../schema.ts'
 
 /**
@@ -20,6 +22,8 @@ export const dataSource = tagged('kind', {
   emoji: record({}, picture),
   /** A folder with `metadata.jsonl`, or with one folder a class; relative to the experiment's file. */
   folder: record({ path: text }, picture),
+  /** A folder of label maps, as `folder` has it: a pixel's grey value is its label. One channel a label, 1 where it is, else -1. */
+  segmentation: record({ path: text, labels: integer({ min: 2, max: 256 }) }, picture),
 })
 
 const learningRate = tagged('kind', {
@@ -63,6 +67,8 @@ const perceptual = withDefault(
     {},
     {
       weight: withDefault(nonNegative, 0),
+      /** Channels weighed as LPIPS has learned to, or all alike: then VGG16 is all that is needed. */
+      heads: withDefault(word(perceptualHeads), 'learned'),
       /**
        * Where the weights are, torch or safetensors: torchvision's `vgg16-397923af.pth` and taming-transformers' `vgg.pth`,
        * or a checkpoint of the reference; relative to the working folder.
@@ -70,7 +76,7 @@ const perceptual = withDefault(
       files: withDefault(list(text), []),
     },
   ),
-  { weight: 0, files: [] },
+  { weight: 0, heads: 'learned', files: [] },
 )
 const pixel = withDefault(word(['l1', 'l2']), 'l1')
 
@@ -106,6 +112,10 @@ const quantizer = tagged('kind', {
       beta: withDefault(nonNegative, 0.25),
       /** The term that beta weighs; `legacyBeta` is the slip that the published models were trained with. */
       weighs: withDefault(word(['beta', 'legacyBeta']), 'beta'),
+    },
+    {
+      /** Codes chosen fewer than `below` times within `every` steps move to where latents are (Dhariwal et al. 2020). */
+      restart: restartConfig,
     },
   ),
   /** A mixture of a codebook's vectors, ever harder (Jang et al. 2017). */
@@ -198,6 +208,8 @@ export const diffusion = record(
     /** Weight of the variational bound beside the simple loss. */
     elboWeight: withDefault(number({ min: 0 }), 0),
     conditioning: withDefault(conditioning, { kind: 'none' }),
+    /** Of a quantised first stage, the latents before they are quantised (`VQModelInterface`), or the vectors of their codes. */
+    latents: withDefault(word(['unquantised', 'quantised']), 'unquantised'),
     /** Latents are multiplied by 1 / their standard deviation, or by a given number. */
     latentScale: withDefault(tagged('kind', { measured: record({}), fixed: record({ value: positive }) }), {
       kind: 'measured',

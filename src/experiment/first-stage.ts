@@ -1,5 +1,7 @@
 import {
+  cast,
   claims,
+  floor,
   freeze,
   input,
   leafName,
@@ -21,10 +23,11 @@ import { discriminator } from '../nn/discriminator.ts'
 import type { Layer, Mode } from '../nn/layers.ts'
 import { lpips } from '../nn/lpips.ts'
 import type { Buffers } from '../nn/stateful.ts'
-import { E, identity, pipe } from '../prelude.ts'
+import type { Amendment } from '../optimizers/index.ts'
+import { E, flow, identity, pipe } from '../prelude.ts'
 import { optimise, trainable } from '../transform/index.ts'
-import type { Adversarial, FirstStage } from './document.ts'
-import { quantize } from './quantize.ts'
+import type { Adversarial, Diffusion, FirstStage } from './document.ts'
+import { quantize, restartOf, vectorsOf } from './quantize.ts'
 
 /** The graphs of a first stage: its losses, and what is asked of it once it is trained. */
 
@@ -56,12 +59,16 @@ interface Pass {
   readonly inputs: Tensor
   readonly reconstructions: Tensor
   readonly objective: Loss & { readonly nll: Tensor }
+  readonly amendment?: Amendment | undefined
 }
 type Kl = Extract<FirstStage, { readonly kind: 'kl' }>
 type Vq = Extract<FirstStage, { readonly kind: 'vq' }>
 
-const perceptualOf = (weight: number, inputs: Tensor, reconstructions: Tensor): Tensor | undefined =>
-  weight === 0 ? undefined : lpips(scopes.perceptual)(inputs, reconstructions).total
+const perceptualOf = (
+  { perceptual: { weight, heads } }: FirstStage['loss'],
+  inputs: Tensor,
+  reconstructions: Tensor,
+): Tensor | undefined => (weight === 0 ? undefined : lpips(scopes.perceptual, { heads })(inputs, reconstructions).total)
 
 const klPass = ({ network, loss }: Kl, batch: number, drawn: string): Pass => {
   const inputs = pixels(network, batch)
@@ -71,7 +78,7 @@ const klPass = ({ network, loss }: Kl, batch: number, drawn: string): Pass => {
   const weigh = { l1: { l1: 1, l2: 0 }, l2: { l1: 0, l2: 1 } }[loss.pixel]
   const { initial, learned } = loss.logvar
   const logvar = learned ? parameter('loss', 'logvar', [], { kind: 'constant', value: initial }) : scalar(initial)
-  const perceptual = perceptualOf(loss.perceptual.weight, inputs, reconstructions)
+  const perceptual = perceptualOf(loss, inputs, reconstructions)
   const objective = klAutoencoderLoss({ klWeight: loss.klWeight, ...weigh, logvar })({
     inputs,
     reconstructions,
@@ -83,13 +90,10 @@ const klPass = ({ network, loss }: Kl, batch: number, drawn: string): Pass => {
 
 const vqPass = ({ network, loss, quantizer }: Vq, batch: number, drawn: string): Pass => {
   const inputs = pixels(network, batch)
-  const quantized = pipe(
-    inputs,
-    encode('', network, { training: true }),
-    quantize(quantizer, { training: true, noise: drawn }),
-  )
+  const encoded = pipe(inputs, encode('', network, { training: true }))
+  const quantized = pipe(encoded, quantize(quantizer, { training: true, noise: drawn }))
   const reconstructions = pipe(quantized.y, claims('raw latents'), decode('', network, { training: true }))
-  const perceptual = perceptualOf(loss.perceptual.weight, inputs, reconstructions)
+  const perceptual = perceptualOf(loss, inputs, reconstructions)
   const objective = vqAutoencoderLoss({
     norm: loss.pixel,
     codebookWeight: loss.codebookWeight,
@@ -101,7 +105,8 @@ const vqPass = ({ network, loss, quantizer }: Vq, batch: number, drawn: string):
     codes: { chosen: quantized.codes, entries: quantizer.entries },
     ...(perceptual === undefined ? {} : { perceptual }),
   })
-  return { inputs, reconstructions, objective }
+  const amendment = restartOf(quantizer, { latents: encoded, codes: quantized.codes })
+  return { inputs, reconstructions, objective, amendment }
 }
 
 const passOf = (stage: FirstStage, batch: number, drawn: string): Pass =>
@@ -115,10 +120,11 @@ export interface TrainedLoss {
 export interface FirstStageLosses {
   readonly autoencoder: TrainedLoss
   readonly discriminator?: TrainedLoss
+  readonly amendment: Amendment | undefined
 }
 
-/** Names of what is drawn for the latents: in the one forward pass, and in the discriminator's own where it has one. */
-const draws = { first: 'posterior', second: 'posterior.second' } as const
+/** Names of what is drawn for the latents: in the one forward pass, in the discriminator's own where it has one, from the prior. */
+const draws = { first: 'posterior', second: 'posterior.second', prior: 'prior' } as const
 
 const judgeOf = ({ discriminator: config }: Adversarial, initialize = false) =>
   discriminator(scopes.judge, config, { training: true, initialize })
@@ -143,6 +149,7 @@ const contestOf = (stage: FirstStage, config: Adversarial, batch: number): First
   return {
     autoencoder: { loss: generator, parameters: trainable(first.objective.loss) },
     discriminator: { loss: opposite, parameters: trainable(judge(first.inputs).y) },
+    amendment: first.amendment,
   }
 }
 
@@ -152,8 +159,8 @@ const contestOf = (stage: FirstStage, config: Adversarial, batch: number): First
  */
 export const firstStageLosses = (stage: FirstStage, batch: number): FirstStageLosses => {
   if (stage.adversarial !== undefined) return contestOf(stage, stage.adversarial, batch)
-  const { objective } = passOf(stage, batch, draws.first)
-  return { autoencoder: { loss: objective, parameters: trainable(objective.loss) } }
+  const { objective, amendment } = passOf(stage, batch, draws.first)
+  return { autoencoder: { loss: objective, parameters: trainable(objective.loss) }, amendment }
 }
 
 const frozen = (outputs: Readonly<Record<string, Tensor>>): Checked<Graph> => pipe(freeze(outputs), E.map(optimise))
@@ -162,26 +169,27 @@ const frozen = (outputs: Readonly<Record<string, Tensor>>): Checked<Graph> => pi
  * What the first batch sets before the first step, under the names of the leaves it is for: ActNorm's start. Undefined where
  * nothing is.
  */
-export const firstStageStart = (stage: FirstStage, batch: number): Checked<Graph> | undefined => {
+export const firstStageStart = (stage: FirstStage, batch: number): Checked<Graph | undefined> => {
   const config = stage.adversarial
-  if (config === undefined || config.discriminator.norm !== 'act') return undefined
+  if (config === undefined || config.discriminator.norm !== 'act') return E.right(undefined)
   return frozen(judgeOf(config, true)(passOf(stage, batch, draws.first).reconstructions).buffers)
 }
 
 /** Pictures to moments (KL), or to latents that are not quantised yet (VQ). */
 const encoded = (stage: FirstStage, mode: Mode = {}): Layer => encode('', stage.network, mode)
+/** Latents of VQ to the vectors of their codes; others as they are. */
+const coded = (stage: FirstStage): Layer =>
+  stage.kind === 'vq' ? (z) => quantize(stage.quantizer, { training: false, noise: draws.first })(z).y : identity
 /** Latents to pictures; those of VQ are quantised first, as `VQModelInterface` does. */
-const decoded = (stage: FirstStage): Layer => {
-  const quantized: Layer =
-    stage.kind === 'vq' ? (z) => quantize(stage.quantizer, { training: false, noise: draws.first })(z).y : identity
-  return (z) => pipe(z, quantized, decode('', stage.network))
-}
+const decoded = (stage: FirstStage): Layer => flow(coded(stage), decode('', stage.network))
 /** What an encoder gives, without chance. */
 const likeliest = (stage: FirstStage): Layer => (stage.kind === 'kl' ? (x) => mode(diagonalGaussian(x)) : identity)
 
-/** pixels -> moments, the posterior's mean and log-variance; of VQ latents, not quantised */
-export const encoderGraph = (stage: FirstStage, batch: number): Checked<Graph> =>
-  frozen({ moments: pipe(pixels(stage.network, batch), encoded(stage)) })
+/** pixels -> moments, the posterior's mean and log-variance; of VQ latents, not quantised or quantised */
+export const encoderGraph = (stage: FirstStage, latents: Diffusion['latents'], batch: number): Checked<Graph> =>
+  frozen({
+    moments: pipe(pixels(stage.network, batch), encoded(stage), latents === 'quantised' ? coded(stage) : identity),
+  })
 
 /** latents -> pixels */
 export const decoderGraph = (stage: FirstStage, batch: number): Checked<Graph> =>
@@ -191,6 +199,27 @@ export const decoderGraph = (stage: FirstStage, batch: number): Checked<Graph> =
       decoded(stage),
     ),
   })
+
+/** What a first stage takes latents to be before it has seen a picture: standard normal, or codes all alike. */
+const prior = (stage: FirstStage, batch: number): Tensor => {
+  const [dim, ...positions] = latentShape(stage.network)
+  if (stage.kind === 'kl') return noise(draws.prior, [batch, dim, ...positions])
+  const { entries } = stage.quantizer
+  return pipe(
+    noise(draws.prior, [batch, ...positions], 'uniform'),
+    mul(entries),
+    floor,
+    cast('int32'),
+    vectorsOf(stage.quantizer, dim),
+  )
+}
+
+/**
+ * noise -> pixels: samples from the prior, N(0, I) of KL (`log_images` of ldm/models/autoencoder.py), uniform over the codes of VQ
+ * (van den Oord et al. 2017, section 3.1).
+ */
+export const priorGraph = (stage: FirstStage, batch: number): Checked<Graph> =>
+  frozen({ pixels: pipe(prior(stage, batch), claims('raw latents'), decode('', stage.network)) })
 
 /** pixels -> pixels, through the posterior's mode or the codes */
 export const reconstructionGraph = (stage: FirstStage, batch: number): Checked<Graph> =>

@@ -14,7 +14,7 @@ import { applySettings, parseSetting } from './settings.ts'
 const relativeTo =
   (folder: string) =>
   (e: Experiment): Experiment =>
-    e.data.kind === 'folder' ? { ...e, data: { ...e.data, path: resolve(folder, e.data.path) } } : e
+    e.data.kind === 'emoji' ? e : { ...e, data: { ...e.data, path: resolve(folder, e.data.path) } }
 
 /** An experiment from the value of a JSON document. Errors: `config`, every one with its JSON pointer. */
 export const decodeExperiment: (document: unknown) => Checked<Experiment> = flow(

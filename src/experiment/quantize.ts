@@ -1,6 +1,15 @@
 import { constant, input, scalar, type Tensor } from '../declare/index.ts'
 import { float } from '../graph/types.ts'
-import { gumbelNoise, gumbelQuantizer, type Quantized, vectorQuantizer } from '../nn/quantize.ts'
+import type { Layer } from '../nn/layers.ts'
+import {
+  codebookEntries,
+  gumbelEntries,
+  gumbelNoise,
+  gumbelQuantizer,
+  type Quantized,
+  vectorQuantizer,
+} from '../nn/quantize.ts'
+import { type Amendment, type Coded, restartDeadCodes } from '../optimizers/index.ts'
 import type { Quantizer } from './document.ts'
 
 /** The leaf of the Gumbel quantiser's temperature. */
@@ -37,6 +46,28 @@ export const quantize =
   (q: Quantizer, given: { readonly training: boolean; readonly noise: string }) =>
   (z: Tensor): Quantized =>
     of(q.kind, q, z, given)
+
+type Codebooks = {
+  readonly [K in Quantizer['kind']]: (q: Extract<Quantizer, { readonly kind: K }>, dim: number) => Layer
+}
+const codebooks: Codebooks = {
+  nearest: ({ entries }, dim) => codebookEntries(scope, { entries, dim }),
+  gumbel: ({ entries }, dim) => gumbelEntries(scope, { entries, dim }),
+}
+const codebookOf = <K extends Quantizer['kind']>(
+  kind: K,
+  q: Extract<Quantizer, { readonly kind: K }>,
+  dim: number,
+): Layer => codebooks[kind](q, dim)
+
+/** What restarts dead codes in a training step, where the quantiser asks for it. */
+export const restartOf = (q: Quantizer, coded: Coded): Amendment | undefined =>
+  q.kind === 'nearest' && q.restart !== undefined
+    ? restartDeadCodes(`${scope}.embedding.weight`, q.entries, q.restart, coded)
+    : undefined
+
+/** Codes int32[N, h, w] to their vectors, [N, dim, h, w]. */
+export const vectorsOf = (q: Quantizer, dim: number): Layer => codebookOf(q.kind, q, dim)
 
 /** Gumbel's temperature after some steps: a cosine from start to end (Ramesh et al. 2021, appendix A.2). */
 export const temperatureAt = (q: Quantizer, step: number): number => {

@@ -86,7 +86,7 @@ const flopsOfNode = <K extends OpKind>(
   result: TensorType,
 ): number => flopsOf[op](attributes, operands, result)
 
-const bytesPerElement = { float32: 4, int32: 4, bool: 1 } as const
+const bytesPerElement = { float32: 4, float16: 2, int32: 4, bool: 1 } as const
 export const bytes = (x: TensorType): number => size(x.shape) * bytesPerElement[x.dtype]
 /** Ops whose result is another view of their operand. */
 const aliases = (n: Node): boolean =>

@@ -3,6 +3,7 @@ import { type Attributes, arity, type OpKind } from './ops.ts'
 import {
   broadcastShapes,
   type DType,
+  isFloat,
   type Shape,
   sameShape,
   showShape,
@@ -40,7 +41,15 @@ const at = (ts: readonly TensorType[], i: number): TensorType => {
 const dim = (s: Shape, i: number): number => s[i] ?? -1
 
 const floatUnary: AnyRule = (_, ts) =>
-  at(ts, 0).dtype === 'float32' ? E.right(at(ts, 0)) : misfit('a float32 tensor', showTypes(ts))
+  isFloat(at(ts, 0).dtype) ? E.right(at(ts, 0)) : misfit('a float tensor', showTypes(ts))
+/** Of what 11 bits are not enough for: exponentials, timesteps, statistics. */
+const wideUnary: AnyRule = (_, ts) =>
+  at(ts, 0).dtype === 'float32' ? E.right(at(ts, 0)) : misfit('a float32 tensor', showTypes(ts), castFirst(ts))
+const castFirst = (ts: readonly TensorType[]): string | undefined =>
+  ts.some((x) => x.dtype === 'float16') ? 'cast to float32 first' : undefined
+/** Products take operands of one float dtype. */
+const floats = (ts: readonly TensorType[]): boolean =>
+  isFloat(at(ts, 0).dtype) && ts.every((x) => x.dtype === at(ts, 0).dtype)
 const numericUnary: AnyRule = (_, ts) =>
   at(ts, 0).dtype !== 'bool' ? E.right(at(ts, 0)) : misfit('a numeric tensor', showTypes(ts))
 const identity: AnyRule = (_, ts) => E.right(at(ts, 0))
@@ -61,13 +70,14 @@ const reduced = (s: Shape, axes: readonly number[], keepDims: boolean): Shape =>
   keepDims ? s.map((d, i) => (axes.includes(i) ? 1 : d)) : s.filter((_, i) => !axes.includes(i))
 const reduction = ({ axes, keepDims }: Attributes['sum'], ts: readonly TensorType[]): Inferred => {
   const x = at(ts, 0)
-  if (x.dtype === 'bool') return misfit('a numeric tensor', showTypes(ts))
+  if (x.dtype === 'bool' || x.dtype === 'float16')
+    return misfit('a numeric tensor of 32 bits', showTypes(ts), castFirst(ts))
   return axesFit(axes, x.shape.length)
     ? ok(x.dtype, reduced(x.shape, axes, keepDims))
     : misfit(`distinct axes below the rank ${x.shape.length}`, showShape(axes))
 }
 const argReduction = ({ axis }: Attributes['argMax'], ts: readonly TensorType[]): Inferred =>
-  isAxis(axis, at(ts, 0)) && at(ts, 0).shape[axis] !== 0
+  at(ts, 0).dtype !== 'float16' && isAxis(axis, at(ts, 0)) && at(ts, 0).shape[axis] !== 0
     ? ok('int32', reduced(at(ts, 0).shape, [axis], false))
     : misfit(`an axis of ${showTypes(ts)} with an element`, String(axis))
 
@@ -82,7 +92,8 @@ export const convOutputSize = (input: Shape, kernel: Shape, w: Window): readonly
   outputSize(dim(input, 0), dim(kernel, 0), 0, w),
   outputSize(dim(input, 1), dim(kernel, 1), 1, w),
 ]
-const rank4 = (...ts: readonly TensorType[]): boolean => ts.every((x) => x.dtype === 'float32' && x.shape.length === 4)
+const rank4 = (...ts: readonly TensorType[]): boolean => ts.every((x) => x.shape.length === 4) && floats(ts)
+const wide = (...ts: readonly TensorType[]): boolean => ts.every((x) => x.dtype === 'float32')
 
 /** All three convolution rules say the same: x, w and y of one convolution fit together. */
 const convolves = (x: Shape, w: Shape, y: Shape, window: Window): boolean =>
@@ -126,14 +137,14 @@ const rules: { readonly [K in OpKind]: Rule<K> } = {
   neg: numericUnary,
   abs: numericUnary,
   sign: numericUnary,
-  exp: floatUnary,
-  log: floatUnary,
-  sqrt: floatUnary,
+  exp: wideUnary,
+  log: wideUnary,
+  sqrt: wideUnary,
   tanh: floatUnary,
   sigmoid: floatUnary,
-  erf: floatUnary,
-  sin: floatUnary,
-  cos: floatUnary,
+  erf: wideUnary,
+  sin: wideUnary,
+  cos: wideUnary,
   floor: floatUnary,
   silu: floatUnary,
   cast: ({ to }, ts) => ok(to, at(ts, 0).shape),
@@ -164,12 +175,12 @@ const rules: { readonly [K in OpKind]: Rule<K> } = {
   argMax: argReduction,
   argMin: argReduction,
   softmax: ({ axis }, ts) =>
-    isAxis(axis, at(ts, 0)) ? floatUnary({}, ts) : misfit(`an axis of ${showTypes(ts)}`, String(axis)),
+    isAxis(axis, at(ts, 0)) ? wideUnary({}, ts) : misfit(`an axis of ${showTypes(ts)}`, String(axis)),
 
   matmul: ({ transposeA, transposeB }, ts) => {
     const [a, b] = [at(ts, 0).shape, at(ts, 1).shape]
-    if (a.length < 2 || b.length < 2 || ts.some((x) => x.dtype !== 'float32'))
-      return misfit('two float32 operands of rank 2 or more', showTypes(ts))
+    if (a.length < 2 || b.length < 2 || !floats(ts))
+      return misfit('two operands of one float dtype, of rank 2 or more', showTypes(ts))
     const [m, k] = transposeA
       ? [dim(a, a.length - 1), dim(a, a.length - 2)]
       : [dim(a, a.length - 2), dim(a, a.length - 1)]
@@ -180,11 +191,11 @@ const rules: { readonly [K in OpKind]: Rule<K> } = {
     if (k !== l) return misfit(`inner dimensions that agree`, `${k} and ${l} in ${showTypes(ts)}`)
     return batch === undefined
       ? misfit('batch dimensions that broadcast', showTypes(ts))
-      : ok('float32', [...batch, m, n])
+      : ok(at(ts, 0).dtype, [...batch, m, n])
   },
   conv2d: (window, ts) => {
     const [x, w] = [at(ts, 0), at(ts, 1)]
-    if (!rank4(x, w)) return misfit('x float32[N, C, H, W] and weight float32[O, C, h, w]', showTypes(ts))
+    if (!rank4(x, w)) return misfit('x [N, C, H, W] and weight [O, C, h, w] of one float dtype', showTypes(ts))
     const y = [dim(x.shape, 0), dim(w.shape, 0), ...convOutputSize(x.shape.slice(2), w.shape.slice(2), window)]
     if (dim(x.shape, 1) !== dim(w.shape, 1))
       return misfit(
@@ -192,20 +203,20 @@ const rules: { readonly [K in OpKind]: Rule<K> } = {
         `${dim(x.shape, 1)} channels in ${showType(x)}`,
       )
     return convolves(x.shape, w.shape, y, window)
-      ? ok('float32', y)
+      ? ok(x.dtype, y)
       : misfit('a kernel that fits in the padded input', `${showTypes(ts)} with ${JSON.stringify(window)}`)
   },
   convInputGrad: (window, ts) => {
     const [y, w] = [at(ts, 0), at(ts, 1)]
     const x = [dim(y.shape, 0), dim(w.shape, 1), ...window.size]
-    return rank4(y, w) && convolves(x, w.shape, y.shape, window)
+    return rank4(y, w) && wide(y, w) && convolves(x, w.shape, y.shape, window)
       ? ok('float32', x)
       : misfit(`dy and weight of a convolution over [${window.size.join(', ')}]`, showTypes(ts))
   },
   convWeightGrad: (window, ts) => {
     const [x, y] = [at(ts, 0), at(ts, 1)]
     const w = [dim(y.shape, 1), dim(x.shape, 1), ...window.kernel]
-    return rank4(x, y) && convolves(x.shape, w, y.shape, window)
+    return rank4(x, y) && wide(x, y) && convolves(x.shape, w, y.shape, window)
       ? ok('float32', w)
       : misfit(`x and dy of a convolution with kernel [${window.kernel.join(', ')}]`, showTypes(ts))
   },
@@ -281,21 +292,21 @@ const rules: { readonly [K in OpKind]: Rule<K> } = {
   upsampleNearest: ({ factor }, ts) => {
     const x = at(ts, 0)
     return rank4(x) && factor.length === 2 && positive(...factor)
-      ? ok('float32', [
+      ? ok(x.dtype, [
           dim(x.shape, 0),
           dim(x.shape, 1),
           dim(x.shape, 2) * dim(factor, 0),
           dim(x.shape, 3) * dim(factor, 1),
         ])
-      : misfit('float32[N, C, H, W] and two factors', showTypes(ts))
+      : misfit('floats [N, C, H, W] and two factors', showTypes(ts))
   },
   maxPool: ({ factor }, ts) => {
     const x = at(ts, 0)
     const [down, right] = [dim(factor, 0), dim(factor, 1)]
     const divides = dim(x.shape, 2) % down === 0 && dim(x.shape, 3) % right === 0
     return rank4(x) && factor.length === 2 && positive(...factor) && divides
-      ? ok('float32', [dim(x.shape, 0), dim(x.shape, 1), dim(x.shape, 2) / down, dim(x.shape, 3) / right])
-      : misfit(`float32[N, C, H, W] that windows of ${factor.join(' by ')} fill`, showTypes(ts))
+      ? ok(x.dtype, [dim(x.shape, 0), dim(x.shape, 1), dim(x.shape, 2) / down, dim(x.shape, 3) / right])
+      : misfit(`floats [N, C, H, W] that windows of ${factor.join(' by ')} fill`, showTypes(ts))
   },
 
   groupNorm: norm((x) => x),

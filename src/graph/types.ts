@@ -2,10 +2,13 @@ import { type Codec, integer, list, record, word } from '../schema.ts'
 
 export type Shape = readonly number[]
 
-/** Element types. `float32` is computed in float64 by the reference executor. */
-export const dtypes = ['float32', 'int32', 'bool'] as const
+/** Element types. `float32` is computed in float64 by the reference executor, `float16` too, each result then rounded. */
+export const dtypes = ['float32', 'float16', 'int32', 'bool'] as const
 export type DType = (typeof dtypes)[number]
 export const dtype: Codec<DType> = word(dtypes)
+
+/** What a gradient can flow through. */
+export const isFloat = (d: DType): d is 'float32' | 'float16' => d === 'float32' || d === 'float16'
 
 export interface TensorType {
   readonly dtype: DType

@@ -19,8 +19,8 @@ import { adversarialKinds, discriminatorLoss, generatorLoss, r1Penalty } from '.
 import { discriminatorTurn, generatorTurn } from '../losses/turns.ts'
 import { pipe, TE } from '../prelude.ts'
 import { grad } from '../transform/index.ts'
-import { type Law, law } from './law.ts'
-import { gap, real, reals, rows, shortfall, total } from './numbers.ts'
+import { type Law, law, lawOf } from './law.ts'
+import { gap, largest, real, reals, rows, shortfall, total } from './numbers.ts'
 
 const kind = fc.constantFrom(...adversarialKinds)
 const size = 4
@@ -31,19 +31,17 @@ const lengthOf = (xs: readonly number[]): number => Math.hypot(...xs)
 const valueAtZero = { hinge: 1, vanilla: Math.log(2) } as const
 
 const contest: readonly Law[] = [
-  law({
+  lawOf({
     name: 'a discriminator that sees no difference loses a fixed amount',
     equation: 'L_D(0, 0) = 1 (hinge), log 2 (vanilla); L_G(0) = 0',
     source: 'Goodfellow et al. 2014, theorem 1, halved; Lim and Ye 2017, section 3',
     tolerance: { float64: 1e-14, float32: 1e-6 },
     arbitrary: fc.record({ kind, count: fc.integer({ min: 1, max: 5 }) }),
-    deviation: ({ kind: k, count }, { ask }) => {
+    outputs: ({ kind: k, count }) => {
       const zeros = constant([0], float(count))
-      return pipe(
-        ask({ d: discriminatorLoss(k)({ real: zeros, fake: zeros }), g: generatorLoss(zeros) }),
-        TE.map((r) => Math.max(gap(r.d, [valueAtZero[k]]), gap(r.g, [0]))),
-      )
+      return { d: discriminatorLoss(k)({ real: zeros, fake: zeros }), g: generatorLoss(zeros) }
     },
+    deviation: (r, { kind: k }) => Math.max(gap(r.d, [valueAtZero[k]]), gap(r.g, [0])),
   }),
   law({
     name: 'a discriminator that is always right loses nothing',
@@ -60,28 +58,25 @@ const contest: readonly Law[] = [
       )
     },
   }),
-  law({
+  lawOf({
     name: 'real and fake are one task with its sign changed',
     equation: 'L_D(real, fake) = L_D(-fake, -real) >= 0',
     source: 'the symmetry of hinge and log sigmoid',
     tolerance: { float64: 1e-14, float32: 1e-6 },
     arbitrary: fc.record({ kind, real: reals(size, -5, 5), fake: reals(size, -5, 5) }),
-    deviation: ({ kind: k, real: r, fake }, { ask }) =>
-      pipe(
-        ask({
-          there: discriminatorLoss(k)({ real: vector(r), fake: vector(fake) }),
-          back: discriminatorLoss(k)({ real: vector(fake.map((x) => -x)), fake: vector(r.map((x) => -x)) }),
-        }),
-        TE.map(({ there, back }) => Math.max(gap(there, back), shortfall(there))),
-      ),
+    outputs: ({ kind: k, real: r, fake }) => ({
+      there: discriminatorLoss(k)({ real: vector(r), fake: vector(fake) }),
+      back: discriminatorLoss(k)({ real: vector(fake.map((x) => -x)), fake: vector(r.map((x) => -x)) }),
+    }),
+    deviation: ({ there, back }) => Math.max(gap(there, back), shortfall(there)),
   }),
-  law({
+  lawOf({
     name: 'the best logit is the log of the odds',
     equation: 'd L_D / d logit(x) = 0 at log p(x)/q(x), vanilla',
     source: 'Goodfellow et al. 2014, proposition 1',
     tolerance: { float64: 1e-14, float32: 1e-6 },
     arbitrary: fc.record({ real: fc.array(fc.nat(2), { maxLength: 6 }), fake: fc.array(fc.nat(2), { maxLength: 6 }) }),
-    deviation: ({ real: r, fake }, { ask }) => {
+    outputs: ({ real: r, fake }) => {
       const [p, q] = [
         [0, 1, 2, ...r],
         [0, 1, 2, ...fake],
@@ -90,35 +85,30 @@ const contest: readonly Law[] = [
       const logits = vector([0, 1, 2].map((k) => Math.log(share(p, k) / share(q, k))))
       const judged = { real: pipe(logits, gather(integers(p))), fake: pipe(logits, gather(integers(q))) }
       const [slope = logits] = grad(discriminatorLoss('vanilla')(judged), [logits])
-      return pipe(
-        ask({ slope }),
-        TE.map((found) => gap(found.slope, [0, 0, 0])),
-      )
+      return { slope }
     },
+    deviation: ({ slope }) => largest(slope),
   }),
-  law({
+  lawOf({
     name: 'R1 of a linear discriminator is its squared length',
     equation: "E |d(w'x)/dx|^2 = |w|^2, with gradient 2w",
     source: 'Mescheder et al. 2018, equation 9',
     tolerance: { float64: 1e-13, float32: 1e-5 },
     arbitrary: fc.record({ w: numbers, x: numbers, y: numbers }),
-    deviation: ({ w, x, y }, { ask }) => {
+    outputs: ({ w, x, y }) => {
       const [weight, pictures] = [vector(w), rows(x, y)]
       const penalty = r1Penalty(pipe(pictures, mul(weight), sum({ axes: [1] })), pictures)
       const [slope = penalty] = grad(penalty, [weight])
-      return pipe(
-        ask({ penalty, slope }),
-        TE.map((found) =>
-          Math.max(
-            gap(found.penalty, [total(w.map((v) => v * v))]),
-            gap(
-              found.slope,
-              w.map((v) => 2 * v),
-            ),
-          ),
-        ),
-      )
+      return { penalty, slope }
     },
+    deviation: (found, { w }) =>
+      Math.max(
+        gap(found.penalty, [total(w.map((v) => v * v))]),
+        gap(
+          found.slope,
+          w.map((v) => 2 * v),
+        ),
+      ),
   }),
 ]
 
@@ -127,49 +117,46 @@ const soft = 1e-4
 const weight = 0.5
 
 const weights: readonly Law[] = [
-  law({
+  lawOf({
     name: 'lambda is proportional to the first norm, inverse to the second',
     equation: 'lambda(s a, b) = s lambda(a, b); with |b| + 1e-4 scaled by s: lambda / s, and with both: lambda',
     source: 'Esser et al. 2021, equation 7',
     tolerance: { float64: 1e-12, float32: 1e-4 },
     arbitrary: norms,
-    deviation: ({ a, b, s }, { ask }) => {
+    outputs: ({ a, b, s }) => {
       const of = (x: number, y: number): Tensor => lambda({ weight, cap: 1e9 })(scalar(x), scalar(y))
       const scaled = s * (b + soft) - soft
-      return pipe(
-        ask({ own: of(a, b), first: of(s * a, b), second: of(a, scaled), both: of(s * a, scaled) }),
-        TE.map(({ own, first, second, both }) =>
-          Math.max(
-            gap(
-              first,
-              own.map((x) => s * x),
-            ),
-            gap(
-              second.map((x) => s * x),
-              own,
-            ),
-            gap(both, own),
-          ),
-        ),
-      )
+      return { own: of(a, b), first: of(s * a, b), second: of(a, scaled), both: of(s * a, scaled) }
     },
+    deviation: ({ own, first, second, both }, { s }) =>
+      Math.max(
+        gap(
+          first,
+          own.map((x) => s * x),
+        ),
+        gap(
+          second.map((x) => s * x),
+          own,
+        ),
+        gap(both, own),
+      ),
   }),
-  law({
+  lawOf({
     name: 'lambda is bounded',
     equation: '0 <= lambda(a, b) <= cap weight, also at b = 0',
     source: 'CompVis taming-transformers, vqperceptual.py calculate_adaptive_weight',
     tolerance: { float64: 0, float32: 1e-6 },
     arbitrary: fc.record({ a: real(0, 1000), b: fc.oneof(fc.constant(0), real(0, 1)), cap: real(0, 100) }),
-    deviation: ({ a, b, cap }, { ask }) =>
-      pipe(
-        ask({ found: lambda({ weight, cap })(scalar(a), scalar(b)), ratio: normRatio(cap)(scalar(a), scalar(b)) }),
-        TE.map(({ found, ratio }) =>
-          Math.max(shortfall(found), total(found) - cap * weight, gap(found, [total(ratio) * weight])),
-        ),
-      ),
+    outputs: ({ a, b, cap }) => ({
+      found: lambda({ weight, cap })(scalar(a), scalar(b)),
+      ratio: normRatio(cap)(scalar(a), scalar(b)),
+    }),
+    deviation: ({ found, ratio }, { cap }) =>
+      Math.max(shortfall(found), total(found) - cap * weight, gap(found, [total(ratio) * weight])),
   }),
 ]
 
+const slopes = (loss: Tensor, wrt: Tensor): Tensor => grad(loss, [wrt])[0] ?? loss
 /** A decoder of one weight a pixel, a discriminator that is not linear, and both turns. */
 const scene = ({ z, x, w, v }: Readonly<Record<'z' | 'x' | 'w' | 'v', readonly number[]>>, scale = 1) => {
   const [lastLayer, direction, inputs] = [vector(w), vector(v), rows(x, z)]
@@ -178,42 +165,37 @@ const scene = ({ z, x, w, v }: Readonly<Record<'z' | 'x' | 'w' | 'v', readonly n
   const nll = pipe(reconstructions, sub(inputs), square, sum(), add(1), mul(scale))
   const config = { loss: 'hinge', generator: { weight, cap: 1e9, smoothing: 0 }, r1: 0 } as const
   const turn = { reconstructions, factor: 1 }
+  const g = pipe(generatorLoss(judge(reconstructions).y), mul(scale))
+  const autoencoder = { loss: nll, nll, log: {} }
+  const generator = generatorTurn('', { config, judge })({ ...turn, lastLayer, autoencoder })
   return {
     lastLayer,
-    direction,
     nll,
-    g: pipe(generatorLoss(judge(reconstructions).y), mul(scale)),
-    generator: generatorTurn('', { config, judge })({ ...turn, lastLayer, autoencoder: { loss: nll, nll, log: {} } }),
+    g,
+    generator,
+    /** What is compared at the last layer, and what comes of it. */
+    compared: { nll: slopes(nll, lastLayer), g: slopes(g, lastLayer), lambda: generator.log.d_weight },
     discriminator: discriminatorTurn({ config, judge })({ ...turn, inputs }),
   }
 }
 const scenes = fc.record({ z: numbers, x: numbers, w: numbers, v: reals(size, 0.1, 0.5) })
-const slopes = (loss: Tensor, wrt: Tensor): Tensor => grad(loss, [wrt])[0] ?? loss
 
 const turns: readonly Law[] = [
-  law({
+  lawOf({
     name: 'the weight carries no gradient',
     equation: 'd(nll + lambda g) = d nll + lambda d g',
     source: 'CompVis taming-transformers, vqperceptual.py: detach',
     tolerance: { float64: 1e-12, float32: 1e-3 },
     arbitrary: scenes,
-    deviation: (o, { ask }) => {
+    outputs: (o) => {
       const s = scene(o)
-      return pipe(
-        ask({
-          whole: slopes(s.generator.loss, s.lastLayer),
-          nll: slopes(s.nll, s.lastLayer),
-          g: slopes(s.g, s.lastLayer),
-          lambda: s.generator.log.d_weight,
-        }),
-        TE.map(({ whole, nll, g, lambda: l }) =>
-          gap(
-            whole,
-            nll.map((x, i) => x + total(l) * (g[i] ?? Number.NaN)),
-          ),
-        ),
-      )
+      return { ...s.compared, whole: slopes(s.generator.loss, s.lastLayer) }
     },
+    deviation: ({ whole, nll, g, lambda: l }) =>
+      gap(
+        whole,
+        nll.map((x, i) => x + total(l) * (g[i] ?? Number.NaN)),
+      ),
   }),
   law({
     name: "one walk back is the reference's three",
@@ -236,26 +218,19 @@ const turns: readonly Law[] = [
       )
     },
   }),
-  law({
+  lawOf({
     name: 'at the last layer both gradients are of one length, but for the weight',
     equation: '|lambda d g| = weight |d nll| |d g| / (|d g| + 1e-4)',
     source: 'Esser et al. 2021, equation 7',
     tolerance: { float64: 1e-12, float32: 1e-3 },
     arbitrary: scenes,
-    deviation: (o, { ask }) => {
+    outputs: (o) => {
       const s = scene(o)
-      return pipe(
-        ask({
-          nll: slopes(s.nll, s.lastLayer),
-          g: slopes(s.g, s.lastLayer),
-          lambda: s.generator.log.d_weight,
-          logged: pipe(s.generator.log.nll_grad_norm, add(s.generator.log.g_grad_norm)),
-        }),
-        TE.map(({ nll, g, lambda: l, logged }) => {
-          const [a, b] = [lengthOf(nll), lengthOf(g)]
-          return Math.max(gap([total(l) * b], [(weight * a * b) / (b + soft)]), gap(logged, [a + b]))
-        }),
-      )
+      return { ...s.compared, logged: pipe(s.generator.log.nll_grad_norm, add(s.generator.log.g_grad_norm)) }
+    },
+    deviation: ({ nll, g, lambda: l, logged }) => {
+      const [a, b] = [lengthOf(nll), lengthOf(g)]
+      return Math.max(gap([total(l) * b], [(weight * a * b) / (b + soft)]), gap(logged, [a + b]))
     },
   }),
   law({
@@ -276,19 +251,17 @@ const turns: readonly Law[] = [
       )
     },
   }),
-  law({
+  lawOf({
     name: 'the turns do not touch each other',
     equation: 'd L_D / d generator = 0',
     source: 'CompVis latent-diffusion, contperceptual.py: detach',
     tolerance: { float64: 0, float32: 0 },
     arbitrary: scenes,
-    deviation: (o, { ask }) => {
+    outputs: (o) => {
       const s = scene(o)
-      return pipe(
-        ask({ slope: slopes(s.discriminator.loss, s.lastLayer) }),
-        TE.map(({ slope }) => Math.max(...slope.map(Math.abs))),
-      )
+      return { slope: slopes(s.discriminator.loss, s.lastLayer) }
     },
+    deviation: ({ slope }) => largest(slope),
   }),
 ]
 

@@ -13,7 +13,7 @@ import { priorBpd } from '../diffusion/reverse.ts'
 import { float, int } from '../graph/types.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { type BetaSchedule, type NoiseSchedule, noiseSchedule } from '../schedulers/noise-schedule.ts'
-import { type Law, law } from './law.ts'
+import { type Law, law, lawOf } from './law.ts'
 import { everywhere, gap, real, reals, rows, shortfall, total } from './numbers.ts'
 
 /** Schedules of this library; of short chains, whose variances are larger. */
@@ -37,13 +37,13 @@ const moments = (schedules: fc.Arbitrary<NoiseSchedule>, least = 0) =>
 const at = (column: readonly number[], t: number): number => column[t] ?? Number.NaN
 
 const composition = (schedules: fc.Arbitrary<NoiseSchedule>): Law =>
-  law({
+  lawOf({
     name: 'single steps compose to the closed form',
     equation: 'q(x_t | x_{t-1}) ... q(x_1 | x_0) = N(sqrt(abar_t) x_0, (1 - abar_t) I)',
     source: 'Ho et al. 2020, equations 2 and 4',
     tolerance: { float64: 1e-12, float32: 1e-4 },
     arbitrary: moments(schedules),
-    deviation: ({ s, t }, { ask }) => {
+    outputs: ({ s, t }) => {
       const steps = Array.from({ length: t + 1 }, (_, i) => i)
       const items = t + 2
       const unit = (hot: number): Tensor => rows(...Array.from({ length: items }, (_, i) => [i === hot ? 1 : 0]))
@@ -53,18 +53,16 @@ const composition = (schedules: fc.Arbitrary<NoiseSchedule>): Law =>
       )
       const closed = (x0: number, eps: number): Tensor =>
         qSample(s, { x0: rows([x0]), eps: rows([eps]), t: everywhere(t, 1) })
-      return pipe(
-        ask({ chained, signal: closed(1, 0), noise: closed(0, 1) }),
-        TE.map((r) => {
-          const [signal = Number.NaN, ...noises] = r.chained
-          return Math.max(
-            gap([signal], r.signal),
-            gap(
-              [total(noises.map((x) => x * x))],
-              r.noise.map((x) => x * x),
-            ),
-          )
-        }),
+      return { chained, signal: closed(1, 0), noise: closed(0, 1) }
+    },
+    deviation: (r) => {
+      const [signal = Number.NaN, ...noises] = r.chained
+      return Math.max(
+        gap([signal], r.signal),
+        gap(
+          [total(noises.map((x) => x * x))],
+          r.noise.map((x) => x * x),
+        ),
       )
     },
   })
@@ -102,23 +100,21 @@ const bayes = (schedules: fc.Arbitrary<NoiseSchedule>): Law =>
   })
 
 const marginal = (schedules: fc.Arbitrary<NoiseSchedule>): Law =>
-  law({
+  lawOf({
     name: 'the posterior integrates to the step before',
     equation: 'E over q(x_t | x_0) of q(x_{t-1} | x_t, x_0) is q(x_{t-1} | x_0)',
     source: 'Song et al. 2021 (DDIM), lemma 1',
     tolerance: { float64: 1e-11, float32: 1e-3 },
     arbitrary: fc.record({ moment: moments(schedules, 1), x0: real(-2, 2) }),
-    deviation: ({ moment: { s, t }, x0 }, { ask }) => {
+    outputs: ({ moment: { s, t }, x0 }) => {
       const last = (eps: number) => qSample(s, { x0: rows([x0]), eps: rows([eps]), t: everywhere(t, 1) })
       const step = (eps: number) => qPosterior(s, { x0: rows([x0]), xt: last(eps), t: everywhere(t, 1) })
       const before = (eps: number) => qSample(s, { x0: rows([x0]), eps: rows([eps]), t: everywhere(t - 1, 1) })
-      return pipe(
-        ask({ up: step(1).mean, middle: step(0).mean, own: step(0).variance, mean: before(0), shifted: before(1) }),
-        TE.map(({ up: [up = Number.NaN], middle: [middle = Number.NaN], own: [own = Number.NaN], mean, shifted }) => {
-          const deviation = (shifted[0] ?? Number.NaN) - (mean[0] ?? Number.NaN)
-          return Math.max(gap([middle], mean), gap([(up - middle) ** 2 + own], [deviation ** 2]))
-        }),
-      )
+      return { up: step(1).mean, middle: step(0).mean, own: step(0).variance, mean: before(0), shifted: before(1) }
+    },
+    deviation: ({ up: [up = Number.NaN], middle: [middle = Number.NaN], own: [own = Number.NaN], mean, shifted }) => {
+      const deviation = (shifted[0] ?? Number.NaN) - (mean[0] ?? Number.NaN)
+      return Math.max(gap([middle], mean), gap([(up - middle) ** 2 + own], [deviation ** 2]))
     },
   })
 
@@ -132,52 +128,45 @@ const conversions = (schedules: fc.Arbitrary<NoiseSchedule>): readonly Law[] => 
     eps: reals(3, -2, 2),
   })
   return [
-    law({
+    lawOf({
       name: 'predictions convert round trip',
       equation: 'convert(b, a) . convert(a, b) is the identity on eps, x_0 and v',
       source: 'Salimans and Ho 2022, appendix D',
       tolerance: { float64: 1e-11, float32: 1e-3 },
       arbitrary,
-      deviation: ({ moment: { s, t }, from, to, x0, eps }, { ask }) => {
+      outputs: ({ moment: { s, t }, from, to, x0, eps }) => {
         const [xt, prediction] = [rows(x0), rows(eps)]
         const m = mixtureAt(s, everywhere(t, 1), xt)
-        return pipe(
-          ask({ back: convert(to, from, m, xt, convert(from, to, m, xt, prediction)) }),
-          TE.map((r) => gap(r.back, eps)),
-        )
+        return { back: convert(to, from, m, xt, convert(from, to, m, xt, prediction)) }
       },
+      deviation: (r, { eps }) => gap(r.back, eps),
     }),
-    law({
+    lawOf({
       name: 'what is predicted perfectly is known perfectly',
       equation: 'convert(a, b) of the target a is the target b, at x_t = alpha x_0 + sigma eps',
       source: 'Salimans and Ho 2022, appendix D',
       tolerance: { float64: 1e-11, float32: 1e-3 },
       arbitrary,
-      deviation: ({ moment: { s, t }, from, to, x0, eps }, { ask }) => {
+      outputs: ({ moment: { s, t }, from, to, x0, eps }) => {
         const made: Ingredients = { x0: rows(x0), eps: rows(eps) }
         const xt = qSample(s, { ...made, t: everywhere(t, 1) })
         const m = mixtureAt(s, everywhere(t, 1), xt)
-        return pipe(
-          ask({ got: convert(from, to, m, xt, target(from, m, made)), expected: target(to, m, made) }),
-          TE.map((r) => gap(r.got, r.expected)),
-        )
+        return { got: convert(from, to, m, xt, target(from, m, made)), expected: target(to, m, made) }
       },
+      deviation: (r) => gap(r.got, r.expected),
     }),
   ]
 }
 
 const prior = (schedules: fc.Arbitrary<NoiseSchedule>): Law =>
-  law({
+  lawOf({
     name: 'the prior costs bits',
     equation: 'KL(q(x_T | x_0) || N(0, I)) >= 0',
     source: 'Ho et al. 2020, equation 5',
     tolerance: { float64: 1e-14, float32: 1e-5 },
     arbitrary: fc.record({ s: schedules, x0: reals(4, -2, 2) }),
-    deviation: ({ s, x0 }, { ask }) =>
-      pipe(
-        ask({ bits: priorBpd(s, rows(x0)) }),
-        TE.map((r) => shortfall(r.bits)),
-      ),
+    outputs: ({ s, x0 }) => ({ bits: priorBpd(s, rows(x0)) }),
+    deviation: (r) => shortfall(r.bits),
   })
 
 /** What every forward process obeys. */
@@ -205,45 +194,41 @@ const scaling =
     denoiser(predicts, (xt) => pipe(xt, mul(by)))
 
 export const guidanceLaws: readonly Law[] = [
-  law({
+  lawOf({
     name: 'guidance 1 is conditional, guidance 0 unconditional',
     equation: 'u + 1 (c - u) = c and u + 0 (c - u) = u',
     source: 'Ho and Salimans 2022, equation 6',
     tolerance: { float64: 1e-14, float32: 1e-6 },
     arbitrary: guided,
-    deviation: ({ predicts, c, u, x }, { ask }) => {
+    outputs: ({ predicts, c, u, x }) => {
       const of = scaling(predicts)
       const [conditional, unconditional] = [of({ by: column(c) }), of({ by: column(u) })]
       const [xt, t] = [column(x), constant([0], int(x.length))]
-      return pipe(
-        ask({
-          one: guide(1)(conditional, unconditional)(xt, t),
-          zero: guide(0)(conditional, unconditional)(xt, t),
-          conditional: conditional(xt, t),
-          unconditional: unconditional(xt, t),
-        }),
-        TE.map((r) => Math.max(gap(r.one, r.conditional), gap(r.zero, r.unconditional))),
-      )
+      return {
+        one: guide(1)(conditional, unconditional)(xt, t),
+        zero: guide(0)(conditional, unconditional)(xt, t),
+        conditional: conditional(xt, t),
+        unconditional: unconditional(xt, t),
+      }
     },
+    deviation: (r) => Math.max(gap(r.one, r.conditional), gap(r.zero, r.unconditional)),
   }),
-  law({
+  lawOf({
     name: 'guidance in one call is guidance in two',
     equation: 'a network that treats items alone says the same of a doubled batch',
     source: 'CompVis latent-diffusion, ddim.py p_sample_ddim',
     tolerance: { float64: 1e-14, float32: 1e-6 },
     arbitrary: guided,
-    deviation: ({ predicts, scale, c, u, x }, { ask }) => {
+    outputs: ({ predicts, scale, c, u, x }) => {
       const of = scaling(predicts)
       const given = { conditional: { by: column(c) }, unconditional: { by: column(u) } }
       const [xt, t] = [column(x), constant([0], int(x.length))]
-      return pipe(
-        ask({
-          one: guideTogether(scale)(of, given)(xt, t),
-          two: guide(scale)(of(given.conditional), of(given.unconditional))(xt, t),
-        }),
-        TE.map((r) => gap(r.one, r.two)),
-      )
+      return {
+        one: guideTogether(scale)(of, given)(xt, t),
+        two: guide(scale)(of(given.conditional), of(given.unconditional))(xt, t),
+      }
     },
+    deviation: (r) => gap(r.one, r.two),
   }),
 ]
 

@@ -6,7 +6,7 @@ import { fillNormal, key } from '../distributions/random.ts'
 import { float } from '../graph/types.ts'
 import { pipe, TE } from '../prelude.ts'
 import { grad } from '../transform/index.ts'
-import { type Law, law } from './law.ts'
+import { type Law, law, lawOf } from './law.ts'
 import { gap, real, reals, rows, shortfall, total } from './numbers.ts'
 
 /** Mean and log-variance, both [N, D]: what a diagonal Gaussian is made of. */
@@ -47,29 +47,23 @@ const repeated = (n: number, { mean, logvar }: Numbers): Moments => ({
 })
 
 const klIsDefinite = (g: GaussianImplementation): readonly Law[] => [
-  law({
+  lawOf({
     name: 'KL is not negative',
     equation: 'KL(p || q) >= 0',
     source: 'Kullback and Leibler 1951, lemma 3.1',
     tolerance: { float64: 1e-14, float32: 1e-5 },
     arbitrary: two,
-    deviation: ({ p, q }, { ask }) =>
-      pipe(
-        ask({ kl: g.kl(moments(p), moments(q)) }),
-        TE.map((r) => shortfall(r.kl)),
-      ),
+    outputs: ({ p, q }) => ({ kl: g.kl(moments(p), moments(q)) }),
+    deviation: (r) => shortfall(r.kl),
   }),
-  law({
+  lawOf({
     name: 'KL of equals is 0',
     equation: 'KL(p || p) = 0',
     source: 'Kullback and Leibler 1951, lemma 3.1',
     tolerance: { float64: 1e-14, float32: 1e-5 },
     arbitrary: sizes.chain(numbers),
-    deviation: (p, { ask }) =>
-      pipe(
-        ask({ kl: g.kl(moments(p), moments(p)) }),
-        TE.map((r) => gap(r.kl, [0])),
-      ),
+    outputs: (p) => ({ kl: g.kl(moments(p), moments(p)) }),
+    deviation: (r) => gap(r.kl, [0]),
   }),
   law({
     name: 'KL is 0 for equals only',
@@ -95,95 +89,83 @@ const klIsDefinite = (g: GaussianImplementation): readonly Law[] => [
 
 const draws = 4000
 const klIsAnExpectation = (g: GaussianImplementation): Law =>
-  law({
+  lawOf({
     name: 'KL is the expected log-ratio',
     equation: 'KL(p || q) = E_p[log p(x) - log q(x)], by Monte Carlo; deviation in standard errors',
     source: 'Kullback and Leibler 1951, equation 2.4',
     tolerance: { float64: 6, float32: 6 },
     runs: 10,
     arbitrary: fc.record({ pair: two, seed: fc.nat() }),
-    deviation: ({ pair: { p, q }, seed }, { ask }) => {
+    outputs: ({ pair: { p, q }, seed }) => {
       const noise = new Float64Array(draws * p.mean.length)
       fillNormal(key(seed), noise)
       const [many, others] = [repeated(draws, p), repeated(draws, q)]
       const x = g.sample(constant(Array.from(noise), float(draws, p.mean.length)), many)
-      return pipe(
-        ask({ kl: g.kl(moments(p), moments(q)), ratio: pipe(g.nll(x, others), sub(g.nll(x, many))) }),
-        TE.map(({ kl: [expected = Number.NaN], ratio }) => {
-          const average = total(ratio) / draws
-          const variance = total(ratio.map((r) => (r - average) ** 2)) / (draws - 1)
-          return Math.abs(average - expected) / (Math.sqrt(variance / draws) + 1e-6)
-        }),
-      )
+      return { kl: g.kl(moments(p), moments(q)), ratio: pipe(g.nll(x, others), sub(g.nll(x, many))) }
+    },
+    deviation: ({ kl: [expected = Number.NaN], ratio }) => {
+      const average = total(ratio) / draws
+      const variance = total(ratio.map((r) => (r - average) ** 2)) / (draws - 1)
+      return Math.abs(average - expected) / (Math.sqrt(variance / draws) + 1e-6)
     },
   })
 
 const affine = fc.record({ pair: two, scale: real(0.3, 3), flip: fc.boolean(), shift: real(-2, 2) })
 const klIsInvariant = (g: GaussianImplementation): Law =>
-  law({
+  lawOf({
     name: 'KL does not change under affine maps of both',
     equation: 'KL(a p + b || a q + b) = KL(p || q)',
     source: 'Kullback and Leibler 1951, corollary 4.1',
     tolerance: { float64: 1e-12, float32: 1e-4 },
     arbitrary: affine,
-    deviation: ({ pair: { p, q }, scale, flip, shift }, { ask }) => {
+    outputs: ({ pair: { p, q }, scale, flip, shift }) => {
       const a = flip ? -scale : scale
       const map = ({ mean, logvar }: Numbers): Moments =>
         moments({ mean: mean.map((m) => a * m + shift), logvar: logvar.map((l) => l + 2 * Math.log(scale)) })
-      return pipe(
-        ask({ before: g.kl(moments(p), moments(q)), after: g.kl(map(p), map(q)) }),
-        TE.map((r) => gap(r.after, r.before)),
-      )
+      return { before: g.kl(moments(p), moments(q)), after: g.kl(map(p), map(q)) }
     },
+    deviation: (r) => gap(r.after, r.before),
   })
 
 const points = 801
 const densities = (g: GaussianImplementation): readonly Law[] => [
-  law({
+  lawOf({
     name: 'the density integrates to 1',
     equation: 'the integral of exp(-nll(x)) dx is 1',
     source: 'the trapezoid rule over 12 deviations either side, exact but for e^-72 on a Gaussian',
     tolerance: { float64: 1e-12, float32: 1e-4 },
     arbitrary: numbers(1),
-    deviation: (p, { ask }) => {
+    outputs: (p) => {
       const [mean = 0, logvar = 0] = [p.mean[0], p.logvar[0]]
       const width = Math.exp(logvar / 2)
       const step = (24 * width) / (points - 1)
       const grid = Array.from({ length: points }, (_, i) => [mean - 12 * width + i * step])
-      return pipe(
-        ask({ mass: pipe(g.nll(rows(...grid), repeated(points, p)), mul(-1), exp, sum(), mul(step)) }),
-        TE.map((r) => gap(r.mass, [1])),
-      )
+      return { mass: pipe(g.nll(rows(...grid), repeated(points, p)), mul(-1), exp, sum(), mul(step)) }
     },
+    deviation: (r) => gap(r.mass, [1]),
   }),
-  law({
+  lawOf({
     name: 'nll is least at the mode',
     equation: 'nll(x) >= nll(mu)',
     source: 'the density of a Gaussian falls with |x - mu|',
     tolerance: { float64: 1e-13, float32: 1e-5 },
     arbitrary: sizes.chain((size) => fc.record({ p: numbers(size), x: reals(size, -6, 6) })),
-    deviation: ({ p, x }, { ask }) =>
-      pipe(
-        ask({ at: pipe(g.nll(rows(x), moments(p)), sub(g.nll(rows(p.mean), moments(p)))) }),
-        TE.map((r) => shortfall(r.at)),
-      ),
+    outputs: ({ p, x }) => ({ at: pipe(g.nll(rows(x), moments(p)), sub(g.nll(rows(p.mean), moments(p)))) }),
+    deviation: (r) => shortfall(r.at),
   }),
-  law({
+  lawOf({
     name: 'samples have the mean and the deviation',
     equation: 'x(noise) = mu + sigma noise: x(n) + x(-n) = 2 mu and x(n) - x(-n) = 2 sigma n',
     source: 'Kingma and Welling 2014, section 2.4',
     tolerance: { float64: 1e-13, float32: 1e-5 },
     arbitrary: sizes.chain((size) => fc.record({ p: numbers(size), n: reals(size, -3, 3) })),
-    deviation: ({ p, n }, { ask }) =>
-      pipe(
-        ask({ up: g.sample(rows(n), moments(p)), down: g.sample(rows(n.map((x) => -x)), moments(p)) }),
-        TE.map(({ up, down }) => {
-          const middle = up.map((x, i) => (x + (down[i] ?? Number.NaN)) / 2)
-          const spread = up.map((x, i) => (x - (down[i] ?? Number.NaN)) / 2)
-          const expected = n.map((x, i) => x * Math.exp((p.logvar[i] ?? Number.NaN) / 2))
-          return Math.max(gap(middle, p.mean), gap(spread, expected))
-        }),
-      ),
+    outputs: ({ p, n }) => ({ up: g.sample(rows(n), moments(p)), down: g.sample(rows(n.map((x) => -x)), moments(p)) }),
+    deviation: ({ up, down }, { p, n }) => {
+      const middle = up.map((x, i) => (x + (down[i] ?? Number.NaN)) / 2)
+      const spread = up.map((x, i) => (x - (down[i] ?? Number.NaN)) / 2)
+      const expected = n.map((x, i) => x * Math.exp((p.logvar[i] ?? Number.NaN) / 2))
+      return Math.max(gap(middle, p.mean), gap(spread, expected))
+    },
   }),
 ]
 
@@ -218,20 +200,18 @@ const levels = Array.from({ length: 256 }, (_, i) => -1 + (2 * i) / 255)
 
 /** What every likelihood of 8-bit pictures obeys: `logLikelihood` of x at a location and scale, elementwise. */
 export const discretizedLaws = (logLikelihood: (x: Tensor, at: LocationScale) => Tensor): readonly Law[] => [
-  law({
+  lawOf({
     name: 'the levels of a picture exhaust the probability',
     equation: 'sum over the 256 levels x of P(x) = 1',
     source: 'Ho et al. 2020, equation 13: the sum telescopes',
     tolerance: { float64: 1e-11, float32: 1e-4 },
     arbitrary: fc.record({ mean: real(-1.5, 1.5), logScale: real(-5, 1) }),
-    deviation: ({ mean, logScale }, { ask }) => {
+    outputs: ({ mean, logScale }) => {
       const x = rows(levels)
       const at = { mean: pipe(rows([mean]), broadcast(1, 256)), logScale: pipe(rows([logScale]), broadcast(1, 256)) }
-      return pipe(
-        ask({ mass: pipe(logLikelihood(x, at), exp, sum()) }),
-        TE.map((r) => gap(r.mass, [1])),
-      )
+      return { mass: pipe(logLikelihood(x, at), exp, sum()) }
     },
+    deviation: (r) => gap(r.mass, [1]),
   }),
 ]
 

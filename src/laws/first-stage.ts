@@ -8,8 +8,8 @@ import { affineLogDeterminant, affineOf, applyAffine, batchNorm, invertAffine } 
 import { straightThrough } from '../nn/straight-through.ts'
 import { pipe, TE } from '../prelude.ts'
 import { grad, trainable, vjp } from '../transform/index.ts'
-import { type Law, law } from './law.ts'
-import { gap, reals, shortfall, total } from './numbers.ts'
+import { type Law, law, lawOf } from './law.ts'
+import { gap, largest, reals, shortfall, total } from './numbers.ts'
 
 const slope = (y: Tensor, x: Tensor, cotangent: Tensor): Tensor => vjp([[y, cotangent]], [x])[0] ?? y
 const fed = (feeds: Readonly<Record<string, readonly number[]>>, shape: readonly number[]): Values =>
@@ -26,60 +26,47 @@ const picture = (data: readonly number[]): Tensor => constant(data, float(items,
 const plain = (x: Tensor): Tensor => pipe(x, sum({ axes: [1], keepDims: true }))
 
 const perceptual: readonly Law[] = [
-  law({
+  lawOf({
     name: 'perceptual distances are distances',
     equation: 'd(x, x) = 0, d(x, y) = d(y, x) >= 0, d <= 4 over unit features',
     source: 'Zhang et al. 2018, equation 1',
     tolerance: { float64: 1e-12, float32: 1e-6 },
     arbitrary: fc.record({ x: activations, y: activations }),
-    deviation: ({ x, y }, { ask }) => {
+    outputs: ({ x, y }) => {
       const d = featureDistance(plain)
-      return pipe(
-        ask({
-          none: d(picture(x))(picture(x)),
-          there: d(picture(y))(picture(x)),
-          back: d(picture(x))(picture(y)),
-        }),
-        TE.map(({ none, there, back }) =>
-          Math.max(gap(none, [0, 0]), gap(there, back), shortfall(there), Math.max(...there) - 4),
-        ),
-      )
+      return {
+        none: d(picture(x))(picture(x)),
+        there: d(picture(y))(picture(x)),
+        back: d(picture(x))(picture(y)),
+      }
     },
+    deviation: ({ none, there, back }) =>
+      Math.max(gap(none, [0, 0]), gap(there, back), shortfall(there), Math.max(...there) - 4),
   }),
-  law({
+  lawOf({
     name: 'perceptual distances do not see how strong features are',
     equation: 'd(s x, y) = d(x, y), s > 0, up to 1e-10 / |x|',
     source: 'Zhang et al. 2018, section 3: unit-normalised in the channel dimension',
     tolerance: { float64: 1e-5, float32: 1e-5 },
     arbitrary: fc.record({ x: activations, y: activations, s: fc.constantFrom(0.25, 2, 8) }),
-    deviation: ({ x, y, s }, { ask }) =>
-      pipe(
-        ask({
-          own: featureDistance(plain)(picture(y))(picture(x)),
-          scaled: featureDistance(plain)(picture(y))(pipe(picture(x), mul(s))),
-        }),
-        TE.map(({ own, scaled }) => gap(scaled, own)),
-      ),
+    outputs: ({ x, y, s }) => ({
+      own: featureDistance(plain)(picture(y))(picture(x)),
+      scaled: featureDistance(plain)(picture(y))(pipe(picture(x), mul(s))),
+    }),
+    deviation: ({ own, scaled }) => gap(scaled, own),
   }),
-  law({
+  lawOf({
     name: 'at its own picture a perceptual distance has slope 0, also where features vanish',
     equation: 'd d(x, y) / dx = 0 at x = y, finite at 0',
     source: 'the root of a sum of squares, continued by 0',
     tolerance: { float64: 1e-12, float32: 1e-6 },
     arbitrary: activations,
-    deviation: (x, { ask }) => {
+    outputs: (x) => {
       const leaf = picture(x)
       const [here = leaf] = grad(pipe(featureDistance(plain)(picture(x))(leaf), sum()), [leaf])
-      return pipe(
-        ask({ here }),
-        TE.map((found) =>
-          gap(
-            found.here,
-            x.map(() => 0),
-          ),
-        ),
-      )
+      return { here }
     },
+    deviation: ({ here }) => largest(here),
   }),
 ]
 
@@ -94,76 +81,69 @@ const vectorsOf = (z: readonly number[]): readonly (readonly number[])[] =>
 const apart = (a: readonly number[], b: readonly number[]): number =>
   total(a.map((x, i) => (x - (b[i] ?? Number.NaN)) ** 2))
 const quantisers: readonly Law[] = [
-  law({
+  lawOf({
     name: 'a straight-through gradient is the identity',
     equation: 'y = e in value, dL/dx = dL/dy',
     source: 'Bengio et al. 2013, section 3; van den Oord et al. 2017, section 3.2',
     tolerance: { float64: 1e-14, float32: 1e-6 },
     arbitrary: fc.record({ x: latents, e: latents, cotangent: latents }),
-    deviation: ({ x, e, cotangent }, { ask }) => {
+    outputs: ({ x, e, cotangent }) => {
       const from = vector(x)
       const y = pipe(from, straightThrough(vector(e)))
-      return pipe(
-        ask({ y, slope: slope(y, from, vector(cotangent)) }),
-        TE.map((r) => Math.max(gap(r.y, e), gap(r.slope, cotangent))),
-      )
+      return { y, slope: slope(y, from, vector(cotangent)) }
     },
+    deviation: (r, { e, cotangent }) => Math.max(gap(r.y, e), gap(r.slope, cotangent)),
   }),
-  law({
+  lawOf({
     name: 'quantised latents are the nearest vectors, with the gradient of the latents',
     equation: 'y = e_k, k = argmin |z - e_j|; dL/dz = dL/dy',
     source: 'van den Oord et al. 2017, equations 1 and 2',
     tolerance: { float64: 1e-12, float32: 1e-5 },
     arbitrary: fc.record({ z: latents, table: book, cotangent: latents }),
-    deviation: ({ z, table, cotangent }, { ask }) => {
+    outputs: ({ z, cotangent }) => {
       const leaf = asLatents(z)
       const { y } = vectorQuantizer('', { ...config, weighs: 'beta' })(leaf)
-      return pipe(
-        ask({ y, slope: slope(y, leaf, asLatents(cotangent)) }, fed({ 'embedding.weight': table }, [4, dim])),
-        TE.map((r) => {
-          const entries = [0, 1, 2, 3].map((k) => table.slice(dim * k, dim * k + dim))
-          const chosen = vectorsOf(r.y)
-          const least = vectorsOf(z).map((v) => Math.min(...entries.map((e) => apart(v, e))))
-          return Math.max(
-            gap(
-              vectorsOf(z).map((v, i) => apart(v, chosen[i] ?? [])),
-              least,
-            ),
-            gap(r.slope, cotangent),
-          )
-        }),
+      return { y, slope: slope(y, leaf, asLatents(cotangent)) }
+    },
+    feeds: ({ table }) => fed({ 'embedding.weight': table }, [4, dim]),
+    deviation: (r, { z, table, cotangent }) => {
+      const entries = [0, 1, 2, 3].map((k) => table.slice(dim * k, dim * k + dim))
+      const chosen = vectorsOf(r.y)
+      const least = vectorsOf(z).map((v) => Math.min(...entries.map((e) => apart(v, e))))
+      return Math.max(
+        gap(
+          vectorsOf(z).map((v, i) => apart(v, chosen[i] ?? [])),
+          least,
+        ),
+        gap(r.slope, cotangent),
       )
     },
   }),
-  law({
+  lawOf({
     name: "the two orders of beta agree in value, and weigh each other's term",
     equation: 'L = L_legacy; dL/dz = beta dL_legacy/dz, dL_legacy/de = beta dL/de',
     source: 'van den Oord et al. 2017, equation 3; CompVis taming-transformers, quantize.py: legacy',
     tolerance: { float64: 1e-13, float32: 1e-5 },
     arbitrary: fc.record({ z: latents, table: book }),
-    deviation: ({ z, table }, { ask }) => {
+    outputs: ({ z }) => {
       const leaf = asLatents(z)
       const [right, legacy] = [
         vectorQuantizer('', { ...config, weighs: 'beta' })(leaf).loss,
         vectorQuantizer('', { ...config, weighs: 'legacyBeta' })(leaf).loss,
       ]
-      return pipe(
-        ask(
-          {
-            right,
-            legacy,
-            z: slope(right, leaf, scalar(1)),
-            legacyZ: slope(legacy, leaf, scalar(config.beta)),
-            e: slope(right, trainable(right)[0] ?? right, scalar(config.beta)),
-            legacyE: slope(legacy, trainable(legacy)[0] ?? legacy, scalar(1)),
-          },
-          fed({ 'embedding.weight': table }, [4, dim]),
-        ),
-        TE.map((r) => Math.max(gap(r.right, r.legacy), gap(r.z, r.legacyZ), gap(r.e, r.legacyE))),
-      )
+      return {
+        right,
+        legacy,
+        z: slope(right, leaf, scalar(1)),
+        legacyZ: slope(legacy, leaf, scalar(config.beta)),
+        e: slope(right, trainable(right)[0] ?? right, scalar(config.beta)),
+        legacyE: slope(legacy, trainable(legacy)[0] ?? legacy, scalar(1)),
+      }
     },
+    feeds: ({ table }) => fed({ 'embedding.weight': table }, [4, dim]),
+    deviation: (r) => Math.max(gap(r.right, r.legacy), gap(r.z, r.legacyZ), gap(r.e, r.legacyE)),
   }),
-  law({
+  lawOf({
     name: 'perplexity lies between one code and all',
     equation: '1 <= e^H <= used <= entries, with equality where the codes used are used alike',
     source: 'Shannon 1948, section 6',
@@ -172,20 +152,17 @@ const quantisers: readonly Law[] = [
       codes: fc.array(fc.nat(3), { minLength: 1, maxLength: 12 }),
       once: fc.uniqueArray(fc.nat(3), { minLength: 1 }),
     }),
-    deviation: ({ codes, once }, { ask }) => {
+    outputs: ({ codes, once }) => {
       const usage = (xs: readonly number[]) => codebookUsage(4)(constant(xs, int(xs.length)))
-      return pipe(
-        ask({ ...usage(codes), even: usage(once).perplexity }),
-        TE.map(({ perplexity, used, even }) =>
-          Math.max(
-            shortfall(perplexity, 1),
-            total(perplexity) - total(used),
-            gap(used, [new Set(codes).size]),
-            gap(even, [once.length]),
-          ),
-        ),
-      )
+      return { ...usage(codes), even: usage(once).perplexity }
     },
+    deviation: ({ perplexity, used, even }, { codes, once }) =>
+      Math.max(
+        shortfall(perplexity, 1),
+        total(perplexity) - total(used),
+        gap(used, [new Set(codes).size]),
+        gap(even, [once.length]),
+      ),
   }),
 ]
 
@@ -202,47 +179,41 @@ const batch = reals(items * channels * positions, -2, 2).filter((xs) =>
 
 const shape = [channels]
 const norms: readonly Law[] = [
-  law({
+  lawOf({
     name: 'ActNorm starts with mean 0 and deviation 1',
     equation: 'mean(s (x + l)) = 0, var(s (x + l)) = 1 (unbiased), of each channel',
     source: 'Kingma and Dhariwal 2018, section 3.1',
     tolerance: { float64: 3e-5, float32: 3e-5 },
     arbitrary: batch,
-    deviation: (x, { ask }) =>
-      pipe(
-        ask({ y: pipe(picture(x), applyAffine(affineOf(picture(x)))) }),
-        TE.map(({ y }) =>
-          Math.max(
-            gap(perChannel(y).map(average), [0, 0, 0]),
-            gap(
-              perChannel(y).map((c) => variance(c, 1)),
-              [1, 1, 1],
-            ),
-          ),
+    outputs: (x) => ({ y: pipe(picture(x), applyAffine(affineOf(picture(x)))) }),
+    deviation: ({ y }) =>
+      Math.max(
+        gap(perChannel(y).map(average), [0, 0, 0]),
+        gap(
+          perChannel(y).map((c) => variance(c, 1)),
+          [1, 1, 1],
         ),
       ),
   }),
-  law({
+  lawOf({
     name: 'ActNorm has an inverse, and the determinant of a diagonal map',
     equation: 'f^-1(f(x)) = x; log |det df/dx| = h w sum log |s|',
     source: 'Kingma and Dhariwal 2018, table 1',
     tolerance: { float64: 1e-11, float32: 1e-4 },
     arbitrary: fc.record({ x: batch, start: batch }),
-    deviation: ({ x, start }, { ask }) => {
+    outputs: ({ x, start }) => {
       const affine = affineOf(picture(start))
       const leaf = picture(x)
       const y = pipe(leaf, applyAffine(affine))
-      return pipe(
-        ask({
-          back: pipe(y, invertAffine(affine)),
-          det: pipe(leaf, affineLogDeterminant(affine)),
-          slope: grad(pipe(y, sum()), [leaf])[0] ?? leaf,
-        }),
-        TE.map(({ back, det, slope: diagonal }) => {
-          const ofItem = total(diagonal.map((d) => Math.log(Math.abs(d)))) / items
-          return Math.max(gap(back, x), gap(det, [ofItem, ofItem]))
-        }),
-      )
+      return {
+        back: pipe(y, invertAffine(affine)),
+        det: pipe(leaf, affineLogDeterminant(affine)),
+        slope: grad(pipe(y, sum()), [leaf])[0] ?? leaf,
+      }
+    },
+    deviation: ({ back, det, slope: diagonal }, { x }) => {
+      const ofItem = total(diagonal.map((d) => Math.log(Math.abs(d)))) / items
+      return Math.max(gap(back, x), gap(det, [ofItem, ofItem]))
     },
   }),
   law({

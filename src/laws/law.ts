@@ -123,3 +123,27 @@ export const law = <A>({ arbitrary, deviation, runs = 50, ...about }: Statement<
         : verdict
     },
 })
+
+/** A law that expressions of a value are all there is to. */
+export interface Expressed<A, K extends string> extends Omit<Statement<A>, 'deviation'> {
+  readonly outputs: (a: A) => Readonly<Record<K, Tensor>>
+  /** What the outputs are fed, where it is anything. */
+  readonly feeds?: (a: A) => Values
+  /** As that of a statement, of the outputs' numbers. */
+  readonly deviation: (found: Readonly<Record<K, readonly number[]>>, a: A) => number
+}
+
+/**
+ * ```ts
+ * lawOf({ name: 'KL of equals is 0', ..., outputs: (p) => ({ kl: kl(p, p) }), deviation: ({ kl }) => gap(kl, [0]) })
+ * ```
+ */
+export const lawOf = <A, K extends string>({ outputs, feeds, deviation, ...about }: Expressed<A, K>): Law =>
+  law({
+    ...about,
+    deviation: (a, { ask }) =>
+      pipe(
+        ask(outputs(a), feeds?.(a)),
+        TE.map((found) => deviation(found, a)),
+      ),
+  })

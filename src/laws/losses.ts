@@ -12,8 +12,8 @@ import { pipe, TE } from '../prelude.ts'
 import type { NoiseSchedule } from '../schedulers/noise-schedule.ts'
 import { grad } from '../transform/index.ts'
 import { noiseSchedules } from './diffusion.ts'
-import { type Law, law } from './law.ts'
-import { everywhere, gap, real, reals, rows, shortfall, total } from './numbers.ts'
+import { type Law, law, lawOf } from './law.ts'
+import { everywhere, gap, largest, real, reals, rows, shortfall, total } from './numbers.ts'
 import { bestDenoiser } from './samplers.ts'
 
 const kinds = fc.constantFrom<Parameterization[]>(...parameterizations)
@@ -41,30 +41,18 @@ const batchOf = (o: { readonly t: number; readonly x0: readonly number[]; readon
 })
 const saying = (predicts: Parameterization, said: readonly number[]) => denoiser(predicts, () => rows(said))
 
-const distances: Law = law({
+const distances: Law = lawOf({
   name: 'distances are distances',
   equation: 'd(x, y) = d(y, x) >= 0, d(x, x) = 0',
   source: 'the definition of a semimetric',
   tolerance: { float64: 0, float32: 0 },
   arbitrary: fc.record({ norm, x: numbers, y: numbers }),
-  deviation: ({ norm: n, x, y }, { ask }) =>
-    pipe(
-      ask({
-        there: distance(n, rows(y))(rows(x)),
-        back: distance(n, rows(x))(rows(y)),
-        none: distance(n, rows(x))(rows(x)),
-      }),
-      TE.map((r) =>
-        Math.max(
-          gap(r.there, r.back),
-          shortfall(r.there),
-          gap(
-            r.none,
-            x.map(() => 0),
-          ),
-        ),
-      ),
-    ),
+  outputs: ({ norm: n, x, y }) => ({
+    there: distance(n, rows(y))(rows(x)),
+    back: distance(n, rows(x))(rows(y)),
+    none: distance(n, rows(x))(rows(x)),
+  }),
+  deviation: ({ there, back, none }) => Math.max(gap(there, back), shortfall(there), largest(none)),
 })
 
 const mixed = (s: NoiseSchedule, t: number, x0: number, eps: number): number =>
@@ -121,116 +109,99 @@ const elbo = (schedules: fc.Arbitrary<NoiseSchedule>): Law =>
 export const objectiveLaws = (schedules: fc.Arbitrary<NoiseSchedule>): readonly Law[] => {
   const occasions = occasionsOf(schedules)
   return [
-    law({
+    lawOf({
       name: 'a perfect denoiser loses nothing',
       equation: 'L = 0 where the prediction is the target',
       source: 'Ho et al. 2020, equation 14',
       tolerance: { float64: 1e-20, float32: 1e-6 },
       arbitrary: fc.record({ occasion: occasions(0), norm }),
-      deviation: ({ occasion: { s, predicts, ...o }, norm: n }, { ask }) => {
+      outputs: ({ occasion: { s, predicts, ...o }, norm: n }) => {
         const batch = batchOf(o)
         const perfect = denoiser(predicts, (xt, t) => target(predicts, mixtureAt(s, t, xt), batch))
-        return pipe(
-          ask({ loss: ddpmLoss(s, { norm: n, vlbWeight: 1 })(perfect, batch).loss }),
-          TE.map((r) => gap(r.loss, [0])),
-        )
+        return { loss: ddpmLoss(s, { norm: n, vlbWeight: 1 })(perfect, batch).loss }
       },
+      deviation: (r) => gap(r.loss, [0]),
     }),
-    law({
+    lawOf({
       name: 'the bound does not care what is predicted',
       equation: "w^eps |eps - eps'|^2 = w^x0 |x_0 - x_0'|^2 = w^v |v - v'|^2",
       source: 'Salimans and Ho 2022, section 4; Kingma et al. 2021, equation 14',
       tolerance: { float64: 1e-10, float32: 1e-3 },
       arbitrary: fc.record({ occasion: occasions(1), other: kinds }),
-      deviation: ({ occasion: { s, predicts, said, ...o }, other }, { ask }) => {
+      outputs: ({ occasion: { s, predicts, said, ...o }, other }) => {
         const batch = batchOf(o)
         const bound = (as: Parameterization): Tensor =>
           ddpmLoss(s, vlbOnly)(
             denoiser(as, (xt, t) => convert(predicts, as, mixtureAt(s, t, xt), xt, rows(said))),
             batch,
           ).loss
-        return pipe(
-          ask({ own: bound(predicts), other: bound(other) }),
-          TE.map((r) => gap(r.own, r.other)),
-        )
+        return { own: bound(predicts), other: bound(other) }
       },
+      deviation: (r) => gap(r.own, r.other),
     }),
-    law({
+    lawOf({
       name: "the bound's term is a KL divergence",
       equation: 'D w_t mean |target - prediction|^2 = KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t))',
       source: 'Ho et al. 2020, equations 8 and 12',
       tolerance: { float64: 1e-10, float32: 1e-3 },
       arbitrary: occasions(1),
-      deviation: ({ s, predicts, said, ...o }, { ask }) => {
+      outputs: ({ s, predicts, said, ...o }) => {
         const batch = batchOf(o)
         const mixture = mixtureAt(s, batch.t, batch.x0)
         const xt = rows(o.x0.map((x, i) => mixed(s, o.t, x, o.eps[i] ?? Number.NaN)))
         const guess = convert(predicts, 'x0', mixture, xt, rows(said))
         const [q, p] = [qPosterior(s, { x0: batch.x0, xt, t: batch.t }), qPosterior(s, { x0: guess, xt, t: batch.t })]
         const divergence = normalKl({ mean: q.mean, logvar: q.logVariance }, { mean: p.mean, logvar: p.logVariance })
-        return pipe(
-          ask({
-            term: pipe(ddpmLoss(s, vlbOnly)(saying(predicts, said), batch).loss, mul(dimensions)),
-            divergence: pipe(divergence, sum()),
-          }),
-          TE.map((r) => gap(r.term, r.divergence)),
-        )
+        return {
+          term: pipe(ddpmLoss(s, vlbOnly)(saying(predicts, said), batch).loss, mul(dimensions)),
+          divergence: pipe(divergence, sum()),
+        }
       },
+      deviation: (r) => gap(r.term, r.divergence),
     }),
-    law({
+    lawOf({
       name: 'a log-variance of 0 changes nothing',
       equation: 'L / e^0 + 0 = L',
       source: 'CompVis latent-diffusion, ddpm.py LatentDiffusion.p_losses',
       tolerance: { float64: 1e-14, float32: 1e-6 },
       arbitrary: fc.record({ occasion: occasions(0), norm }),
-      deviation: ({ occasion: { s, predicts, said, ...o }, norm: n }, { ask }) => {
+      outputs: ({ occasion: { s, predicts, said, ...o }, norm: n }) => {
         const [says, batch] = [saying(predicts, said), batchOf(o)]
-        return pipe(
-          ask({
-            plain: ddpmLoss(s, { norm: n })(says, batch).loss,
-            weighed: latentDiffusionLoss(s, { norm: n, logvar: fixedLogvar(s.timesteps) })(says, batch).loss,
-          }),
-          TE.map((r) => gap(r.weighed, r.plain)),
-        )
+        return {
+          plain: ddpmLoss(s, { norm: n })(says, batch).loss,
+          weighed: latentDiffusionLoss(s, { norm: n, logvar: fixedLogvar(s.timesteps) })(says, batch).loss,
+        }
       },
+      deviation: (r) => gap(r.weighed, r.plain),
     }),
-    law({
+    lawOf({
       name: 'the best log-variance is the log of the error',
       equation: 'd/dl (e / exp(l) + l) = 0 at l = log e',
       source: 'Kendall and Gal 2017, equation 5',
       tolerance: { float64: 1e-12, float32: 1e-4 },
       arbitrary: occasions(0).filter(({ eps, said }) => gap(eps, said) > 0.05),
-      deviation: ({ s, said, ...o }, { ask }) => {
+      outputs: ({ s, said, ...o }) => {
         const error = total(o.eps.map((e, i) => (e - (said[i] ?? Number.NaN)) ** 2)) / dimensions
         const logvar = vector(s.betas.map((_, t) => (t === o.t ? Math.log(error) : 0)))
         const { loss } = latentDiffusionLoss(s, { logvar })(saying('eps', said), batchOf(o))
         const [slope = loss] = grad(loss, [logvar])
-        return pipe(
-          ask({ slope }),
-          TE.map((r) =>
-            gap(
-              r.slope,
-              s.betas.map(() => 0),
-            ),
-          ),
-        )
+        return { slope }
       },
+      deviation: ({ slope }) => largest(slope),
     }),
-    law({
+    lawOf({
       name: 'the loss of a batch is the mean of its parts',
       equation: 'L(a, b) = (L(a) + L(b)) / 2',
       source: 'linearity of the mean',
       tolerance: { float64: 1e-13, float32: 1e-5 },
       arbitrary: fc.record({ a: occasions(0), x0: numbers, eps: numbers, norm }),
-      deviation: ({ a: { s, t, said, ...a }, x0, eps, norm: n }, { ask }) => {
+      outputs: ({ a: { s, t, said, ...a }, x0, eps, norm: n }) => {
         const says = denoiser('eps', (xt) => pipe(xt, mul(rows(said))))
         const of = (xs: readonly (readonly number[])[], es: readonly (readonly number[])[]): Tensor =>
           ddpmLoss(s, { norm: n })(says, { x0: rows(...xs), eps: rows(...es), t: everywhere(t, xs.length) }).loss
-        return pipe(
-          ask({ whole: of([a.x0, x0], [a.eps, eps]), first: of([a.x0], [a.eps]), second: of([x0], [eps]) }),
-          TE.map((r) => gap(r.whole, [(total(r.first) + total(r.second)) / 2])),
-        )
+        return { whole: of([a.x0, x0], [a.eps, eps]), first: of([a.x0], [a.eps]), second: of([x0], [eps]) }
       },
+      deviation: (r) => gap(r.whole, [(total(r.first) + total(r.second)) / 2]),
     }),
     elbo(schedules),
   ]
@@ -238,24 +209,22 @@ export const objectiveLaws = (schedules: fc.Arbitrary<NoiseSchedule>): readonly 
 
 const autoencoders = fc.record({ x: numbers, y: numbers, mean: numbers, logvar: numbers, klWeight: real(0, 2) })
 const autoencoder: readonly Law[] = [
-  law({
+  lawOf({
     name: 'a perfect autoencoder at the prior loses nothing',
     equation: 'L(x, x, N(0, I)) = 0',
     source: 'Kingma and Welling 2014, equation 3',
     tolerance: { float64: 1e-14, float32: 1e-6 },
     arbitrary: autoencoders,
-    deviation: ({ x, klWeight }, { ask }) => {
+    outputs: ({ x, klWeight }) => {
       const zeros = rows(x.map(() => 0))
       const { loss } = klAutoencoderLoss({ klWeight, l2: 0.5 })({
         inputs: rows(x),
         reconstructions: rows(x),
         posterior: gaussian(zeros, zeros),
       })
-      return pipe(
-        ask({ loss }),
-        TE.map((r) => gap(r.loss, [0])),
-      )
+      return { loss }
     },
+    deviation: (r) => gap(r.loss, [0]),
   }),
   law({
     name: 'with squares and variance 1 the loss is the negative ELBO',

@@ -23,6 +23,8 @@ export const gap = (a: readonly number[], b: readonly number[]): number => {
   const scale = b.reduce((m, x) => Math.max(m, Math.abs(x)), 1)
   return a.reduce((worst, x, i) => Math.max(worst, Math.abs(x - (b[i] ?? Number.NaN))), 0) / scale
 }
+/** The largest distance from 0. */
+export const largest = (xs: readonly number[]): number => xs.reduce((worst, x) => Math.max(worst, Math.abs(x)), 0)
 /** How far numbers lie below a bound. */
 export const shortfall = (xs: readonly number[], bound = 0): number =>
   xs.reduce((worst, x) => Math.max(worst, bound - x), 0)

@@ -56,7 +56,16 @@ const weigh = (s: Scope, layer: number): Layer =>
     trainable: false,
   })
 
+/** How channels are weighed: as learned, or all alike, which is the `baseline` (`lpips=False`) of richzhang/PerceptualSimilarity. */
+export const perceptualHeads = ['learned', 'even'] as const
+const heads: { readonly [H in (typeof perceptualHeads)[number]]: typeof weigh } = {
+  learned: weigh,
+  even: () => sum({ axes: [1], keepDims: true }),
+}
+
 export interface Lpips {
+  /** Default `learned`; with `even` the weights of VGG16 are all there are. */
+  readonly heads?: (typeof perceptualHeads)[number]
   /** What the pictures' values lie in; default [-1, 1]. */
   readonly pixels?: '[-1, 1]' | '[0, 1]'
 }
@@ -74,13 +83,13 @@ export interface PerceptualDistance {
  * richzhang/PerceptualSimilarity, version 0.1.
  */
 export const lpips =
-  (s: Scope, { pixels = '[-1, 1]' }: Lpips = {}) =>
+  (s: Scope, { pixels = '[-1, 1]', heads: kind = 'learned' }: Lpips = {}) =>
   (x: Tensor, y: Tensor): PerceptualDistance => {
     const features = flow(
       pixels === '[0, 1]' ? flow(mul(2), sub(1)) : (p: Tensor) => p,
       scalingLayer(at(s, 'scaling_layer')),
       vgg16(at(s, 'net')),
     )
-    const layers = RA.zip(features(x), features(y)).map(([a, b], i) => pipe(a, featureDistance(weigh(s, i))(b)))
+    const layers = RA.zip(features(x), features(y)).map(([a, b], i) => pipe(a, featureDistance(heads[kind](s, i))(b)))
     return { total: sumAll(...layers), layers }
   }

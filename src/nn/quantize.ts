@@ -54,6 +54,10 @@ const start = ({ entries }: Codebook) => ({ kind: 'uniform', bound: 1 / entries 
 export const codebookEntries = (s: Scope, codebook: Codebook): Layer =>
   flow(embedding(at(s, 'embedding'), { ...codebook, init: start(codebook) }), transpose(0, 3, 1, 2))
 
+/** As `codebookEntries`, of the Gumbel quantiser's `embed`. */
+export const gumbelEntries = (s: Scope, codebook: Codebook): Layer =>
+  flow(embedding(at(s, 'embed'), { ...codebook, init: { kind: 'normal', std: 1 } }), transpose(0, 3, 1, 2))
+
 /** Latents, each the vector of a code. */
 export interface Quantized {
   /** The codes' vectors, of the shape of z; their gradient passes to z as it is. */
@@ -129,13 +133,18 @@ export const unmapToAll =
   (places) =>
     pipe(integers(used), gather(unknown === 'extra' ? pipe(places, less(used.length), select(places, 0)) : places))
 
-/** How often each code occurs, [entries], over the number of codes. */
-export const codeFrequencies =
+/** How often each code occurs, [entries]. */
+export const codeCounts =
   (entries: number) =>
   (codes: Tensor): Tensor => {
     const count = size(codes.shape)
-    return pipe(scalar(1 / count), broadcast(count), scatterAdd(pipe(codes, reshape(count)), entries))
+    return pipe(scalar(1), broadcast(count), scatterAdd(pipe(codes, reshape(count)), entries))
   }
+/** How often each code occurs, [entries], over the number of codes. */
+export const codeFrequencies =
+  (entries: number) =>
+  (codes: Tensor): Tensor =>
+    pipe(codes, codeCounts(entries), mul(1 / size(codes.shape)))
 
 export interface CodebookUsage {
   /** e to the entropy of the codes' frequencies: `entries` where all are used alike, 1 where only one is. */

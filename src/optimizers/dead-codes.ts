@@ -1,51 +1,89 @@
-import { type Key, permutation } from '../distributions/random.ts'
-import { type Checked, fail } from '../error.ts'
-import { floats, type Value } from '../execute/executor.ts'
-import { type Shape, sameShape, showShape, size } from '../graph/types.ts'
-import { E } from '../prelude.ts'
+import {
+  add,
+  at,
+  buffer,
+  cast,
+  floor,
+  gather,
+  indicator,
+  integers,
+  less,
+  mul,
+  noise,
+  reshape,
+  scalar,
+  select,
+  sub,
+  sum,
+  type Tensor,
+  transpose,
+} from '../declare/index.ts'
+import { size } from '../graph/types.ts'
+import { codeCounts } from '../nn/quantize.ts'
+import { O, type Option, pipe, RR } from '../prelude.ts'
+import { type Decoded, integer, number, record, withDefault } from '../schema.ts'
+import { type Amendment, flat } from './optimizer.ts'
 
-export interface Restart {
-  /** A code of less usage than this is dead. */
-  readonly below: number
-}
-export interface Restarted {
-  /** [entries, dim] */
-  readonly codebook: Value
-  /** The codes that got a new vector, in rising order: an optimiser's moments of these rows belong to the old ones. */
-  readonly codes: readonly number[]
+/** When codes are dead: chosen fewer than `below` times within `every` steps. */
+export const restartConfig = record(
+  {},
+  { every: withDefault(integer({ min: 1 }), 100), below: withDefault(number({ above: 0 }), 1) },
+)
+export type Restart = Decoded<typeof restartConfig>
+
+/** A pass through a quantiser: the latents [N, dim, h, w] as they came, and the codes int32[N, h, w] chosen for them. */
+export interface Coded {
+  readonly latents: Tensor
+  readonly codes: Tensor
 }
 
-const misshaped = (name: string, expected: string, got: Shape): Checked<never> =>
-  fail('data', name, expected, showShape(got))
+/** Evenly spread positions for so many codes, from a drawn one on: all different, as far as there are that many positions. */
+const positions = (codes: number, count: number): Tensor => {
+  const stride = Math.max(1, Math.floor(count / codes))
+  const spread = integers(Array.from({ length: codes }, (_, k) => (k * stride) % count))
+  const first = pipe(noise('codebook.restart', [1], 'uniform'), mul(count), floor, cast('int32'))
+  const reached = pipe(spread, add(first))
+  return pipe(reached, less(count), select(reached, pipe(reached, sub(count))))
+}
 
 /**
- * A codebook [entries, dim] in which dead codes lie where latents [N, dim, h, w] are: each gets the vector of a position drawn
- * without replacement, or with as few repetitions as there can be. `usage` [entries] is how often each code was chosen, of whatever
- * unit `below` has; all other codes keep their bits. Source: the random restarts of Dhariwal et al. 2020 (Jukebox), section 3.1.
- * Errors: `data` for arrays that do not fit each other.
- *
- * ```ts
- * restartDeadCodes({ below: 1 })(codebook, usage, latents, fold(key(seed), step))
- * ```
+ * Moves dead codes of the codebook `name` [entries, dim] to where latents of the batch are, each to a position of its own; their
+ * moments begin anew, their averages at the new place, and every other number keeps its bits. How often codes were chosen is
+ * state, `optimizer.usage.<name>` [entries]. Logs `restarted_codes`. Source: the random restarts of Dhariwal et al. 2020
+ * (Jukebox), section 3.1.
  */
-export const restartDeadCodes =
-  ({ below }: Restart) =>
-  (codebook: Value, usage: Value, latents: Value, key: Key): Checked<Restarted> => {
-    const [entries = 0, dim = 0] = codebook.shape
-    if (codebook.dtype !== 'float32' || codebook.shape.length !== 2)
-      return misshaped('codebook', 'float32[entries, dim]', codebook.shape)
-    if (!sameShape(usage.shape, [entries])) return misshaped('usage', showShape([entries]), usage.shape)
-    const [n = 0, channels, ...sides] = latents.shape
-    if (latents.shape.length !== 4 || channels !== dim || size(latents.shape) === 0)
-      return misshaped('latents', `at least one of [N, ${dim}, h, w]`, latents.shape)
-    const plane = size(sides)
-    const codes = Array.from(usage.data, Number).flatMap((used, code) => (used < below ? [code] : []))
-    const drawn = permutation(key, n * plane)
-    const data = codebook.data.slice()
-    codes.forEach((code, i) => {
-      const position = drawn[i % drawn.length] ?? 0
-      const start = Math.floor(position / plane) * dim * plane + (position % plane)
-      for (let c = 0; c < dim; c++) data[code * dim + c] = Number(latents.data[start + c * plane])
-    })
-    return E.right({ codebook: floats(codebook.shape, data), codes })
-  }
+export const restartDeadCodes = (
+  name: string,
+  entries: number,
+  { every, below }: Restart,
+  { latents, codes }: Coded,
+): Amendment => ({
+  scope: 'codebook',
+  scalars: ['due'],
+  at: (step) => ({ due: step % every === 0 ? 1 : 0 }),
+  amend: (left, { due = scalar(0) }) => {
+    const [n = 0, dim = 0, ...sides] = latents.shape
+    const count = n * size(sides)
+    const usage = pipe(buffer('optimizer.usage', name, [entries], { kind: 'zeros' }), add(codeCounts(entries)(codes)))
+    const dead = pipe(usage, less(pipe(due, mul(below))), reshape(entries, 1))
+    const places = pipe(latents, transpose(0, 2, 3, 1), reshape(count, dim), gather(positions(entries, count)))
+    const instead = (leaf: string): Option<Tensor> =>
+      leaf === name || leaf === at('ema.shadow', name)
+        ? O.some(places)
+        : leaf.startsWith('optimizer.') && leaf.endsWith(`.${name}`)
+          ? O.some(scalar(0))
+          : O.none
+    const rows = (x: Tensor) => (fresh: Tensor) =>
+      pipe(dead, select(fresh, pipe(x, reshape(entries, dim))), reshape(...x.shape))
+    return {
+      state: {
+        ...pipe(
+          left,
+          RR.filterMapWithIndex((leaf, x: Tensor) => pipe(instead(leaf), O.map(rows(x)))),
+        ),
+        [at('optimizer.usage', name)]: pipe(usage, mul(pipe(scalar(1), sub(due)))),
+      },
+      log: { restarted_codes: pipe(dead, indicator, flat, sum()) },
+    }
+  },
+})

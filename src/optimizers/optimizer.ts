@@ -26,6 +26,17 @@ export interface Optimizer<S extends string = string, H extends string = string>
   }) => { readonly parameters: Tensors<K>; readonly state: State<S, K> }
 }
 
+/** What changes the state that the optimisers leave, last of all in a step, and adds to it. */
+export interface Amendment {
+  /** Of its fed scalars. */
+  readonly scope: Scope
+  readonly scalars: readonly string[]
+  /** The fed scalars of step 1, 2, ... */
+  readonly at: (step: number) => Readonly<Record<string, number>>
+  /** Only what is other than in `left`, under the names of the leaves, and what is reported. */
+  readonly amend: (left: Tensors, scalars: Tensors) => { readonly state: Tensors; readonly log: Tensors }
+}
+
 /** The fed scalars as leaves, named `<scope>.<scalar>`. */
 export const scalarInputs = <H extends string>(scope: Scope, names: readonly H[]): Tensors<H> =>
   recordOf(names, (name) => input(at(scope, name), float()))

@@ -2,12 +2,19 @@ import { fillNormal, fold, key } from '../distributions/random.ts'
 import { type Checked, type Effect, effect, failure } from '../error.ts'
 import { type Executable, type Executor, floats, ints, type Values } from '../execute/executor.ts'
 import { diffusionLeaves, type LatentDiffusion, samplingPlan } from '../experiment/diffusion-stage.ts'
-import type { FirstStage, Sampling } from '../experiment/document.ts'
-import { decoderGraph, encoderGraph, firstStageLeaves, reconstructionGraph } from '../experiment/first-stage.ts'
+import type { Diffusion, FirstStage, Sampling } from '../experiment/document.ts'
+import {
+  decoderGraph,
+  encoderGraph,
+  firstStageLeaves,
+  priorGraph,
+  reconstructionGraph,
+} from '../experiment/first-stage.ts'
 import { feedTypes, type Graph, parameters } from '../graph/graph.ts'
 import { type Shape, size } from '../graph/types.ts'
 import { TE } from '../prelude.ts'
 import { initialNoise, keyedNoise, sample } from '../samplers/index.ts'
+import { noiseFeeds } from './state.ts'
 
 /** What trained networks are asked: encode, decode, reconstruct, sample. Arrays of any number of items, batch by batch. */
 
@@ -77,9 +84,14 @@ const joined = (parts: readonly Float32Array[]): Float32Array => {
   return whole
 }
 
-/** Pictures to their posteriors' moments [2C, h, w]; by VQ to latents [C, h, w], not quantised yet. */
-export const encodePictures = (executor: Executor, stage: FirstStage, state: Values, pictures: Items): Effect<Items> =>
-  mapItems(executor, encoderGraph(stage, batchSize), state, {
+/** Pictures to their posteriors' moments [2C, h, w]; by VQ to latents [C, h, w], not quantised yet or quantised. */
+export const encodePictures = (
+  executor: Executor,
+  { stage, latents }: { readonly stage: FirstStage; readonly latents: Diffusion['latents'] },
+  state: Values,
+  pictures: Items,
+): Effect<Items> =>
+  mapItems(executor, encoderGraph(stage, latents, batchSize), state, {
     leaf: firstStageLeaves.pixels,
     output: 'moments',
     items: pictures,
@@ -99,6 +111,23 @@ export const reconstruct = (executor: Executor, stage: FirstStage, state: Values
     leaf: firstStageLeaves.pixels,
     output: 'pixels',
     items: pictures,
+  })
+
+/** `n` samples from the first stage's prior, the same for a seed whatever the weights. */
+export const drawPrior = (
+  executor: Executor,
+  stage: FirstStage,
+  state: Values,
+  { n, seed }: { readonly n: number; readonly seed: number },
+): Effect<Items> =>
+  effect(async (run) => {
+    const graph = await run(TE.fromEither(priorGraph(stage, n)))
+    const { pixels } = await run(
+      using(executor, graph, weightsFor(graph, state), (executable) => executable.run(noiseFeeds(graph, seed, 0))),
+    )
+    return pixels === undefined
+      ? run(TE.left([failure('run', 'pixels', 'an output of this name', 'none')]))
+      : { n, shape: pixels.shape.slice(1), data: Float32Array.from(pixels.data) }
   })
 
 /** Peak signal-to-noise ratio in dB of pictures in [-1, 1]: the mean over pictures, each clamped to the range. */

@@ -1,12 +1,13 @@
 import { type Effect, effect, failure } from '../error.ts'
 import type { Values } from '../execute/executor.ts'
 import type { FirstStage } from '../experiment/document.ts'
-import { type Graph, parameters } from '../graph/graph.ts'
+import { parameters } from '../graph/graph.ts'
 import { sameShape, showShape } from '../graph/types.ts'
 import { readCheckpointFile } from '../io/checkpoint-file.ts'
 import { torchvisionNames } from '../nn/vgg.ts'
 import { TE } from '../prelude.ts'
-import { loadedValues } from './state.ts'
+import { initialValue, loadedValues } from './state.ts'
+import type { StepPlan } from './step.ts'
 
 const torchvision = torchvisionNames('net')
 
@@ -18,13 +19,18 @@ const namesOf = (leaf: string): readonly string[] => {
 }
 
 /**
- * The weights that a step's graph wants from files: those of LPIPS. Errors: the files', and `training` with the names of what no
- * file holds.
+ * What a step's graph holds beside its state, as LPIPS does: weights that are in files, and numbers that are known. Errors: the
+ * files', and `training` with the names of what no file holds.
  */
-export const perceptualWeights = ({ loss: { perceptual } }: FirstStage, graph: Graph): Effect<Values> =>
+export const perceptualWeights = (
+  { loss: { perceptual } }: FirstStage,
+  { graph, carry }: Pick<StepPlan, 'graph' | 'carry'>,
+): Effect<Values> =>
   effect(async (run) => {
-    const wanted = parameters(graph).filter(({ init }) => init.kind === 'loaded')
-    if (wanted.length === 0) return {}
+    const constant = parameters(graph).filter(({ name }) => !Object.hasOwn(carry, name))
+    const wanted = constant.filter(({ init }) => init.kind === 'loaded')
+    const known = constant.flatMap((p) => (p.init.kind === 'values' ? [[p.name, initialValue(0, p)] as const] : []))
+    if (wanted.length === 0) return Object.fromEntries(known)
     const files: Values[] = []
     for (const path of perceptual.files) files.push(loadedValues(await run(readCheckpointFile(path))))
     const found = wanted.map(({ name, shape }) => {
@@ -38,9 +44,10 @@ export const perceptualWeights = ({ loss: { perceptual } }: FirstStage, graph: G
         `/firstStage/loss/perceptual/files: ${name}`,
         `a weight of shape ${showShape(shape)} in ${perceptual.files.join(' or ')}`,
         value === undefined ? 'none' : showShape(value.shape),
-        'VGG16 of torchvision (vgg16-397923af.pth) and the heads of LPIPS (vgg.pth) together, or set the weight to 0',
+        'VGG16 of torchvision (vgg16-397923af.pth) and the heads of LPIPS (vgg.pth) together; VGG16 alone with "heads": "even"; or weight 0',
       ),
     )
     if (first !== undefined) return run(TE.left([first, ...rest]))
-    return Object.fromEntries(found.flatMap(({ name, value }) => (value === undefined ? [] : [[name, value] as const])))
+    const loaded = found.flatMap(({ name, value }) => (value === undefined ? [] : [[name, value] as const]))
+    return Object.fromEntries([...known, ...loaded])
   })

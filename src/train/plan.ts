@@ -1,9 +1,11 @@
 import type { Checked } from '../error.ts'
 import { diffusionLoss, type LatentDiffusion, latentDiffusion } from '../experiment/diffusion-stage.ts'
-import type { Experiment, FirstStage } from '../experiment/document.ts'
+import type { Experiment, FirstStage, Training } from '../experiment/document.ts'
 import { firstStageLosses, firstStageStart } from '../experiment/first-stage.ts'
 import { type Graph, parameters } from '../graph/graph.ts'
+import { contentHash } from '../graph/hash.ts'
 import type { Shape } from '../graph/types.ts'
+import type { Json } from '../io/checkpoint.ts'
 import { E, pipe } from '../prelude.ts'
 import { groupOf } from './state.ts'
 import { type OptimizerTurn, type StepPlan, stepOfTurns, trainingStep } from './step.ts'
@@ -26,13 +28,13 @@ export interface Plan {
 /** One optimiser for the autoencoder, and in a contest another for the discriminator. */
 export const firstStageStep = (stage: FirstStage): Checked<StepPlan> => {
   const { training, adversarial } = stage
-  const { autoencoder, discriminator } = firstStageLosses(stage, training.batchSize)
+  const { autoencoder, discriminator, amendment } = firstStageLosses(stage, training.batchSize)
   const first: OptimizerTurn = { ...training, name: 'optimizer', ...autoencoder }
   if (discriminator === undefined || adversarial === undefined)
-    return stepOfTurns([first], { ...training, order: 'simultaneous' })
+    return stepOfTurns([first], { ...training, order: 'simultaneous', amendment })
   const { optimizer = training.optimizer, learningRate = training.learningRate, order } = adversarial
   const second: OptimizerTurn = { ...training, optimizer, learningRate, name: 'discriminator', ...discriminator }
-  return stepOfTurns([first, second], { ...training, order })
+  return stepOfTurns([first, second], { ...training, order, amendment })
 }
 
 /** Everything an experiment declares, as graphs; nothing has run. */
@@ -40,7 +42,7 @@ export const planExperiment = (e: Experiment, classes: number): Checked<Plan> =>
   pipe(
     E.Do,
     E.bind('step', () => firstStageStep(e.firstStage)),
-    E.bind('start', () => firstStageStart(e.firstStage, e.firstStage.training.batchSize) ?? E.right(undefined)),
+    E.bind('start', () => firstStageStart(e.firstStage, e.firstStage.training.batchSize)),
     E.let(
       'firstStage',
       ({ step, start }): StagePlan => ({
@@ -67,6 +69,15 @@ const planDiffusion = (e: Experiment, classes: number): Checked<Plan['diffusion'
 
 export const stagesOf = ({ firstStage, diffusion }: Plan): readonly StagePlan[] =>
   diffusion === undefined ? [firstStage] : [firstStage, diffusion]
+
+export const trainingOf = (e: Experiment, { name }: StagePlan): Training | undefined =>
+  name === 'first-stage' ? e.firstStage.training : e.diffusion?.training
+
+/** Facts that a stage's checkpoint says of its run, and a resumed run must share. */
+export const stageIdentity = (
+  { name, step }: StagePlan,
+  { seed, steps }: { readonly seed: number; readonly steps: number },
+): Readonly<Record<string, Json>> => ({ stage: name, seed, graph: contentHash(step.graph), steps })
 
 /** The model's own parameters, without the optimiser's and the average's arrays and without what the loop sets. */
 export const modelParameters = (

@@ -62,7 +62,9 @@ const noiseFeed = ({ name, shape, distribution }: Attributes['noise'], seed: num
 export const zeros = (shape: Shape): Value => floats(shape, new Float32Array(size(shape)))
 
 const stored = (v: Value): StoredArray =>
-  v.dtype === 'float32' ? { dtype: 'float32', shape: v.shape, data: Float32Array.from(v.data) } : v
+  v.dtype === 'float32' || v.dtype === 'float16'
+    ? { dtype: 'float32', shape: v.shape, data: Float32Array.from(v.data) }
+    : v
 export const storedValues: (values: Values) => StoredArrays = RR.map(stored)
 
 /** The arrays of a file that a graph can take; the wider types of foreign files are left out. */

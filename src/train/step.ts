@@ -6,6 +6,7 @@ import { type Graph, parameters } from '../graph/graph.ts'
 import type { Loss } from '../losses/index.ts'
 import type { Buffers } from '../nn/stateful.ts'
 import {
+  type Amendment,
   adam,
   adamW,
   clipByGlobalNorm,
@@ -56,6 +57,8 @@ export type UpdateOrder = 'simultaneous' | 'alternating'
 
 export interface TurnsOptions extends Pick<Training, 'steps'>, Partial<Pick<Training, 'emaDecay'>> {
   readonly order: UpdateOrder
+  /** Of all that the turns and the average leave. */
+  readonly amendment?: Amendment | undefined
 }
 
 type OptimizerConfig = Training['optimizer']
@@ -141,13 +144,13 @@ const merged = <K extends keyof Played>(turns: readonly Played[], group: K): Ten
 
 /**
  * Forward, backward, clipping and optimiser of each turn, and the average of the first one's parameters, as one graph. Turns are
- * declared over the state before the step, and move different parameters; what they have in common is computed once. State
+ * declared over the state before the step, and move different parameters; what they have in common is computed once; an amendment has the last word. State
  * leaves and the outputs that replace them have the same names: `optimizer.<slot>.<parameter>`,
  * `ema.shadow.<parameter>`, and the parameters' and buffers' own.
  */
 export const stepOfTurns = (
   turns: readonly [OptimizerTurn, ...OptimizerTurn[]],
-  { steps, order, emaDecay }: TurnsOptions,
+  { steps, order, emaDecay, amendment }: TurnsOptions,
 ): Checked<StepPlan> => {
   const moved = turns.map((turn, i) => ({
     name: turn.name,
@@ -166,18 +169,20 @@ export const stepOfTurns = (
     state: average.init('ema', byName(turns[0].parameters)),
     scalars: scalarInputs('ema', average.scalars),
   })
-  const state: Tensors = {
+  const left: Tensors = {
     ...merged(done, 'buffers'),
     ...merged(done, 'parameters'),
     ...merged(done, 'slots'),
     ...(shadow === undefined ? {} : stateOutputs('ema', shadow)),
   }
+  const amended = amendment?.amend(left, scalarInputs(amendment.scope, amendment.scalars))
+  const state: Tensors = { ...left, ...amended?.state }
   const feedsOf = (step: number): readonly Values[] =>
     moved.map(({ name, optimizer, schedule }) =>
       scalarFeeds(name, optimizer.at({ step: step + 1, rate: learningRate(schedule, step) }), optimizer.scalars),
     )
   return pipe(
-    freeze({ ...merged(done, 'metrics'), ...state }),
+    freeze({ ...merged(done, 'metrics'), ...amended?.log, ...state }),
     E.map((declared) => ({
       graph: optimise(declared),
       declared,
@@ -197,6 +202,7 @@ export const stepOfTurns = (
           {},
           ...feedsOf(step),
           average === undefined ? {} : scalarFeeds('ema', average.at(step + 1), average.scalars),
+          amendment === undefined ? {} : scalarFeeds(amendment.scope, amendment.at(step + 1), amendment.scalars),
         ),
       initial: (seed) => initialState(declared, Object.keys(state), seed),
     })),

@@ -1,6 +1,7 @@
 import type { TensorOf } from '../declare/index.ts'
 import { add, leafName, reshape, scalar, type Tensor, topological, zerosLike } from '../declare/index.ts'
 import type { OpKind } from '../graph/ops.ts'
+import { isFloat } from '../graph/types.ts'
 import { pipe } from '../prelude.ts'
 import { type Cotangent, gradientRules } from './gradient-rules.ts'
 
@@ -23,7 +24,7 @@ export const vjp = (
   const reaches = new Set<Tensor>()
   for (const x of order)
     if (
-      x.type.dtype === 'float32' &&
+      isFloat(x.type.dtype) &&
       (wanted.has(variable(x)) || (x.op !== 'stopGradient' && x.args.some((a) => reaches.has(a))))
     )
       reaches.add(x)

@@ -1,6 +1,7 @@
 import {
   add,
   broadcast,
+  cast,
   conv2d,
   convInputGrad,
   convWeightGrad,
@@ -35,7 +36,7 @@ import {
   zerosLike,
 } from '../declare/index.ts'
 import type { Attributes, OpKind } from '../graph/ops.ts'
-import { broadcastAxes, type Shape, size } from '../graph/types.ts'
+import { broadcastAxes, isFloat, type Shape, size } from '../graph/types.ts'
 import { pipe } from '../prelude.ts'
 
 /** One application of an op, and the cotangent of its result. */
@@ -217,7 +218,7 @@ export const gradientRules: { readonly [K in OpKind]: GradientRule<K> } = {
     const [s, y] = [sigmoid(recompute(x)), recompute(out)]
     return pipe(dy, mul(pipe(s, add(y), sub(pipe(y, mul(s))))))
   }),
-  cast: unary((_x, _out, dy) => dy),
+  cast: unary((x, _out, dy) => (isFloat(x.type.dtype) ? cast(x.type.dtype)(dy) : dy)),
   stopGradient: constantIn,
   mark: unary((_x, _out, dy) => dy),
   recompute: unary((_x, _out, dy) => dy),

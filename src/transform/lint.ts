@@ -2,6 +2,7 @@ import { isTensor, rebuild, rewrite, type Tensor, type TensorOf, topological } f
 import { failure, type LatentError } from '../error.ts'
 import type { Graph } from '../graph/graph.ts'
 import type { Meaning, OpKind } from '../graph/ops.ts'
+import { isFloat } from '../graph/types.ts'
 import { gradientRules } from './gradient-rules.ts'
 
 /** What a training step means to do. */
@@ -24,7 +25,7 @@ const trainableNames = (reached: Iterable<Tensor>): ReadonlySet<string> =>
 const reachedFrom = (loss: Tensor): ReadonlySet<Tensor> => {
   const reached = new Set<Tensor>([loss])
   for (const x of topological([loss]).toReversed())
-    if (reached.has(x)) for (const a of differentiable(x.op, x)) if (a.type.dtype === 'float32') reached.add(a)
+    if (reached.has(x)) for (const a of differentiable(x.op, x)) if (isFloat(a.type.dtype)) reached.add(a)
   return reached
 }
 

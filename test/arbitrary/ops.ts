@@ -34,7 +34,7 @@ type Applications<K extends OpKind> = fc.Arbitrary<Application<K>>
 
 const operand = (dtype: DType, shape: Shape, domain: Domain): Operand => ({ type: { dtype, shape }, domain })
 const real = (shape: Shape, domain: Domain = any): Operand => operand('float32', shape, domain)
-const kinds: { readonly [D in DType]: Domain } = { float32: any, int32: integer, bool: truth }
+const kinds: { readonly [D in DType]: Domain } = { float32: any, float16: any, int32: integer, bool: truth }
 const either = <A>(a: A, b: A): fc.Arbitrary<A> => fc.constantFrom(a, b)
 
 const unary = (...choices: readonly (readonly [DType, Domain])[]) =>
@@ -106,7 +106,15 @@ const normalised = channelled.map(({ attributes, x }) => ({ attributes, operands
 const leaf = <A>(attributes: (shape: Shape) => A) =>
   shapeOf(0).map((shape) => ({ attributes: attributes(shape), operands: [] }))
 
-const castable: { readonly [D in DType]: Domain } = { float32: betweenWhole, int32: integer, bool: truth }
+const castable: { readonly [D in DType]: Domain } = {
+  float32: betweenWhole,
+  float16: betweenWhole,
+  int32: integer,
+  bool: truth,
+}
+
+/** float16 is met in the laws of precision: its steps are too wide for difference quotients. */
+const wide = dtypes.filter((d) => d !== 'float16')
 
 /** Well-typed applications of every op. */
 export const applications: { readonly [K in OpKind]: Applications<K> } = {
@@ -150,7 +158,7 @@ export const applications: { readonly [K in OpKind]: Applications<K> } = {
   floor: unary(['float32', betweenWhole]),
   silu: smooth,
   cast: fc
-    .tuple(shapeOf(0), fc.constantFrom(...dtypes), fc.constantFrom(...dtypes))
+    .tuple(shapeOf(0), fc.constantFrom(...wide), fc.constantFrom(...wide))
     .map(([shape, from, to]) => ({ attributes: { to }, operands: [operand(from, shape, castable[from])] })),
   stopGradient: smooth,
   recompute: smooth,

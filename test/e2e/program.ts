@@ -84,3 +84,20 @@ export const drawPictures = async (dir: string): Promise<void> => {
   }
 }
 export const tiny = join(root, 'graphs/tiny.json')
+
+/** 24 label maps of 16x16 in two classes: boxes and stripes of the labels 1 to 4 on label 0. */
+export const drawLabelMaps = async (dir: string): Promise<void> => {
+  const shapes = {
+    box: (i: number, x: number, y: number) => x > 2 + (i % 3) && x < 12 && y > 3 && y < 9 + (i % 4),
+    stripe: (i: number, x: number, y: number) => (x + y + i) % 6 < 3,
+  }
+  for (const [name, inside] of Object.entries(shapes)) {
+    await mkdir(join(dir, name), { recursive: true })
+    for (let i = 0; i < 12; i++) {
+      const raw = Uint8Array.from({ length: 256 }, (_, p) => (inside(i, p % 16, Math.floor(p / 16)) ? 1 + (i % 4) : 0))
+      await sharp(raw, { raw: { width: 16, height: 16, channels: 1 } })
+        .png()
+        .toFile(join(dir, name, `${String(i).padStart(2, '0')}.png`))
+    }
+  }
+}

@@ -3,8 +3,11 @@ import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { loadExperiment } from '../../src/experiment/load.ts'
 import { loadCheckpoint } from '../../src/io/checkpoint.ts'
+import { modelParameters, planExperiment, type StagePlan } from '../../src/train/plan.ts'
 import { right } from '../arbitrary/run.ts'
+import { torchStateDict } from '../unit/torch-pickles.ts'
 import { build, drawPictures, type Ended, type Interruption, tiny, type Workplace, workplace } from './program.ts'
 
 /** The whole road through the compiled command line, on 24 small pictures: trained, interrupted, resumed, sampled. */
@@ -14,6 +17,9 @@ const stages = ['first-stage', 'diffusion'] as const
 type Stage = (typeof stages)[number]
 const checkpoint = (run: string, stage: Stage, step: number): string =>
   `${run}/${stage}/checkpoints/step-${String(step).padStart(8, '0')}`
+
+const previewsOf = { 'first-stage': ['inputs-and-reconstructions', 'prior-samples'], diffusion: ['samples'] } as const
+const preview = (step: number, shows: string): string => `step-${String(step).padStart(8, '0')}-${shows}.png`
 
 /** Width or height of n pictures of 16 pixels beside each other, drawn at twice their size with a gap of 1. */
 const side = (n: number): number => 2 * (16 * n + n + 1)
@@ -67,7 +73,7 @@ describe('training', () => {
           (f) => `${checkpoint('', stage, step).slice(1)}/${f}`,
         ),
       ),
-      ...[6, 12].map((step) => `${stage}/previews/step-${String(step).padStart(8, '0')}.png`),
+      ...[6, 12].flatMap((step) => previewsOf[stage].map((shows) => `${stage}/previews/${preview(step, shows)}`)),
       `${stage}/metrics.jsonl`,
     ]
     expect(files.toSorted()).toEqual(
@@ -75,16 +81,25 @@ describe('training', () => {
         ...ofStage('first-stage', ['optimizer', 'parameters']),
         ...ofStage('diffusion', ['ema', 'optimizer', 'parameters']),
         ...['experiment.json', 'latents.json', 'loss-curves.png', 'loss-curves.svg'],
-        ...['reconstructions.png', 'report.html', 'samples.png'],
+        ...['prior-samples.png', 'reconstructions.png', 'report.html', 'samples.png'],
       ].toSorted(),
     )
   })
   test('pictures open, in their sizes', async () => {
     expect(await sizeOf('straight/reconstructions.png')).toEqual({ format: 'png', width: side(6), height: side(2) })
     expect(await sizeOf('straight/samples.png')).toEqual({ format: 'png', width: side(2), height: side(2) })
-    for (const name of ['step-00000006.png', 'step-00000012.png']) {
-      expect(await sizeOf('straight/first-stage/previews', name)).toMatchObject({ width: side(6), height: side(2) })
-      expect(await sizeOf('straight/diffusion/previews', name)).toMatchObject({ width: side(16), height: side(2) })
+    expect(await sizeOf('straight/prior-samples.png')).toEqual({ format: 'png', width: side(6), height: side(1) })
+    const heights = { 'inputs-and-reconstructions': side(2), 'prior-samples': side(1) } as const
+    for (const step of [6, 12]) {
+      for (const shows of previewsOf['first-stage'])
+        expect(await sizeOf('straight/first-stage/previews', preview(step, shows))).toMatchObject({
+          width: side(6),
+          height: heights[shows],
+        })
+      expect(await sizeOf('straight/diffusion/previews', preview(step, 'samples'))).toMatchObject({
+        width: side(16),
+        height: side(2),
+      })
     }
     expect(await sizeOf('straight/loss-curves.png')).toMatchObject({ format: 'png' })
   })
@@ -113,7 +128,9 @@ describe('training', () => {
   test('the report is whole and stands alone', async () => {
     const html = await readFile(at('straight/report.html'), 'utf8')
     expect(html).toMatch(/^<!doctype html>[\s\S]*<\/html>\s*$/i)
-    expect(html.match(/src="data:image\/png;base64,/g)?.length ?? 0).toBeGreaterThanOrEqual(2)
+    expect(html.match(/src="data:image\/png;base64,/g)).toHaveLength(3)
+    for (const title of ['Samples', 'Inputs and reconstructions', 'Samples from the prior'])
+      expect(html).toContain(`<h2>${title}</h2>`)
     expect(html).not.toMatch(/(src|href)="(?!data:|#|https:)/)
     expect(html).not.toMatch(/undefined|\bNaN\b|\[object/)
   })
@@ -136,7 +153,14 @@ describe('training', () => {
 
 /** What two runs of one experiment have in common, byte for byte. */
 const product = async (run: string): Promise<Readonly<Record<string, string>>> => {
-  const single = ['experiment.json', 'latents.json', 'reconstructions.png', 'samples.png', 'loss-curves.svg']
+  const single = [
+    'experiment.json',
+    'latents.json',
+    'prior-samples.png',
+    'reconstructions.png',
+    'samples.png',
+    'loss-curves.svg',
+  ]
   const ofStages = stages.map(async (stage) => {
     const last = checkpoint('.', stage, steps)
     return [`${stage}/metrics.jsonl`, ...(await readdir(at(run, last))).map((file) => `${last}/${file}`)]
@@ -176,6 +200,45 @@ describe('a run that was interrupted in both stages, and resumed, equals one tha
   })
 })
 
+describe('a checkpoint of torch, imported to train on from', () => {
+  /** A file of `torch.save` of latent diffusion: both stages as they are before their first step, and the average. */
+  const written = async (name: string): Promise<string> => {
+    const e = right(await loadExperiment(tiny, [pictures(at('pictures'))])())
+    const { firstStage, diffusion } = right(planExperiment(e, 2))
+    const under = (stage: StagePlan | undefined, key: (parameter: string) => string) => {
+      const initial = stage?.step.initial(e.seed) ?? {}
+      return (stage === undefined ? [] : modelParameters(stage)).map(
+        (p) => [key(p.name), initial[p.name] ?? expect.unreachable(p.name)] as const,
+      )
+    }
+    const arrays = [
+      ...under(firstStage, (p) => `first_stage_model.${p}`),
+      ...under(diffusion, (p) => `model.diffusion_model.${p}`),
+      ...under(diffusion, (p) => `model_ema.diffusion_model${p.replaceAll('.', '')}`),
+    ]
+    await writeFile(at(name), torchStateDict(arrays))
+    return name
+  }
+  test('goes on as the run would that began so', async () => {
+    const sets = ['--set', pictures(at('pictures'))]
+    const { code, out, err } = await place().run([
+      'import',
+      await written('ldm.ckpt'),
+      '--into',
+      tiny,
+      '--fine-tune',
+      '--out',
+      'imported',
+      ...sets,
+    ])
+    expect({ code, out }, err).toEqual({ code: 0, out: 'imported\n' })
+    expect(err).toContain('To go on: npx latentgraph train imported/experiment.json --out imported --resume')
+    const resumed = await place().run(['train', 'imported/experiment.json', '--out', 'imported', '--resume'])
+    expect(resumed, resumed.err).toMatchObject({ code: 0, out: 'imported/report.html\n' })
+    expect(await product('imported')).toEqual(await product('straight'))
+  })
+})
+
 describe('sampling', () => {
   const sample = async (out: string, ...more: readonly string[]): Promise<Buffer> => {
     const ended = await place().run(['sample', 'straight', '--out', out, ...more])
@@ -193,6 +256,16 @@ describe('sampling', () => {
   })
   test('with the settings of the run it draws the grid of the run', async () => {
     expect((await sample('again.png')).equals(await readFile(at('straight/samples.png')))).toBe(true)
+  })
+  test('in float16 the pictures are nearly the same', async () => {
+    const pixels = async (file: string): Promise<Buffer> => sharp(at(file)).raw().toBuffer()
+    const args = ['--seed', '5', '--executor', 'onnx:cpu']
+    await sample('wide.png', ...args)
+    await sample('half.png', ...args, '--precision', 'float16')
+    const [wide, half] = [await pixels('wide.png'), await pixels('half.png')]
+    const apart = wide.map((x, i) => Math.abs(x - (half[i] ?? 0)))
+    expect(Math.max(...apart)).toBeGreaterThan(0)
+    expect(apart.reduce((s, d) => s + d, 0) / apart.length).toBeLessThan(1)
   })
   test('options are heard', async () => {
     await sample('disc.png', '--class', 'Disc', '--count', '3', '--sampler', 'ddpm', '--guidance', '1', '--seed', '1')

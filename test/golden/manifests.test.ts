@@ -39,7 +39,10 @@ const digest = (s: Shapes) => {
 const digestsOf = (m: PublishedModel) =>
   Object.fromEntries(Object.entries(shapesOf(m)).map(([section, shapes]) => [section, digest(shapes)]))
 
-/** Of every published configuration: what it says, and the digests of what the reference makes of it. */
+/**
+ * Of every published configuration: what it says, and the digests of what the reference makes of it. That of kl-f32 has no manifest;
+ * its digest is of a list written apart from this library, which gives those of the other six KL configurations too.
+ */
 const sum = record({ tensors: integer(), parameters: integer(), sha256: text })
 const published = right(
   decode(list(record({ source: text, model: anything, sections: dictionary(sum) })))(json('./manifests/digests.json')),

@@ -178,9 +178,9 @@ describe.each(['kl', 'vq', 'gumbel'] as const)('training %s over the start of th
     const plan = right(firstStageStep(stage))
     expect(lint(plan.declared, plan.intent)).toEqual([])
     const initial = plan.initial(1)
-    const start = firstStageStart(stage, batch)
+    const start = right(firstStageStart(stage, batch))
     const set =
-      start === undefined ? {} : await runOn(onnx('cpu'))(right(start), { ...initial, ...feedsFor(plan.graph, 0, 0) })
+      start === undefined ? {} : await runOn(onnx('cpu'))(start, { ...initial, ...feedsFor(plan.graph, 0, 0) })
     const executable = right(await onnx('cpu').compile(plan.graph, { mode: 'training' })())
     const stepper = right(await executable.start(plan.carry, { ...initial, ...set })())
     const losses: number[] = []

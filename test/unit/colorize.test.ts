@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { colorize } from '../../src/train/report/colorize.ts'
+import { colorize } from '../../src/train/colorize.ts'
 
 const shape = { n: 2, channels: 5, height: 3, width: 2 }
 const size = shape.n * shape.channels * shape.height * shape.width

@@ -80,6 +80,7 @@ describe('cross checks', () => {
     ['/firstStage/training/optimizer/betas=[0.9,0.99,0.999]', '/firstStage/training/optimizer/betas'],
     ['/diffusion/training/learningRate/warmUp=101', '/diffusion/training/learningRate/warmUp'],
     ['/diffusion/training/optimizer/betas=[0,0,0]', '/diffusion/training/optimizer/betas'],
+    ['/diffusion/latents=quantised', '/diffusion/latents'],
     ['/diffusion/unet/inChannels=3', '/diffusion/unet/inChannels'],
     ['/diffusion/unet/outChannels=8', '/diffusion/unet/outChannels'],
     ['/diffusion/unet/channelMultipliers=[1,2,2,2,2]', '/diffusion/unet/channelMultipliers'],
@@ -108,6 +109,16 @@ describe('cross checks', () => {
     expect(errorsOf(decodedWith('/sampling/steps=999', '/sampling/sampler=ddpm'))).toEqual([])
     expect(errorsOf(decodedWith('/diffusion/conditioning={"kind":"none"}', '/sampling/guidance=1'))).toEqual([])
     expect(errorsOf(decodedWith('/diffusion/unet/heads={"by":"channels","channels":32}'))).toEqual([])
+  })
+
+  const maps = '/data={"kind":"segmentation","path":"maps","labels":5,"size":32}'
+  it('wants a channel a label of a first stage on label maps, and no perceptual distance', () => {
+    expect(errorsOf(decodedWith(maps))).toEqual(['/firstStage/network/inChannels', '/firstStage/network/outChannels'])
+    const fits = [maps, '/firstStage/network/inChannels=5', '/firstStage/network/outChannels=5']
+    expect(errorsOf(decodedWith(...fits))).toEqual([])
+    expect(errorsOf(decodedWith(...fits, '/firstStage/loss/perceptual={"weight":1,"files":["vgg.pth"]}'))).toEqual([
+      '/firstStage/loss/perceptual/weight',
+    ])
   })
 
   it('refuses pictures that the first stage cannot halve, without blaming the levels below', () => {

@@ -17,7 +17,7 @@ export const graphOf = (outputs: Readonly<Record<string, Tensor>>): Graph => rig
 /** Numbers in [-2, 2) without a pattern, some of them equal; indices in [0, 3). */
 export const feed = (seed: number, { dtype, shape }: TensorType): Value => {
   const numbers = Array.from({ length: size(shape) }, (_, i) => (((i + 1 + seed * 31) * 2654435761) % 401) / 100 - 2)
-  return dtype === 'float32'
+  return dtype === 'float32' || dtype === 'float16'
     ? { dtype, shape, data: Float32Array.from(numbers) }
     : dtype === 'int32'
       ? { dtype, shape, data: Int32Array.from(numbers, (x) => Math.abs(Math.floor(x)) % 3) }
@@ -82,6 +82,9 @@ export const devices = async (): Promise<readonly Device[]> => {
     mode: 'training',
   })()
   if (E.isRight(probe)) probe.right.dispose()
-  else console.warn('onnx:webgpu is not tested: no adapter (Debian: apt-get install chromium libvulkan1)')
+  else
+    console.warn(
+      `skipped on onnx:webgpu: ${probe.left[0].got}; for a software GPU on Debian: apt-get install chromium libvulkan1`,
+    )
   return E.isRight(probe) ? ['cpu', 'webgpu'] : ['cpu']
 }

@@ -32,7 +32,8 @@ const report: ReportData = {
   seconds: 540,
   machine: { cpu: 'cpu', cores: 2, executor: 'onnx:cpu' },
   psnr: 26.04,
-  reconstructions: { png, rows: ['originals', 'reconstructions'], caption: 'held out' },
+  reconstructions: { png, rows: ['inputs', 'reconstructions'], caption: 'held out' },
+  priorSamples: { png, rows: [], caption: 'decoded noise' },
   samples: { png, rows: ['<script>alert(1)</script>'], caption: 'DDIM' },
   next: [{ what: 'More', command: 'latentgraph sample runs/x --class "A & B"' }],
 }
@@ -93,7 +94,7 @@ describe('report', () => {
     expect(html).toContain('--class &quot;A &amp; B&quot;')
     expect(html).toContain('artist&#39;s &amp; co')
     const sources = [...html.matchAll(/(?:src|href)="([^"]*)"/g)].map(([, source]) => source ?? '')
-    expect(sources).toHaveLength(3)
+    expect(sources).toHaveLength(4)
     expect(sources.every((s) => s.startsWith('data:image/'))).toBe(true)
     for (const text of ['26.0 dB', '1 picture never', '1,800', '853,251', '3m 2s', 'seed 7', 'onnx:cpu', 'abababab'])
       expect(html).toContain(text)
@@ -101,7 +102,9 @@ describe('report', () => {
 
   it('leaves out what there is not', () => {
     const { samples: _, ...rest } = report
-    expect(reportHtml(rest, '')).not.toContain('Samples')
+    const html = reportHtml(rest, '')
+    expect(html).not.toContain('<h2>Samples</h2>')
+    expect(html).toContain('<h2>Samples from the prior</h2>')
   })
 
   it('law: escaped text holds no markup and reads back the same', () => {

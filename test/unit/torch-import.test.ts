@@ -177,6 +177,32 @@ describe('latentgraph import', () => {
     expect(groups.optimizer?.['m.encoder.conv_in.bias']?.data[0]).toBe(0)
   })
 
+  it('a first stage whose perceptual weights lie in files of their own, with them or without', async () => {
+    const perceptual = [
+      ...['/data/size=16', '/firstStage/network/resolution=16'],
+      '/firstStage/loss/perceptual={"weight":1,"files":["vgg.pth"]}',
+    ].flatMap((set) => ['--set', set])
+    const plan = value(
+      planExperiment(
+        value(
+          await loadExperiment(
+            experiment,
+            perceptual.filter((s) => s !== '--set'),
+          )(),
+        ),
+        0,
+      ),
+    )
+    const whole = under(plan.firstStage, plain(''), 4)
+    const own = Object.fromEntries(Object.entries(whole).filter(([name]) => !name.startsWith('loss.perceptual_loss.')))
+    expect(Object.keys(whole).length - Object.keys(own).length).toBe(2 + 26 + 5)
+    for (const [name, arrays] of Object.entries({ whole, own })) {
+      const { code, err } = await running(file(`${name}.safetensors`, arrays), '--out', at(name), ...perceptual)
+      expect(code, err).toBe(0)
+      expect(err).toContain(`loaded: ${Object.keys(arrays).length} arrays`)
+    }
+  })
+
   it.each([
     ['an array too many', { 'cond_stage_model.w': floats([1]) }, '--ignore-keys cond_stage_model'],
     ['another schedule', { betas: floats([10], 0.1) }, '/diffusion/schedule'],

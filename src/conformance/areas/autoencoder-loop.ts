@@ -2,7 +2,7 @@ import { freeze, input, type Tensor } from '../../declare/index.ts'
 import { type Checked, fail, failure } from '../../error.ts'
 import { type Executor, floats, type Value, type Values } from '../../execute/executor.ts'
 import { type FirstStage, firstStage } from '../../experiment/document.ts'
-import { firstStageLeaves } from '../../experiment/first-stage.ts'
+import { firstStageLeaves, firstStageStart } from '../../experiment/first-stage.ts'
 import { quantize } from '../../experiment/quantize.ts'
 import { type Graph, noises, parameters } from '../../graph/graph.ts'
 import { float, size } from '../../graph/types.ts'
@@ -12,6 +12,7 @@ import { publishedAutoencoder } from '../../nn/index.ts'
 import { E, pipe, TE } from '../../prelude.ts'
 import { anything, decode, flag, integer, list, number, record, withDefault, word } from '../../schema.ts'
 import { firstStageStep } from '../../train/plan.ts'
+import { startingState } from '../../train/stage.ts'
 import { optimise } from '../../transform/index.ts'
 import { type Case, toValue } from '../case.ts'
 import { type FormulaParameters, formulaOf } from '../formula.ts'
@@ -206,7 +207,8 @@ const loopPlan = (config: Common, stage: FirstStage, c: Case): Checked<Plan> =>
         : E.right(formula)
     }),
     E.bind('plan', () => firstStageStep(stage)),
-    E.map(({ formula, plan }): Plan => {
+    E.bind('start', () => firstStageStart(stage, stage.training.batchSize)),
+    E.map(({ formula, plan, start: firstBatch }): Plan => {
       const listed = Object.fromEntries(formula.shapes.map(([key, shape]) => [key, formula.valueAt(key, shape)]))
       // Not by the formula: the reference's loss sets it.
       const start: Values = { ...listed, ...logvarOf(stage) }
@@ -226,7 +228,8 @@ const loopPlan = (config: Common, stage: FirstStage, c: Case): Checked<Plan> =>
         kind: 'effect',
         run: (executor) =>
           pipe(
-            runGraph({ graph, carry, initial, feeds })(executor),
+            startingState(executor, firstBatch, initial, feeds[0] ?? {}),
+            TE.flatMap((begun) => runGraph({ graph, carry, initial: begun, feeds })(executor)),
             TE.flatMap((steps) =>
               pipe(
                 codesBefore(stage, c, [initial, ...steps.slice(0, -1).map(({ state }) => state)])(executor),

@@ -1,6 +1,6 @@
 import type { TensorType } from '../../graph/types.ts'
 import type { Model, ModelNode, NamedType } from './proto.ts'
-import type { Attribute, Call, Constant, Result, Value } from './value.ts'
+import type { Call, Constant, Result, Value } from './value.ts'
 
 /** Names of model inputs and outputs: prefixed, so that no name of the user's can meet another. */
 export const inputName = (leaf: string): string => `in.${leaf}`
@@ -39,8 +39,6 @@ const reached = (roots: readonly Value[]): readonly Call[] => {
 /** Constants up to this many bytes are compared by content, larger ones by identity. */
 const smallConstant = 4096
 const bytesOf = ({ data }: Constant): Buffer => Buffer.from(data.buffer, data.byteOffset, data.byteLength)
-const attributeKey = (a: Attribute): string =>
-  'tensor' in a ? `${a.tensor.element}${a.tensor.shape}:${bytesOf(a.tensor).toString('base64')}` : JSON.stringify(a)
 
 /** One pass over the calls in order; what it has seen lives only here. */
 const numbering = () => {
@@ -69,7 +67,7 @@ const numbering = () => {
           ? constantName(v)
           : resultName(v)
   const number = (c: Call): boolean => {
-    const attributes = Object.entries(c.attributes).map(([name, a]) => `${name}=${attributeKey(a)}`)
+    const attributes = Object.entries(c.attributes).map(([name, a]) => `${name}=${JSON.stringify(a)}`)
     const key = [c.anew === true, c.domain, c.op, ...c.inputs.map(nameOf), ...attributes].join('\n')
     const known = unique.get(key)
     calls.set(c, known?.call ?? c)

@@ -1,6 +1,7 @@
-import type { Effect, Errors } from '../../error.ts'
+import type { Effect } from '../../error.ts'
 import { E, pipe, TE } from '../../prelude.ts'
 import { assemble } from './assemble.ts'
+import { computesHalf } from './half-support.ts'
 import { runtime } from './runtime.ts'
 import { createSession } from './session.ts'
 import { call, leaf } from './value.ts'
@@ -10,7 +11,10 @@ export interface Available {
   readonly version: string
   /** Providers the native build knows; those not bundled need libraries of their own (CUDA, TensorRT). */
   readonly providers: readonly { readonly name: string; readonly bundled: boolean }[]
-  readonly webgpu: { readonly usable: true } | { readonly usable: false; readonly reason: string }
+  /** `half` where the adapter computes in float16. */
+  readonly webgpu:
+    | { readonly usable: true; readonly half: boolean }
+    | { readonly usable: false; readonly reason: string }
 }
 
 /** A model of one op: whether it can be made says whether there is an adapter. */
@@ -19,19 +23,22 @@ const smallest = assemble(
   [{ name: 'y', type: { dtype: 'float32', shape: [1] }, value: call('Neg', [leaf('x')]) }],
 )
 
+/** A session on the WebGPU adapter that the runtime finds. */
+export const probe: Effect<void> = pipe(
+  runtime,
+  TE.chain((ort) => createSession(ort, smallest, { device: 'webgpu', mode: 'training' })),
+  TE.map((session) => session.release()),
+)
+
 /** Asks the native library; a `compile` error where there is none for this machine. */
 export const available: Effect<Available> = pipe(
   TE.Do,
   TE.bind('ort', () => runtime),
-  TE.bind('probe', ({ ort }) => TE.rightTask(createSession(ort, smallest, { device: 'webgpu', mode: 'training' }))),
-  TE.map(({ ort, probe }) => {
-    if (E.isRight(probe)) probe.right.release()
-    return {
-      version: ort.env.versions.node ?? 'unknown',
-      providers: ort.listSupportedBackends().map(({ name, bundled }) => ({ name, bundled })),
-      webgpu: E.isRight(probe) ? { usable: true } : { usable: false, reason: firstReason(probe.left) },
-    }
-  }),
+  TE.bind('made', () => TE.rightTask(probe)),
+  TE.bind('half', ({ ort, made }) => (E.isRight(made) ? computesHalf(ort) : TE.right(false))),
+  TE.map(({ ort, made, half }) => ({
+    version: ort.env.versions.node ?? 'unknown',
+    providers: ort.listSupportedBackends().map(({ name, bundled }) => ({ name, bundled })),
+    webgpu: E.isRight(made) ? { usable: true, half } : { usable: false, reason: made.left[0].got },
+  })),
 )
-const firstReason = ([{ got }]: Errors): string =>
-  /Failed to get a WebGPU adapter.*/.exec(got)?.[0].trim() ?? got.trim()

@@ -12,6 +12,7 @@ import {
   valueAt,
 } from './lowering.ts'
 import { computedAnew } from './recompute.ts'
+import { cos, sin } from './trigonometry.ts'
 import { arrayOf, call, cast, filledWith, float, reshape, scalar, type Value } from './value.ts'
 
 const unary =
@@ -83,6 +84,18 @@ const maximum: Lowering<'maximum'> = ({ node, operands }) => {
     : elementwise('Max', operands, node.type.shape)
 }
 
+/** ONNX Runtime's WebGPU provider has no Neg and no Abs for int32. */
+const negative = (site: Site<'neg' | 'abs'>): Value => {
+  const [x, { dtype }] = [valueAt(site, 0), site.node.type]
+  return site.target.device === 'cpu' || dtype !== 'int32' ? call('Neg', [x]) : call('Sub', [scalar(dtype, 0), x])
+}
+const abs: Lowering<'abs'> = (site) => {
+  const x = valueAt(site, 0)
+  return site.target.device === 'cpu' || site.node.type.dtype !== 'int32'
+    ? call('Abs', [x])
+    : call('Max', [x, negative(site)])
+}
+
 /** ONNX Runtime's WebGPU provider has no Sign. */
 const sign: Lowering<'sign'> = (site) => {
   const { dtype } = site.node.type
@@ -137,8 +150,8 @@ type Elementwise = Pick<
 >
 export const elementwiseLowerings: Elementwise = {
   constant,
-  neg: unary('Neg'),
-  abs: unary('Abs'),
+  neg: negative,
+  abs,
   sign,
   exp: unary('Exp'),
   log: unary('Log'),
@@ -146,8 +159,8 @@ export const elementwiseLowerings: Elementwise = {
   tanh: unary('Tanh'),
   sigmoid: unary('Sigmoid'),
   erf: unary('Erf'),
-  sin: unary('Sin'),
-  cos: unary('Cos'),
+  sin,
+  cos,
   floor: unary('Floor'),
   /** QuickGelu(x) = x sigmoid(alpha x) */
   silu: (site) => call('QuickGelu', [valueAt(site, 0)], { alpha: float(1) }, 'com.microsoft'),

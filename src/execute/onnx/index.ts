@@ -7,6 +7,7 @@ import { defer, exclusive, lifetime } from '../lifetime.ts'
 import { checkCarry, omit, only } from '../reference/carry.ts'
 import { assemble } from './assemble.ts'
 import { blockSize } from './block-size.ts'
+import { checkHalf } from './half-support.ts'
 import { writableInPlace } from './in-place.ts'
 import { lower } from './lower.ts'
 import type { Device } from './lowering.ts'
@@ -116,6 +117,7 @@ export const onnx = (device: Device): Executor => ({
     pipe(
       TE.Do,
       TE.bind('ort', () => runtime),
+      TE.chainFirst(({ ort }) => (device === 'webgpu' ? checkHalf(ort, graph) : TE.right(undefined))),
       TE.bind('block', ({ ort }) =>
         TE.fromTask(device === 'cpu' && mode === 'training' ? blockSize(ort) : async () => null),
       ),

@@ -1,5 +1,6 @@
 import type { Checked } from '../../error.ts'
 import { feedName, type Graph, type Node, type NodeOf } from '../../graph/graph.ts'
+import { halfBits } from '../../graph/half.ts'
 import type { OpKind } from '../../graph/ops.ts'
 import { E, pipe } from '../../prelude.ts'
 import { checkGraph } from '../check-graph.ts'
@@ -87,4 +88,6 @@ export const lower = (graph: Graph, target: Target, constants: Values = {}): Che
   )
 
 const bake = ({ dtype, shape, data }: ArrayValue): Constant =>
-  constantOf(dtype, shape, data instanceof Float64Array ? Float32Array.from(data) : data)
+  dtype === 'float16'
+    ? constantOf(dtype, shape, Uint16Array.from(data, halfBits))
+    : constantOf(dtype, shape, data instanceof Float64Array ? Float32Array.from(data) : data)

@@ -1,7 +1,7 @@
 import type { Attributes } from '../../graph/ops.ts'
 import type { Shape } from '../../graph/types.ts'
-import { type Device, type LoweringTable, operand, shapeOf, valueAt } from './lowering.ts'
-import { call, cast, int, int64s, reduceSum, transpose, type Value } from './value.ts'
+import { type Device, type LoweringTable, operand, type Site, shapeOf, valueAt } from './lowering.ts'
+import { call, cast, floats, int, int64s, reduceSum, scalar, transpose, type Value } from './value.ts'
 
 /** a b over the last two axes; ONNX Runtime's WebGPU provider has no FusedMatMul. */
 export const product = (
@@ -24,8 +24,26 @@ export const product = (
 const swapLast = (x: Value, { length }: Shape): Value =>
   transpose(x, [...Array.from({ length: length - 2 }, (_, i) => i), length - 1, length - 2])
 
-const argument = (op: 'ArgMax' | 'ArgMin', x: Value, axis: number): Value =>
-  cast(call(op, [x], { axis: int(axis), keepdims: int(0) }), 'int32')
+type Extremum = 'Max' | 'Min'
+/**
+ * The index of the first greatest or least element. ONNX Runtime's own is of 64 bits, which its WebGPU provider cannot
+ * narrow: there it is the least index that holds the extremum, the last one where a row is not a number.
+ */
+const argument = (which: Extremum, site: Site<'argMax' | 'argMin'>): Value => {
+  const [x, { axis }] = [operand(site, 0), site.node.attributes]
+  if (site.target.device === 'cpu')
+    return cast(call(`Arg${which}`, [x.value], { axis: int(axis), keepdims: int(0) }), 'int32')
+  const { dtype, shape } = x.node.type
+  const length = shape[axis] ?? 1
+  const value = dtype === 'bool' ? cast(x.value, 'int32') : x.value
+  const best = call(`Reduce${which}`, [value, int64s([axis])], { keepdims: int(1) })
+  const index = floats(
+    shape.map((d, i) => (i === axis ? d : 1)),
+    Array.from({ length }, (_, i) => i),
+  )
+  const holds = call('Where', [call('Equal', [value, best]), index, scalar('float32', length - 1)])
+  return cast(call('ReduceMin', [holds, int64s([axis])], { keepdims: int(0) }), 'int32')
+}
 
 type Products = Pick<LoweringTable, 'sum' | 'reduceMax' | 'argMax' | 'argMin' | 'softmax' | 'matmul'>
 export const productLowerings: Products = {
@@ -36,8 +54,8 @@ export const productLowerings: Products = {
       ? valueAt(site, 0)
       : call('ReduceMax', [valueAt(site, 0), int64s(axes)], { keepdims: int(keepDims ? 1 : 0) })
   },
-  argMax: (site) => argument('ArgMax', valueAt(site, 0), site.node.attributes.axis),
-  argMin: (site) => argument('ArgMin', valueAt(site, 0), site.node.attributes.axis),
+  argMax: (site) => argument('Max', site),
+  argMin: (site) => argument('Min', site),
   softmax: (site) => call('Softmax', [valueAt(site, 0)], { axis: int(site.node.attributes.axis) }),
   matmul: (site) =>
     product(

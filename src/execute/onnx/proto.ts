@@ -1,5 +1,7 @@
 import protobuf from 'protobufjs/light.js'
+import { reasonOf } from '../../error.ts'
 import type { TensorType } from '../../graph/types.ts'
+import { E, type Either, pipe, t } from '../../prelude.ts'
 import { type Attribute, type Constant, type Domain, elementCode } from './value.ts'
 
 /** The part of onnx.proto (ONNX 1.17) that a model written here needs: field numbers and types. */
@@ -40,7 +42,6 @@ const schema = protobuf.Root.fromJSON({
         f: { id: 2, type: 'float' },
         i: { id: 3, type: 'int64' },
         s: { id: 4, type: 'bytes' },
-        t: { id: 5, type: 'TensorProto' },
         ints: { id: 8, type: 'int64', rule: 'repeated' },
         type: { id: 20, type: 'int32' },
       },
@@ -88,7 +89,8 @@ export interface ModelNode {
 /** What an ONNX model file says. Nodes stand after those whose results they read. */
 export interface Model {
   readonly inputs: readonly NamedType[]
-  readonly outputs: readonly NamedType[]
+  /** The runtime infers the types that are left out. */
+  readonly outputs: readonly (Pick<NamedType, 'name'> & Partial<NamedType>)[]
   readonly initializers: readonly { readonly name: string; readonly value: Constant }[]
   readonly nodes: readonly ModelNode[]
 }
@@ -108,15 +110,12 @@ const attributeProto = (name: string, value: Attribute): object =>
       ? { name, type: 7, ints: value.ints }
       : 'float' in value
         ? { name, type: 1, f: value.float }
-        : 'text' in value
-          ? { name, type: 3, s: Buffer.from(value.text) }
-          : { name, type: 4, t: tensorProto(value.tensor) }
-const valueInfo = ({ name, type }: NamedType): object => ({
-  name,
-  type: {
-    tensorType: { elemType: elementCode[type.dtype], shape: { dim: type.shape.map((dimValue) => ({ dimValue })) } },
-  },
+        : { name, type: 3, s: Buffer.from(value.text) }
+const typeProto = ({ dtype, shape }: TensorType): object => ({
+  tensorType: { elemType: elementCode[dtype], shape: { dim: shape.map((dimValue) => ({ dimValue })) } },
 })
+const valueInfo = ({ name, type }: Model['outputs'][number]): object =>
+  type === undefined ? { name } : { name, type: typeProto(type) }
 
 /** The bytes of an ONNX ModelProto; the same model gives the same bytes. */
 export const encode = ({ inputs, outputs, initializers, nodes }: Model): Uint8Array =>
@@ -141,6 +140,30 @@ export const encode = ({ inputs, outputs, initializers, nodes }: Model): Uint8Ar
       },
     })
     .finish()
+
+/** A node of a model that the runtime wrote. */
+export interface WrittenNode {
+  readonly op: string
+  readonly inputs: readonly string[]
+  readonly outputs: readonly string[]
+}
+const written = t.type({
+  graph: t.type({
+    node: t.array(t.type({ opType: t.string, input: t.array(t.string), output: t.array(t.string) })),
+  }),
+})
+/** The nodes of a model that ONNX Runtime wrote, as far as they are needed to see what reads what. */
+export const writtenNodes = (bytes: Uint8Array): Either<string, readonly WrittenNode[]> =>
+  pipe(
+    E.tryCatch(() => modelProto.toObject(modelProto.decode(bytes), { arrays: true, defaults: true }), reasonOf),
+    E.chain((u) =>
+      pipe(
+        written.decode(u),
+        E.mapLeft(() => 'a file without nodes'),
+      ),
+    ),
+    E.map(({ graph }) => graph.node.map(({ opType: op, input: inputs, output: outputs }) => ({ op, inputs, outputs }))),
+  )
 
 /** Bytes of array data a model carries: protobuf allows 2^31 in all. */
 export const initializerBytes = ({ initializers }: Model): number =>

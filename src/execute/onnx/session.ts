@@ -1,17 +1,22 @@
 import { availableParallelism } from 'node:os'
 import type { InferenceSession, Tensor } from 'onnxruntime-node'
 import { type Effect, failure, reasonOf } from '../../error.ts'
-import { TE } from '../../prelude.ts'
+import { pipe, TE } from '../../prelude.ts'
 import type { CompileOptions } from '../executor.ts'
+import { explained } from './adapter-error.ts'
 import { inputName, outputName } from './assemble.ts'
 import type { Device } from './lowering.ts'
-import { encode, initializerBytes, type Model, nodeName } from './proto.ts'
+import { encode, initializerBytes, type Model } from './proto.ts'
 import type { Runtime } from './runtime.ts'
 
 export interface SessionOptions extends Pick<CompileOptions, 'mode' | 'threads'> {
   readonly device: Device
   /** Outputs that stay in the GPU's memory; the others come back. */
   readonly resident?: readonly string[]
+  /** Where to write the model as the runtime has laid it out over its devices. */
+  readonly layout?: string
+  /** Where failing is an answer. */
+  readonly quiet?: true
 }
 export type Tensors = Readonly<Record<string, Tensor>>
 /** Runs by the graph's own names. */
@@ -21,32 +26,24 @@ export interface Session {
   readonly release: () => void
 }
 
-const errorsOnly = 3
+const [errorsOnly, fatalOnly] = [3, 4] as const
 /** Training leaves optimisation to our own transforms: the runtime's costs seconds of session building and speed. */
 const modes: { readonly [M in CompileOptions['mode']]: InferenceSession.SessionOptions } = {
   sampling: { graphOptimizationLevel: 'all' },
   training: { graphOptimizationLevel: 'disabled', enableMemPattern: false },
 }
-/** WGSL asks of sine and cosine an error of 2^-11 within a half-turn, and nothing outside: not enough for timesteps. */
-const imprecise = ({ nodes }: Model): readonly string[] =>
-  nodes.flatMap(({ op }, i) => (op === 'Sin' || op === 'Cos' ? [nodeName(op, i)] : []))
-
-const webgpu = (model: Model): InferenceSession.ExecutionProviderConfig => {
-  const forceCpuNodeNames = imprecise(model)
-  return forceCpuNodeNames.length === 0 ? 'webgpu' : { name: 'webgpu', forceCpuNodeNames }
-}
-
 const sessionOptions = (
   model: Model,
-  { device, mode, threads, resident }: SessionOptions,
+  { device, mode, threads, resident, layout, quiet }: SessionOptions,
 ): InferenceSession.SessionOptions => ({
   ...modes[mode],
   executionMode: 'sequential',
   enableCpuMemArena: true,
   intraOpNumThreads: threads ?? availableParallelism(),
   interOpNumThreads: 1,
-  logSeverityLevel: errorsOnly,
-  executionProviders: device === 'cpu' ? ['cpu'] : [webgpu(model), 'cpu'],
+  logSeverityLevel: quiet === true ? fatalOnly : errorsOnly,
+  executionProviders: device === 'cpu' ? ['cpu'] : ['webgpu', 'cpu'],
+  ...(layout === undefined ? {} : { optimizedModelFilePath: layout }),
   ...(resident === undefined
     ? {}
     : {
@@ -80,9 +77,14 @@ export const createSession = (
         'feed the larger parameters at every run',
       ),
     ])
-  return TE.tryCatch(
-    async () => wrap(await InferenceSession.create(encode(model), sessionOptions(model, options)), at, model),
-    (e) => [failure('compile', at, 'a graph that ONNX Runtime takes', reasonOf(e))],
+  return pipe(
+    TE.tryCatch(
+      async () => wrap(await InferenceSession.create(encode(model), sessionOptions(model, options)), at, model),
+      reasonOf,
+    ),
+    TE.orElse((reason) =>
+      TE.leftTask(explained(reason, [failure('compile', at, 'a graph that ONNX Runtime takes', reason)])),
+    ),
   )
 }
 

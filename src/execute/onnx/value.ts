@@ -1,3 +1,4 @@
+import { halfBits } from '../../graph/half.ts'
 import type { DType, Shape } from '../../graph/types.ts'
 
 /**
@@ -16,7 +17,7 @@ export interface Leaf {
   readonly name: string
 }
 export type ElementType = DType | 'int64'
-export type Data = Float32Array | Int32Array | Uint8Array | BigInt64Array
+export type Data = Float32Array | Uint16Array | Int32Array | Uint8Array | BigInt64Array
 export interface Constant {
   readonly kind: 'constant'
   readonly element: ElementType
@@ -43,14 +44,12 @@ export type Attribute =
   | { readonly ints: readonly number[] }
   | { readonly float: number }
   | { readonly text: string }
-  | { readonly tensor: Constant }
 export type Attributes = Readonly<Record<string, Attribute>>
 
 export const int = (value: number): Attribute => ({ int: value })
 export const ints = (value: readonly number[]): Attribute => ({ ints: value })
 export const float = (value: number): Attribute => ({ float: value })
 export const text = (value: string): Attribute => ({ text: value })
-export const tensor = (value: Constant): Attribute => ({ tensor: value })
 
 export const absent: Absent = { kind: 'absent' }
 export const leaf = (name: string): Leaf => ({ kind: 'leaf', name })
@@ -66,10 +65,14 @@ export const int64s = (values: readonly number[]): Constant =>
 
 const filled: { readonly [D in DType]: (length: number, values: readonly number[]) => Data } = {
   float32: (length, values) => fill(new Float32Array(length), values),
+  float16: (length, values) => fill(new Uint16Array(length), values.map(halfBits)),
   int32: (length, values) => fill(new Int32Array(length), values),
   bool: (length, values) => fill(new Uint8Array(length), values),
 }
-const fill = <A extends Float32Array | Int32Array | Uint8Array>(into: A, values: readonly number[]): A => {
+const fill = <A extends Float32Array | Uint16Array | Int32Array | Uint8Array>(
+  into: A,
+  values: readonly number[],
+): A => {
   if (values.length === 1) into.fill(values[0] ?? 0)
   else into.set(values)
   return into
@@ -88,7 +91,7 @@ export const arrayOf = (dtype: DType, shape: Shape, values: readonly number[]): 
 export const filledWith = (dtype: DType, shape: Shape, value: number): Value =>
   shape.reduce((a, b) => a * b, 1) <= inlineElements
     ? arrayOf(dtype, shape, [value])
-    : call('ConstantOfShape', [int64s(shape)], { value: tensor(arrayOf(dtype, [1], [value])) })
+    : call('Expand', [scalar(dtype, value), int64s(shape)])
 const inlineElements = 1024
 export const scalar = (dtype: DType, value: number): Constant => arrayOf(dtype, [], [value])
 export const floats = (shape: Shape, values: readonly number[]): Constant => arrayOf('float32', shape, values)
@@ -112,4 +115,10 @@ export const reduceSum = (x: Value, axes: readonly number[], keepDims: boolean):
 export const cast = (x: Value, to: DType): Value => call('Cast', [x], { to: int(elementCode[to]) })
 
 /** TensorProto.DataType */
-export const elementCode: { readonly [D in ElementType]: number } = { float32: 1, int32: 6, int64: 7, bool: 9 }
+export const elementCode: { readonly [D in ElementType]: number } = {
+  float32: 1,
+  float16: 10,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+}

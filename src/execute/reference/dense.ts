@@ -3,7 +3,7 @@ import type { Misfit } from '../../graph/shape-rules.ts'
 import { type Shape, size, strides, type TensorType } from '../../graph/types.ts'
 import { E, type Either } from '../../prelude.ts'
 
-/** An array inside the reference executor, row-major. float64 holds every value of all three dtypes exactly. */
+/** An array inside the reference executor, row-major. float64 holds every value of all dtypes exactly. */
 export interface Dense {
   readonly type: TensorType
   readonly data: Float64Array

@@ -1,5 +1,6 @@
 import { type Checked, fail } from '../../error.ts'
 import { type Graph, type Node, type NodeOf, nodeAt } from '../../graph/graph.ts'
+import { roundToHalf } from '../../graph/half.ts'
 import type { OpKind } from '../../graph/ops.ts'
 import { E } from '../../prelude.ts'
 import type { Computed, Dense, Feeds } from './dense.ts'
@@ -32,6 +33,10 @@ const compute = <K extends OpKind>(
 
 const where = ({ scope, op }: Node): string => `${scope === '' ? '(root)' : scope} (${op})`
 
+/** Half precision is what a result is kept in; it is computed in float64 as all are. */
+const stored = ({ type }: Node, data: Float64Array): Float64Array =>
+  type.dtype === 'float16' ? data.map(roundToHalf) : data
+
 /** Runs the nodes in order; stops at the first that these numbers leave without a result. */
 export const evaluate = ({ graph, steps }: Plan, feeds: Feeds): Checked<Feeds> => {
   const held = new Map<number, Dense>()
@@ -44,7 +49,7 @@ export const evaluate = ({ graph, steps }: Plan, feeds: Feeds): Checked<Feeds> =
     const node = nodeAt(graph, index)
     const computed = compute(node, node.operands.map(recall), feeds)
     if (E.isLeft(computed)) return fail('run', where(node), computed.left.expected, computed.left.got)
-    held.set(index, { type: node.type, data: computed.right })
+    held.set(index, { type: node.type, data: stored(node, computed.right) })
     for (const i of forget) held.delete(i)
   }
   return E.right(Object.fromEntries(Object.entries(graph.outputs).map(([name, i]) => [name, recall(i)])))

@@ -1,5 +1,6 @@
 import { type Checked, collect, type ErrorTag, fail } from '../../error.ts'
-import { sameShape, showType, size, type TensorType } from '../../graph/types.ts'
+import { roundToHalf } from '../../graph/half.ts'
+import { isFloat, sameShape, showType, size, type TensorType } from '../../graph/types.ts'
 import { E, O, pipe, RR } from '../../prelude.ts'
 import { didYouMean } from '../../schema.ts'
 import type { Value, Values } from '../executor.ts'
@@ -7,11 +8,11 @@ import type { Dense, Feeds } from './dense.ts'
 
 export const toDense = ({ dtype, shape, data }: Value): Dense => ({
   type: { dtype, shape },
-  data: Float64Array.from(data),
+  data: dtype === 'float16' ? Float64Array.from(data, roundToHalf) : Float64Array.from(data),
 })
 /** A copy that the caller may keep. */
 export const toValue = ({ type: { dtype, shape }, data }: Dense): Value =>
-  dtype === 'float32'
+  isFloat(dtype)
     ? { dtype, shape, data: data.slice() }
     : dtype === 'int32'
       ? { dtype, shape, data: Int32Array.from(data) }

@@ -1,11 +1,8 @@
 import { E, type Task } from '../../prelude.ts'
+import type { Found } from '../decide.ts'
 import { type Backend, load } from './backends.ts'
 
 /** Whether a backend is there, and what it runs on, or why it is not and what to install. */
-export interface Found {
-  readonly usable: boolean
-  readonly what: string
-}
 export const look =
   (name: Backend): Task<Found & { readonly gpu: boolean }> =>
   async () => {

@@ -44,8 +44,10 @@ export interface ReportData {
   readonly machine: { readonly cpu: string; readonly cores: number; readonly executor: string }
   /** Mean over the held-out pictures, dB. */
   readonly psnr: number
-  /** Originals over reconstructions, of held-out pictures. */
+  /** Inputs over reconstructions, of held-out pictures. */
   readonly reconstructions: LabelledGrid
+  /** Of the first stage. */
+  readonly priorSamples: LabelledGrid
   readonly samples?: LabelledGrid
   /** What to do next, each with its command. */
   readonly next: readonly { readonly what: string; readonly command: string }[]
@@ -115,7 +117,7 @@ const stageTable = (stages: readonly StageSummary[]): string => `
 
 /** The report of a run as one self-contained page. `curves` is the drawing of its losses, an SVG, if any. */
 export const reportHtml = (report: ReportData, curves: string | undefined): string => {
-  const { name, data, machine, seed, version, stages, reconstructions, samples, next } = report
+  const { name, data, machine, seed, version, stages, reconstructions, priorSamples, samples, next } = report
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -132,7 +134,8 @@ export const reportHtml = (report: ReportData, curves: string | undefined): stri
   </header>
 ${facts(report)}
 ${samples === undefined ? '' : gridFigure('Samples', samples)}
-${gridFigure('Reconstructions', reconstructions)}
+${gridFigure('Inputs and reconstructions', reconstructions)}
+${gridFigure('Samples from the prior', priorSamples)}
 ${curves === undefined ? '' : figure('chart', 'Losses', `<img src="${dataUri('image/svg+xml', curves)}" alt="Losses over steps">`, 'Smoothed over a twentieth of the run; faint: as measured.')}
   <section>
     <h2>How it was made</h2>

@@ -1,4 +1,4 @@
-import { fillNormal, fold, key } from '../../distributions/random.ts'
+import { fillNormal, fold, key } from '../distributions/random.ts'
 
 /** Pictures [n, channels, height, width]. */
 export interface PictureShape {

@@ -1,0 +1,69 @@
+import { join } from 'node:path'
+import type { Effect } from '../error.ts'
+import { size } from '../graph/types.ts'
+import { writeGrid } from '../io/images.ts'
+import { colorize } from './colorize.ts'
+import type { Items } from './inference.ts'
+
+/** The pictures that a run shows. */
+
+/** How pictures are shown: so many in a row, those without colours of their own through the projection of a seed. */
+export interface Shown {
+  readonly columns: number
+  readonly seed: number
+}
+
+/** Pictures of 1 or 3 channels as they are, others (label maps, latents) in colours. */
+const inColour = (pictures: Items, seed: number): Items => {
+  const { n, shape, data } = pictures
+  const [channels = 0, height = 0, width = 0] = shape
+  return channels === 1 || channels === 3
+    ? pictures
+    : { n, shape: [3, height, width], data: colorize(seed)(data, { n, channels, height, width }) }
+}
+
+const writeRows = (path: string, { n, shape, data }: Items, columns: number): Effect<void> => {
+  const [channels = 0, height = 0, width = 0] = shape
+  return writeGrid(path, data, { n, channels, height, width, columns, scale: 2 })
+}
+
+/** Pictures in rows. Errors: `data`, `file`. */
+export const writePictures = (path: string, pictures: Items, { columns, seed }: Shown): Effect<void> =>
+  writeRows(path, inColour(pictures, seed), columns)
+
+/**
+ * Inputs in rows over their reconstructions; whole rows alone. Colours that are projected are scaled in each by itself, as the
+ * reference does. Errors: `data`, `file`.
+ */
+export const writeReconstructions = (
+  path: string,
+  inputs: Items,
+  reconstructions: Items,
+  { columns, seed }: Shown,
+): Effect<void> => {
+  const { shape, data: above } = inColour(inputs, seed)
+  const { data: below } = inColour(reconstructions, seed)
+  const count = Math.floor(inputs.n / columns) * columns
+  const half = count * size(shape)
+  const data = new Float32Array(2 * half)
+  data.set(above.subarray(0, half))
+  data.set(below.subarray(0, half), half)
+  return writeRows(path, { n: 2 * count, shape, data }, columns)
+}
+
+/** How many held-out pictures are shown: at most two rows of 16. */
+export const heldOutLayout = (heldOut: number): { readonly n: number; readonly columns: number } => ({
+  n: Math.min(32, heldOut),
+  columns: Math.min(16, heldOut),
+})
+
+/** A class for each picture, `perClass` of each in a row. */
+export const labelRows = (classes: number, perClass: number): readonly number[] =>
+  Array.from({ length: Math.max(classes, 1) * perClass }, (_, i) => Math.floor(i / perClass))
+
+/** The file of a stage's preview, which says what it shows. */
+export const previewPath = (
+  stageDir: string,
+  done: number,
+  shows: 'inputs-and-reconstructions' | 'prior-samples' | 'samples',
+): string => join(stageDir, 'previews', `step-${String(done).padStart(8, '0')}-${shows}.png`)

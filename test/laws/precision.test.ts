@@ -1,0 +1,201 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import type { Tensor } from '../../src/declare/index.ts'
+import * as D from '../../src/declare/index.ts'
+import { fillNormal, fold, key } from '../../src/distributions/random.ts'
+import { floats, ints, type Value, type Values } from '../../src/execute/executor.ts'
+import { inHalf } from '../../src/execute/in-half.ts'
+import { onnx } from '../../src/execute/onnx/index.ts'
+import { reference } from '../../src/execute/reference/index.ts'
+import { samplingPlan } from '../../src/experiment/diffusion-stage.ts'
+import { decoderGraph } from '../../src/experiment/first-stage.ts'
+import { loadExperiment } from '../../src/experiment/load.ts'
+import { decodeGraph, encodeGraph } from '../../src/graph/codec.ts'
+import { feedTypes, type Graph, type Node, outputTypes } from '../../src/graph/graph.ts'
+import type { OpKind } from '../../src/graph/ops.ts'
+import { float, size, type TensorType } from '../../src/graph/types.ts'
+import { E, pipe } from '../../src/prelude.ts'
+import { planExperiment } from '../../src/train/plan.ts'
+import { optimise, precision } from '../../src/transform/index.ts'
+import { frozen } from '../arbitrary/cases.ts'
+import { check } from '../arbitrary/check.ts'
+import { arbitraryGraph } from '../arbitrary/graphs.ts'
+import { right, runOn } from '../arbitrary/run.ts'
+import { devices } from '../unit/onnx-support.ts'
+
+/** The unit of float16's rounding. */
+const unit = 2 ** -11
+/** What numbers below float16's normal ones, 6e-5, can lose besides. */
+const underflow = 1e-5
+
+/** Ops whose results grow and err no faster than sums and products of their operands' magnitudes. */
+const tame = [
+  ...(['neg', 'abs', 'tanh', 'sigmoid', 'silu', 'add', 'sub', 'mul', 'maximum', 'minimum', 'sum', 'matmul'] as const),
+  ...(['conv2d', 'reshape', 'transpose', 'slice', 'pad', 'concat', 'broadcast', 'upsampleNearest', 'maxPool'] as const),
+] satisfies readonly OpKind[]
+
+/** What of magnitudes bounds the magnitude of a result, and of an error times it: |a - b| by |a| + |b|, and so on. */
+const magnitude = (n: Node, args: readonly Tensor[]): Tensor => {
+  const [a, b] = args
+  if (n.type.dtype !== 'float32' || a === undefined) {
+    const x = D.rebuild(n, args)
+    return D.isTensor('constant')(x) && n.type.dtype === 'float32'
+      ? D.constant(x.attributes.data.map(Math.abs), x.type)
+      : x
+  }
+  if (n.op === 'neg' || n.op === 'abs' || n.op === 'tanh') return a
+  if (n.op === 'sigmoid') return pipe(a, D.add(1))
+  if (n.op === 'silu') return pipe(a, D.mul(1.1))
+  if (b !== undefined && n.op === 'sub') return pipe(a, D.add(b))
+  if (b !== undefined && n.op === 'minimum') return pipe(a, D.maximum(b))
+  return D.apply(n.op, n.attributes, args, n.scope)
+}
+const magnitudes = (g: Graph): Graph => D.refreeze(D.rewrite(g, magnitude))
+const absolute = (v: Value): Value => (v.dtype === 'float32' ? { ...v, data: v.data.map(Math.abs) } : v)
+
+/** Roundings that can meet in a result: of a product the sum of its factors'. */
+const roundings = ({ nodes, outputs }: Graph): Readonly<Record<string, number>> => {
+  const products: readonly OpKind[] = ['mul', 'matmul', 'conv2d']
+  const found: number[] = []
+  for (const { op, operands, type } of nodes) {
+    const before = operands.map((o) => found[o] ?? 0)
+    const met = products.includes(op) ? before.reduce((s, d) => s + d, 0) : Math.max(0, ...before)
+    found.push(met + (type.dtype === 'float16' ? 1 : 0))
+  }
+  return Object.fromEntries(Object.entries(outputs).map(([name, i]) => [name, found[i] ?? 0]))
+}
+/** Float16 results one behind the other, at most. */
+const depth = ({ nodes }: Graph): number => {
+  const found: number[] = []
+  for (const { operands, type } of nodes)
+    found.push(Math.max(0, ...operands.map((o) => found[o] ?? 0)) + (type.dtype === 'float16' ? 1 : 0))
+  return Math.max(...found)
+}
+const largest = (v: Value | undefined): number =>
+  v === undefined ? Number.NaN : Array.from<number>(v.data).reduce((m, x) => Math.max(m, Math.abs(x)), 0)
+
+describe('precision', () => {
+  test('|y16 - y| <= ((1 + u)^d - 1) |g|(|x|), d the roundings that meet in y and |g| the graph of magnitudes', () =>
+    check(
+      fc.asyncProperty(arbitraryGraph({ ops: tame, steps: 8 }), async ({ graph, feeds }) => {
+        const half = precision(graph)
+        const bound = await runOn(reference)(
+          magnitudes(graph),
+          Object.fromEntries(Object.entries(feeds).map(([name, v]) => [name, absolute(v)])),
+        )
+        fc.pre(Object.values(bound).every((v) => largest(v) < 6e4))
+        const [exact, found] = [await runOn(reference)(graph, feeds), await runOn(reference)(half, feeds)]
+        for (const [name, d] of Object.entries(roundings(half)))
+          exact[name]?.data.forEach((y, i) => {
+            const error = Math.abs((found[name]?.data[i] ?? Number.NaN) - y)
+            expect(error).toBeLessThanOrEqual(((1 + unit) ** d - 1) * Math.abs(bound[name]?.data[i] ?? 0) + underflow)
+          })
+      }),
+      100,
+    ))
+
+  test('keeps feeds, outputs and their types, and every graph well-typed', () =>
+    check(
+      fc.asyncProperty(arbitraryGraph({ steps: 9 }), async ({ graph }) => {
+        const half = precision(graph)
+        expect(outputTypes(half)).toEqual(outputTypes(graph))
+        expect(feedTypes(graph)).toMatchObject(feedTypes(half))
+        expect(right(decodeGraph(JSON.parse(JSON.stringify(encodeGraph(half)))))).toEqual(half)
+        expect(precision(half)).toEqual(half)
+      }),
+      100,
+    ))
+
+  test('is not for losses, nor for distances whose least is sought', () => {
+    const [x, w] = [D.input('x', float(4, 3)), D.parameter('net', 'weight', [3, 3], { kind: 'ones' })]
+    const y = pipe(x, D.matmul(w))
+    const half = (outputs: Readonly<Record<string, Tensor>>): readonly string[] =>
+      precision(frozen(outputs)).nodes.flatMap((n) => (n.type.dtype === 'float16' ? [n.op] : []))
+    expect(half({ y: pipe(y, D.mul(y)) })).toEqual(['cast', 'cast', 'matmul', 'mul'])
+    expect(half({ y: pipe(y, D.mul(y), D.sum()) })).toEqual(['cast', 'cast', 'matmul'])
+    expect(half({ y: pipe(y, D.neg, D.argMin(1)) })).toEqual([])
+  })
+
+  const drawn = (name: string, { dtype, shape }: TensorType): Value => {
+    if (dtype !== 'float32') return ints(shape, new Int32Array(size(shape)).fill(1))
+    const data = new Float32Array(size(shape))
+    fillNormal(fold(key(5), name), data)
+    const kernel = shape.length > 1 && name.endsWith('weight')
+    const gain = shape.length === 1 && name.endsWith('weight')
+    return floats(
+      shape,
+      data.map((z) =>
+        kernel ? z / Math.sqrt(size(shape.slice(1))) : gain ? 1 + z / 10 : shape.length < 2 ? z / 10 : z,
+      ),
+    )
+  }
+  /** Normal weights scaled by their fan-in, so that no result is zero for a zero start. */
+  const fed = (g: Graph): Values =>
+    Object.fromEntries(Object.entries(feedTypes(g)).map(([name, type]) => [name, drawn(name, type)]))
+
+  describe.each(['a step of the U-Net', 'the decoder'] as const)('of %s', async (what) => {
+    const experiment = right(await loadExperiment('graphs/tiny.json')())
+    const { diffusion } = right(planExperiment(experiment, 8))
+    if (diffusion === undefined) throw new Error('tiny has a diffusion stage')
+    const declared = {
+      'a step of the U-Net': () => right(samplingPlan(diffusion.model, experiment.sampling, 1)).graph,
+      'the decoder': () => right(decoderGraph(experiment.firstStage, 1)),
+    }[what]()
+    const graph = optimise(declared)
+    const feeds = fed(graph)
+
+    test('is half: no product and no activation in float32, no norm and no softmax in float16', () => {
+      const types = (op: OpKind): ReadonlySet<string> =>
+        new Set(precision(graph).nodes.flatMap((n) => (n.op === op ? [n.type.dtype] : [])))
+      expect([types('conv2d'), types('silu')]).toEqual([new Set(['float16']), new Set(['float16'])])
+      expect(types('groupNorm')).toEqual(new Set(['float32']))
+      for (const op of ['softmax', 'sum', 'parameter', 'input'] as const) expect(types(op)).not.toContain('float16')
+    })
+
+    test.each([reference, onnx('cpu')].map((e) => [e.name, e] as const))(
+      'errs on %s by at most d u of the greatest result, d the float16 results one behind the other',
+      async (_, executor) => {
+        const [exact, found] = [await runOn(reference)(graph, feeds), await runOn(inHalf(executor))(graph, feeds)]
+        const d = depth(precision(graph))
+        expect(d).toBeGreaterThan(10)
+        expect(found).not.toEqual(exact)
+        for (const [name, y] of Object.entries(exact)) {
+          const scale = largest(y)
+          y.data.forEach((v, i) => {
+            expect(Math.abs((found[name]?.data[i] ?? Number.NaN) - v)).toBeLessThanOrEqual(d * unit * scale)
+          })
+        }
+      },
+    )
+  })
+})
+
+describe.runIf((await devices()).includes('webgpu'))('on onnx:webgpu', () => {
+  test('float16 runs, or is refused before it does', async () => {
+    const x = D.input('x', float(2, 3))
+    const graph = frozen({ y: pipe(x, D.cast('float16'), D.add(pipe(x, D.cast('float16')))) })
+    const made = await onnx('webgpu').compile(graph, { mode: 'training' })()
+    if (E.isLeft(made)) {
+      expect(made.left).toMatchObject([
+        { tag: 'compile', at: 'onnx:webgpu', expected: expect.stringContaining('shader-f16') },
+      ])
+      return
+    }
+    const { y } = right(await made.right.run({ x: floats([2, 3], Float32Array.of(1, 2, 3, 4, 5, 0.1)) })())
+    expect(y).toEqual({ dtype: 'float16', shape: [2, 3], data: Float32Array.of(2, 4, 6, 8, 10, 0.199951171875) })
+    made.right.dispose()
+  })
+})
+
+test('arrays of float16 are fed and returned, rounded, by both executors', async () => {
+  const x = D.input('x', { dtype: 'float16', shape: [3] })
+  const graph = frozen({ y: pipe(x, D.add(1)), z: x })
+  for (const executor of [reference, onnx('cpu')]) {
+    const { y, z } = await runOn(executor)(graph, {
+      x: { dtype: 'float16', shape: [3], data: Float32Array.of(0.1, -2, 2048) },
+    })
+    expect([...(z?.data ?? [])]).toEqual([0.0999755859375, -2, 2048])
+    expect([...(y?.data ?? [])]).toEqual([1.099609375, -1, 2048])
+    expect([y?.dtype, z?.dtype]).toEqual(['float16', 'float16'])
+  }
+})

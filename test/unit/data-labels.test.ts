@@ -1,0 +1,60 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import sharp from 'sharp'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { loadLabelMaps } from '../../src/data/labels.ts'
+import { E } from '../../src/prelude.ts'
+import { right } from '../arbitrary/run.ts'
+
+const state = { folder: '' }
+beforeAll(async () => {
+  state.folder = await mkdtemp(join(tmpdir(), 'latentgraph-labels-'))
+})
+afterAll(() => rm(state.folder, { recursive: true }))
+
+const side = 4
+/** Every label of 0, ..., 15 once, or as `of` says. */
+const written = async (name: string, channels: 1 | 3, of: (i: number) => number): Promise<string> => {
+  const folder = await mkdtemp(join(state.folder, 'maps-'))
+  const raw = Uint8Array.from({ length: side * side * channels }, (_, i) => of(i))
+  await sharp(raw, { raw: { width: side, height: side, channels } })
+    .png()
+    .toFile(join(folder, name))
+  return folder
+}
+
+describe('label maps', () => {
+  it('have a channel a label, 1 where it is and -1 elsewhere', async () => {
+    const { channels, pictures, n } = right(
+      await loadLabelMaps(await written('a.png', 1, (i) => 15 - i), { size: side, labels: 16 })(),
+    )
+    expect([n, channels, pictures.length]).toEqual([1, 16, 16 * 16])
+    const at = (label: number, pixel: number) => pictures[16 * label + pixel]
+    for (let pixel = 0; pixel < 16; pixel++)
+      expect(Array.from({ length: 16 }, (_, label) => at(label, pixel))).toEqual(
+        Array.from({ length: 16 }, (_, label) => (label === 15 - pixel ? 1 : -1)),
+      )
+  })
+
+  it.each([
+    [2, [3, 4]],
+    [8, [3, 4]],
+  ])('keep their labels at another size, %i', async (size, labels) => {
+    const maps = right(await loadLabelMaps(await written('a.png', 1, (i) => 3 + (i % 2)), { size, labels: 5 })())
+    const plane = size * size
+    const seen = [0, 1, 2, 3, 4].filter((l) => maps.pictures.subarray(l * plane, (l + 1) * plane).some((x) => x === 1))
+    expect(labels).toEqual(expect.arrayContaining(seen))
+    expect(maps.pictures.filter((x) => x === 1)).toHaveLength(plane)
+  })
+
+  it.each([
+    ['a label too many', 1, '5'],
+    ['colours', 3, 'colours'],
+  ] as const)('are refused with %s', async (_, channels, got) => {
+    const folder = await written('a.png', channels, (i) => (channels === 1 ? 5 : i % 3))
+    expect(await loadLabelMaps(folder, { size: side, labels: 5 })()).toEqual(
+      E.left([expect.objectContaining({ tag: 'data', at: 'a.png', got })]),
+    )
+  })
+})
