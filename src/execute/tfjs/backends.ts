@@ -111,12 +111,12 @@ const rows = {
 export type Backend = keyof typeof rows
 export const backends: readonly Backend[] = ['node-gpu', 'node', 'webgpu', 'wasm', 'cpu']
 
+/** As Node says it, and as Vite does of an optional peer. */
 const isAbsent = (e: unknown): boolean =>
   e instanceof Error &&
-  'code' in e &&
-  (e.code === 'ERR_MODULE_NOT_FOUND' || e.code === 'MODULE_NOT_FOUND' || /Cannot find package/.test(e.message))
-
-const absentPackage = (e: unknown): string => /'([^']+)'/.exec(reasonOf(e))?.[1] ?? reasonOf(e)
+  (('code' in e && (e.code === 'ERR_MODULE_NOT_FOUND' || e.code === 'MODULE_NOT_FOUND')) ||
+    /Cannot find package|Could not resolve/.test(e.message))
+const absentPackage = (e: unknown): string => /['"]([^'"]+)['"]/.exec(reasonOf(e))?.[1] ?? reasonOf(e)
 
 const problem = (name: Backend, e: unknown): LatentError => {
   const { packages, hint }: Row = rows[name]
