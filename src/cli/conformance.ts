@@ -1,4 +1,5 @@
 import { effect } from '../error.ts'
+import { executorNames } from '../execute/names.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
 import { TE } from '../prelude.ts'
 import type { Register } from './command.ts'
@@ -17,7 +18,7 @@ export const conformance: Register = (program, { terminal, run }) => {
     .description('compare with what the reference implementations computed')
     .requiredOption('--fixtures <dir>', 'a folder with one folder an area')
     .option('--area <name>', 'one area; all where left out')
-    .option('--executor <name>', 'reference, onnx:cpu or onnx:webgpu', 'onnx:cpu')
+    .option('--executor <name>', executorNames.join(', '), 'onnx:cpu')
     .option('--json <file>', 'also write the report as JSON')
     .action((options: Options) =>
       run(

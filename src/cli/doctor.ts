@@ -1,6 +1,7 @@
 import { effect, showErrors } from '../error.ts'
 import { auto } from '../execute/auto.ts'
 import { available } from '../execute/onnx/available.ts'
+import { type Backend, backends, look } from '../execute/tfjs/index.ts'
 import { E } from '../prelude.ts'
 import type { Register } from './command.ts'
 import { machine } from './machine.ts'
@@ -8,7 +9,12 @@ import { version } from './package.ts'
 import { exitCodes } from './terminal.ts'
 
 const rows = (facts: readonly (readonly [string, string])[]): string =>
-  facts.map(([label, value]) => `${label.padEnd(16)}${value}\n`).join('')
+  facts.map(([label, value]) => `${label.padEnd(18)}${value}\n`).join('')
+
+const tfjsRow = async (name: Backend): Promise<readonly [string, string]> => {
+  const { usable, what } = await look(name)()
+  return [`  tfjs:${name}`, usable ? `usable: ${what}` : `not usable: ${what}`]
+}
 
 const about = effect(async (run) => {
   const { cpu, cores, memoryGiB } = machine()
@@ -29,6 +35,8 @@ const about = effect(async (run) => {
             : `not usable: ${found.right.webgpu.reason}`,
         ],
       ]
+  const others: (readonly [string, string])[] = []
+  for (const name of backends) others.push(await tfjsRow(name))
   const choice = await run(auto)
   return rows([
     ['latentgraph', version()],
@@ -37,6 +45,8 @@ const about = effect(async (run) => {
     ['memory', `${memoryGiB.toFixed(1)} GiB`],
     ['reference', 'usable (float64, slow: the specification)'],
     ...runtime,
+    ['tfjs', 'TensorFlow.js, of optional packages'],
+    ...others,
     ['auto', `${choice.executor.name}: ${choice.reason}`],
   ])
 })

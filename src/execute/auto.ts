@@ -3,10 +3,13 @@ import { E, pipe, type Task, TE } from '../prelude.ts'
 import { didYouMean } from '../schema.ts'
 import { decide, type Finding, type Found } from './decide.ts'
 import type { Executor } from './executor.ts'
+import { type ExecutorName, executorNames } from './names.ts'
 import { onnx } from './onnx/index.ts'
 import { realAdapter } from './onnx/real-adapter.ts'
 import { runtime } from './onnx/runtime.ts'
 import { reference } from './reference/index.ts'
+import { lookForGpu } from './tfjs/found.ts'
+import { tfjs } from './tfjs/index.ts'
 
 export interface Choice {
   readonly executor: Executor
@@ -24,6 +27,7 @@ const nativeCpu: Task<Found> = pipe(
 
 /** What `auto` looks for, best first; another engine's device is one line here. A probe runs only if all before found nothing. */
 const candidates: readonly { readonly name: string; readonly probe: Task<Found> }[] = [
+  { name: 'tfjs:node-gpu', probe: lookForGpu('node-gpu') },
   { name: 'onnx:webgpu', probe: realAdapter },
   { name: 'onnx:cpu', probe: nativeCpu },
 ]
@@ -44,18 +48,23 @@ export const auto: Effect<Choice> = effect(async (run) => {
   return { executor: await run(TE.fromEither(executorByName(name))), reason }
 })
 
-const executors: Readonly<Record<string, () => Executor>> = {
+const executors: Readonly<Record<ExecutorName, () => Executor>> = {
   reference: () => reference,
   onnx: () => onnx('cpu'),
   'onnx:cpu': () => onnx('cpu'),
   'onnx:webgpu': () => onnx('webgpu'),
+  'tfjs:node-gpu': () => tfjs('node-gpu'),
+  'tfjs:node': () => tfjs('node'),
+  'tfjs:webgpu': () => tfjs('webgpu'),
+  'tfjs:wasm': () => tfjs('wasm'),
+  'tfjs:cpu': () => tfjs('cpu'),
 }
-export const executorNames: readonly string[] = Object.keys(executors)
+const isExecutorName = (name: string): name is ExecutorName => Object.hasOwn(executors, name)
+
+export { executorNames }
 
 /** The executor that a name stands for; whether it can run here shows when it compiles. */
-export const executorByName = (name: string): Checked<Executor> => {
-  const make = Object.hasOwn(executors, name) ? executors[name] : undefined
-  return make === undefined
-    ? fail('config', 'executor', executorNames.join(' | '), name, didYouMean(name, executorNames))
-    : E.right(make())
-}
+export const executorByName = (name: string): Checked<Executor> =>
+  isExecutorName(name)
+    ? E.right(executors[name]())
+    : fail('config', 'executor', executorNames.join(' | '), name, didYouMean(name, executorNames))

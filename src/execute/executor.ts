@@ -30,7 +30,7 @@ export interface CompileOptions {
 export type Carry = Readonly<Record<string, string>>
 
 export interface Executor {
-  /** `reference`, `onnx:cpu`, `onnx:webgpu` */
+  /** `reference`, `onnx:cpu`, `onnx:webgpu`, `tfjs:wasm` */
   readonly name: string
   readonly compile: (graph: Graph, options: CompileOptions) => Effect<Executable>
 }

@@ -1,3 +1,4 @@
+import { executorNames } from '../execute/names.ts'
 import { adoptedWeight, adversarialFields } from '../losses/index.ts'
 import { autoencoderConfig } from '../nn/autoencoder/config.ts'
 import { discriminatorConfig } from '../nn/discriminator.ts'
@@ -239,7 +240,7 @@ export const experiment = record(
     /** Names the document's JSON Schema for editors. */
     $schema: withDefault(text, ''),
     seed: withDefault(integer({ min: 0 }), 0),
-    executor: withDefault(word(['auto', 'reference', 'onnx', 'onnx:cpu', 'onnx:webgpu']), 'auto'),
+    executor: withDefault(word(['auto', ...executorNames]), 'auto'),
     sampling: withDefault(sampling, {
       sampler: 'ddim',
       steps: 50,

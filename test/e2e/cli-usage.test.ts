@@ -178,7 +178,8 @@ describe('results', () => {
   it('doctor says what can run here', async () => {
     const { code, out } = await running('doctor')
     expect(code).toBe(0)
-    for (const part of ['latentgraph', 'node', 'onnx:cpu', 'onnx:webgpu', 'auto']) expect(out).toContain(part)
+    for (const part of ['latentgraph', 'node', 'onnx:cpu', 'onnx:webgpu', 'tfjs:node-gpu', 'tfjs:wasm', 'auto'])
+      expect(out).toContain(part)
   })
 })
 

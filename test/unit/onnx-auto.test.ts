@@ -10,6 +10,7 @@ test('every name gives an executor, a slip a suggestion', () => {
     'onnx:cpu',
     'onnx:cpu',
     'onnx:webgpu',
+    ...executorNames.filter((n) => n.startsWith('tfjs:')),
   ])
   expect(executorByName('onx:webgpu')).toEqual(
     E.left([expect.objectContaining({ tag: 'config', got: 'onx:webgpu', hint: 'did you mean "onnx:webgpu"?' })]),

@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs'
-import { freeze, input, neg, type Tensor } from '../../src/declare/index.ts'
+import type { Tensor } from '../../src/declare/index.ts'
+import * as D from '../../src/declare/index.ts'
 import { type Checked, showErrors } from '../../src/error.ts'
-import type { CompileOptions, Executor, Value, Values } from '../../src/execute/executor.ts'
+import { type CompileOptions, type Executor, floats, type Value, type Values } from '../../src/execute/executor.ts'
 import { type Device, onnx } from '../../src/execute/onnx/index.ts'
 import { feedTypes, type Graph } from '../../src/graph/graph.ts'
 import { float, size, type TensorType } from '../../src/graph/types.ts'
@@ -11,7 +12,7 @@ export const right = <A>(e: Checked<A>): A => {
   if (E.isLeft(e)) throw new Error(showErrors(e.left))
   return e.right
 }
-export const graphOf = (outputs: Readonly<Record<string, Tensor>>): Graph => right(freeze(outputs))
+export const graphOf = (outputs: Readonly<Record<string, Tensor>>): Graph => right(D.freeze(outputs))
 
 /** Numbers in [-2, 2) without a pattern, some of them equal; indices in [0, 3). */
 export const feed = (seed: number, { dtype, shape }: TensorType): Value => {
@@ -25,6 +26,27 @@ export const feed = (seed: number, { dtype, shape }: TensorType): Value => {
 export const feedsOf = (g: Graph): Values =>
   Object.fromEntries(Object.entries(feedTypes(g)).map(([name, type], i) => [name, feed(i, type)]))
 
+const zeros = { kind: 'zeros' } as const
+/** Adam on |w x - t|^2, written out. */
+export const adam = (): Graph => {
+  const [x, t] = [D.input('x', float(3, 4)), D.input('t', float(3, 2))]
+  const w = D.parameter('net', 'weight', [4, 2], zeros)
+  const [m, v] = [D.input('m/net.weight', float(4, 2)), D.input('v/net.weight', float(4, 2))]
+  const error = pipe(x, D.matmul(w), D.sub(t))
+  const gradient = pipe(x, D.matmul(error, { transposeA: true }))
+  const mNext = pipe(m, D.mul(0.9), D.add(pipe(gradient, D.mul(0.1))))
+  const vNext = pipe(v, D.mul(0.99), D.add(pipe(gradient, D.square, D.mul(0.01))))
+  const wNext = pipe(w, D.sub(pipe(mNext, D.div(pipe(vNext, D.sqrt, D.add(1e-3))), D.mul(0.1))))
+  return graphOf({ loss: D.squaredNorm(error), w: wNext, m: mNext, v: vNext })
+}
+/** Second moments are never negative. */
+export const adamFeeds = (): Values => {
+  const all = feedsOf(adam())
+  const moment = all['v/net.weight']
+  return moment === undefined
+    ? all
+    : { ...all, 'v/net.weight': floats(moment.shape, Float32Array.from(moment.data, Math.abs)) }
+}
 export const run = (executor: Executor, g: Graph, feeds: Values, options: CompileOptions = { mode: 'training' }) =>
   pipe(
     executor.compile(g, options),
@@ -56,7 +78,9 @@ const swiftShader = '/usr/lib/chromium/vk_swiftshader_icd.json'
 /** The devices that can be tested here; says so where there is no WebGPU adapter. */
 export const devices = async (): Promise<readonly Device[]> => {
   if (process.env.VK_ICD_FILENAMES === undefined && existsSync(swiftShader)) process.env.VK_ICD_FILENAMES = swiftShader
-  const probe = await onnx('webgpu').compile(graphOf({ y: pipe(input('x', float(1)), neg) }), { mode: 'training' })()
+  const probe = await onnx('webgpu').compile(graphOf({ y: pipe(D.input('x', float(1)), D.neg) }), {
+    mode: 'training',
+  })()
   if (E.isRight(probe)) probe.right.dispose()
   else
     console.warn(

@@ -1,17 +1,18 @@
-import { type Effect, type Errors, failure } from '../../error.ts'
+import type { Effect } from '../../error.ts'
 import { feedTypes, type Graph, outputTypes } from '../../graph/graph.ts'
 import { E, pipe, RR, TE } from '../../prelude.ts'
 import type { Carry, Executable, Executor, Stepper, Values } from '../executor.ts'
+import { checkFeeds, type Types } from '../feeds.ts'
+import { defer, exclusive, lifetime } from '../lifetime.ts'
 import { checkCarry, omit, only } from '../reference/carry.ts'
 import { assemble } from './assemble.ts'
 import { blockSize } from './block-size.ts'
-import { checkFeeds, type Types } from './feeds.ts'
 import { checkHalf } from './half-support.ts'
 import { writableInPlace } from './in-place.ts'
 import { lower } from './lower.ts'
 import type { Device } from './lowering.ts'
 import type { Model } from './proto.ts'
-import { defer, type Runtime, runtime, toTensor, toValue } from './runtime.ts'
+import { type Runtime, runtime, toTensor, toValue } from './runtime.ts'
 import { createSession, type Session, type SessionOptions, type Tensors } from './session.ts'
 import { hostState, residentState, type State } from './stepper.ts'
 import { leaf } from './value.ts'
@@ -27,40 +28,9 @@ interface Compiled {
 }
 type StartState = (carry: Carry, initial: Values, carriedTypes: Types) => Effect<State>
 
-/** Effects that work until the end, and are `run` errors from then on. */
-const lifetime = (at: string, what: string, atEnd: () => void) => {
-  let over = false
-  return {
-    end: () => {
-      if (!over) atEnd()
-      over = true
-    },
-    during: <A>(effect: Effect<A>): Effect<A> =>
-      defer(() => (over ? TE.left([failure('run', at, `a live ${what}`, 'one that was disposed of')]) : effect)),
-  }
-}
-
 const stepper = (ort: Runtime, at: string, state: State, fed: Types): Stepper => {
   const { during, end } = lifetime(at, 'stepper', state.release)
-  let busy = false
-  const exclusively = <A>(effect: Effect<A>): Effect<A> =>
-    defer(() => {
-      if (busy) return TE.left([failure('run', at, 'one step after another', 'a step while another runs')])
-      busy = true
-      return pipe(
-        effect,
-        TE.bimap(
-          (errors: Errors) => {
-            busy = false
-            return errors
-          },
-          (a) => {
-            busy = false
-            return a
-          },
-        ),
-      )
-    })
+  const exclusively = exclusive(at)
   return {
     step: (feeds) =>
       pipe(

@@ -1,10 +1,9 @@
-import { type Checked, collect, fail } from '../../error.ts'
+import type { Checked } from '../../error.ts'
 import { feedName, type Graph, type Node, type NodeOf } from '../../graph/graph.ts'
 import { halfBits } from '../../graph/half.ts'
 import type { OpKind } from '../../graph/ops.ts'
-import { inferType } from '../../graph/shape-rules.ts'
-import { sameType, showType } from '../../graph/types.ts'
 import { E, pipe } from '../../prelude.ts'
+import { checkGraph } from '../check-graph.ts'
 import type { Value as ArrayValue, Values } from '../executor.ts'
 import { assemble } from './assemble.ts'
 import { convolutionLowerings } from './convolution.ts'
@@ -31,35 +30,6 @@ const lowerNode = <K extends OpKind>(node: NodeOf<K>, operands: readonly Lowered
   const site: Site<K> = { node, operands, target }
   return table[node.op](site)
 }
-
-/** A malformed model can abort the process, so a graph is believed only where its types can be inferred again. */
-const checkNode = ({ nodes }: Graph, node: Node, index: number): Checked<Node> => {
-  const place = `${node.scope === '' ? '(root)' : node.scope} (${node.op}, node ${index})`
-  const operands = node.operands.flatMap((i) => (i < index ? (nodes[i] ?? []) : []))
-  if (operands.length !== node.operands.length)
-    return fail('compile', place, `operands among the ${index} nodes before`, node.operands.join(', '))
-  const inferred = inferType(
-    node.op,
-    node.attributes,
-    operands.map((o) => o.type),
-  )
-  if (E.isLeft(inferred)) return fail('compile', place, inferred.left.expected, inferred.left.got, inferred.left.hint)
-  return sameType(inferred.right, node.type)
-    ? E.right(node)
-    : fail('compile', place, showType(inferred.right), showType(node.type))
-}
-const checkGraph = (g: Graph): Checked<Graph> =>
-  pipe(
-    collect<unknown>([
-      ...g.nodes.map((n, i) => checkNode(g, n, i)),
-      ...Object.entries(g.outputs).map(([name, i]) =>
-        g.nodes[i] === undefined
-          ? fail('compile', name, `an output among ${g.nodes.length} nodes`, String(i))
-          : E.right(i),
-      ),
-    ]),
-    E.map(() => g),
-  )
 
 /** `stopGradient`, `mark` and what is not worth recomputing cost nothing: their users read what they read. */
 const isAlias = ({ op }: Node, of: Node | undefined): boolean =>

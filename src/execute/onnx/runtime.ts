@@ -4,12 +4,6 @@ import { fromHalfBits, halfBits } from '../../graph/half.ts'
 import { TE } from '../../prelude.ts'
 import type { Value } from '../executor.ts'
 
-/** An effect that is put together when it runs. */
-export const defer =
-  <A>(make: () => Effect<A>): Effect<A> =>
-  () =>
-    make()()
-
 export type Runtime = typeof import('onnxruntime-node')
 
 /** Loaded when first needed: 45 MB of native code that not every machine has a build for. */

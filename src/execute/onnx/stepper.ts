@@ -3,8 +3,9 @@ import type { Effect } from '../../error.ts'
 import { size } from '../../graph/types.ts'
 import { pipe, RR, TE } from '../../prelude.ts'
 import { type Carry, emptyValue, type Values } from '../executor.ts'
+import { defer } from '../lifetime.ts'
 import { carried, omit } from '../reference/carry.ts'
-import { copy, defer, type Runtime, toTensor, toValue } from './runtime.ts'
+import { copy, type Runtime, toTensor, toValue } from './runtime.ts'
 import type { Session, Tensors } from './session.ts'
 
 /** The carried state of a running program: where it is kept, and how a step moves it on. */

@@ -1,8 +1,8 @@
-import { type Checked, collect, fail } from '../../error.ts'
-import { sameType, showType, size, type TensorType } from '../../graph/types.ts'
-import { E, pipe } from '../../prelude.ts'
-import { didYouMean } from '../../schema.ts'
-import type { Value, Values } from '../executor.ts'
+import { type Checked, collect, fail } from '../error.ts'
+import { sameType, showType, size, type TensorType } from '../graph/types.ts'
+import { E, pipe } from '../prelude.ts'
+import { didYouMean } from '../schema.ts'
+import type { Value, Values } from './executor.ts'
 
 export type Types = Readonly<Record<string, TensorType>>
 

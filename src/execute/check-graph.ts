@@ -1,0 +1,39 @@
+import { type Checked, collect, fail } from '../error.ts'
+import type { Graph, Node } from '../graph/graph.ts'
+import { inferType } from '../graph/shape-rules.ts'
+import { sameType, showType } from '../graph/types.ts'
+import { E, pipe } from '../prelude.ts'
+
+/** Where a node is, for people. */
+export const placeOf = ({ scope, op }: Node, index: number): string =>
+  `${scope === '' ? '(root)' : scope} (${op}, node ${index})`
+
+const checkNode = ({ nodes }: Graph, node: Node, index: number): Checked<Node> => {
+  const place = placeOf(node, index)
+  const operands = node.operands.flatMap((i) => (i < index ? (nodes[i] ?? []) : []))
+  if (operands.length !== node.operands.length)
+    return fail('compile', place, `operands among the ${index} nodes before`, node.operands.join(', '))
+  const inferred = inferType(
+    node.op,
+    node.attributes,
+    operands.map((o) => o.type),
+  )
+  if (E.isLeft(inferred)) return fail('compile', place, inferred.left.expected, inferred.left.got, inferred.left.hint)
+  return sameType(inferred.right, node.type)
+    ? E.right(node)
+    : fail('compile', place, showType(inferred.right), showType(node.type))
+}
+
+/** A malformed program can abort the process, so a graph is believed only where its types can be inferred again. */
+export const checkGraph = (g: Graph): Checked<Graph> =>
+  pipe(
+    collect<unknown>([
+      ...g.nodes.map((n, i) => checkNode(g, n, i)),
+      ...Object.entries(g.outputs).map(([name, i]) =>
+        g.nodes[i] === undefined
+          ? fail('compile', name, `an output among ${g.nodes.length} nodes`, String(i))
+          : E.right(i),
+      ),
+    ]),
+    E.map(() => g),
+  )

@@ -1,0 +1,173 @@
+import { type Effect, failure, type LatentError, reasonOf } from '../../error.ts'
+import { pipe, TE } from '../../prelude.ts'
+import { defer } from '../lifetime.ts'
+import { faultsOf, findAdapter } from './adapter.ts'
+import type { Core, Device } from './device.ts'
+import type { Target } from './lowering.ts'
+import { mend } from './node-mend.ts'
+import { none, webgpuQuirk } from './quirks.ts'
+import type { Rewriting } from './value.ts'
+
+/** A backend of TensorFlow.js that is loaded. */
+export interface Ready {
+  readonly device: Device
+  readonly target: Target
+  /** What runs it: a GPU by name, or the CPU. */
+  readonly description: string
+  /** Whether it runs on a GPU that is one. */
+  readonly gpu: boolean
+}
+
+/** Where packages come from; tests give others. */
+export interface Source {
+  readonly core: () => Promise<Core>
+  readonly load: (name: string) => Promise<unknown>
+}
+const installed: Source = {
+  core: () => import('@tensorflow/tfjs-core'),
+  load: (name) => import(name),
+}
+
+type Found = Pick<Ready, 'description' | 'gpu'>
+/** Why a backend that is installed does not serve. */
+class Unfit extends Error {}
+
+interface Row {
+  readonly packages: readonly string[]
+  /** Under which TensorFlow.js registers it. */
+  readonly registered: string
+  readonly preciseFunctions: boolean
+  readonly quirk: Rewriting
+  /** Before its packages are loaded: throws `Unfit` where there is no device. */
+  readonly before: (source: Source) => Promise<Found>
+  /** Once it is the current backend. */
+  readonly after: (tf: Core, found: Found) => Found
+  /** Once it is the current backend: what it complains of. */
+  readonly faults: (tf: Core) => () => string | undefined
+  readonly hint?: string
+}
+const core = '@tensorflow/tfjs-core'
+const onCpu = async (): Promise<Found> => ({ description: 'the CPU', gpu: false })
+const silent = () => () => undefined
+const kept = (_: Core, found: Found): Found => found
+
+const plain = (name: string): Row => ({
+  packages: [core, `@tensorflow/tfjs-backend-${name}`],
+  registered: name,
+  preciseFunctions: true,
+  quirk: none,
+  faults: silent,
+  before: onCpu,
+  after: kept,
+})
+const native = (name: string, after: Row['after'], hint: string): Row => ({
+  packages: [core, `@tensorflow/${name}`],
+  registered: 'tensorflow',
+  preciseFunctions: true,
+  quirk: none,
+  faults: silent,
+  before: async (source) => {
+    mend(defaultOf(await source.load('node:util')))
+    return onCpu()
+  },
+  after,
+  hint,
+})
+const defaultOf = (module: unknown): object => {
+  const found: unknown = typeof module === 'object' && module !== null ? Reflect.get(module, 'default') : undefined
+  return typeof found === 'object' && found !== null ? found : {}
+}
+
+const rows = {
+  'node-gpu': native(
+    'tfjs-node-gpu',
+    (tf) => {
+      const backend = tf.backend()
+      if (!('isUsingGpuDevice' in backend) || backend.isUsingGpuDevice !== true)
+        throw new Unfit('TensorFlow runs, but sees no GPU')
+      return { description: 'a GPU through CUDA', gpu: true }
+    },
+    'tfjs-node-gpu 4.22 downloads libtensorflow while it installs, and needs an NVIDIA driver, CUDA 11 and cuDNN 8',
+  ),
+  node: native('tfjs-node', kept, 'tfjs-node 4.22 downloads libtensorflow while it installs'),
+  webgpu: {
+    packages: [core, '@tensorflow/tfjs-backend-webgpu', 'webgpu'],
+    registered: 'webgpu',
+    preciseFunctions: false,
+    quirk: webgpuQuirk,
+    faults: (tf) => faultsOf(tf.backend()),
+    before: async ({ load }) => {
+      const adapter = await findAdapter(load)
+      if (adapter === undefined) throw new Unfit('no WebGPU adapter')
+      return { description: adapter.description, gpu: adapter.hardware }
+    },
+    after: kept,
+    hint: 'a driver for Vulkan, Metal or D3D12; Debian has a software GPU: apt-get install chromium libvulkan1, VK_ICD_FILENAMES=/usr/lib/chromium/vk_swiftshader_icd.json',
+  },
+  wasm: plain('wasm'),
+  cpu: plain('cpu'),
+} as const satisfies Readonly<Record<string, Row>>
+
+export type Backend = keyof typeof rows
+export const backends: readonly Backend[] = ['node-gpu', 'node', 'webgpu', 'wasm', 'cpu']
+
+const isAbsent = (e: unknown): boolean =>
+  e instanceof Error &&
+  'code' in e &&
+  (e.code === 'ERR_MODULE_NOT_FOUND' || e.code === 'MODULE_NOT_FOUND' || /Cannot find package/.test(e.message))
+
+const absentPackage = (e: unknown): string => /'([^']+)'/.exec(reasonOf(e))?.[1] ?? reasonOf(e)
+
+const problem = (name: Backend, e: unknown): LatentError => {
+  const { packages, hint }: Row = rows[name]
+  const install = `npm install ${packages.join(' ')}`
+  return isAbsent(e)
+    ? failure('compile', `tfjs:${name}`, packages.join(' and '), `${absentPackage(e)} is not installed`, install)
+    : e instanceof Unfit
+      ? failure('compile', `tfjs:${name}`, 'a device that it can use', e.message, hint)
+      : failure('compile', `tfjs:${name}`, 'a backend that loads', reasonOf(e), hint ?? install)
+}
+
+/** Loads a backend from a source, and says what it found. `compile` errors say what to install. */
+export const open = (name: Backend, source: Source): Effect<Ready> =>
+  TE.tryCatch(
+    async () => {
+      const row: Row = rows[name]
+      const tf = await source.core()
+      tf.enableProdMode()
+      const found = await row.before(source)
+      for (const p of row.packages) if (p !== core && p !== 'webgpu') await source.load(p)
+      if (!(await tf.setBackend(row.registered)))
+        throw new Error(`TensorFlow.js cannot start its backend ${row.registered}`)
+      const { description, gpu } = row.after(tf, found)
+      const at = `tfjs:${name}`
+      return {
+        device: { tf, name: at, backend: row.registered, fault: row.faults(tf) },
+        target: {
+          name: at,
+          has: (kernel) => tf.getKernel(kernel, row.registered) !== undefined,
+          preciseFunctions: row.preciseFunctions,
+          quirk: row.quirk,
+        },
+        description,
+        gpu,
+      }
+    },
+    (e) => [problem(name, e)],
+  )
+
+/** A backend stays loaded; what failed is tried again. */
+const ready = new Map<Backend, Ready>()
+export const load = (name: Backend): Effect<Ready> =>
+  defer(() => {
+    const known = ready.get(name)
+    return known === undefined
+      ? pipe(
+          open(name, installed),
+          TE.map((made) => {
+            ready.set(name, made)
+            return made
+          }),
+        )
+      : TE.right(known)
+  })

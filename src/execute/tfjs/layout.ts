@@ -1,0 +1,260 @@
+import { broadcastShapes, type Shape, sameShape, size } from '../../graph/types.ts'
+import { RR } from '../../prelude.ts'
+import type { Attributes, Kernel } from './kernel.ts'
+import { reached } from './program.ts'
+import { type Call, call, isIdentity, permuted, type Roots, reshape, transpose, type Value } from './value.ts'
+
+/**
+ * TensorFlow.js convolves channels last, graphs say channels first, so lowerings write a transpose before and after
+ * each convolution. Here transposes move outward, from what is read to what is made, through every kernel that works
+ * alike in any order of axes; where two meet they cancel, and what is left stands before the few kernels that mind the
+ * order and before the outputs.
+ */
+
+/** A value whose axes lie elsewhere: its axis i is the axis `axes[i]` of `base`. */
+interface View {
+  readonly base: Value
+  readonly axes: readonly number[]
+}
+const range = (length: number): readonly number[] => Array.from({ length }, (_, i) => i)
+const plain = (base: Value): View => ({ base, axes: range(base.type.shape.length) })
+const shapeOf = ({ base, axes }: View): Shape => permuted(base.type.shape, axes)
+const inverse = (axes: readonly number[]): readonly number[] => range(axes.length).map((i) => axes.indexOf(i))
+
+/** Whether a transpose leaves the elements where they are, because it moves axes of length 1 only. */
+const movesNothing = (shape: Shape, axes: readonly number[]): boolean => {
+  const moved = axes.filter((a) => shape[a] !== 1)
+  return moved.every((a, i) => i === 0 || a > (moved[i - 1] ?? -1))
+}
+const moved = (base: Value, axes: readonly number[]): Value =>
+  movesNothing(base.type.shape, axes) ? reshape(base, permuted(base.type.shape, axes)) : transpose(base, axes)
+const written = ({ base, axes }: View): Value => moved(base, axes)
+
+/** The base of a view once its axes lie as `axes` says; leading axes are filled up, and a lone number lies any way. */
+const laid = (view: View, axes: readonly number[]): Value => {
+  const own = shapeOf(view)
+  const missing = axes.length - own.length
+  if (size(own) === 1)
+    return reshape(
+      view.base,
+      range(axes.length).map(() => 1),
+    )
+  const wide: View = {
+    base: reshape(view.base, [...range(missing).map(() => 1), ...view.base.type.shape]),
+    axes: [...range(missing), ...view.axes.map((a) => a + missing)],
+  }
+  return moved(
+    wide.base,
+    inverse(axes).map((i) => wide.axes[i] ?? 0),
+  )
+}
+
+/** The order of axes in which most elements lie already; a transposed one where two are alike. */
+const commonAxes = (views: readonly View[], shape: Shape): readonly number[] => {
+  const weights = new Map<string, { readonly axes: readonly number[]; readonly weight: number }>()
+  for (const view of views) {
+    if (view.axes.length !== shape.length || !sameShape(shapeOf(view), shape)) continue
+    const axes = movesNothing(view.base.type.shape, view.axes) ? range(shape.length) : view.axes
+    const bias = isIdentity(axes) ? 0 : 0.5
+    const weight = (weights.get(axes.join())?.weight ?? bias) + 1
+    weights.set(axes.join(), { axes, weight })
+  }
+  const [best] = [...weights.values()].sort((a, b) => b.weight - a.weight)
+  return best?.axes ?? range(shape.length)
+}
+
+const elementwise: ReadonlySet<Kernel> = new Set<Kernel>([
+  'Abs',
+  'Add',
+  'Cast',
+  'Cos',
+  'Equal',
+  'Erf',
+  'Exp',
+  'Floor',
+  'FloorDiv',
+  'Less',
+  'Log',
+  'Maximum',
+  'Minimum',
+  'Multiply',
+  'Neg',
+  'NotEqual',
+  'RealDiv',
+  'Rsqrt',
+  'Select',
+  'Sigmoid',
+  'Sin',
+  'Sqrt',
+  'Square',
+  'Sub',
+  'Tanh',
+])
+const throughElementwise = (of: Call, views: readonly View[]): View => {
+  const { shape } = of.type
+  const axes = commonAxes(views, shape)
+  if (isIdentity(axes)) return plain({ ...of, inputs: views.map(written) })
+  const inputs = views.map((v) => laid(v, axes))
+  const joint = inputs.reduce<Shape | undefined>(
+    (sofar, x) => (sofar === undefined ? undefined : broadcastShapes(sofar, x.type.shape)),
+    [],
+  )
+  if (joint === undefined) throw new Error(`${of.kernel} was laid out in shapes that do not broadcast`)
+  return { base: call(of.kernel, inputs, { ...of.type, shape: joint }, of.attributes), axes }
+}
+const throughConcat = (of: Call, views: readonly View[], axis: number): View => {
+  const [axes] = [...views]
+    .sort((a, b) => size(shapeOf(b)) - size(shapeOf(a)))
+    .map((v) => v.axes)
+    .filter((a) => !isIdentity(a))
+  if (axes === undefined) return plain({ ...of, inputs: views.map(written) })
+  const base = call(
+    'Concat',
+    views.map((v) => laid(v, axes)),
+    { ...of.type, shape: permuted(of.type.shape, inverse(axes)) },
+    { axis: axes[axis] ?? 0 },
+  )
+  return { base, axes }
+}
+
+/** Attributes that name axes, or say something of each axis, in the order in which the base's axes lie. */
+const rewritten: { readonly [K in Kernel]?: (attributes: Attributes, axes: readonly number[]) => Attributes } = {
+  Sum: ({ axis, ...rest }, axes) => ({ ...rest, axis: renamed(axis, axes) }),
+  Max: ({ reductionIndices, ...rest }, axes) => ({ ...rest, reductionIndices: renamed(reductionIndices, axes) }),
+  Slice: ({ begin, size: extent }, axes) => ({ begin: reordered(begin, axes), size: reordered(extent, axes) }),
+  PadV2: ({ paddings, ...rest }, axes) => ({ ...rest, paddings: reordered(paddings, axes) }),
+  Tile: ({ reps }, axes) => ({ reps: reordered(reps, axes) }),
+}
+type Listed = Attributes[string]
+const listOf = (a: Listed | undefined): readonly (number | readonly number[])[] => (typeof a === 'object' ? a : [])
+const numbers = (xs: readonly (number | readonly number[])[]): readonly number[] =>
+  xs.flatMap((x) => (typeof x === 'number' ? [x] : []))
+const rows = (xs: readonly (number | readonly number[])[]): readonly (readonly number[])[] =>
+  xs.flatMap((x) => (typeof x === 'number' ? [] : [x]))
+const renamed = (named: Listed | undefined, axes: readonly number[]): readonly number[] =>
+  numbers(listOf(named))
+    .map((a) => axes[a] ?? 0)
+    .sort((a, b) => a - b)
+const reordered = (perAxis: Listed | undefined, axes: readonly number[]): Listed => {
+  const all = listOf(perAxis)
+  const inOrder = inverse(axes).flatMap((i) => {
+    const found = all[i]
+    return found === undefined ? [] : [found]
+  })
+  return rows(inOrder).length > 0 ? rows(inOrder) : numbers(inOrder)
+}
+
+interface Group {
+  /** Axes of the view that are neither 1 long nor in another group. */
+  readonly from: readonly number[]
+  readonly to: readonly number[]
+}
+/** The least runs of axes that a reshape takes to runs of as many elements; undefined where a length is 0. */
+const groupsOf = (from: Shape, to: Shape): readonly Group[] | undefined => {
+  if (size(from) === 0) return undefined
+  const long = (s: Shape): number[] => range(s.length).filter((i) => s[i] !== 1)
+  const [sources, targets] = [long(from), long(to)]
+  const groups: Group[] = []
+  while (sources.length > 0 || targets.length > 0) {
+    const group: { from: number[]; to: number[] } = { from: [], to: [] }
+    let [given, taken] = [1, 1]
+    do {
+      if (given <= taken) {
+        const next = sources.shift()
+        if (next === undefined) return undefined
+        group.from.push(next)
+        given *= from[next] ?? 1
+      } else {
+        const next = targets.shift()
+        if (next === undefined) return undefined
+        group.to.push(next)
+        taken *= to[next] ?? 1
+      }
+    } while (given !== taken)
+    groups.push(group)
+  }
+  return groups
+}
+/** A reshape moves through a transpose where it splits axes, or joins such as lie beside each other in the base too. */
+const throughReshape = (of: Call, view: View): View => {
+  const { shape } = of.type
+  const groups = groupsOf(shapeOf(view), shape)
+  const long = view.base.type.shape.flatMap((d, i) => (d === 1 ? [] : [i]))
+  const places = (g: Group): readonly number[] => g.from.map((i) => long.indexOf(view.axes[i] ?? -1))
+  const whole = groups?.every((g) => places(g).every((p, i, all) => i === 0 || p === (all[i - 1] ?? -1) + 1)) ?? false
+  if (groups === undefined || !whole) return plain(reshape(written(view), shape))
+  const inBase = [...groups].sort((a, b) => (places(a)[0] ?? 0) - (places(b)[0] ?? 0)).flatMap((g) => g.to)
+  const order = [...inBase, ...range(shape.length).filter((i) => !inBase.includes(i))]
+  return { base: reshape(view.base, permuted(shape, order)), axes: inverse(order) }
+}
+
+/** A product takes a transpose of its matrices as a flag. */
+const throughProduct = (of: Call, views: readonly View[]): View => {
+  const { transposeA = false, transposeB = false } = of.attributes
+  const taken = views.map((v) => (isSwap(v) ? { value: v.base, swapped: true } : { value: written(v), swapped: false }))
+  const [a, b] = taken
+  return plain(
+    call(
+      of.kernel,
+      taken.map(({ value }) => value),
+      of.type,
+      { transposeA: (transposeA === true) !== a?.swapped, transposeB: (transposeB === true) !== b?.swapped },
+    ),
+  )
+}
+const isSwap = ({ base, axes }: View): boolean => axes.join() === '0,2,1' && !movesNothing(base.type.shape, axes)
+
+const through = (of: Call, views: readonly View[]): View => {
+  const [first] = views
+  if (first === undefined) return plain(of)
+  if (elementwise.has(of.kernel)) return throughElementwise(of, views)
+  const rewrite = rewritten[of.kernel]
+  if (rewrite !== undefined && !isIdentity(first.axes)) {
+    const { axes } = first
+    const type = { ...of.type, shape: permuted(of.type.shape, inverse(axes)) }
+    return { base: call(of.kernel, [first.base], type, rewrite(of.attributes, axes)), axes }
+  }
+  switch (of.kernel) {
+    case 'Transpose':
+      return { base: first.base, axes: numbers(listOf(of.attributes.perm)).map((p) => first.axes[p] ?? 0) }
+    case 'Reshape':
+      return throughReshape(of, first)
+    case 'Concat':
+      return throughConcat(of, views, typeof of.attributes.axis === 'number' ? of.attributes.axis : 0)
+    case 'BatchMatMul':
+      return throughProduct(of, views)
+    default:
+      return plain({ ...of, inputs: views.map(written) })
+  }
+}
+
+/** The order of axes in which something is kept: its axis i lies at `axes[i]`. Left out: in its own order. */
+export type Kept = Readonly<Record<string, readonly number[]>>
+
+/**
+ * The same results with as few transposes as meet nothing to cancel them. Leaves and outputs may be kept in another
+ * order of axes.
+ */
+export const moveTransposes = (roots: Roots, kept: { readonly leaves?: Kept; readonly outputs?: Kept } = {}): Roots => {
+  const views = new Map<Value, View>()
+  const viewOf = (v: Value): View => {
+    const found = views.get(v)
+    if (found === undefined) throw new Error('a value that was not reached')
+    return found
+  }
+  for (const v of reached(Object.values(roots))) {
+    const axes = v.kind === 'leaf' ? kept.leaves?.[v.name] : undefined
+    views.set(
+      v,
+      v.kind === 'call'
+        ? through(v, v.inputs.map(viewOf))
+        : axes === undefined
+          ? plain(v)
+          : { base: { ...v, type: { ...v.type, shape: permuted(v.type.shape, inverse(axes)) } }, axes },
+    )
+  }
+  return RR.mapWithIndex((name, v: Value) => {
+    const axes = kept.outputs?.[name]
+    return axes === undefined ? written(viewOf(v)) : laid(viewOf(v), axes)
+  })(roots)
+}

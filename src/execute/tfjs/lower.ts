@@ -1,0 +1,90 @@
+import { type Checked, collect, fail } from '../../error.ts'
+import { feedName, type Graph, type Node, type NodeOf } from '../../graph/graph.ts'
+import type { OpKind } from '../../graph/ops.ts'
+import { E, pipe, RR } from '../../prelude.ts'
+import { checkGraph, placeOf } from '../check-graph.ts'
+import { convolutionLowerings } from './convolution.ts'
+import { elementwiseLowerings } from './elementwise.ts'
+import type { Kernel } from './kernel.ts'
+import type { LoweringTable, Site, Target } from './lowering.ts'
+import { movementLowerings } from './movement.ts'
+import { normalisationLowerings } from './normalisation.ts'
+import { productLowerings } from './products.ts'
+import { leaf, type Roots, type Value } from './value.ts'
+
+const table: LoweringTable = {
+  input: ({ node }) => leaf(node.attributes.name, node.type),
+  parameter: ({ node }) => leaf(node.attributes.name, node.type),
+  noise: ({ node }) => leaf(node.attributes.name, node.type),
+  ...elementwiseLowerings,
+  ...movementLowerings,
+  ...productLowerings,
+  ...convolutionLowerings,
+  ...normalisationLowerings,
+}
+const lowerNode = <K extends OpKind>(node: NodeOf<K>, operands: readonly Value[], target: Target): Value => {
+  const site: Site<K> = { node, operands, target }
+  return table[node.op](site)
+}
+
+/** What TensorFlow.js holds. */
+const dtypes: readonly string[] = ['float32', 'int32', 'bool']
+const held = (node: Node, index: number): Checked<Node> =>
+  dtypes.includes(node.type.dtype)
+    ? E.right(node)
+    : fail('compile', placeOf(node, index), `${dtypes.join(', ')}: what TensorFlow.js holds`, node.type.dtype)
+
+/** The kernels that a value takes beyond those of the values it was made of. */
+const kernelsBeyond = (value: Value, known: ReadonlySet<Value>): readonly Kernel[] =>
+  value.kind !== 'call' || known.has(value)
+    ? []
+    : [value.kernel, ...value.inputs.flatMap((x) => kernelsBeyond(x, known))]
+
+const covered = (node: Node, index: number, kernels: readonly Kernel[], target: Target): Checked<Node> => {
+  const missing = [...new Set(kernels)].filter((k) => !target.has(k))
+  return missing.length === 0
+    ? E.right(node)
+    : fail(
+        'compile',
+        placeOf(node, index),
+        `${missing.join(', ')} of ${target.name}, for the op ${node.op}`,
+        `a backend without ${missing.length === 1 ? 'this kernel' : 'these kernels'}`,
+        'another backend of TensorFlow.js, or onnx',
+      )
+}
+
+/**
+ * What the outputs of a graph are on a backend, channels first as the graph says. Errors: `compile`, by node, where the
+ * graph's types are not true, or the backend lacks a kernel. Pure but for what `target.has` reads.
+ */
+export const lower = (graph: Graph, target: Target): Checked<Roots> =>
+  pipe(
+    checkGraph(graph),
+    E.chainFirst((g) => collect(g.nodes.map(held))),
+    E.chain((g) => {
+      const lowered: Value[] = []
+      const known = new Set<Value>()
+      const leaves = new Map<string, Value>()
+      const checks = g.nodes.map((node, i) => {
+        const name = feedName(node)
+        const made =
+          (name === undefined ? undefined : leaves.get(name)) ?? lowerNode(node, node.operands.map(at(lowered)), target)
+        if (name !== undefined) leaves.set(name, made)
+        const check = covered(node, i, kernelsBeyond(made, known), target)
+        known.add(made)
+        lowered.push(made)
+        return check
+      })
+      return pipe(
+        collect(checks),
+        E.map(() => RR.map(at(lowered))(g.outputs)),
+      )
+    }),
+  )
+const at =
+  <A>(all: readonly A[]) =>
+  (i: number): A => {
+    const found = all[i]
+    if (found === undefined) throw new Error(`graph has no node ${i}`)
+    return found
+  }

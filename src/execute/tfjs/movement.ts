@@ -1,0 +1,83 @@
+import { size } from '../../graph/types.ts'
+import { type LoweringTable, operand } from './lowering.ts'
+import { broadcast, call, cast, concat, dtypeOf, pad, reshape, shapeOf, slice, transpose } from './value.ts'
+import { channelsFirst, channelsLast } from './window.ts'
+
+type Movement = Pick<
+  LoweringTable,
+  | 'reshape'
+  | 'transpose'
+  | 'slice'
+  | 'pad'
+  | 'concat'
+  | 'broadcast'
+  | 'gather'
+  | 'scatterAdd'
+  | 'upsampleNearest'
+  | 'maxPool'
+>
+export const movementLowerings: Movement = {
+  reshape: (site) => reshape(operand(site, 0), site.node.attributes.shape),
+  transpose: (site) => transpose(operand(site, 0), site.node.attributes.permutation),
+  slice: (site) => slice(operand(site, 0), site.node.attributes.start, site.node.attributes.size),
+  pad: (site) => pad(operand(site, 0), site.node.attributes.low, site.node.attributes.high),
+  concat: (site) => concat(site.node.attributes.axis, [operand(site, 0), ...site.operands.slice(1)]),
+  broadcast: (site) => broadcast(operand(site, 0), site.node.attributes.shape),
+  gather: (site) => {
+    const [table, indices] = [operand(site, 0), operand(site, 1)]
+    const hits = size(shapeOf(indices))
+    const rows = call(
+      'GatherV2',
+      [table, reshape(indices, [hits])],
+      { dtype: dtypeOf(table), shape: [hits, ...shapeOf(table).slice(1)] },
+      { axis: 0, batchDims: 0 },
+    )
+    return reshape(rows, site.node.type.shape)
+  },
+  /**
+   * One-hot rows times updates: sums in one order on every backend, and no backend lacks it. int32 goes through
+   * float32, so sums are exact up to 2^24.
+   */
+  scatterAdd: (site) => {
+    const [indices, updates] = [operand(site, 0), operand(site, 1)]
+    const { shape, dtype } = site.node.type
+    const [rows = 0, ...rest] = shape
+    const [hits, width] = [size(shapeOf(indices)), size(rest)]
+    const hot = call(
+      'OneHot',
+      [reshape(indices, [hits])],
+      { dtype: 'int32', shape: [hits, rows] },
+      { dtype: 'int32', depth: rows, onValue: 1, offValue: 0 },
+    )
+    const summed = call(
+      'BatchMatMul',
+      [reshape(cast(hot, 'float32'), [1, hits, rows]), reshape(cast(updates, 'float32'), [1, hits, width])],
+      { dtype: 'float32', shape: [1, rows, width] },
+      { transposeA: true, transposeB: false },
+    )
+    return cast(reshape(summed, shape), dtype)
+  },
+  upsampleNearest: (site) => {
+    const [n = 0, c = 0, h = 0, w = 0] = site.node.type.shape
+    return channelsFirst(
+      call(
+        'ResizeNearestNeighbor',
+        [channelsLast(operand(site, 0))],
+        { dtype: 'float32', shape: [n, h, w, c] },
+        { alignCorners: false, halfPixelCenters: false, size: [h, w] },
+      ),
+    )
+  },
+  maxPool: (site) => {
+    const [n = 0, c = 0, h = 0, w = 0] = site.node.type.shape
+    const { factor } = site.node.attributes
+    return channelsFirst(
+      call(
+        'MaxPool',
+        [channelsLast(operand(site, 0))],
+        { dtype: 'float32', shape: [n, h, w, c] },
+        { filterSize: factor, strides: factor, pad: 'valid' },
+      ),
+    )
+  },
+}

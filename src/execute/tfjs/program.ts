@@ -1,0 +1,101 @@
+import { RR } from '../../prelude.ts'
+import type { Attributes, Kernel } from './kernel.ts'
+import type { Constant, Roots, Value } from './value.ts'
+
+/** A kernel call: the registers it reads, the one it writes, and those that nobody reads after it. */
+export interface Step {
+  readonly kernel: Kernel
+  readonly inputs: readonly number[]
+  readonly attributes: Attributes
+  readonly output: number
+  readonly ends: readonly number[]
+}
+/** Kernel calls in order, over registers that are written once. */
+export interface Program {
+  readonly leaves: Readonly<Record<string, number>>
+  readonly constants: readonly { readonly register: number; readonly value: Constant }[]
+  readonly steps: readonly Step[]
+  readonly outputs: Readonly<Record<string, number>>
+}
+
+/** Everything the roots reach, inputs before users. Iterative: depth grows with the model. */
+export const reached = (roots: readonly Value[]): readonly Value[] => {
+  const done = new Set<Value>()
+  const pending = [...roots].reverse()
+  while (pending.length > 0) {
+    const top = pending.at(-1)
+    if (top === undefined) break
+    const missing = done.has(top) || top.kind !== 'call' ? [] : top.inputs.filter((x) => !done.has(x))
+    if (missing.length > 0) {
+      pending.push(...missing.reverse())
+      continue
+    }
+    pending.pop()
+    done.add(top)
+  }
+  return [...done]
+}
+
+/** Constants up to this many elements are compared by content, larger ones by identity. */
+const smallConstant = 1024
+
+/** Registers by content, so that what is written twice is computed once. */
+const numbering = () => {
+  const registers = new Map<Value, number>()
+  const unique = new Map<string | Value, number>()
+  const keyOf = (v: Value): string | Value =>
+    v.kind === 'leaf'
+      ? `leaf ${v.name}`
+      : v.kind === 'constant'
+        ? v.data.length <= smallConstant
+          ? `constant ${v.type.dtype}[${v.type.shape}] ${v.data}`
+          : v
+        : `${v.kernel} ${v.inputs.map((x) => registers.get(x))} ${JSON.stringify(v.attributes)}`
+  return {
+    /** The register of a value, and whether it is the first of its content. */
+    place: (v: Value): { readonly register: number; readonly first: boolean } => {
+      const key = keyOf(v)
+      const known = unique.get(key)
+      const register = known ?? unique.size
+      unique.set(key, register)
+      registers.set(v, register)
+      return { register, first: known === undefined }
+    },
+    at: (v: Value): number => {
+      const found = registers.get(v)
+      if (found === undefined) throw new Error('a value that was not reached')
+      return found
+    },
+  }
+}
+
+/** One sweep from the last step up: whatever is met for the first time is read there for the last time. */
+const withEnds = (steps: readonly Omit<Step, 'ends'>[], outputs: readonly number[]): readonly Step[] => {
+  const made = new Set(steps.map((s) => s.output))
+  const needed = new Set(outputs)
+  return steps
+    .toReversed()
+    .map((step) => {
+      const ends = [...new Set(step.inputs)].filter((r) => made.has(r) && !needed.has(r))
+      for (const r of ends) needed.add(r)
+      return { ...step, ends }
+    })
+    .toReversed()
+}
+
+/** The calls that the roots need, in order. Pure: equal roots give equal programs. */
+export const schedule = (roots: Roots): Program => {
+  const { place, at } = numbering()
+  const leaves: Record<string, number> = {}
+  const constants: { readonly register: number; readonly value: Constant }[] = []
+  const steps: Omit<Step, 'ends'>[] = []
+  for (const v of reached(Object.values(roots))) {
+    const { register, first } = place(v)
+    if (!first) continue
+    if (v.kind === 'leaf') leaves[v.name] = register
+    else if (v.kind === 'constant') constants.push({ register, value: v })
+    else steps.push({ kernel: v.kernel, inputs: v.inputs.map(at), attributes: v.attributes, output: register })
+  }
+  const outputs = RR.map(at)(roots)
+  return { leaves, constants, steps: withEnds(steps, Object.values(outputs)), outputs }
+}

@@ -1,0 +1,243 @@
+import * as tf from '@tensorflow/tfjs-core'
+import { describe, expect, test } from 'vitest'
+import type { Tensor } from '../../src/declare/index.ts'
+import * as D from '../../src/declare/index.ts'
+import { floats, type Value } from '../../src/execute/executor.ts'
+import { faultsOf, findAdapter } from '../../src/execute/tfjs/adapter.ts'
+import { load, open, type Source } from '../../src/execute/tfjs/backends.ts'
+import { disposeAll, downloadAll, uploadAll } from '../../src/execute/tfjs/device.ts'
+import { look, lookForGpu, tfjs } from '../../src/execute/tfjs/index.ts'
+import { lower } from '../../src/execute/tfjs/lower.ts'
+import { prepare } from '../../src/execute/tfjs/machine.ts'
+import { mend } from '../../src/execute/tfjs/node-mend.ts'
+import { schedule } from '../../src/execute/tfjs/program.ts'
+import { none } from '../../src/execute/tfjs/quirks.ts'
+import { float } from '../../src/graph/types.ts'
+import { E, pipe } from '../../src/prelude.ts'
+import { adam, adamFeeds, graphOf, right } from './onnx-support.ts'
+
+const carry = { w: 'net.weight', m: 'm/net.weight', v: 'v/net.weight' }
+const target = { name: 'tfjs:toy', has: () => true, preciseFunctions: true, quirk: none }
+
+describe.each(['cpu', 'wasm'] as const)('tfjs:%s', (backend) => {
+  test('ten thousand steps leave as many tensors as one', async () => {
+    right(await load(backend)())
+    const before = tf.memory().numTensors
+    const program = right(await tfjs(backend).compile(adam(), { mode: 'training' })())
+    const { x, t, ...start } = adamFeeds()
+    if (x === undefined || t === undefined) throw new Error('no x or t')
+    const stepper = right(await program.start(carry, start)())
+    right(await stepper.step({ x, t })())
+    const { numTensors, numBytes } = tf.memory()
+    const seen = new Set<number>()
+    for (let i = 0; i < 10_000; i++) {
+      right(await stepper.step({ x, t })())
+      seen.add(tf.memory().numTensors)
+    }
+    right(await stepper.read())
+    expect([...seen]).toEqual([numTensors])
+    expect(tf.memory().numBytes).toBe(numBytes)
+    stepper.dispose()
+    program.dispose()
+    expect(tf.memory().numTensors).toBe(before)
+  })
+  test('a run leaves no tensor behind, nor does one that fails', async () => {
+    const g = graphOf({
+      y: pipe(D.input('table', float(3, 2)), D.gather(D.input('i', { dtype: 'int32', shape: [2] }))),
+    })
+    const program = right(await tfjs(backend).compile(g, { mode: 'sampling' })())
+    const table = floats([3, 2], Float32Array.of(1, 2, 3, 4, 5, 6))
+    const at = (...rows: readonly number[]) => ({
+      table,
+      i: { dtype: 'int32', shape: [2], data: Int32Array.from(rows) } as const,
+    })
+    right(await program.run(at(0, 2))())
+    const { numTensors } = tf.memory()
+    right(await program.run(at(0, 2))())
+    const failed = await program.run(at(0, 7))()
+    if (backend === 'wasm') expect(failed).toMatchObject({ left: [{ tag: 'run', at: 'tfjs:wasm' }] })
+    expect(tf.memory().numTensors).toBe(numTensors)
+    program.dispose()
+  })
+})
+
+describe('the program', () => {
+  test('ends every intermediate once, at its last reader', () => {
+    const { steps, outputs } = schedule(right(lower(adam(), target)))
+    const made = new Set(steps.map((s) => s.output))
+    const ended = steps.flatMap((s) => s.ends)
+    expect(new Set(ended).size).toBe(ended.length)
+    expect(new Set([...ended, ...Object.values(outputs)])).toEqual(made)
+    steps.forEach((s, i) => {
+      for (const end of s.ends) expect(steps.slice(i + 1).some((later) => later.inputs.includes(end))).toBe(false)
+    })
+  })
+  test('is the same for the same graph', () => {
+    expect(schedule(right(lower(adam(), target)))).toEqual(schedule(right(lower(adam(), target))))
+  })
+  test('a kernel that the backend lacks is an error that names op, node and backend', () => {
+    const x = D.input('x', float(2, 4, 8, 8))
+    const weight = D.parameter('net.conv', 'weight', [4, 4, 3, 3], { kind: 'zeros' })
+    const g = graphOf({ y: pipe(x, D.conv2d(weight, { stride: [1, 1], padding: [1, 1, 1, 1] }), D.erf) })
+    const poor = { ...target, has: (kernel: string) => kernel !== 'Erf' && kernel !== 'Transpose' }
+    expect(lower(g, poor)).toMatchObject({
+      left: [
+        {
+          tag: 'compile',
+          at: expect.stringMatching(/conv2d, node \d/),
+          expected: 'Transpose of tfjs:toy, for the op conv2d',
+        },
+        { tag: 'compile', at: expect.stringMatching(/erf, node \d/), expected: 'Erf of tfjs:toy, for the op erf' },
+      ],
+    })
+  })
+})
+
+describe('functions of arithmetic alone', () => {
+  const every = (from: number, to: number, count: number): Float32Array =>
+    Float32Array.from({ length: count }, (_, i) => from + ((to - from) * i) / (count - 1))
+  const cases = [
+    ['sin', D.sin, Math.sin, every(-2000, 2000, 4001), 2e-7],
+    ['cos', D.cos, Math.cos, every(-2000, 2000, 4001), 2e-7],
+    ['exp', D.exp, Math.exp, every(-87, 88.7, 4001), 3e-7],
+  ] as const
+  const run = async (of: (x: Tensor) => Tensor, data: Float32Array): Promise<Value['data']> => {
+    const { device, target: cpu } = right(await load('cpu')())
+    const roots = right(
+      lower(graphOf({ y: of(D.input('x', float(data.length))) }), { ...cpu, preciseFunctions: false }),
+    )
+    const machine = prepare(device, schedule(roots))
+    const fed = uploadAll(device, { x: floats([data.length], data) })
+    const { y } = right(await downloadAll(device, () => machine.run(fed))())
+    disposeAll(fed)
+    machine.dispose()
+    return y?.data ?? new Float32Array()
+  }
+  test.each(cases)('%s is good to the last places', async (name, of, exact, x, tolerance) => {
+    const y = await run(of, x)
+    const errors = Array.from(x, (v, i) => Math.abs((y[i] ?? Number.NaN) - exact(v)) / (name === 'exp' ? exact(v) : 1))
+    expect(Math.max(...errors)).toBeLessThan(tolerance)
+  })
+  test('the exponential ends in 0 and infinity, and leaves what is no number', async () => {
+    const x = Float32Array.of(-Infinity, -110, 0, 89, Infinity, Number.NaN)
+    expect(await run(D.exp, x)).toEqual(Float32Array.of(0, 0, 1, Infinity, Infinity, Number.NaN))
+  })
+})
+
+/** Packages by name; what is not there is absent as Node says it. */
+const source = (packages: Readonly<Record<string, unknown>>, core: object = {}): Source => ({
+  core: async () => Object.assign(Object.create(tf), core),
+  load: async (name) => {
+    if (name in packages) return packages[name]
+    throw Object.assign(new Error(`Cannot find package '${name}'`), { code: 'ERR_MODULE_NOT_FOUND' })
+  },
+})
+const native = (backend: object) => ({ setBackend: async () => true, enableProdMode: () => {}, backend: () => backend })
+
+describe('backends', () => {
+  const util = { 'node:util': { default: {} } }
+  test('what is absent says what to install', async () => {
+    expect(await open('node-gpu', source(util))()).toMatchObject({
+      left: [
+        {
+          tag: 'compile',
+          at: 'tfjs:node-gpu',
+          got: '@tensorflow/tfjs-node-gpu is not installed',
+          hint: 'npm install @tensorflow/tfjs-core @tensorflow/tfjs-node-gpu',
+        },
+      ],
+    })
+  })
+  test('CUDA without a GPU is no GPU', async () => {
+    const packages = { ...util, '@tensorflow/tfjs-node-gpu': {} }
+    expect(await open('node-gpu', source(packages, native({ isUsingGpuDevice: false })))()).toMatchObject({
+      left: [
+        { at: 'tfjs:node-gpu', got: 'TensorFlow runs, but sees no GPU', hint: expect.stringContaining('CUDA 11') },
+      ],
+    })
+    expect(await open('node-gpu', source(packages, native({ isUsingGpuDevice: true })))()).toMatchObject({
+      right: { gpu: true, device: { name: 'tfjs:node-gpu', backend: 'tensorflow' } },
+    })
+  })
+  test('a package that breaks says how', async () => {
+    const broken = {
+      ...source(util),
+      load: async (name: string) => {
+        if (name === 'node:util') return { default: {} }
+        throw new Error('libtensorflow.so.2: cannot open shared object file')
+      },
+    }
+    expect(await open('node', broken)()).toMatchObject({
+      left: [{ at: 'tfjs:node', got: 'libtensorflow.so.2: cannot open shared object file' }],
+    })
+  })
+  test('what Node 23 took away is there before TensorFlow loads', async () => {
+    const taken: Record<string, unknown> = {}
+    const seen: unknown[] = []
+    const watching: Source = {
+      ...source({}, native({})),
+      load: async (name) => {
+        if (name === 'node:util') return { default: taken }
+        seen.push(typeof taken.isNullOrUndefined)
+        return {}
+      },
+    }
+    right(await open('node', watching)())
+    expect(seen).toEqual(['function'])
+  })
+  test('the mend adds what is lacking and leaves what is there', () => {
+    const own = (): boolean => false
+    const lacking: Record<string, unknown> = { isArray: own }
+    mend(lacking)
+    expect(lacking.isArray).toBe(own)
+    const { isNullOrUndefined } = lacking
+    if (typeof isNullOrUndefined !== 'function') throw new Error('not mended')
+    expect([undefined, null, 0, '', {}].map((x) => isNullOrUndefined(x))).toEqual([true, true, false, false, false])
+  })
+})
+
+describe('WebGPU adapters', () => {
+  const dawn = (adapter: object | null) => async (name: string) =>
+    name === 'webgpu' ? { create: () => ({ requestAdapter: async () => adapter }), globals: {} } : {}
+  const own = Object.getOwnPropertyDescriptor(globalThis, 'navigator')
+  const alone = async <A>(body: () => Promise<A>): Promise<A> => {
+    Object.defineProperty(globalThis, 'navigator', { value: undefined, configurable: true, writable: true })
+    try {
+      return await body()
+    } finally {
+      if (own === undefined) Reflect.deleteProperty(globalThis, 'navigator')
+      else Object.defineProperty(globalThis, 'navigator', own)
+    }
+  }
+  test('none is told apart from software and hardware', async () => {
+    expect(await alone(() => findAdapter(dawn(null)))).toBeUndefined()
+    const swift = { info: { vendor: 'google', architecture: 'swiftshader', description: '' } }
+    expect(await alone(() => findAdapter(dawn(swift)))).toEqual({ description: 'google, swiftshader', hardware: false })
+    const nvidia = { info: { vendor: 'nvidia', architecture: 'ampere', description: 'A100' } }
+    expect(await alone(() => findAdapter(dawn(nvidia)))).toEqual({
+      description: 'nvidia, ampere, A100',
+      hardware: true,
+    })
+  })
+  test('no adapter is an error that says what is missing', async () => {
+    const none = { ...source({}), load: dawn(null) }
+    expect(await alone(() => open('webgpu', none)())).toMatchObject({
+      left: [{ tag: 'compile', at: 'tfjs:webgpu', got: 'no WebGPU adapter' }],
+    })
+  })
+  test('what a device complains of is told once', () => {
+    const device = new EventTarget()
+    const fault = faultsOf({ device })
+    expect(fault()).toBeUndefined()
+    device.dispatchEvent(Object.assign(new Event('uncapturederror'), { error: { message: 'a bad shader' } }))
+    expect([fault(), fault()]).toEqual(['a bad shader', undefined])
+  })
+})
+test('a backend that is no GPU is none for who looks for one', async () => {
+  expect(await look('cpu')()).toEqual({ usable: true, what: 'TensorFlow.js on the CPU', gpu: false })
+  expect(await lookForGpu('cpu')()).toEqual({ usable: false, what: 'TensorFlow.js on the CPU, which is no GPU' })
+})
+test('an executor by a name that is not installed here fails where it compiles', async () => {
+  const result = await tfjs('node-gpu').compile(adam(), { mode: 'training' })()
+  expect(E.isLeft(result) && result.left[0].at).toBe('tfjs:node-gpu')
+})
