@@ -8,7 +8,8 @@ import { onnx } from './onnx/index.ts'
 import { realAdapter } from './onnx/real-adapter.ts'
 import { runtime } from './onnx/runtime.ts'
 import { reference } from './reference/index.ts'
-import { lookForGpu, tfjs } from './tfjs/index.ts'
+import { lookForGpu } from './tfjs/found.ts'
+import { tfjs } from './tfjs/index.ts'
 
 export interface Choice {
   readonly executor: Executor
