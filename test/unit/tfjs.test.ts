@@ -17,7 +17,7 @@ import { E, pipe } from '../../src/prelude.ts'
 import { adam, adamFeeds, graphOf, right } from './onnx-support.ts'
 
 const carry = { w: 'net.weight', m: 'm/net.weight', v: 'v/net.weight' }
-const target = { name: 'tfjs:toy', has: () => true, preciseFunctions: true, quirk: none }
+const target = { name: 'tfjs:toy', has: () => true, preciseFunctions: true, quirk: none, sumsByProducts: true }
 
 describe.each(['cpu', 'wasm'] as const)('tfjs:%s', (backend) => {
   test('ten thousand steps leave as many tensors as one', async () => {

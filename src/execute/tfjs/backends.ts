@@ -148,6 +148,7 @@ export const open = (name: Backend, source: Source): Effect<Ready> =>
           has: (kernel) => tf.getKernel(kernel, row.registered) !== undefined,
           preciseFunctions: row.preciseFunctions,
           quirk: row.quirk,
+          sumsByProducts: name !== 'wasm',
         },
         description,
         gpu,

@@ -12,7 +12,7 @@ import { lower } from './lower.ts'
 import { type Machine, prepare } from './machine.ts'
 import { keptOf, pack } from './packing.ts'
 import { schedule } from './program.ts'
-import { rewrite } from './quirks.ts'
+import { none, rewrite } from './quirks.ts'
 import { sumInPlace } from './sums.ts'
 import type { Roots } from './value.ts'
 
@@ -33,7 +33,12 @@ const guarded = <A>(tag: 'compile' | 'run', at: string, body: () => A): Effect<A
 const machineOf = ({ device, target, roots, bakedKept }: Compiled): Machine =>
   prepare(
     device,
-    pipe(moveTransposes(roots, { leaves: bakedKept }), rewrite(sumInPlace), rewrite(target.quirk), schedule),
+    pipe(
+      moveTransposes(roots, { leaves: bakedKept }),
+      rewrite(target.sumsByProducts ? sumInPlace : none),
+      rewrite(target.quirk),
+      schedule,
+    ),
   )
 
 /** Runs a machine with feeds that are taken away again. */
