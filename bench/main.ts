@@ -139,6 +139,7 @@ for (const work of options.work ?? [
   'autoencoder-decode',
   'autoencoder-train',
   'gan-train',
+  'gan-lpips-train',
 ]) {
   const row = await compare(work)
   print(row)
