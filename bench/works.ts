@@ -131,10 +131,8 @@ const perceptualConstants = (g: Graph): Values =>
     ),
   )
 
-/** The peer's `gan-train`: hinge after its start, both optimisers Adam, in simultaneous order; with LPIPS if `perceptual`. */
-const adversarialStep = (perceptual: boolean): Checked<StepPlan> => {
-  const optimizer = { kind: 'adam', betas: [0.5, 0.9], eps: 1e-8, weightDecay: 0 } as const
-  const learningRate = { kind: 'constant', rate: 4.5e-6 } as const
+/** Model B's pass over the pictures `x`, the posterior drawn with `noise`. */
+const passB = () => {
   const inputs = input('x', float(...pictures))
   const posterior = pipe(inputs, encode('', autoencoderB, { training: true }), diagonalGaussian)
   const reconstructions = pipe(
@@ -142,10 +140,17 @@ const adversarialStep = (perceptual: boolean): Checked<StepPlan> => {
     sample(input('noise', float(...codes))),
     decode('', autoencoderB, { training: true }),
   )
+  return { inputs, reconstructions, posterior }
+}
+
+/** The peer's `gan-train`: hinge after its start, both optimisers Adam, in simultaneous order; with LPIPS if `perceptual`. */
+const adversarialStep = (perceptual: boolean): Checked<StepPlan> => {
+  const optimizer = { kind: 'adam', betas: [0.5, 0.9], eps: 1e-8, weightDecay: 0 } as const
+  const learningRate = { kind: 'constant', rate: 4.5e-6 } as const
+  const passed = passB()
+  const { inputs, reconstructions } = passed
   const autoencoder = klAutoencoderLoss({ klWeight: 1e-6, logvar: scalar(0) })({
-    inputs,
-    reconstructions,
-    posterior,
+    ...passed,
     ...(perceptual ? { perceptual: lpips('')(inputs, reconstructions).total } : {}),
   })
   const judge = discriminator('', { channels: 64, layers: 3, norm: 'batch' }, { training: true })
@@ -201,15 +206,8 @@ export const works: Readonly<Record<string, () => Checked<Work>>> = {
   'autoencoder-decode': () =>
     forward(pipe(input('z', float(...codes)), decode('', autoencoderB)), { z: hashed('noise', codes) }),
   'autoencoder-train': () => {
-    const inputs = input('x', float(...pictures))
-    const posterior = pipe(inputs, encode('', autoencoderB, { training: true }), diagonalGaussian)
-    const reconstructions = pipe(
-      posterior,
-      sample(input('noise', float(...codes))),
-      decode('', autoencoderB, { training: true }),
-    )
     return step(
-      trainingStep(klAutoencoderLoss({ klWeight: 1e-6, logvar: scalar(0) })({ inputs, reconstructions, posterior }), {
+      trainingStep(klAutoencoderLoss({ klWeight: 1e-6, logvar: scalar(0) })(passB()), {
         ...training,
         optimizer: { kind: 'adam', betas: [0.5, 0.9], eps: 1e-8, weightDecay: 0 },
         learningRate: { kind: 'constant', rate: 4.5e-6 },

@@ -1,6 +1,7 @@
 import { reasonOf } from '../error.ts'
 import { E, pipe, type Task, TE, t } from '../prelude.ts'
 import type { Judgement } from './gpu.ts'
+import { isSoftwareAdapter } from './software-adapter.ts'
 
 interface Dawn {
   readonly create: (flags: readonly string[]) => {
@@ -18,7 +19,7 @@ export const judgeAdapter = (found: unknown): Judgement =>
     E.match(
       (): Judgement => ({ kind: 'none', what: 'the npm package webgpu finds no adapter' }),
       ({ info: { vendor, description, isFallbackAdapter } }): Judgement =>
-        isFallbackAdapter || /swiftshader|llvmpipe|basic render|warp/i.test(description)
+        isFallbackAdapter || isSoftwareAdapter(description)
           ? { kind: 'none', what: `a software adapter alone, ${description}` }
           : { kind: 'hardware', what: `${vendor} ${description}` },
     ),

@@ -1,3 +1,5 @@
+import { isSoftwareAdapter } from '../software-adapter.ts'
+
 /** What the program asks of WebGPU before TensorFlow.js does. */
 interface Gpu {
   readonly requestAdapter: () => Promise<unknown>
@@ -31,7 +33,6 @@ export interface Adapter {
   /** False where the processor plays the GPU (SwiftShader, llvmpipe, WARP). */
   readonly hardware: boolean
 }
-const software = /swiftshader|llvmpipe|lavapipe|software|basic render|warp\b/i
 
 /** The adapter that TensorFlow.js will find; undefined where there is none. */
 export const findAdapter = async (load: (name: string) => Promise<unknown>): Promise<Adapter | undefined> => {
@@ -45,7 +46,7 @@ export const findAdapter = async (load: (name: string) => Promise<unknown>): Pro
   })
   const fallback = property(info, 'isFallbackAdapter') === true || property(adapter, 'isFallbackAdapter') === true
   const description = [...new Set(words)].join(', ')
-  return { description, hardware: !fallback && !software.test(description) }
+  return { description, hardware: !fallback && !isSoftwareAdapter(description) }
 }
 
 /** Collects what the device of TensorFlow.js' backend reports of calls that failed; asking takes it away. */
