@@ -1,10 +1,13 @@
 import type { Effect } from '../../error.ts'
 import { feedTypes, type Graph, outputTypes } from '../../graph/graph.ts'
 import { E, pipe, RR, TE } from '../../prelude.ts'
+import { checkGraph } from '../check-graph.ts'
 import type { Carry, Executable, Executor, Stepper, Values } from '../executor.ts'
 import { checkFeeds, type Types } from '../feeds.ts'
 import { defer, exclusive, lifetime } from '../lifetime.ts'
 import { checkCarry, omit, only } from '../reference/carry.ts'
+import { addressable, compileTail, tailBytes } from '../tail/machine.ts'
+import { type Split, splitTail } from '../tail/split.ts'
 import { assemble } from './assemble.ts'
 import { blockSize } from './block-size.ts'
 import { checkHalf } from './half-support.ts'
@@ -15,14 +18,18 @@ import type { Model } from './proto.ts'
 import { type Runtime, runtime, toTensor, toValue } from './runtime.ts'
 import { createSession, type Session, type SessionOptions, type Tensors } from './session.ts'
 import { hostState, residentState, type State } from './stepper.ts'
+import { runHalves, splitState } from './tail-session.ts'
 import { leaf } from './value.ts'
 
 /** Everything a compiled graph is made of. */
-interface Compiled {
+interface Compiled extends Program {
   readonly ort: Runtime
   readonly graph: Graph
   readonly fed: Types
   readonly device: Device
+}
+/** A graph in whole or in two. */
+interface Program {
   readonly session: Session
   readonly startState: StartState
 }
@@ -54,20 +61,37 @@ const identityModel = (types: Types): Model => {
   )
 }
 
+/** What a program is made from. */
+interface Source {
+  readonly ort: Runtime
+  readonly graph: Graph
+  readonly options: SessionOptions
+  readonly constants: Values
+  readonly block: number | null
+}
+
+const sessionOf = ({ ort, options, constants, block }: Source, graph: Graph) =>
+  pipe(
+    TE.fromEither(lower(graph, { ...options, block }, constants)),
+    TE.bindTo('model'),
+    TE.bind('session', ({ model }) => createSession(ort, model, options)),
+  )
+
+/** All of it in the runtime. */
+const whole = (of: Source): Effect<Program> =>
+  pipe(
+    sessionOf(of, of.graph),
+    TE.map(({ model, session }) => ({ session, startState: states[of.options.device](of, session, model) })),
+  )
+
 /** How state is kept, by device. Only the GPU's holds on to the model, and so to its constants. */
-const states: {
-  readonly [D in Device]: (
-    of: Pick<Compiled, 'ort' | 'graph' | 'session'>,
-    model: Model,
-    o: SessionOptions,
-  ) => StartState
-} = {
+const states: { readonly [D in Device]: (of: Source, session: Session, model: Model) => StartState } = {
   cpu:
-    ({ ort, graph, session }) =>
+    ({ ort, graph }, session) =>
     (carry, initial) =>
       TE.right(hostState(ort, session, { carry, writable: writableInPlace(graph, carry) }, initial)),
   webgpu:
-    ({ ort }, model, options) =>
+    ({ ort, options }, _, model) =>
     (carry, initial, carriedTypes) =>
       pipe(
         TE.Do,
@@ -75,6 +99,36 @@ const states: {
         TE.bind('reader', () => createSession(ort, identityModel(carriedTypes), { ...options, resident: [] })),
         TE.map((sessions) => residentState(ort, sessions, carry, initial)),
       ),
+}
+
+/** The arithmetic at the graph's end in loops of our own, which read and write each array once: there, a runtime is bound by memory. */
+const inTwo = (of: Source, { body, loops }: Split): Effect<Program> =>
+  pipe(
+    TE.Do,
+    TE.bind('tail', () => compileTail(loops)),
+    TE.bind('compiled', () => sessionOf(of, body)),
+    TE.map(({ tail, compiled: { session } }) => {
+      const halves = { graph: of.graph, body, session, tail }
+      return {
+        session: { ...session, run: runHalves(of.ort, halves) },
+        startState: (carry, initial) => TE.right(splitState(of.ort, halves, carry, initial)),
+      }
+    }),
+  )
+
+const isWorthwhile = ({ body, loops }: Split): boolean =>
+  Object.keys(body.outputs).length > 0 && loops.some(({ length }) => length > 1) && tailBytes(loops) <= addressable
+
+const program = (of: Source): Effect<Program> => {
+  const { device, mode } = of.options
+  if (device !== 'cpu' || mode !== 'training') return whole(of)
+  return pipe(
+    TE.fromEither(checkGraph(of.graph)),
+    TE.chain((graph) => {
+      const split = splitTail(graph, new Set(Object.keys(of.constants)))
+      return isWorthwhile(split) ? inTwo(of, split) : whole(of)
+    }),
+  )
 }
 
 const executable = (c: Compiled): Executable => {
@@ -121,25 +175,13 @@ export const onnx = (device: Device): Executor => ({
       TE.bind('block', ({ ort }) =>
         TE.fromTask(device === 'cpu' && mode === 'training' ? blockSize(ort) : async () => null),
       ),
-      TE.bind('model', ({ block }) =>
-        TE.fromEither(
-          pipe(
-            checkFeeds(only(feedTypes(graph), Object.keys(constants)), constants, 'compile'),
-            E.chain((checked) => lower(graph, { device, mode, block }, checked)),
-          ),
-        ),
+      TE.bind('constants', () =>
+        TE.fromEither(checkFeeds(only(feedTypes(graph), Object.keys(constants)), constants, 'compile')),
       ),
       TE.let('options', (): SessionOptions => ({ device, mode, ...(threads === undefined ? {} : { threads }) })),
-      TE.bind('session', ({ ort, model, options }) => createSession(ort, model, options)),
-      TE.map(({ ort, model, options, session }) =>
-        executable({
-          ort,
-          graph,
-          fed: omit(feedTypes(graph), Object.keys(constants)),
-          device,
-          session,
-          startState: states[device]({ ort, graph, session }, model, options),
-        }),
+      TE.bind('program', (of) => program({ ...of, graph })),
+      TE.map(({ ort, program }) =>
+        executable({ ...program, ort, graph, fed: omit(feedTypes(graph), Object.keys(constants)), device }),
       ),
     ),
 })
