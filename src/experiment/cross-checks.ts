@@ -39,7 +39,13 @@ const placesRule = (at: string, places: readonly number[], levels: readonly numb
     unless(levels.includes(place), `${at}/${i}`, levels.join(' | '), place, 'a level of the network'),
   )
 
-const trainingRules = (at: string, { learningRate, optimizer, steps }: Training): Problems => [
+const trainingRules = (at: string, { batchSize, learningRate, microBatches, optimizer, steps }: Training): Problems => [
+  ...unless(
+    batchSize % microBatches === 0,
+    `${at}/microBatches`,
+    `a divisor of ${batchSize}, the batch size`,
+    microBatches,
+  ),
   ...(learningRate.kind === 'constant'
     ? []
     : unless(
@@ -100,6 +106,15 @@ const adversarialRules = ({ data, firstStage: { adversarial, training } }: Exper
   ]
 }
 
+/** What sees the whole batch: batch normalisation, the counts of a codebook. */
+const microBatchRules = ({ firstStage: { adversarial, kind, training } }: Experiment): Problems =>
+  unless(
+    training.microBatches === 1 || (kind === 'kl' && adversarial === undefined),
+    '/firstStage/training/microBatches',
+    '1, as a discriminator or a codebook sees the whole batch',
+    training.microBatches,
+  )
+
 const firstStageRules = (experiment: Experiment): Problems => {
   const { data, firstStage } = experiment
   const { network } = firstStage
@@ -137,6 +152,7 @@ const firstStageRules = (experiment: Experiment): Problems => {
       : unless(!network.doubleZ, `${at}/doubleZ`, 'false, as one vector is quantised', network.doubleZ)),
     ...unless(!network.givePreEnd, `${at}/givePreEnd`, 'false, as the decoder gives pictures', network.givePreEnd),
     ...trainingRules('/firstStage/training', firstStage.training),
+    ...microBatchRules(experiment),
     ...perceptualRules(experiment),
     ...adversarialRules(experiment),
   ]

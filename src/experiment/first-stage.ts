@@ -16,7 +16,14 @@ import { type DiagonalGaussian, diagonalGaussian, mode, sample } from '../distri
 import type { Checked } from '../error.ts'
 import type { Graph } from '../graph/graph.ts'
 import { float } from '../graph/types.ts'
-import { discriminatorTurn, generatorTurn, klAutoencoderLoss, type Loss, vqAutoencoderLoss } from '../losses/index.ts'
+import {
+  discriminatorTurn,
+  generatorTurn,
+  inMicroBatches,
+  klAutoencoderLoss,
+  type Loss,
+  vqAutoencoderLoss,
+} from '../losses/index.ts'
 import { decode, encode } from '../nn/autoencoder/autoencoder.ts'
 import type { AutoencoderConfig } from '../nn/autoencoder/config.ts'
 import { discriminator } from '../nn/discriminator.ts'
@@ -159,6 +166,11 @@ const contestOf = (stage: FirstStage, config: Adversarial, batch: number): First
  */
 export const firstStageLosses = (stage: FirstStage, batch: number): FirstStageLosses => {
   if (stage.adversarial !== undefined) return contestOf(stage, stage.adversarial, batch)
+  if (stage.kind === 'kl') {
+    const { microBatches } = stage.training
+    const loss = inMicroBatches(microBatches, batch, (n) => klPass(stage, n, draws.first).objective)
+    return { autoencoder: { loss, parameters: trainable(loss.loss) }, amendment: undefined }
+  }
   const { objective, amendment } = passOf(stage, batch, draws.first)
   return { autoencoder: { loss: objective, parameters: trainable(objective.loss) }, amendment }
 }

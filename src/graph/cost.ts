@@ -1,5 +1,5 @@
 import { feedName, type Graph, type Node, operandTypes } from './graph.ts'
-import type { Attributes, OpKind } from './ops.ts'
+import { type Attributes, type OpKind, viewOps } from './ops.ts'
 import { type Shape, size, type TensorType } from './types.ts'
 
 /** Floating-point operations of one node; a multiply-add counts two. */
@@ -88,9 +88,7 @@ const flopsOfNode = <K extends OpKind>(
 
 const bytesPerElement = { float32: 4, float16: 2, int32: 4, bool: 1 } as const
 export const bytes = (x: TensorType): number => size(x.shape) * bytesPerElement[x.dtype]
-/** Ops whose result is another view of their operand. */
-const aliases = (n: Node): boolean =>
-  n.op === 'reshape' || n.op === 'stopGradient' || n.op === 'mark' || n.op === 'recompute'
+const aliases = ({ op }: Node): boolean => viewOps.has(op)
 
 export interface Cost {
   readonly flops: number

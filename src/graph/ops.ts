@@ -203,5 +203,8 @@ export const arity: { readonly [K in OpKind]: number | null } = {
   groupRstd: 1,
 }
 
+/** Ops whose result is another view of their operand: the same numbers in the same order. */
+export const viewOps: ReadonlySet<OpKind> = new Set(['reshape', 'stopGradient', 'mark', 'recompute'])
+
 export const opKinds = Object.keys(attributes).filter((k): k is OpKind => k in attributes)
 export const isOpKind = (s: string): s is OpKind => Object.hasOwn(attributes, s)

@@ -6,6 +6,7 @@ import { type Graph, parameters } from '../graph/graph.ts'
 import { contentHash } from '../graph/hash.ts'
 import type { Shape } from '../graph/types.ts'
 import type { Json } from '../io/checkpoint.ts'
+import { inMicroBatches } from '../losses/index.ts'
 import { E, pipe } from '../prelude.ts'
 import { groupOf } from './state.ts'
 import { type OptimizerTurn, type StepPlan, stepOfTurns, trainingStep } from './step.ts'
@@ -62,7 +63,13 @@ const planDiffusion = (e: Experiment, classes: number): Checked<Plan['diffusion'
   return pipe(
     E.Do,
     E.bind('model', () => latentDiffusion(config, e.firstStage, classes)),
-    E.bind('step', ({ model }) => trainingStep(diffusionLoss(model, config.training.batchSize), config.training)),
+    E.bind('step', ({ model }) => {
+      const { batchSize, microBatches } = config.training
+      return trainingStep(
+        inMicroBatches(microBatches, batchSize, (n) => diffusionLoss(model, n)),
+        config.training,
+      )
+    }),
     E.map(({ model, step }) => ({ name: 'diffusion', section: 'unet', step, model })),
   )
 }

@@ -7,7 +7,7 @@ export { fold } from './fold.ts'
 export { grad, trainable, vjp } from './grad.ts'
 export { type Intent, lint } from './lint.ts'
 export { precision } from './precision.ts'
-export { prune } from './prune.ts'
+export { prune, withOutputs } from './prune.ts'
 export { pullScalars, share } from './share.ts'
 export { substitution } from './substitute.ts'
 

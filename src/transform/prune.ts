@@ -1,8 +1,23 @@
-import { refreeze, thaw } from '../declare/index.ts'
-import type { Graph } from '../graph/graph.ts'
+import { type Graph, nodeAt } from '../graph/graph.ts'
+
+/** The graph of other outputs, and of the nodes that these need; nodes keep their order. */
+export const withOutputs =
+  (outputs: Graph['outputs']) =>
+  (g: Graph): Graph => {
+    const needed = new Set(Object.values(outputs))
+    for (let i = g.nodes.length - 1; i >= 0; i--)
+      if (needed.has(i)) for (const o of nodeAt(g, i).operands) needed.add(o)
+    const kept = [...needed].sort((a, b) => a - b)
+    const place = new Map(kept.map((from, to) => [from, to]))
+    const moved = (i: number): number => place.get(i) ?? -1
+    return {
+      nodes: kept.map((i) => ({ ...nodeAt(g, i), operands: nodeAt(g, i).operands.map(moved) })),
+      outputs: Object.fromEntries(Object.entries(outputs).map(([name, i]) => [name, moved(i)])),
+    }
+  }
 
 /** The graph of some of its outputs: whatever only the others needed is gone. */
 export const prune =
   (keep: readonly string[]) =>
   (g: Graph): Graph =>
-    refreeze(Object.fromEntries(Object.entries(thaw(g)).filter(([name]) => keep.includes(name))))
+    withOutputs(Object.fromEntries(Object.entries(g.outputs).filter(([name]) => keep.includes(name))))(g)

@@ -11,7 +11,7 @@ import { firstStageLosses } from '../../src/experiment/first-stage.ts'
 import { feedTypes, type Graph, inputs, noises, parameters } from '../../src/graph/graph.ts'
 import { size } from '../../src/graph/types.ts'
 import { encodeSafetensors, parseSafetensors } from '../../src/io/safetensors.ts'
-import type { Loss } from '../../src/losses/index.ts'
+import { inMicroBatches, type Loss } from '../../src/losses/index.ts'
 import { decode } from '../../src/schema.ts'
 import { initialParameters, loadedValues, noiseFeeds, storedValues } from '../../src/train/state.ts'
 import { type StepPlan, trainingStep } from '../../src/train/step.ts'
@@ -136,6 +136,20 @@ const rowsOf = (part: Graph, feeds: Values, from: number): Values =>
   )
 
 describe.each(Object.entries(models))('%s', (_, lossOf) => {
+  test('the gradient in micro-batches is that of the batch', () =>
+    check(
+      fc.asyncProperty(
+        fc.constantFrom([1, 2], [2, 2], [1, 3]).map(([rows = 1, parts = 1]) => [rows * parts, parts] as const),
+        fc.nat(99),
+        async ([n, parts], seed) => {
+          const [whole, split] = [gradientsOf(lossOf(n)), gradientsOf(inMicroBatches(parts, n, lossOf))]
+          const feeds = { ...weights(whole, seed), ...batchFeeds(whole, seed), ...noiseFeeds(whole, seed, 3) }
+          expect(feedTypes(split)).toEqual(feedTypes(whole))
+          expect(difference(await exact(split, feeds), await exact(whole, feeds), 1e-11)).toBeUndefined()
+        },
+      ),
+      6,
+    ))
   test('a batch split in micro-batches gives the same gradient', () =>
     check(
       fc.asyncProperty(

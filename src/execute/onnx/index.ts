@@ -1,10 +1,12 @@
-import type { Effect } from '../../error.ts'
+import { availableParallelism } from 'node:os'
+import { type Checked, collect, type Effect } from '../../error.ts'
 import { feedTypes, type Graph, outputTypes } from '../../graph/graph.ts'
 import { E, pipe, RR, TE } from '../../prelude.ts'
 import { checkGraph } from '../check-graph.ts'
 import type { Carry, Executable, Executor, Stepper, Values } from '../executor.ts'
 import { checkFeeds, type Types } from '../feeds.ts'
 import { defer, exclusive, lifetime } from '../lifetime.ts'
+import { independentParts } from '../parts.ts'
 import { checkCarry, omit, only } from '../reference/carry.ts'
 import { addressable, compileTail, tailBytes } from '../tail/machine.ts'
 import { type Split, splitTail } from '../tail/split.ts'
@@ -17,6 +19,7 @@ import type { Device } from './lowering.ts'
 import type { Model } from './proto.ts'
 import { type Runtime, runtime, toTensor, toValue } from './runtime.ts'
 import { createSession, type Session, type SessionOptions, type Tensors } from './session.ts'
+import { type Part, sideBySide } from './side-by-side.ts'
 import { hostState, residentState, type State } from './stepper.ts'
 import { runHalves, splitState } from './tail-session.ts'
 import { leaf } from './value.ts'
@@ -101,13 +104,40 @@ const states: { readonly [D in Device]: (of: Source, session: Session, model: Mo
       ),
 }
 
+/** Parts of a body that have nothing to do with each other get threads of their own. */
+const bodySession = (of: Source, body: Graph): Effect<Session> => {
+  const threads = of.options.threads ?? availableParallelism()
+  const [first = body, ...others] = independentParts(body, threads)
+  if (others.length === 0)
+    return pipe(
+      sessionOf(of, body),
+      TE.map(({ session }) => session),
+    )
+  const part = (graph: Graph): Checked<Part> =>
+    pipe(
+      lower(graph, { ...of.options, block: of.block }, only(of.constants, Object.keys(feedTypes(graph)))),
+      E.map((model) => ({
+        model,
+        fed: omit(feedTypes(graph), Object.keys(of.constants)),
+        made: outputTypes(graph),
+      })),
+    )
+  const options = { ...of.options, threads: Math.max(1, Math.floor(threads / (others.length + 1))) }
+  return pipe(
+    TE.fromEither(part(first)),
+    TE.bindTo('here'),
+    TE.bind('elsewhere', () => TE.fromEither(collect(others.map(part)))),
+    TE.chain(({ here, elsewhere }) => sideBySide(of.ort, [here, ...elsewhere], options)),
+  )
+}
+
 /** The arithmetic at the graph's end in loops of our own, which read and write each array once: there, a runtime is bound by memory. */
 const inTwo = (of: Source, { body, loops }: Split): Effect<Program> =>
   pipe(
     TE.Do,
     TE.bind('tail', () => compileTail(loops)),
-    TE.bind('compiled', () => sessionOf(of, body)),
-    TE.map(({ tail, compiled: { session } }) => {
+    TE.bind('session', () => bodySession(of, body)),
+    TE.map(({ tail, session }) => {
       const halves = { graph: of.graph, body, session, tail }
       return {
         session: { ...session, run: runHalves(of.ort, halves) },

@@ -32,7 +32,7 @@ const modes: { readonly [M in CompileOptions['mode']]: InferenceSession.SessionO
   sampling: { graphOptimizationLevel: 'all' },
   training: { graphOptimizationLevel: 'disabled', enableMemPattern: false },
 }
-const sessionOptions = (
+export const sessionOptions = (
   model: Model,
   { device, mode, threads, resident, layout, quiet }: SessionOptions,
 ): InferenceSession.SessionOptions => ({

@@ -1,6 +1,7 @@
 import { feedName, type Graph, isNode, type Node, nodeAt } from '../../graph/graph.ts'
-import type { OpKind } from '../../graph/ops.ts'
+import { type OpKind, viewOps } from '../../graph/ops.ts'
 import { size } from '../../graph/types.ts'
+import { withOutputs } from '../../transform/index.ts'
 
 /** What a loop reads: a leaf, an output of the body, or a number that an earlier loop gives. */
 export interface Source {
@@ -48,9 +49,6 @@ const tailOps = ['neg', 'abs', 'sqrt', 'add', 'sub', 'mul', 'div'] as const
 export type TailOp = (typeof tailOps)[number]
 const isTailOp = (op: OpKind): op is TailOp => tailOps.some((o) => o === op)
 
-/** The same numbers in the same order. */
-const aliases: readonly OpKind[] = ['reshape', 'stopGradient', 'mark', 'recompute']
-
 const lengthOf = ({ type }: Node): number => size(type.shape)
 
 /** Whether each element of the result depends on those at its own place, or on single numbers. */
@@ -58,7 +56,7 @@ const isPointwise = (g: Graph, n: Node): boolean => {
   const length = lengthOf(n)
   const lengths = n.operands.map((o) => lengthOf(nodeAt(g, o)))
   return (
-    (isTailOp(n.op) || aliases.includes(n.op)) &&
+    (isTailOp(n.op) || viewOps.has(n.op)) &&
     [n, ...n.operands.map((o) => nodeAt(g, o))].every(({ type }) => type.dtype === 'float32') &&
     lengths.includes(length) &&
     lengths.every((l) => l === length || l === 1)
@@ -131,7 +129,7 @@ const worthwhile = (g: Graph, baked: ReadonlySet<string>) => {
 /** The node that holds the numbers of one outside the tail. */
 const sourceAt = (g: Graph, tail: ReadonlySet<number>, i: number): number => {
   let at = i
-  for (let n = nodeAt(g, at); !tail.has(at) && aliases.includes(n.op); n = nodeAt(g, at)) at = n.operands[0] ?? at
+  for (let n = nodeAt(g, at); !tail.has(at) && viewOps.has(n.op); n = nodeAt(g, at)) at = n.operands[0] ?? at
   return at
 }
 
@@ -214,19 +212,6 @@ const drafting = (g: Graph, tail: ReadonlySet<number>) => {
   }
 }
 
-/** The graph of other outputs; nodes keep their order. */
-const withOutputs = (g: Graph, outputs: Graph['outputs']): Graph => {
-  const needed = new Set(Object.values(outputs))
-  for (let i = g.nodes.length - 1; i >= 0; i--) if (needed.has(i)) for (const o of nodeAt(g, i).operands) needed.add(o)
-  const kept = [...needed].sort((a, b) => a - b)
-  const place = new Map(kept.map((from, to) => [from, to]))
-  const moved = (i: number): number => place.get(i) ?? -1
-  return {
-    nodes: kept.map((i) => ({ ...nodeAt(g, i), operands: nodeAt(g, i).operands.map(moved) })),
-    outputs: Object.fromEntries(Object.entries(outputs).map(([name, i]) => [name, moved(i)])),
-  }
-}
-
 /**
  * Splits the arithmetic off a graph's end: in a training step, the optimiser and the average. Leaves named in `baked` stay in the
  * body, as what they are to the runtime. Pure; a graph without such an end is its own body.
@@ -238,14 +223,13 @@ export const splitTail = (g: Graph, baked: ReadonlySet<string> = new Set()): Spl
   const computedBy = new Map(drafts.flatMap((d) => d.loop.outputs.map(({ name }) => [name, d] as const)))
   return {
     body: withOutputs(
-      g,
       Object.fromEntries([
         ...Object.entries(g.outputs).flatMap(([name, i]) =>
           Object.entries(computedBy.get(name)?.reads ?? { [name]: i }),
         ),
         ...drafts.flatMap(({ reads }) => Object.entries(reads)),
       ]),
-    ),
+    )(g),
     loops: drafts.map(({ loop }) => loop),
   }
 }

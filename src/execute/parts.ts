@@ -1,0 +1,60 @@
+import { cost } from '../graph/cost.ts'
+import { type Graph, nodeAt } from '../graph/graph.ts'
+import { viewOps } from '../graph/ops.ts'
+import { withOutputs } from '../transform/index.ts'
+
+/** Leaves, and other shapes of them: cheap enough to be in every part that reads them. */
+const isShared = (g: Graph): readonly boolean[] => {
+  const shared: boolean[] = []
+  g.nodes.forEach(({ op, operands }, i) => {
+    shared[i] = operands.length === 0 || (viewOps.has(op) && operands.every((o) => shared[o] === true))
+  })
+  return shared
+}
+
+/** Of each output, a label of the nodes that it hangs together with. */
+const componentOf = (g: Graph): ((output: number) => number) => {
+  const shared = isShared(g)
+  const parent = g.nodes.map((_, i) => i)
+  const rootOf = (i: number): number => {
+    let at = i
+    for (let up = parent[at] ?? at; up !== at; up = parent[at] ?? at) {
+      parent[at] = parent[up] ?? up
+      at = up
+    }
+    return at
+  }
+  g.nodes.forEach(({ operands }, i) => {
+    for (const o of operands) if (shared[o] !== true) parent[rootOf(o)] = rootOf(i)
+  })
+  return rootOf
+}
+
+/** A part that does less than this much of the work is not worth a thread of its own. */
+const leastShare = 0.2
+
+/**
+ * A graph as at most `most` graphs that have nothing but leaves in common, about equally much work each; itself where it hangs
+ * together. Parts share out the outputs.
+ */
+export const independentParts = (g: Graph, most: number): readonly Graph[] => {
+  const rootOf = componentOf(g)
+  const components = new Map<number, Record<string, number>>()
+  for (const [name, i] of Object.entries(g.outputs)) {
+    const root = nodeAt(g, i).operands.length === 0 ? -1 : rootOf(i)
+    components.set(root, { ...components.get(root), [name]: i })
+  }
+  const work = [...components.values()]
+    .map((outputs) => ({ outputs, flops: cost(withOutputs(outputs)(g)).flops }))
+    .sort((a, b) => b.flops - a.flops)
+  const count = Math.min(most, work.filter(({ flops }) => flops > 0).length)
+  const bins = Array.from({ length: Math.max(1, count) }, () => ({ outputs: {}, flops: 0 }))
+  for (const { outputs, flops } of work) {
+    const least = bins.reduce((a, b) => (b.flops < a.flops ? b : a))
+    Object.assign(least, { outputs: { ...least.outputs, ...outputs }, flops: least.flops + flops })
+  }
+  const total = work.reduce((sum, { flops }) => sum + flops, 0)
+  return bins.length > 1 && bins.every(({ flops }) => flops >= (leastShare * total) / bins.length)
+    ? bins.map(({ outputs }) => withOutputs(outputs)(g))
+    : [g]
+}
