@@ -41,6 +41,7 @@ const Listed = t.readonlyArray(t.tuple([t.string, t.readonlyArray(t.number)]))
 const Seeded = t.intersection([t.type({ param_seed: t.string }), t.partial({ gain: t.number })])
 const Formula = t.intersection([Seeded, t.type({ params: Listed })])
 const Perceptual = t.type({ perceptual: Seeded })
+const WithLoss = t.type({ loss: Perceptual })
 
 export interface FormulaParameters {
   /** In the order of the reference's `state_dict`. */
@@ -60,9 +61,10 @@ export const formulaOf = ({ config }: Case): FormulaParameters | undefined =>
 /** The frozen trunk of a perceptual loss has a seed of its own, and is hashed without the loss' name. */
 const trunkValue = ({ config }: Case, key: string, shape: Shape): Value | undefined => {
   const [, own] = /(?:^|\.)perceptual_loss\.(net\..+)$/.exec(key) ?? []
-  return own === undefined || !Perceptual.is(config)
+  const seeded = Perceptual.is(config) ? config.perceptual : WithLoss.is(config) ? config.loss.perceptual : undefined
+  return own === undefined || seeded === undefined
     ? undefined
-    : formulaParameter(config.perceptual.param_seed, config.perceptual.gain ?? 1, own, shape)
+    : formulaParameter(seeded.param_seed, seeded.gain ?? 1, own, shape)
 }
 
 const total = (data: Iterable<number>): number => {

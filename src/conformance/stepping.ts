@@ -28,14 +28,16 @@ const identityOf = (names: readonly string[]): Readonly<Record<string, string>> 
 export interface CompiledStepping extends Pick<Stepping, 'initial' | 'feeds'> {
   readonly graph: Graph
   readonly carry: Carry
+  /** What no step moves. */
+  readonly constants?: Values
 }
 
 /** Runs the steps one after the other, the state kept where the executor keeps it. */
 export const runGraph =
-  ({ graph, carry, initial, feeds }: CompiledStepping) =>
+  ({ graph, carry, initial, feeds, constants = {} }: CompiledStepping) =>
   (executor: Executor): Effect<readonly Stepped[]> =>
     pipe(
-      executor.compile(graph, { mode: 'training' }),
+      executor.compile(graph, { mode: 'training', constants }),
       TE.flatMap((executable) =>
         pipe(
           executable.start(carry, initial),

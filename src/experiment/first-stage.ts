@@ -52,8 +52,14 @@ const scopes = {
   weight: 'loss.adaptive_weight',
 } as const
 
-const pixels = (c: AutoencoderConfig, batch: number): Tensor =>
-  input(firstStageLeaves.pixels, float(batch, c.inChannels, c.resolution, c.resolution), 'pixels in [-1, 1]')
+/** The pictures of a batch: how many, and their height and width where these are not the network's resolution. */
+export interface Pictures {
+  readonly count: number
+  readonly side?: readonly [height: number, width: number]
+}
+
+const pixels = (c: AutoencoderConfig, { count, side = [c.resolution, c.resolution] }: Pictures): Tensor =>
+  input(firstStageLeaves.pixels, float(count, c.inChannels, ...side), 'pixels in [-1, 1]')
 
 /** Channels, height and width of the latents. */
 export const latentShape = (c: AutoencoderConfig): readonly [number, number, number] => {
@@ -77,7 +83,7 @@ const perceptualOf = (
   reconstructions: Tensor,
 ): Tensor | undefined => (weight === 0 ? undefined : lpips(scopes.perceptual, { heads })(inputs, reconstructions).total)
 
-const klPass = ({ network, loss }: Kl, batch: number, drawn: string): Pass => {
+const klPass = ({ network, loss }: Kl, batch: Pictures, drawn: string): Pass => {
   const inputs = pixels(network, batch)
   const posterior: DiagonalGaussian = pipe(inputs, encode('', network, { training: true }), diagonalGaussian)
   const latents = pipe(posterior, sample(noise(drawn, posterior.mean.shape)), claims('raw latents'))
@@ -95,7 +101,7 @@ const klPass = ({ network, loss }: Kl, batch: number, drawn: string): Pass => {
   return { inputs, reconstructions, objective }
 }
 
-const vqPass = ({ network, loss, quantizer }: Vq, batch: number, drawn: string): Pass => {
+const vqPass = ({ network, loss, quantizer }: Vq, batch: Pictures, drawn: string): Pass => {
   const inputs = pixels(network, batch)
   const encoded = pipe(inputs, encode('', network, { training: true }))
   const quantized = pipe(encoded, quantize(quantizer, { training: true, noise: drawn }))
@@ -116,7 +122,7 @@ const vqPass = ({ network, loss, quantizer }: Vq, batch: number, drawn: string):
   return { inputs, reconstructions, objective, amendment }
 }
 
-const passOf = (stage: FirstStage, batch: number, drawn: string): Pass =>
+const passOf = (stage: FirstStage, batch: Pictures, drawn: string): Pass =>
   stage.kind === 'kl' ? klPass(stage, batch, drawn) : vqPass(stage, batch, drawn)
 
 /** A loss, and the parameters that it trains. */
@@ -136,7 +142,7 @@ const draws = { first: 'posterior', second: 'posterior.second', prior: 'prior' }
 const judgeOf = ({ discriminator: config }: Adversarial, initialize = false) =>
   discriminator(scopes.judge, config, { training: true, initialize })
 
-const contestOf = (stage: FirstStage, config: Adversarial, batch: number): FirstStageLosses => {
+const contestOf = (stage: FirstStage, config: Adversarial, batch: Pictures): FirstStageLosses => {
   const first = passOf(stage, batch, draws.first)
   const second = config.order === 'alternating' ? passOf(stage, batch, draws.second) : first
   const judge = judgeOf(config)
@@ -164,7 +170,7 @@ const contestOf = (stage: FirstStage, config: Adversarial, batch: number): First
  * What a batch of pictures costs: reconstruction with KL or codebook, and with a contest the generator's term and the
  * discriminator's loss: `AutoencoderKL.training_step` and `VQModel.training_step` of ldm/models/autoencoder.py.
  */
-export const firstStageLosses = (stage: FirstStage, batch: number): FirstStageLosses => {
+export const firstStageLosses = (stage: FirstStage, batch: Pictures): FirstStageLosses => {
   if (stage.adversarial !== undefined) return contestOf(stage, stage.adversarial, batch)
   if (stage.kind === 'kl') {
     const { microBatches } = stage.training
@@ -181,7 +187,7 @@ const frozen = (outputs: Readonly<Record<string, Tensor>>): Checked<Graph> => pi
  * What the first batch sets before the first step, under the names of the leaves it is for: ActNorm's start. Undefined where
  * nothing is.
  */
-export const firstStageStart = (stage: FirstStage, batch: number): Checked<Graph | undefined> => {
+export const firstStageStart = (stage: FirstStage, batch: Pictures): Checked<Graph | undefined> => {
   const config = stage.adversarial
   if (config === undefined || config.discriminator.norm !== 'act') return E.right(undefined)
   return frozen(judgeOf(config, true)(passOf(stage, batch, draws.first).reconstructions).buffers)
@@ -200,7 +206,21 @@ const likeliest = (stage: FirstStage): Layer => (stage.kind === 'kl' ? (x) => mo
 /** pixels -> moments, the posterior's mean and log-variance; of VQ latents, not quantised or quantised */
 export const encoderGraph = (stage: FirstStage, latents: Diffusion['latents'], batch: number): Checked<Graph> =>
   frozen({
-    moments: pipe(pixels(stage.network, batch), encoded(stage), latents === 'quantised' ? coded(stage) : identity),
+    moments: pipe(
+      pixels(stage.network, { count: batch }),
+      encoded(stage),
+      latents === 'quantised' ? coded(stage) : identity,
+    ),
+  })
+
+/** pixels -> codes int32[N, h, w], of VQ alone: `encode` of ldm/models/autoencoder.py gives them third. */
+export const codesGraph = (stage: Vq, batch: Pictures): Checked<Graph> =>
+  frozen({
+    codes: pipe(
+      pixels(stage.network, batch),
+      encoded(stage),
+      quantize(stage.quantizer, { training: false, noise: draws.first }),
+    ).codes,
   })
 
 /** latents -> pixels */
@@ -235,4 +255,4 @@ export const priorGraph = (stage: FirstStage, batch: number): Checked<Graph> =>
 
 /** pixels -> pixels, through the posterior's mode or the codes */
 export const reconstructionGraph = (stage: FirstStage, batch: number): Checked<Graph> =>
-  frozen({ pixels: pipe(pixels(stage.network, batch), encoded(stage), likeliest(stage), decoded(stage)) })
+  frozen({ pixels: pipe(pixels(stage.network, { count: batch }), encoded(stage), likeliest(stage), decoded(stage)) })

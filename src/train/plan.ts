@@ -1,7 +1,7 @@
 import type { Checked } from '../error.ts'
 import { diffusionLoss, type LatentDiffusion, latentDiffusion } from '../experiment/diffusion-stage.ts'
 import type { Experiment, FirstStage, Training } from '../experiment/document.ts'
-import { firstStageLosses, firstStageStart } from '../experiment/first-stage.ts'
+import { firstStageLosses, firstStageStart, type Pictures } from '../experiment/first-stage.ts'
 import { type Graph, parameters } from '../graph/graph.ts'
 import { contentHash } from '../graph/hash.ts'
 import type { Shape } from '../graph/types.ts'
@@ -27,9 +27,12 @@ export interface Plan {
 }
 
 /** One optimiser for the autoencoder, and in a contest another for the discriminator. */
-export const firstStageStep = (stage: FirstStage): Checked<StepPlan> => {
+export const firstStageStep = (
+  stage: FirstStage,
+  pictures: Pictures = { count: stage.training.batchSize },
+): Checked<StepPlan> => {
   const { training, adversarial } = stage
-  const { autoencoder, discriminator, amendment } = firstStageLosses(stage, training.batchSize)
+  const { autoencoder, discriminator, amendment } = firstStageLosses(stage, pictures)
   const first: OptimizerTurn = { ...training, name: 'optimizer', ...autoencoder }
   if (discriminator === undefined || adversarial === undefined)
     return stepOfTurns([first], { ...training, order: 'simultaneous', amendment })
@@ -43,7 +46,7 @@ export const planExperiment = (e: Experiment, classes: number): Checked<Plan> =>
   pipe(
     E.Do,
     E.bind('step', () => firstStageStep(e.firstStage)),
-    E.bind('start', () => firstStageStart(e.firstStage, e.firstStage.training.batchSize)),
+    E.bind('start', () => firstStageStart(e.firstStage, { count: e.firstStage.training.batchSize })),
     E.let(
       'firstStage',
       ({ step, start }): StagePlan => ({

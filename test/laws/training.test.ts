@@ -70,7 +70,7 @@ const latent = right(
 )
 /** What the library trains, at its smallest: a loss of a batch. */
 const models: Readonly<Record<string, (batch: number) => Loss>> = {
-  'first stage': (batch) => firstStageLosses(autoencoder, batch).autoencoder.loss,
+  'first stage': (batch) => firstStageLosses(autoencoder, { count: batch }).autoencoder.loss,
   diffusion: (batch) => diffusionLoss(latent, batch),
 }
 const stepOf = (loss: Loss, batch: number, optimizer?: object, more?: object): StepPlan =>

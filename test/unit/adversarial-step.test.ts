@@ -122,8 +122,8 @@ const feedsFor = (graph: Graph, step: number, factor: number): Values => {
 describe('one walk back', () => {
   const stage = stageOf({ adversarial: {}, optimizer: { kind: 'sgd' }, rate: 1 })
   const plan = right(firstStageStep(stage))
-  const { autoencoder } = firstStageLosses(stage, batch)
-  const plain = firstStageLosses(stageOf({}), batch).autoencoder.loss
+  const { autoencoder } = firstStageLosses(stage, { count: batch })
+  const plain = firstStageLosses(stageOf({}), { count: batch }).autoencoder.loss
   const names = autoencoder.parameters.map((p) => leafName(p) ?? '')
   const graphOf = (outputs: Readonly<Record<string, Tensor>>) => optimise(right(freeze(outputs)))
   const g = autoencoder.loss.log.g_loss ?? scalar(0)
@@ -178,7 +178,7 @@ describe.each(['kl', 'vq', 'gumbel'] as const)('training %s over the start of th
     const plan = right(firstStageStep(stage))
     expect(lint(plan.declared, plan.intent)).toEqual([])
     const initial = plan.initial(1)
-    const start = right(firstStageStart(stage, batch))
+    const start = right(firstStageStart(stage, { count: batch }))
     const set =
       start === undefined ? {} : await runOn(onnx('cpu'))(start, { ...initial, ...feedsFor(plan.graph, 0, 0) })
     const executable = right(await onnx('cpu').compile(plan.graph, { mode: 'training' })())

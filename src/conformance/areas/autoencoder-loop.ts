@@ -1,32 +1,32 @@
-import { freeze, input, type Tensor } from '../../declare/index.ts'
-import { type Checked, fail, failure } from '../../error.ts'
+import { type Checked, type Effect, fail } from '../../error.ts'
 import { type Executor, floats, type Value, type Values } from '../../execute/executor.ts'
 import { type FirstStage, firstStage } from '../../experiment/document.ts'
-import { firstStageLeaves, firstStageStart } from '../../experiment/first-stage.ts'
-import { quantize } from '../../experiment/quantize.ts'
+import { codesGraph, firstStageLeaves, firstStageStart, type Pictures } from '../../experiment/first-stage.ts'
 import { type Graph, noises, parameters } from '../../graph/graph.ts'
-import { float, size } from '../../graph/types.ts'
+import { size } from '../../graph/types.ts'
 import { adversarialKinds, norms, weightAt } from '../../losses/index.ts'
-import { encode } from '../../nn/autoencoder/autoencoder.ts'
 import { publishedAutoencoder } from '../../nn/index.ts'
-import { E, pipe, TE } from '../../prelude.ts'
+import { E, pipe, RR, TE } from '../../prelude.ts'
 import { anything, decode, flag, integer, list, number, record, withDefault, word } from '../../schema.ts'
+import { weightsFor } from '../../train/inference.ts'
 import { firstStageStep } from '../../train/plan.ts'
 import { startingState } from '../../train/stage.ts'
-import { optimise } from '../../transform/index.ts'
+import { initialValue } from '../../train/state.ts'
+import type { StepPlan } from '../../train/step.ts'
 import { type Case, toValue } from '../case.ts'
-import { type FormulaParameters, formulaOf } from '../formula.ts'
+import { type FormulaParameters, formulaOf, parameterOf } from '../formula.ts'
 import { adapter, type Plan } from '../plan.ts'
 import { runGraph, type Stepped, scalarValue } from '../stepping.ts'
+import { uninitialized } from './discriminator.ts'
 import { rows } from './latent-diffusion-loop.ts'
 
 /** Whole steps of autoencoders and their discriminators, in the reference's order, through the experiment's own road. */
 
 const positive = integer({ min: 1 })
 const contest = {
-  /** LPIPS' weights are in no case. */
-  required: { disc_start: number(), perceptual_weight: number({ min: 0, max: 0 }) },
+  required: { disc_start: number() },
   defaulted: {
+    perceptual_weight: withDefault(number(), 1),
     disc_factor: withDefault(number(), 1),
     disc_weight: withDefault(number(), 1),
     disc_loss: withDefault(word(adversarialKinds), 'hinge'),
@@ -34,22 +34,32 @@ const contest = {
     disc_ndf: withDefault(positive, 64),
     use_actnorm: withDefault(flag, false),
   },
+  optional: {
+    /** Without effect in the reference. */
+    pixelloss_weight: number(),
+    /** The pictures tell. */
+    disc_in_channels: positive,
+    disc_conditional: flag,
+    perceptual: anything,
+  },
 }
-const klLoss = record(contest.required, {
-  ...contest.defaulted,
-  kl_weight: withDefault(number(), 1),
-  logvar_init: withDefault(number(), 0),
-})
+const klLoss = record(
+  contest.required,
+  { ...contest.defaulted, kl_weight: withDefault(number(), 1), logvar_init: withDefault(number(), 0) },
+  contest.optional,
+)
 const vqLoss = record(
   contest.required,
   { ...contest.defaulted, codebook_weight: withDefault(number(), 1), pixel_loss: withDefault(word(norms), 'l1') },
-  { n_classes: positive },
+  { ...contest.optional, n_classes: positive, perceptual_loss: word(['lpips']) },
 )
 type Contest = Omit<(typeof klLoss)['_A'], 'kl_weight' | 'logvar_init'>
 
 const common = { ddconfig: anything, embed_dim: positive, lr: number(), steps: positive }
 const betas = withDefault(list(number()), [0.5, 0.9])
-const klConfig = record({ ...common, loss: klLoss }, { betas })
+/** The seed of LPIPS' trunk, here or beside the loss' own settings. */
+const optional = { perceptual: anything }
+const klConfig = record({ ...common, loss: klLoss }, { betas }, optional)
 const vqConfig = record(
   { ...common, n_embed: positive, loss: vqLoss },
   {
@@ -58,6 +68,7 @@ const vqConfig = record(
     beta: withDefault(number(), 0.25),
     legacy: withDefault(flag, true),
   },
+  optional,
 )
 type Common = Pick<(typeof klConfig)['_A'], 'ddconfig' | 'embed_dim' | 'lr' | 'steps' | 'betas'> & {
   readonly loss: Contest
@@ -71,7 +82,7 @@ const declared = (config: Common, network: unknown, rate: number, c: Case) => {
     network,
     training: {
       steps: config.steps,
-      batchSize: c.inputs['step0.image']?.shape[0] ?? 0,
+      batchSize: picturesOf(c).count,
       optimizer,
       learningRate: { kind: 'constant', rate },
     },
@@ -91,6 +102,11 @@ const declared = (config: Common, network: unknown, rate: number, c: Case) => {
   }
 }
 
+const picturesOf = (c: Case): Pictures => {
+  const [count = 0, height = 0, width = 0] = c.inputs['step0.image']?.shape ?? []
+  return { count, side: [height, width] }
+}
+
 /** [N, H, W, C] to [N, C, H, W]. */
 const channelsFirst = ({ shape: [n = 0, h = 0, w = 0, c = 0], data }: Value): Value =>
   floats(
@@ -101,6 +117,23 @@ const channelsFirst = ({ shape: [n = 0, h = 0, w = 0, c = 0], data }: Value): Va
       return data[((item * h + y) * w + x) * c + channel] ?? Number.NaN
     }),
   )
+
+/** Weights that no step moves: LPIPS'. The loss' own scope may be left out of their names. */
+const frozen = (c: Case, formula: FormulaParameters, { graph, carry }: StepPlan): Checked<Values> => {
+  const parameter = parameterOf(c, formula)
+  return pipe(
+    parameters(graph).filter(({ name }) => !Object.hasOwn(carry, name)),
+    E.traverseArray((p) => {
+      const start = p.init.kind === 'values' ? initialValue(0, p) : undefined
+      const named = [p.name, p.name.replace(/^loss\./, '')].find((name) => Object.hasOwn(c.params, name)) ?? p.name
+      return pipe(
+        parameter(named, p.shape, start),
+        E.map((value) => [p.name, value] as const),
+      )
+    }),
+    E.map((entries): Values => Object.fromEntries(entries)),
+  )
+}
 
 const arrayOf = (c: Case, name: string): Value | undefined => {
   const array = c.inputs[name]
@@ -150,52 +183,28 @@ const reported = (c: Case, formula: FormulaParameters, start: Values, steps: rea
 }
 
 /** The codes of each step's pictures, by the parameters before it. */
-const codesBefore = (stage: FirstStage, c: Case, states: readonly Values[]) => (executor: Executor) => {
-  const shape = arrayOf(c, 'step0.image')?.shape ?? []
-  const [n = 0, h = 0, w = 0, channels = 0] = shape
-  const pixels = input(firstStageLeaves.pixels, float(n, channels, h, w))
-  if (stage.kind !== 'vq') return TE.right<never, Values>({})
-  const codes: Tensor = pipe(
-    pixels,
-    encode('', stage.network),
-    quantize(stage.quantizer, { training: false, noise: '' }),
-  ).codes
-  return pipe(
-    freeze({ codes }),
-    E.map(optimise),
-    TE.fromEither,
-    TE.flatMap((graph) =>
-      pipe(
-        executor.compile(graph, { mode: 'training' }),
-        TE.flatMap((executable) =>
-          pipe(
-            states.map((state, s) => ({ state, s })),
-            TE.traverseSeqArray(({ state, s }) =>
-              pipe(
-                executable.run({
-                  ...Object.fromEntries(
-                    parameters(graph).flatMap(({ name }) => {
-                      const value = state[name]
-                      return value === undefined ? [] : [[name, value] as const]
-                    }),
-                  ),
-                  ...fedBatch(c, graph, s),
-                }),
-                TE.flatMap(({ codes: found }) =>
-                  found === undefined
-                    ? TE.left([failure('run', 'codes', 'an output of this name', 'none')] as const)
-                    : TE.right([`out.step${s}.indices`, { ...found, shape: [size(found.shape)] }] as const),
-                ),
+const codesBefore =
+  (graph: Graph, c: Case, states: readonly Values[]) =>
+  (executor: Executor): Effect<Values> =>
+    pipe(
+      executor.compile(graph, { mode: 'training' }),
+      TE.flatMap((executable) =>
+        pipe(
+          states.map((state, s) => ({ state, s })),
+          TE.traverseSeqArray(({ state, s }) =>
+            pipe(
+              executable.run({ ...weightsFor(graph, state), ...fedBatch(c, graph, s) }),
+              TE.map(
+                ({ codes }): Values =>
+                  codes === undefined ? {} : { [`out.step${s}.indices`]: { ...codes, shape: [size(codes.shape)] } },
               ),
             ),
-            TE.tapIO(() => executable.dispose),
           ),
+          TE.tapIO(() => executable.dispose),
         ),
-        TE.map((entries): Values => Object.fromEntries(entries)),
       ),
-    ),
-  )
-}
+      TE.map((found): Values => Object.assign({}, ...found)),
+    )
 
 const loopPlan = (config: Common, stage: FirstStage, c: Case): Checked<Plan> =>
   pipe(
@@ -206,12 +215,15 @@ const loopPlan = (config: Common, stage: FirstStage, c: Case): Checked<Plan> =>
         ? fail('data', c.file.path, 'param_seed and params, for the formula', 'none')
         : E.right(formula)
     }),
-    E.bind('plan', () => firstStageStep(stage)),
-    E.bind('start', () => firstStageStart(stage, stage.training.batchSize)),
-    E.map(({ formula, plan, start: firstBatch }): Plan => {
+    E.let('pictures', () => picturesOf(c)),
+    E.bind('plan', ({ pictures }) => firstStageStep(stage, pictures)),
+    E.bind('start', ({ pictures }) => (uninitialized(c) ? firstStageStart(stage, pictures) : E.right(undefined))),
+    E.bind('codes', ({ pictures }) => (stage.kind === 'vq' ? codesGraph(stage, pictures) : E.right(undefined))),
+    E.bind('constants', ({ formula, plan }) => frozen(c, formula, plan)),
+    E.map(({ formula, plan, start: firstBatch, codes, constants }): Plan => {
       const listed = Object.fromEntries(formula.shapes.map(([key, shape]) => [key, formula.valueAt(key, shape)]))
       // Not by the formula: the reference's loss sets it.
-      const start: Values = { ...listed, ...logvarOf(stage) }
+      const start: Values = { ...listed, ...logvarOf(stage), ...RR.map(toValue)(c.params) }
       const initial = Object.fromEntries(
         Object.entries(plan.initial(0)).map(([name, value]) => [name, start[name] ?? value]),
       )
@@ -229,11 +241,13 @@ const loopPlan = (config: Common, stage: FirstStage, c: Case): Checked<Plan> =>
         run: (executor) =>
           pipe(
             startingState(executor, firstBatch, initial, feeds[0] ?? {}),
-            TE.flatMap((begun) => runGraph({ graph, carry, initial: begun, feeds })(executor)),
+            TE.flatMap((begun) => runGraph({ graph, carry, initial: begun, feeds, constants })(executor)),
             TE.flatMap((steps) =>
               pipe(
-                codesBefore(stage, c, [initial, ...steps.slice(0, -1).map(({ state }) => state)])(executor),
-                TE.map((codes) => ({ ...reported(c, formula, start, steps), ...codes })),
+                codes === undefined
+                  ? TE.right({})
+                  : codesBefore(codes, c, [initial, ...steps.slice(0, -1).map(({ state }) => state)])(executor),
+                TE.map((chosen) => ({ ...reported(c, formula, start, steps), ...chosen })),
               ),
             ),
           ),
@@ -243,22 +257,35 @@ const loopPlan = (config: Common, stage: FirstStage, c: Case): Checked<Plan> =>
 const logvarOf = (stage: FirstStage): Values =>
   stage.kind === 'kl' ? { 'loss.logvar': scalarValue(stage.loss.logvar.initial) } : {}
 
+/** As the reference has it, only where it counts is a distance measured. */
+const perceptualOf = ({ perceptual_weight: weight }: Contest) => ({ weight: Math.max(weight, 0) })
+
 const stageOf = (config: Common, c: Case, of: (network: unknown) => unknown): Checked<FirstStage> =>
   pipe(
-    publishedAutoencoder(config.ddconfig, config.embed_dim, `${c.file.path}: config/ddconfig`),
+    config.loss.disc_conditional === true
+      ? fail('config', `${c.file.path}: config/loss/disc_conditional`, 'false, as training passes no condition', 'true')
+      : publishedAutoencoder(config.ddconfig, config.embed_dim, `${c.file.path}: config/ddconfig`),
     E.flatMap((network) => pipe(of(network), decode(firstStage, { base: `${c.file.path}: config` }))),
   )
 
-export const klLoop = adapter(klConfig, (config, c) =>
-  pipe(
+/** The reference's KL loss takes the gradients' norms only where the contest may count. */
+const weighed = (loss: Contest) => (loss.disc_factor > 0 ? loss.disc_weight : 0)
+
+export const klLoop = adapter(klConfig, (declaration, c) => {
+  const config = { ...declaration, loss: { ...declaration.loss, disc_weight: weighed(declaration.loss) } }
+  return pipe(
     stageOf(config, c, (network) => ({
       kind: 'kl',
       ...declared(config, network, config.lr, c),
-      loss: { klWeight: config.loss.kl_weight, logvar: { initial: config.loss.logvar_init } },
+      loss: {
+        klWeight: config.loss.kl_weight,
+        logvar: { initial: config.loss.logvar_init },
+        perceptual: perceptualOf(config.loss),
+      },
     })),
     E.flatMap((stage) => loopPlan(config, stage, c)),
-  ),
-)
+  )
+})
 
 export const vqLoop = adapter(vqConfig, (config, c) =>
   pipe(
@@ -271,7 +298,11 @@ export const vqLoop = adapter(vqConfig, (config, c) =>
         beta: config.beta,
         weighs: config.legacy ? 'legacyBeta' : 'beta',
       },
-      loss: { pixel: config.loss.pixel_loss, codebookWeight: config.loss.codebook_weight },
+      loss: {
+        pixel: config.loss.pixel_loss,
+        codebookWeight: config.loss.codebook_weight,
+        perceptual: perceptualOf(config.loss),
+      },
     })),
     E.flatMap((stage) => loopPlan(config, stage, c)),
   ),
