@@ -140,7 +140,8 @@ export const area =
         const found = Object.hasOwn(adapters, subject) ? adapters[subject] : undefined
         const chosen = found ?? skipped(`no adapter for ${JSON.stringify(subject)}`)
         const unheeded = Object.keys(given.config).filter(
-          (k) => chosen.keys !== 'all' && !chosen.keys.includes(k) && !bookkeeping.includes(k),
+          (k) =>
+            given.config[k] !== null && chosen.keys !== 'all' && !chosen.keys.includes(k) && !bookkeeping.includes(k),
         )
         return pipe(
           chosen.plan(given),

@@ -5,7 +5,7 @@ import { type Graph, inputs, parameters } from '../graph/graph.ts'
 import type { Initializer } from '../graph/ops.ts'
 import { sameShape, showShape } from '../graph/types.ts'
 import { E, pipe, T, TE } from '../prelude.ts'
-import { initialValue } from '../train/state.ts'
+import { initialValue, noiseFeeds } from '../train/state.ts'
 import { optimise } from '../transform/index.ts'
 import { type Case, type CaseFile, toValue } from './case.ts'
 import { type Comparison, type Computed, compare, passes } from './compare.ts'
@@ -64,7 +64,8 @@ const feedsOf = (g: Graph, c: Case, formula: FormulaParameters | undefined): Che
         ),
       ),
     ]),
-    E.map((entries): Values => Object.fromEntries(entries)),
+    // Chance that no case could ship: what depends on it cannot agree, what does not still can.
+    E.map((entries): Values => ({ ...noiseFeeds(g, 0, 0), ...Object.fromEntries(entries) })),
   )
 }
 

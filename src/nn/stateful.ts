@@ -138,7 +138,7 @@ export interface ActNorm {
   readonly initialize?: boolean
 }
 /**
- * ActNorm under the reference's names, the identity at first. Its start from data is a step of its own: a pass with `initialize`
+ * ActNorm under the reference's names, the identity at first. Its start from data is a step of its own: the first pass with `initialize`
  * computes as though the leaves `loc` and `scale` held what `affineOf` finds, and gives these and the flag `initialized` among
  * the buffers, for the leaves of the next step. Source: `ActNorm` of taming/modules/util.py.
  */
@@ -148,9 +148,11 @@ export const actNorm =
     const shape = [1, channels(x), 1, 1]
     const leaves = { loc: parameter(s, 'loc', shape, zeros), scale: parameter(s, 'scale', shape, ones) }
     const start = affineOf(x)
-    const own: ChannelAffine = initialize
-      ? { loc: pipe(leaves.loc, straightThrough(start.loc)), scale: pipe(leaves.scale, straightThrough(start.scale)) }
-      : { loc: buffers[at(s, 'loc')] ?? leaves.loc, scale: buffers[at(s, 'scale')] ?? leaves.scale }
+    const [loc, scale] = [buffers[at(s, 'loc')], buffers[at(s, 'scale')]]
+    const own: ChannelAffine =
+      initialize && loc === undefined
+        ? { loc: pipe(leaves.loc, straightThrough(start.loc)), scale: pipe(leaves.scale, straightThrough(start.scale)) }
+        : { loc: loc ?? leaves.loc, scale: scale ?? leaves.scale }
     const initialized = initialize ? scalar(1) : held(buffers, s, 'initialized', [], zeros)
     return { y: pipe(x, applyAffine(own)), buffers: replaced(buffers, s, { initialized, ...own }) }
   }

@@ -76,4 +76,18 @@ describe('ActNorm in a discriminator', () => {
       expect(again.y?.data[i]).toBeCloseTo(v, 10)
     })
   })
+  test('a second pass of the first step goes by what the first has set', async () => {
+    const judge = discriminator('', config, { training: true, initialize: true })
+    const first = judge(picture)
+    const fake = input('fake', float(2, 3, 32, 32))
+    const outputs = { y: judge(fake, first.buffers).y, ...first.buffers }
+    const values = valuesOf(outputs)
+    const seen: Value = { ...x, data: Float64Array.from(x.data, (v) => 3 * v + 1) }
+    const { y, ...state } = await evaluate(outputs, { ...values, x, fake: seen })
+    const later = { y: discriminator('', config, { training: true })(fake).y }
+    const again = await evaluate(later, { ...values, ...state, fake: seen })
+    Array.from(y?.data ?? []).forEach((v, i) => {
+      expect(again.y?.data[i]).toBeCloseTo(v, 10)
+    })
+  })
 })

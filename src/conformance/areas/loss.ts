@@ -61,7 +61,7 @@ const klConfig = record(
 const vqConfig = record(
   common.required,
   { ...common.defaulted, codebook_weight: withDefault(number(), 1), pixel_loss: withDefault(word(norms), 'l1') },
-  common.optional,
+  { ...common.optional, perceptual_loss: word(['lpips']) },
 )
 type Common = Omit<(typeof klConfig)['_A'], 'logvar_init' | 'kl_weight'>
 

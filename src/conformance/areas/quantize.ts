@@ -83,10 +83,10 @@ const gumbelConfig = record(
   {
     straight_through: withDefault(flag, true),
     kl_weight: withDefault(number(), 5e-4),
-    temp: withDefault(number(), 1),
+    temp_init: withDefault(number(), 1),
     train: withDefault(flag, false),
   },
-  { num_hiddens: positive, ...remapConfig },
+  { temp: number(), num_hiddens: positive, use_vqinterface: flag, ...remapConfig },
 )
 
 const gumbelPlan = (config: (typeof gumbelConfig)['_A'], c: Case): Checked<Plan> =>
@@ -96,7 +96,7 @@ const gumbelPlan = (config: (typeof gumbelConfig)['_A'], c: Case): Checked<Plan>
       const { n_embed: entries, embedding_dim: dim, kl_weight: klWeight, straight_through: hard } = config
       const { y, loss, codes, logits } = gumbelQuantizer('', { entries, dim, klWeight, hard })(given(c, 'z'), {
         noise: given(c, 'gumbel'),
-        temperature: config.temp,
+        temperature: config.temp ?? config.temp_init,
         training: config.train,
         ...(remap === undefined ? {} : { used: remap.used }),
       })
