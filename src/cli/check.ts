@@ -16,7 +16,8 @@ interface Options {
 /** How many classes there are, which is known from the pictures alone; 0 where nothing is conditioned on them. */
 export const classesOf = (e: Experiment): Effect<number> =>
   effect(async (run) => {
-    if (e.diffusion?.conditioning.kind !== 'class') return 0
+    const { toldClasses } = await import('../train/plan.ts')
+    if (!toldClasses(e)) return 0
     const { loadData } = await import('../train/data.ts')
     return (await run(loadData(e))).classes.length
   })

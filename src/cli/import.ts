@@ -18,7 +18,8 @@ interface Options {
 /** The names of the pictures' classes, where the model is told them. */
 const classesOf = (e: Experiment): Effect<readonly string[]> =>
   effect(async (run) => {
-    if (e.diffusion?.conditioning.kind !== 'class') return []
+    const { toldClasses } = await import('../train/plan.ts')
+    if (!toldClasses(e)) return []
     const { loadData } = await import('../train/data.ts')
     return (await run(loadData(e))).classes
   })

@@ -15,6 +15,10 @@ export interface Dataset {
   readonly captions?: readonly string[]
   /** What identifies each picture: its file's path, its emoji. */
   readonly names: readonly string[]
+  /** How much of each pixel a picture covers, `[n, height, width]` in [0, 1]: 0 where it is transparent. */
+  readonly coverage?: Float32Array
+  /** The label of each pixel, `[n, height, width]`. */
+  readonly maps?: Float32Array
   /** Pictures of one group are variants of each other: `split` keeps them together. Absent: each is its own. */
   readonly groups?: readonly string[]
 }
@@ -23,15 +27,25 @@ export interface Dataset {
 export const pictureSize = ({ channels, height, width }: Pick<Dataset, 'channels' | 'height' | 'width'>): number =>
   channels * height * width
 
-/** The pictures at `indices`, in their order, as `[indices.length, channels, height, width]`. */
-export const gather = (dataset: Dataset, indices: ArrayLike<number>): Float32Array => {
-  const size = pictureSize(dataset)
+/** Rows of `size` values each, at `indices`, in their order. */
+export const gatherRows = (rows: Float32Array, size: number, indices: ArrayLike<number>): Float32Array => {
   const batch = new Float32Array(indices.length * size)
   Array.from(indices).forEach((index, i) => {
-    batch.set(dataset.pictures.subarray(index * size, (index + 1) * size), i * size)
+    batch.set(rows.subarray(index * size, (index + 1) * size), i * size)
   })
   return batch
 }
+
+/** The pictures at `indices`, in their order, as `[indices.length, channels, height, width]`. */
+export const gather = (dataset: Dataset, indices: ArrayLike<number>): Float32Array =>
+  gatherRows(dataset.pictures, pictureSize(dataset), indices)
+
+/** The same of one value a pixel, `[indices.length, height, width]`. */
+export const gatherPlanes = (
+  { height, width }: Pick<Dataset, 'height' | 'width'>,
+  planes: Float32Array,
+  indices: ArrayLike<number>,
+): Float32Array => gatherRows(planes, height * width, indices)
 
 const pick = (texts: readonly string[], indices: readonly number[]): readonly string[] =>
   indices.flatMap((i) => texts.slice(i, i + 1))
@@ -43,6 +57,8 @@ export const select = (dataset: Dataset, indices: readonly number[]): Dataset =>
   pictures: gather(dataset, indices),
   names: pick(dataset.names, indices),
   ...(dataset.labels === undefined ? {} : { labels: Int32Array.from(indices, (i) => dataset.labels?.[i] ?? 0) }),
+  ...(dataset.coverage === undefined ? {} : { coverage: gatherPlanes(dataset, dataset.coverage, indices) }),
+  ...(dataset.maps === undefined ? {} : { maps: gatherPlanes(dataset, dataset.maps, indices) }),
   ...(dataset.captions === undefined ? {} : { captions: pick(dataset.captions, indices) }),
   ...(dataset.groups === undefined ? {} : { groups: pick(dataset.groups, indices) }),
 })

@@ -92,16 +92,16 @@ export const loadEmoji = (options: Partial<PictureOptions> = {}): Effect<Dataset
         .filter((emoji) => emoji.has_img_twitter && !leftOut.has(emoji.category))
         .sort((a, b) => byCodePoint(a.short_name, b.short_name)),
     ),
-    TE.bind('pictures', ({ folder, emojis }) =>
+    TE.bind('decoded', ({ folder, emojis }) =>
       decodeAll(
         emojis.map(({ image }) => join(folder, 'img', 'twitter', '64', image)),
         { ...options, size },
       ),
     ),
-    TE.map(({ emojis, pictures }) => {
+    TE.map(({ emojis, decoded }) => {
       const classes = [...new Set(emojis.map(({ category }) => category))].sort(byCodePoint)
       return {
-        pictures,
+        ...decoded,
         n: emojis.length,
         channels: 3,
         height: size,

@@ -149,19 +149,19 @@ export const loadFolder = (dir: string, options: PictureOptions): Effect<Dataset
     listPictures(dir),
     TE.flatMap(checkPresent(dir)),
     TE.bindTo('listed'),
-    TE.bind('pictures', ({ listed }) =>
+    TE.bind('decoded', ({ listed }) =>
       decodeAll(
         listed.map(({ file }) => join(dir, file)),
         options,
       ),
     ),
-    TE.map(({ listed, pictures }) => {
+    TE.map(({ listed, decoded }) => {
       const captions = present(listed.map(({ text }) => text))
       const named = present(listed.map((one) => one.class))
       const classes = [...new Set(named)].sort(byCodePoint)
       const indexOf = new Map(classes.map((name, i) => [name, i]))
       return {
-        pictures,
+        ...decoded,
         n: listed.length,
         channels: 3,
         height: options.size,

@@ -1,14 +1,11 @@
-import { type Checked, failure, type LatentError } from '../error.ts'
+import type { Checked } from '../error.ts'
 import { E } from '../prelude.ts'
 import { timesteps } from '../schedulers/timesteps.ts'
 import type { Diffusion, Experiment, Training } from './document.ts'
+import { codeRules, weightRules } from './first-stage-rules.ts'
+import { type Problems, problem, unless } from './problems.ts'
 
 /** Rules between fields of an experiment that need no graph. Each gives the problems it finds. */
-type Problems = readonly LatentError[]
-
-const problem = (at: string, expected: string, got: unknown, hint?: string): LatentError =>
-  failure('config', at, expected, typeof got === 'string' ? got : JSON.stringify(got), hint)
-const unless = (holds: boolean, ...p: Parameters<typeof problem>): Problems => (holds ? [] : [problem(...p)])
 
 /** The number of groups of every GroupNorm in the U-Net. */
 const unetGroups = 32
@@ -153,6 +150,8 @@ const firstStageRules = (experiment: Experiment): Problems => {
     ...unless(!network.givePreEnd, `${at}/givePreEnd`, 'false, as the decoder gives pictures', network.givePreEnd),
     ...trainingRules('/firstStage/training', firstStage.training),
     ...microBatchRules(experiment),
+    ...weightRules(experiment),
+    ...codeRules(experiment),
     ...perceptualRules(experiment),
     ...adversarialRules(experiment),
   ]

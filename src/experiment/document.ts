@@ -101,6 +101,16 @@ export const adversarial = record(
     order: withDefault(word(['simultaneous', 'alternating']), 'simultaneous'),
   },
   {
+    /** What the discriminator sees beside the pictures, as further channels; nothing where left out. */
+    condition: tagged('kind', {
+      /** The class of each picture: one channel a class, 1 everywhere in its own. */
+      class: record({}),
+      /**
+       * The label of each pixel: one channel a label. A folder of label maps under the pictures' names, as `segmentation` reads them,
+       * relative to the experiment's file.
+       */
+      'label-map': record({ path: text, labels: integer({ min: 2, max: 256 }) }),
+    }),
     /** The discriminator's; the autoencoder's where left out. */
     optimizer,
     learningRate,
@@ -109,6 +119,7 @@ export const adversarial = record(
 export type Adversarial = Decoded<typeof adversarial>
 
 const entries = integer({ min: 2 })
+const usedCodes = list(integer({ min: 0 }), { min: 1 })
 const quantizer = tagged('kind', {
   /** The nearest vector of a codebook (van den Oord et al. 2017). */
   nearest: record(
@@ -121,6 +132,17 @@ const quantizer = tagged('kind', {
     {
       /** Codes chosen fewer than `below` times within `every` steps move to where latents are (Dhariwal et al. 2020). */
       restart: restartConfig,
+      /** Codes are numbered anew, by their place among some that are used (`remap` of `VectorQuantizer2`). */
+      remap: record(
+        { used: usedCodes },
+        {
+          /** What the number of any other code is: one of the used by chance, one further number, or this one. */
+          unknown: withDefault(
+            tagged('kind', { random: record({}), extra: record({}), index: record({ index: integer({ min: 0 }) }) }),
+            { kind: 'random' },
+          ),
+        },
+      ),
     },
   ),
   /** A mixture of a codebook's vectors, ever harder (Jang et al. 2017). */
@@ -144,6 +166,10 @@ const quantizer = tagged('kind', {
         },
       ),
     },
+    {
+      /** Only these codes may be chosen; they are numbered by their place here. */
+      used: usedCodes,
+    },
   ),
 })
 export type Quantizer = Decoded<typeof quantizer>
@@ -163,6 +189,15 @@ export const firstStage = tagged('kind', {
           logvar: withDefault(record({}, { initial: withDefault(number(), 0), learned: withDefault(flag, false) }), {
             initial: 0,
             learned: false,
+          }),
+        },
+        {
+          /** How much each pixel counts in the reconstruction (not in what weighs the contest); 1 where left out. */
+          weights: tagged('kind', {
+            /** What is transparent counts so much, what is opaque 1. */
+            transparency: record({}, { transparent: withDefault(nonNegative, 0) }),
+            /** Pixels of label maps by their label. */
+            labels: record({ weights: list(nonNegative, { min: 2 }) }),
           }),
         },
       ),

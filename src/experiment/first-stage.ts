@@ -1,6 +1,7 @@
 import {
   cast,
   claims,
+  concat,
   floor,
   freeze,
   input,
@@ -15,7 +16,7 @@ import {
 import { type DiagonalGaussian, diagonalGaussian, mode, sample } from '../distributions/gaussian.ts'
 import type { Checked } from '../error.ts'
 import type { Graph } from '../graph/graph.ts'
-import { float } from '../graph/types.ts'
+import { float, int } from '../graph/types.ts'
 import {
   discriminatorTurn,
   generatorTurn,
@@ -26,7 +27,7 @@ import {
 } from '../losses/index.ts'
 import { decode, encode } from '../nn/autoencoder/autoencoder.ts'
 import type { AutoencoderConfig } from '../nn/autoencoder/config.ts'
-import { discriminator } from '../nn/discriminator.ts'
+import { type Discriminator, discriminator } from '../nn/discriminator.ts'
 import type { Layer, Mode } from '../nn/layers.ts'
 import { lpips } from '../nn/lpips.ts'
 import type { Buffers } from '../nn/stateful.ts'
@@ -34,15 +35,17 @@ import type { Amendment } from '../optimizers/index.ts'
 import { E, flow, identity, pipe } from '../prelude.ts'
 import { optimise, trainable } from '../transform/index.ts'
 import type { Adversarial, Diffusion, FirstStage } from './document.ts'
-import { quantize, restartOf, vectorsOf } from './quantize.ts'
+import { conditionOf, type Pictures, pictureLeaves, pixels, pixelWeights } from './pictures.ts'
+import { numbered, numbersOf, quantize, restartOf, usedNumbers, vectorsOf } from './quantize.ts'
 
 /** The graphs of a first stage: its losses, and what is asked of it once it is trained. */
 
 /** Leaves of the first stage's graphs; parts of the loss are named as in the reference. */
 export const firstStageLeaves = {
-  pixels: 'pixels',
+  ...pictureLeaves,
   moments: 'moments',
   latents: 'latents',
+  codes: 'codes',
   /** How much the contest counts in a step. */
   factor: 'discriminator_factor',
 } as const
@@ -51,15 +54,6 @@ const scopes = {
   judge: 'loss.discriminator',
   weight: 'loss.adaptive_weight',
 } as const
-
-/** The pictures of a batch: how many, and their height and width where these are not the network's resolution. */
-export interface Pictures {
-  readonly count: number
-  readonly side?: readonly [height: number, width: number]
-}
-
-const pixels = (c: AutoencoderConfig, { count, side = [c.resolution, c.resolution] }: Pictures): Tensor =>
-  input(firstStageLeaves.pixels, float(count, c.inChannels, ...side), 'pixels in [-1, 1]')
 
 /** Channels, height and width of the latents. */
 export const latentShape = (c: AutoencoderConfig): readonly [number, number, number] => {
@@ -75,7 +69,7 @@ interface Pass {
   readonly amendment?: Amendment | undefined
 }
 type Kl = Extract<FirstStage, { readonly kind: 'kl' }>
-type Vq = Extract<FirstStage, { readonly kind: 'vq' }>
+export type VqStage = Extract<FirstStage, { readonly kind: 'vq' }>
 
 const perceptualOf = (
   { perceptual: { weight, heads } }: FirstStage['loss'],
@@ -97,11 +91,12 @@ const klPass = ({ network, loss }: Kl, batch: Pictures, drawn: string): Pass => 
     reconstructions,
     posterior,
     ...(perceptual === undefined ? {} : { perceptual: pipe(perceptual, mul(loss.perceptual.weight)) }),
+    ...(loss.weights === undefined ? {} : { weights: pixelWeights(loss.weights, inputs) }),
   })
   return { inputs, reconstructions, objective }
 }
 
-const vqPass = ({ network, loss, quantizer }: Vq, batch: Pictures, drawn: string): Pass => {
+const vqPass = ({ network, loss, quantizer }: VqStage, batch: Pictures, drawn: string): Pass => {
   const inputs = pixels(network, batch)
   const encoded = pipe(inputs, encode('', network, { training: true }))
   const quantized = pipe(encoded, quantize(quantizer, { training: true, noise: drawn }))
@@ -115,7 +110,7 @@ const vqPass = ({ network, loss, quantizer }: Vq, batch: Pictures, drawn: string
     inputs,
     reconstructions,
     codebookLoss: quantized.loss,
-    codes: { chosen: quantized.codes, entries: quantizer.entries },
+    codes: { chosen: pipe(quantized.codes, numbered(quantizer)), entries: numbersOf(quantizer) },
     ...(perceptual === undefined ? {} : { perceptual }),
   })
   const amendment = restartOf(quantizer, { latents: encoded, codes: quantized.codes })
@@ -139,13 +134,20 @@ export interface FirstStageLosses {
 /** Names of what is drawn for the latents: in the one forward pass, in the discriminator's own where it has one, from the prior. */
 const draws = { first: 'posterior', second: 'posterior.second', prior: 'prior' } as const
 
-const judgeOf = ({ discriminator: config }: Adversarial, initialize = false) =>
-  discriminator(scopes.judge, config, { training: true, initialize })
+/** The discriminator, and what it sees beside the pictures. */
+const judgeOf = (
+  { discriminator: config }: Adversarial,
+  condition: Tensor | undefined,
+  initialize = false,
+): Discriminator => {
+  const judge = discriminator(scopes.judge, config, { training: true, initialize })
+  return condition === undefined ? judge : (x, buffers) => judge(concat(1, x, condition), buffers)
+}
 
 const contestOf = (stage: FirstStage, config: Adversarial, batch: Pictures): FirstStageLosses => {
   const first = passOf(stage, batch, draws.first)
   const second = config.order === 'alternating' ? passOf(stage, batch, draws.second) : first
-  const judge = judgeOf(config)
+  const judge = judgeOf(config, conditionOf(stage, batch))
   const factor = input(firstStageLeaves.factor, float())
   const lastLayer = topological([first.reconstructions]).find((x) => leafName(x) === 'decoder.conv_out.weight')
   const generator = generatorTurn(scopes.weight, { config, judge })({
@@ -174,7 +176,11 @@ export const firstStageLosses = (stage: FirstStage, batch: Pictures): FirstStage
   if (stage.adversarial !== undefined) return contestOf(stage, stage.adversarial, batch)
   if (stage.kind === 'kl') {
     const { microBatches } = stage.training
-    const loss = inMicroBatches(microBatches, batch, (n) => klPass(stage, n, draws.first).objective)
+    const loss = inMicroBatches(
+      microBatches,
+      batch.count,
+      (count) => klPass(stage, { ...batch, count }, draws.first).objective,
+    )
     return { autoencoder: { loss, parameters: trainable(loss.loss) }, amendment: undefined }
   }
   const { objective, amendment } = passOf(stage, batch, draws.first)
@@ -190,7 +196,8 @@ const frozen = (outputs: Readonly<Record<string, Tensor>>): Checked<Graph> => pi
 export const firstStageStart = (stage: FirstStage, batch: Pictures): Checked<Graph | undefined> => {
   const config = stage.adversarial
   if (config === undefined || config.discriminator.norm !== 'act') return E.right(undefined)
-  return frozen(judgeOf(config, true)(passOf(stage, batch, draws.first).reconstructions).buffers)
+  const judge = judgeOf(config, conditionOf(stage, batch), true)
+  return frozen(judge(passOf(stage, batch, draws.first).reconstructions).buffers)
 }
 
 /** Pictures to moments (KL), or to latents that are not quantised yet (VQ). */
@@ -213,15 +220,31 @@ export const encoderGraph = (stage: FirstStage, latents: Diffusion['latents'], b
     ),
   })
 
-/** pixels -> codes int32[N, h, w], of VQ alone: `encode` of ldm/models/autoencoder.py gives them third. */
-export const codesGraph = (stage: Vq, batch: Pictures): Checked<Graph> =>
+/** pixels -> the numbers of their codes, int32[N, h, w]: what `encode` of ldm/models/autoencoder.py gives third. */
+export const codesGraph = (stage: VqStage, batch: Pictures): Checked<Graph> =>
   frozen({
     codes: pipe(
-      pixels(stage.network, batch),
-      encoded(stage),
-      quantize(stage.quantizer, { training: false, noise: draws.first }),
-    ).codes,
+      pipe(
+        pixels(stage.network, batch),
+        encoded(stage),
+        quantize(stage.quantizer, { training: false, noise: draws.first }),
+      ).codes,
+      numbered(stage.quantizer),
+    ),
   })
+
+/** numbers of codes int32[N, h, w] -> pixels: `decode_code` of ldm/models/autoencoder.py. */
+export const codeDecoderGraph = (stage: VqStage, batch: number): Checked<Graph> => {
+  const [dim, ...positions] = latentShape(stage.network)
+  return frozen({
+    pixels: pipe(
+      input(firstStageLeaves.codes, int(batch, ...positions)),
+      vectorsOf(stage.quantizer, dim),
+      claims('raw latents'),
+      decode('', stage.network),
+    ),
+  })
+}
 
 /** latents -> pixels */
 export const decoderGraph = (stage: FirstStage, batch: number): Checked<Graph> =>
@@ -236,10 +259,9 @@ export const decoderGraph = (stage: FirstStage, batch: number): Checked<Graph> =
 const prior = (stage: FirstStage, batch: number): Tensor => {
   const [dim, ...positions] = latentShape(stage.network)
   if (stage.kind === 'kl') return noise(draws.prior, [batch, dim, ...positions])
-  const { entries } = stage.quantizer
   return pipe(
     noise(draws.prior, [batch, ...positions], 'uniform'),
-    mul(entries),
+    mul(usedNumbers(stage.quantizer)),
     floor,
     cast('int32'),
     vectorsOf(stage.quantizer, dim),

@@ -4,17 +4,28 @@ import { readBytes } from '../io/bytes.ts'
 import { E, flow, pipe, TE } from '../prelude.ts'
 import { decode } from '../schema.ts'
 import { crossChecks } from './cross-checks.ts'
-import { type Experiment, experiment } from './document.ts'
+import { type Experiment, experiment, type FirstStage } from './document.ts'
 import { importCompVis, isCompVis } from './import/compvis.ts'
 import { parseJsonText } from './json-text.ts'
 import { type PublishedModel, publishedModel } from './published.ts'
 import { applySettings, parseSetting } from './settings.ts'
 
+const conditionIn = (folder: string, stage: FirstStage): FirstStage => {
+  const { adversarial } = stage
+  const condition = adversarial?.condition
+  return adversarial === undefined || condition?.kind !== 'label-map'
+    ? stage
+    : { ...stage, adversarial: { ...adversarial, condition: { ...condition, path: resolve(folder, condition.path) } } }
+}
+
 /** Folders of pictures are named relative to the experiment's file. */
 const relativeTo =
   (folder: string) =>
-  (e: Experiment): Experiment =>
-    e.data.kind === 'emoji' ? e : { ...e, data: { ...e.data, path: resolve(folder, e.data.path) } }
+  (e: Experiment): Experiment => ({
+    ...e,
+    data: e.data.kind === 'emoji' ? e.data : { ...e.data, path: resolve(folder, e.data.path) },
+    firstStage: conditionIn(folder, e.firstStage),
+  })
 
 /** An experiment from the value of a JSON document. Errors: `config`, every one with its JSON pointer. */
 export const decodeExperiment: (document: unknown) => Checked<Experiment> = flow(

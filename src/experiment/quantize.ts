@@ -7,9 +7,13 @@ import {
   gumbelNoise,
   gumbelQuantizer,
   type Quantized,
+  type Remap,
+  remapToUsed,
+  unmapToAll,
   vectorQuantizer,
 } from '../nn/quantize.ts'
 import { type Amendment, type Coded, restartDeadCodes } from '../optimizers/index.ts'
+import { flow, identity } from '../prelude.ts'
 import type { Quantizer } from './document.ts'
 
 /** The leaf of the Gumbel quantiser's temperature. */
@@ -25,13 +29,14 @@ type Kinds = {
 }
 const kinds: Kinds = {
   nearest: ({ entries, beta, weighs }, z) => vectorQuantizer(scope, { entries, dim: z.shape[1] ?? 0, beta, weighs })(z),
-  gumbel: ({ entries, klWeight, hard }, z, { training, noise }) => {
+  gumbel: ({ entries, klWeight, hard, used }, z, { training, noise }) => {
     const [n = 0, dim = 0, ...positions] = z.shape
-    const shape = [n, entries, ...positions]
+    const shape = [n, used?.length ?? entries, ...positions]
     return gumbelQuantizer(scope, { entries, dim, klWeight, hard })(z, {
       noise: training ? gumbelNoise(noise, shape) : constant([0], float(...shape)),
       temperature: training ? input(temperatureLeaf, float()) : scalar(1),
       training,
+      ...(used === undefined ? {} : { used }),
     })
   },
 }
@@ -66,8 +71,31 @@ export const restartOf = (q: Quantizer, coded: Coded): Amendment | undefined =>
     ? restartDeadCodes(`${scope}.embedding.weight`, q.entries, q.restart, coded)
     : undefined
 
-/** Codes int32[N, h, w] to their vectors, [N, dim, h, w]. */
-export const vectorsOf = (q: Quantizer, dim: number): Layer => codebookOf(q.kind, q, dim)
+/** Codes that are numbered anew; `gumbel` gives such numbers itself. */
+const remapOf = (q: Quantizer): Remap | undefined => {
+  if (q.kind === 'gumbel') return q.used === undefined ? undefined : { used: q.used, unknown: 'extra' }
+  const unknown = q.remap?.unknown
+  return q.remap === undefined || unknown === undefined
+    ? undefined
+    : { used: q.remap.used, unknown: unknown.kind === 'index' ? unknown.index : unknown.kind }
+}
+
+/** Codes of `quantize` to their numbers. */
+export const numbered = (q: Quantizer): Layer => {
+  const remap = remapOf(q)
+  return remap === undefined || q.kind === 'gumbel' ? identity : remapToUsed(scope, q.entries, remap)
+}
+/** How many numbers stand for a code. */
+export const usedNumbers = (q: Quantizer): number => remapOf(q)?.used.length ?? q.entries
+/** How many numbers there may be: of the codes, and where there is one the further number of all others. */
+export const numbersOf = (q: Quantizer): number =>
+  usedNumbers(q) + (q.kind === 'nearest' && q.remap?.unknown.kind === 'extra' ? 1 : 0)
+
+/** Numbers of codes int32[N, h, w] to the codes' vectors, [N, dim, h, w]. */
+export const vectorsOf = (q: Quantizer, dim: number): Layer => {
+  const remap = remapOf(q)
+  return flow(remap === undefined ? identity : unmapToAll(remap), codebookOf(q.kind, q, dim))
+}
 
 /** Gumbel's temperature after some steps: a cosine from start to end (Ramesh et al. 2021, appendix A.2). */
 export const temperatureAt = (q: Quantizer, step: number): number => {

@@ -1,4 +1,4 @@
-import sharp from 'sharp'
+import sharp, { type Sharp } from 'sharp'
 import { type Checked, type Effect, fail, reasonOf } from '../error.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { writeFileAtomic } from './atomic.ts'
@@ -110,6 +110,12 @@ export interface ReadPictureOptions {
   readonly kernel?: 'nearest' | 'linear' | 'cubic' | 'mitchell' | 'lanczos2' | 'lanczos3'
 }
 
+const opened = (path: string, of: () => Sharp) =>
+  pipe(
+    TE.tryCatch(() => of().raw().toBuffer({ resolveWithObject: true }), reasonOf),
+    TE.mapLeft(fileFailure(path, 'a readable picture')),
+  )
+
 /**
  * Reads a picture file (PNG, JPEG, WebP, GIF, AVIF, TIFF, SVG) as `[3, size, size]` in [-1, 1], turned upright as its
  * EXIF data says, composited on a fixed background. Errors: `file`, with the path.
@@ -118,18 +124,13 @@ export const readPicture = (path: string, options: ReadPictureOptions): Effect<F
   const { size, background = white, fit = 'cover', kernel = 'lanczos3' } = options
   const [r, g, b] = background
   return pipe(
-    TE.tryCatch(
-      () =>
-        sharp(path)
-          .autoOrient()
-          .flatten({ background: { r, g, b } })
-          .resize({ width: size, height: size, fit, kernel, position: 'centre', background: { r, g, b } })
-          .toColourspace('srgb')
-          .raw()
-          .toBuffer({ resolveWithObject: true }),
-      reasonOf,
+    opened(path, () =>
+      sharp(path)
+        .autoOrient()
+        .flatten({ background: { r, g, b } })
+        .resize({ width: size, height: size, fit, kernel, position: 'centre', background: { r, g, b } })
+        .toColourspace('srgb'),
     ),
-    TE.mapLeft(fileFailure(path, 'a readable picture')),
     TE.map(({ data, info }) => {
       const plane = size * size
       const picture = new Float32Array(3 * plane)
@@ -140,5 +141,24 @@ export const readPicture = (path: string, options: ReadPictureOptions): Effect<F
       }
       return picture
     }),
+  )
+}
+
+/**
+ * How much of each pixel a picture covers, `[size, size]` in [0, 1]: its alpha channel, 1 where it has none, laid out as
+ * `readPicture` does. Errors: `file`, with the path.
+ */
+export const readCoverage = (path: string, options: ReadPictureOptions): Effect<Float32Array> => {
+  const { size, fit = 'cover', kernel = 'lanczos3' } = options
+  const clear = { r: 0, g: 0, b: 0, alpha: 0 }
+  return pipe(
+    opened(path, () =>
+      sharp(path)
+        .autoOrient()
+        .ensureAlpha()
+        .resize({ width: size, height: size, fit, kernel, position: 'centre', background: clear })
+        .extractChannel('alpha'),
+    ),
+    TE.map(({ data }) => Float32Array.from(data, (byte) => byte / 255)),
   )
 }

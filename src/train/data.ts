@@ -2,11 +2,12 @@ import type { Random } from '../data/batches.ts'
 import type { Dataset } from '../data/dataset.ts'
 import { loadEmoji } from '../data/emoji.ts'
 import { loadFolder } from '../data/folder.ts'
-import { loadLabelMaps } from '../data/labels.ts'
+import { loadLabelMaps, withLabelMaps } from '../data/labels.ts'
 import { bits, fold, key } from '../distributions/random.ts'
-import type { Effect } from '../error.ts'
+import { type Checked, type Effect, fail } from '../error.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { size } from '../graph/types.ts'
+import { E, pipe, TE } from '../prelude.ts'
 import type { Items } from './inference.ts'
 
 /** The data of a run, and its chances. */
@@ -21,17 +22,41 @@ export const randomOf =
 
 type Source = Experiment['data']
 const loaders: {
-  readonly [K in Source['kind']]: (source: Extract<Source, { readonly kind: K }>) => Effect<Dataset>
+  readonly [K in Source['kind']]: (
+    source: Extract<Source, { readonly kind: K }>,
+    wanted: { readonly coverage: boolean },
+  ) => Effect<Dataset>
 } = {
-  emoji: ({ size: side }) => loadEmoji({ size: side }),
-  folder: ({ path, size: side }) => loadFolder(path, { size: side }),
+  emoji: ({ size: side }, wanted) => loadEmoji({ size: side, ...wanted }),
+  folder: ({ path, size: side }, wanted) => loadFolder(path, { size: side, ...wanted }),
   segmentation: ({ path, ...options }) => loadLabelMaps(path, options),
 }
-const loaded = <K extends Source['kind']>(kind: K, source: Extract<Source, { readonly kind: K }>): Effect<Dataset> =>
-  loaders[kind](source)
+const loaded = <K extends Source['kind']>(
+  kind: K,
+  source: Extract<Source, { readonly kind: K }>,
+  wanted: { readonly coverage: boolean },
+): Effect<Dataset> => loaders[kind](source, wanted)
 
-/** The pictures of an experiment. */
-export const loadData = ({ data }: Experiment): Effect<Dataset> => loaded(data.kind, data)
+/** Transparency that weighs pixels must be there: without it all would weigh alike. */
+const transparent = (dataset: Dataset): Checked<Dataset> =>
+  dataset.coverage?.every((x) => x === 1) === true
+    ? fail('data', '/firstStage/loss/weights', 'pictures with transparency', 'opaque ones')
+    : E.right(dataset)
+
+/** The pictures of an experiment, with what its first stage asks for beside them. Errors: `data`, `file`. */
+export const loadData = ({ data, firstStage }: Experiment): Effect<Dataset> => {
+  const coverage = firstStage.kind === 'kl' && firstStage.loss.weights?.kind === 'transparency'
+  const condition = firstStage.adversarial?.condition
+  return pipe(
+    loaded(data.kind, data, { coverage }),
+    TE.flatMapEither(transparent),
+    TE.flatMap(
+      condition?.kind === 'label-map'
+        ? withLabelMaps(condition.path, { size: data.size, labels: condition.labels })
+        : TE.right,
+    ),
+  )
+}
 
 export const itemsOf = ({ pictures, n, channels, height, width }: Dataset): Items => ({
   n,

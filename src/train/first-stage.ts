@@ -1,27 +1,51 @@
 import { join } from 'node:path'
 import { batchesOf } from '../data/batches.ts'
-import { type Dataset, flipHorizontal, gather } from '../data/dataset.ts'
+import { type Dataset, flipHorizontal, gather, gatherPlanes } from '../data/dataset.ts'
 import { effect } from '../error.ts'
-import { floats, type Values } from '../execute/executor.ts'
+import { floats, ints, type Value, type Values } from '../execute/executor.ts'
 import type { Experiment, Training } from '../experiment/document.ts'
 import { firstStageLeaves } from '../experiment/first-stage.ts'
 import { temperatureAt, temperatureLeaf } from '../experiment/quantize.ts'
 import { feedTypes, type Graph } from '../graph/graph.ts'
+import type { Shape } from '../graph/types.ts'
 import { weightAt } from '../losses/index.ts'
+import { pipe, RR } from '../prelude.ts'
 import { itemsOf, randomOf } from './data.ts'
 import { drawPrior, reconstruct } from './inference.ts'
 import { heldOutLayout, previewPath, writePictures, writeReconstructions } from './pictures.ts'
 import type { Plan } from './plan.ts'
 import { type RunOptions, runStage } from './stage.ts'
 
-const flipped = (training: Training, seed: number, batch: Float32Array, width: number, step: number): Float32Array => {
-  if (!training.flip) return batch
+/** Which pictures of a step are mirrored, applied to whatever is as wide as they are. */
+const mirrored = (training: Training, seed: number, step: number, width: number) => {
+  if (!training.flip) return (batch: Float32Array): Float32Array => batch
   const random = randomOf(seed, 'flip', String(step))
-  return flipHorizontal(
-    batch,
-    width,
-    Array.from({ length: training.batchSize }, (_, i) => random(i) < 2 ** 31),
-  )
+  const flips = Array.from({ length: training.batchSize }, (_, i) => random(i) < 2 ** 31)
+  return (batch: Float32Array): Float32Array => flipHorizontal(batch, width, flips)
+}
+
+/** Pictures and what is known of them, by their leaves; of these a step is fed what it asks for. */
+const batchOf = (
+  data: Dataset,
+  indices: ArrayLike<number>,
+  mirror: (batch: Float32Array) => Float32Array,
+): Readonly<Record<string, Value>> => {
+  const { channels, height, width, labels, coverage, maps } = data
+  const planes = (of: Float32Array, ...shape: Shape): Value => floats(shape, mirror(gatherPlanes(data, of, indices)))
+  const n = indices.length
+  return {
+    [firstStageLeaves.pixels]: floats([n, channels, height, width], mirror(gather(data, indices))),
+    ...(coverage === undefined ? {} : { [firstStageLeaves.coverage]: planes(coverage, n, 1, height, width) }),
+    ...(maps === undefined ? {} : { [firstStageLeaves.map]: planes(maps, n, height, width) }),
+    ...(labels === undefined
+      ? {}
+      : {
+          [firstStageLeaves.labels]: ints(
+            [n],
+            Int32Array.from(indices, (i) => labels[i] ?? 0),
+          ),
+        }),
+  }
 }
 
 /** Schedules that a step of the first stage is fed, where it asks for them. */
@@ -55,7 +79,7 @@ export const trainFirstStage = (
   const { training } = e.firstStage
   const batches = batchesOf(data.train.n, training.batchSize, randomOf(e.seed, 'batches', 'first-stage'))
   const shown = itemsOf(data.heldOut)
-  const shape = [training.batchSize, ...shown.shape]
+  const wanted = feedTypes(plan.firstStage.step.graph)
   const schedules = scheduled(e, data.train.n, plan.firstStage.step.graph)
   return runStage(e, o, {
     stage: plan.firstStage,
@@ -63,9 +87,9 @@ export const trainFirstStage = (
     constants,
     batch: (step) => ({
       ...schedules(step),
-      [firstStageLeaves.pixels]: floats(
-        shape,
-        flipped(training, e.seed, gather(data.train, batches(step)), data.train.width, step),
+      ...pipe(
+        batchOf(data.train, batches(step), mirrored(training, e.seed, step, data.train.width)),
+        RR.filterWithIndex((name) => name in wanted),
       ),
     }),
     preview: (done, state) =>

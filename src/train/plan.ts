@@ -1,7 +1,8 @@
-import type { Checked } from '../error.ts'
+import { type Checked, fail } from '../error.ts'
 import { diffusionLoss, type LatentDiffusion, latentDiffusion } from '../experiment/diffusion-stage.ts'
 import type { Experiment, FirstStage, Training } from '../experiment/document.ts'
-import { firstStageLosses, firstStageStart, type Pictures } from '../experiment/first-stage.ts'
+import { firstStageLosses, firstStageStart } from '../experiment/first-stage.ts'
+import type { Pictures } from '../experiment/pictures.ts'
 import { type Graph, parameters } from '../graph/graph.ts'
 import { contentHash } from '../graph/hash.ts'
 import type { Shape } from '../graph/types.ts'
@@ -41,12 +42,22 @@ export const firstStageStep = (
   return stepOfTurns([first, second], { ...training, order, amendment })
 }
 
+/** Whether a stage is told the pictures' classes. */
+export const toldClasses = ({ firstStage, diffusion }: Experiment): boolean =>
+  diffusion?.conditioning.kind === 'class' || firstStage.adversarial?.condition?.kind === 'class'
+
+const withClasses = ({ firstStage }: Experiment, classes: number): Checked<Pictures> =>
+  firstStage.adversarial?.condition?.kind === 'class' && classes === 0
+    ? fail('data', '/firstStage/adversarial/condition', 'pictures with classes', 'none')
+    : E.right({ count: firstStage.training.batchSize, classes })
+
 /** Everything an experiment declares, as graphs; nothing has run. */
 export const planExperiment = (e: Experiment, classes: number): Checked<Plan> =>
   pipe(
     E.Do,
-    E.bind('step', () => firstStageStep(e.firstStage)),
-    E.bind('start', () => firstStageStart(e.firstStage, { count: e.firstStage.training.batchSize })),
+    E.bind('pictures', () => withClasses(e, classes)),
+    E.bind('step', ({ pictures }) => firstStageStep(e.firstStage, pictures)),
+    E.bind('start', ({ pictures }) => firstStageStart(e.firstStage, pictures)),
     E.let(
       'firstStage',
       ({ step, start }): StagePlan => ({

@@ -1,11 +1,12 @@
 import { type Checked, type Effect, fail } from '../../error.ts'
 import { type Executor, floats, type Value, type Values } from '../../execute/executor.ts'
 import { type FirstStage, firstStage } from '../../experiment/document.ts'
-import { codesGraph, firstStageLeaves, firstStageStart, type Pictures } from '../../experiment/first-stage.ts'
+import { codesGraph, firstStageLeaves, firstStageStart } from '../../experiment/first-stage.ts'
+import type { Pictures } from '../../experiment/pictures.ts'
 import { type Graph, noises, parameters } from '../../graph/graph.ts'
 import { size } from '../../graph/types.ts'
 import { adversarialKinds, norms, weightAt } from '../../losses/index.ts'
-import { publishedAutoencoder } from '../../nn/index.ts'
+import { publishedAutoencoder, type Remap } from '../../nn/index.ts'
 import { E, pipe, RR, TE } from '../../prelude.ts'
 import { anything, decode, flag, integer, list, number, record, withDefault, word } from '../../schema.ts'
 import { weightsFor } from '../../train/inference.ts'
@@ -19,6 +20,7 @@ import { adapter, type Plan } from '../plan.ts'
 import { runGraph, type Stepped, scalarValue } from '../stepping.ts'
 import { uninitialized } from './discriminator.ts'
 import { rows } from './latent-diffusion-loop.ts'
+import { remapConfig, remapOf } from './quantize.ts'
 
 /** Whole steps of autoencoders and their discriminators, in the reference's order, through the experiment's own road. */
 
@@ -67,8 +69,9 @@ const vqConfig = record(
     lr_g_factor: withDefault(number(), 1),
     beta: withDefault(number(), 0.25),
     legacy: withDefault(flag, true),
+    sane_index_shape: withDefault(flag, false),
   },
-  optional,
+  { ...optional, ...remapConfig },
 )
 type Common = Pick<(typeof klConfig)['_A'], 'ddconfig' | 'embed_dim' | 'lr' | 'steps' | 'betas'> & {
   readonly loss: Contest
@@ -196,7 +199,14 @@ const codesBefore =
               executable.run({ ...weightsFor(graph, state), ...fedBatch(c, graph, s) }),
               TE.map(
                 ({ codes }): Values =>
-                  codes === undefined ? {} : { [`out.step${s}.indices`]: { ...codes, shape: [size(codes.shape)] } },
+                  codes === undefined
+                    ? {}
+                    : {
+                        [`out.step${s}.indices`]: {
+                          ...codes,
+                          shape: c.expected[`out.step${s}.indices`]?.shape ?? [size(codes.shape)],
+                        },
+                      },
               ),
             ),
           ),
@@ -287,23 +297,30 @@ export const klLoop = adapter(klConfig, (declaration, c) => {
   )
 })
 
+const declaredUnknown = ({ unknown }: Remap) =>
+  typeof unknown === 'number' ? { kind: 'index', index: unknown } : { kind: unknown }
+
 export const vqLoop = adapter(vqConfig, (config, c) =>
   pipe(
-    stageOf(config, c, (network) => ({
-      kind: 'vq',
-      ...declared(config, network, config.lr * config.lr_g_factor, c),
-      quantizer: {
-        kind: 'nearest',
-        entries: config.n_embed,
-        beta: config.beta,
-        weighs: config.legacy ? 'legacyBeta' : 'beta',
-      },
-      loss: {
-        pixel: config.loss.pixel_loss,
-        codebookWeight: config.loss.codebook_weight,
-        perceptual: perceptualOf(config.loss),
-      },
-    })),
+    remapOf(c, config),
+    E.flatMap((remap) =>
+      stageOf(config, c, (network) => ({
+        kind: 'vq',
+        ...declared(config, network, config.lr * config.lr_g_factor, c),
+        quantizer: {
+          kind: 'nearest',
+          entries: config.n_embed,
+          beta: config.beta,
+          weighs: config.legacy ? 'legacyBeta' : 'beta',
+          ...(remap === undefined ? {} : { remap: { used: remap.used, unknown: declaredUnknown(remap) } }),
+        },
+        loss: {
+          pixel: config.loss.pixel_loss,
+          codebookWeight: config.loss.codebook_weight,
+          perceptual: perceptualOf(config.loss),
+        },
+      })),
+    ),
     E.flatMap((stage) => loopPlan(config, stage, c)),
   ),
 )

@@ -18,14 +18,17 @@ import { given, graphPlan, optional } from '../rebuild.ts'
 const positive = integer({ min: 1 })
 type Outputs = Readonly<Record<string, Tensor>>
 
-const remapConfig = { used: list(integer({ min: 0 })), unknown_index: anything, re_embed: positive }
+export const remapConfig = { used: list(integer({ min: 0 })), unknown_index: anything, re_embed: positive }
 interface RemapConfig {
   readonly used?: readonly number[]
   readonly unknown_index?: unknown
 }
 
 /** The used codes are a buffer of the module, or told. */
-const remapOf = (c: Case, { used, unknown_index: unknown = 'random' }: RemapConfig): Checked<Remap | undefined> => {
+export const remapOf = (
+  c: Case,
+  { used, unknown_index: unknown = 'random' }: RemapConfig,
+): Checked<Remap | undefined> => {
   const shipped = c.params.used
   const codes = shipped === undefined ? used : Array.from(shipped.data, Number)
   if (codes === undefined) return E.right(undefined)
