@@ -47,15 +47,29 @@ const objectionTo = (text: string): string | undefined => {
   return undefined
 }
 
+/** Far more than any model has parts; each takes many bytes of memory. */
+const mostParts = 2 ** 23
+const hasTooMany = (text: string): boolean => {
+  let parts = 0
+  for (let i = 0; i < text.length && parts <= mostParts; i++) {
+    const c = text.charCodeAt(i)
+    if (c === 0x2c || c === 0x5b || c === 0x7b) parts += 1
+  }
+  return parts > mostParts
+}
+
 /**
  * Parses JSON as the official safetensors parser (serde_json) does: every object's keys are distinct, every
  * number is a natural number, every string is well-formed Unicode.
  */
 export const parseStrictJson = (text: string, at: string): Checked<unknown> =>
   pipe(
-    E.tryCatch(
-      (): unknown => JSON.parse(text),
-      (reason): Errors => [failure('file', at, 'a header in JSON', reasonOf(reason))],
+    hasTooMany(text) ? fail('file', at, `at most ${mostParts} lists, objects and commas`, 'more') : E.right(text),
+    E.flatMap(() =>
+      E.tryCatch(
+        (): unknown => JSON.parse(text),
+        (reason): Errors => [failure('file', at, 'a header in JSON', reasonOf(reason))],
+      ),
     ),
     E.flatMap((value) => {
       const objection = objectionTo(text)

@@ -157,6 +157,13 @@ describe('safetensors', () => {
     expect(E.isLeft(parseSafetensors(withHeader(header, [0]), 'f'))).toBe(true)
   })
 
+  it('refuses a header with more parts than any model has, before it is parsed', () => {
+    const refused = parseSafetensors(withHeader(`{"a":[${'{},'.repeat(2 ** 22)}0]}`, []), 'f')
+    expect(E.isLeft(refused) && refused.left).toMatchObject([
+      { tag: 'file', expected: expect.stringContaining('commas') },
+    ])
+  })
+
   it('accepts a null metadata, unknown fields, spaces after the header and quoted braces', () => {
     const header = '{"__metadata__":null,"}\\"{":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"more":[{},"a:"]}}   '
     expect([...(value(parseSafetensors(withHeader(header, [7]), 'f')).tensors['}"{']?.data ?? [])]).toEqual([7])

@@ -103,8 +103,8 @@ describe('pickles', () => {
     ])
   })
   it('one list shown to many calls is refused before it takes long', () => {
-    const pair = '](U\x01aK\x01e'
-    const list = bytes('](', ...Array.from({ length: 200 }, () => pair), 'eq\x00')
+    const pair = (i: number): Uint8Array => bytes('](K', i, 'K\x01e')
+    const list = bytes('](', ...Array.from({ length: 200 }, (_, i) => pair(i)), 'eq\x00')
     const calls = Array.from({ length: 200 }, () => bytes(global('collections', 'OrderedDict'), 'h\x00\x85R0'))
     expect(complaint(bytes(list, ...calls))).toContain('an OrderedDict of pairs')
   })
@@ -139,7 +139,25 @@ describe('pickles', () => {
     ['an unknown opcode', '\xff'],
     ['an instance', 'ios\nsystem\n'],
     ['protocol 9', '\x80\x09N'],
+    ['a key twice', '}(K\x01NK\x01Nu'],
+    ['a key twice, one by one', '}U\x01aNsU\x01aNs'],
+    ['a key twice in an OrderedDict', 'ccollections\nOrderedDict\n](](U\x01aNe](U\x01aNee\x85R'],
   ])('%s', (_, code) => expect(complaint(bytes(code))).toContain('expected'))
+})
+
+describe('pickles that deflate to nothing', () => {
+  it.each([...'(]}NK'])(
+    '%j again and again is refused before the memory is full',
+    { timeout: 60_000 },
+    async (code) => {
+      const data = new Uint8Array(2 ** 25).fill(code.charCodeAt(0))
+      const file = zip([{ name: 'archive/data.pkl', data, deflate: true }])
+      expect(file.length).toBeLessThan(2 ** 17)
+      const before = process.memoryUsage().rss
+      await refusal(file)
+      expect(process.memoryUsage().rss - before).toBeLessThan(2 ** 30)
+    },
+  )
 })
 
 describe('tensors', () => {

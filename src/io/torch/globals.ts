@@ -70,7 +70,10 @@ const orderedDict: Call = (args, allowance) => {
     const [key, value] = p ?? []
     return key === undefined || value === undefined ? [] : [[key, value] as const]
   })
-  return E.right({ kind: 'dict', entries: new Map(entries) })
+  const made = new Map(entries)
+  return made.size === entries.length
+    ? E.right({ kind: 'dict', entries: made })
+    : refused('keys that differ', 'one of them twice')
 }
 
 const size: Call = ([dims]) => {

@@ -86,6 +86,8 @@ const setAll = (entries: Map<TorchValue, TorchValue>, turns: readonly TorchValue
   for (let i = 0; i < turns.length; i += 2) {
     const [key, value] = turns.slice(i, i + 2)
     if (key === undefined || value === undefined) return complaint('a value for each key', `${turns.length} of both`)
+    if (entries.has(key))
+      return complaint('keys that differ', `${typeof key === 'string' ? quoted(key) : describe(key)} twice`)
     entries.set(key, value)
   }
   return undefined

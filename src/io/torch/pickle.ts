@@ -179,6 +179,9 @@ export interface Unpickled {
   readonly end: number
 }
 
+/** An opcode of a byte makes a value of many: pickles that deflate to nothing would fill the memory. */
+const mostSteps = 2 ** 21
+
 /**
  * Reads the pickle that begins at a byte; `undefined` where the content ends before it does. Executes nothing: names of
  * Python code other than those of tensors, dictionaries and numbers are refused, by name. Errors: `file`.
@@ -193,7 +196,9 @@ export const unpickle = (content: Uint8Array, start: number, path: string): Chec
   }
   const refused = (at: number, { expected, got, hint }: Complaint): E.Either<Errors, never> =>
     E.left([failure('file', `${path}: byte ${at} of its pickle`, expected, got, hint)])
+  let steps = 0
   for (let at = start; at < content.length; ) {
+    if (++steps > mostSteps) return refused(at, { expected: `at most ${mostSteps} opcodes`, got: 'more' })
     const code = content[at] ?? 0
     const found = opcodes.get(code)
     if (found === undefined)
