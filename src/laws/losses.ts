@@ -246,6 +246,27 @@ const autoencoder: readonly Law[] = [
       )
     },
   }),
+  lawOf({
+    name: 'weights of pixels count in the loss, not in what weighs the contest',
+    equation: "L = sum w (|x - x'| / e^s + s) + KL; nll is that of w = 1",
+    source: 'CompVis latent-diffusion, contperceptual.py: weighted_nll_loss',
+    tolerance: { float64: 1e-12, float32: 1e-5 },
+    arbitrary: fc.record({ parts: autoencoders, weights: reals(dimensions, 0, 3), s: real(-1, 1) }),
+    outputs: ({ parts: { x, y, mean, logvar }, weights, s }) => {
+      const of = (more: { readonly weights?: Tensor }) =>
+        klAutoencoderLoss({ klWeight: 0, logvar: scalar(s) })({
+          ...{ inputs: rows(x), reconstructions: rows(y), posterior: gaussian(rows(mean), rows(logvar)) },
+          ...more,
+        })
+      const weighed = of({ weights: rows(weights) })
+      return { loss: weighed.loss, nll: weighed.nll, logged: weighed.log.nll_loss, plain: of({}).loss }
+    },
+    deviation: (r, { parts: { x, y }, weights, s }) => {
+      const surprise = x.map((a, i) => Math.abs(a - (y[i] ?? Number.NaN)) / Math.exp(s) + s)
+      const expected = total(surprise.map((v, i) => v * (weights[i] ?? Number.NaN)))
+      return Math.max(gap(r.loss, [expected]), gap(r.nll, r.plain), gap(r.logged, r.plain))
+    },
+  }),
 ]
 
 /** This library's losses. */

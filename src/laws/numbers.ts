@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { constant, type Tensor } from '../declare/index.ts'
+import { floats, type Values } from '../execute/executor.ts'
 import { float, int } from '../graph/types.ts'
 
 const resolution = 4096
@@ -29,3 +30,7 @@ export const largest = (xs: readonly number[]): number => xs.reduce((worst, x) =
 export const shortfall = (xs: readonly number[], bound = 0): number =>
   xs.reduce((worst, x) => Math.max(worst, bound - x), 0)
 export const total = (xs: readonly number[]): number => xs.reduce((a, b) => a + b, 0)
+
+/** Numbers for leaves that are all of one shape. */
+export const fed = (feeds: Readonly<Record<string, readonly number[]>>, shape: readonly number[]): Values =>
+  Object.fromEntries(Object.entries(feeds).map(([name, data]) => [name, floats(shape, Float64Array.from(data))]))

@@ -167,13 +167,16 @@ describe('one walk back', () => {
 
 describe.each(['kl', 'vq', 'gumbel'] as const)('training %s over the start of the contest', (kind) => {
   test.each([
-    ['simultaneous', 'batch'],
-    ['alternating', 'batch'],
-    ['simultaneous', 'act'],
-  ])('%s, %s norm: every number stays finite', async (order, norm) => {
+    ['simultaneous', 'hinge', 'batch'],
+    ['simultaneous', 'vanilla', 'batch'],
+    ['alternating', 'hinge', 'batch'],
+    ['alternating', 'vanilla', 'batch'],
+    ['simultaneous', 'hinge', 'act'],
+    ['alternating', 'vanilla', 'act'],
+  ])('%s, %s loss, %s norm: every number stays finite', async (order, loss, norm) => {
     const stage = stageOf({
       kind,
-      adversarial: { order, discriminator: { ...judge, norm }, generator: { smoothing: 0.5 } },
+      adversarial: { order, loss, discriminator: { ...judge, norm }, generator: { smoothing: 0.5 } },
     })
     const plan = right(firstStageStep(stage))
     expect(lint(plan.declared, plan.intent)).toEqual([])
