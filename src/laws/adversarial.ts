@@ -71,6 +71,30 @@ const contest: readonly Law[] = [
     deviation: ({ there, back }) => Math.max(gap(there, back), shortfall(there)),
   }),
   lawOf({
+    name: 'a generator wants to be taken for real, as much at every logit',
+    equation: 'L_G(fake + c) = L_G(fake) - c, dL_G/dfake = -1/n',
+    source: 'Lim and Ye 2017, section 3; CompVis latent-diffusion, contperceptual.py: g_loss',
+    tolerance: { float64: 1e-14, float32: 1e-5 },
+    arbitrary: fc.record({ fake: reals(size, -5, 5), c: real(-3, 3) }),
+    outputs: ({ fake, c }) => {
+      const logits = vector(fake)
+      const own = generatorLoss(logits)
+      const [slope = own] = grad(own, [logits])
+      return { own, raised: generatorLoss(pipe(logits, add(c))), slope }
+    },
+    deviation: ({ own, raised, slope }, { c }) =>
+      Math.max(
+        gap(
+          raised,
+          own.map((x) => x - c),
+        ),
+        gap(
+          slope,
+          slope.map(() => -1 / size),
+        ),
+      ),
+  }),
+  lawOf({
     name: 'the best logit is the log of the odds',
     equation: 'd L_D / d logit(x) = 0 at log p(x)/q(x), vanilla',
     source: 'Goodfellow et al. 2014, proposition 1',
@@ -189,12 +213,16 @@ const turns: readonly Law[] = [
     arbitrary: scenes,
     outputs: (o) => {
       const s = scene(o)
-      return { ...s.compared, whole: slopes(s.generator.loss, s.lastLayer) }
+      const own = slopes(s.generator.log.d_weight, s.lastLayer)
+      return { ...s.compared, own, whole: slopes(s.generator.loss, s.lastLayer) }
     },
-    deviation: ({ whole, nll, g, lambda: l }) =>
-      gap(
-        whole,
-        nll.map((x, i) => x + total(l) * (g[i] ?? Number.NaN)),
+    deviation: ({ own, whole, nll, g, lambda: l }) =>
+      Math.max(
+        largest(own),
+        gap(
+          whole,
+          nll.map((x, i) => x + total(l) * (g[i] ?? Number.NaN)),
+        ),
       ),
   }),
   law({
