@@ -1,5 +1,5 @@
 import { lpips } from '../../nn/index.ts'
-import { flag, record, text, withDefault, word } from '../../schema.ts'
+import { flag, record, withDefault, word } from '../../schema.ts'
 import { parameterTolerances } from '../formula.ts'
 import { adapter, area } from '../plan.ts'
 import { given, graphPlan } from '../rebuild.ts'
@@ -7,7 +7,7 @@ import { given, graphPlan } from '../rebuild.ts'
 export const lpipsArea = area(
   {
     'lpips.py LPIPS': adapter(
-      record({}, { net: withDefault(word(['vgg']), 'vgg'), normalize: withDefault(flag, false) }, { version: text }),
+      record({}, { net: withDefault(word(['vgg']), 'vgg'), normalize: withDefault(flag, false) }, { version: word(['0.1']) }),
       ({ normalize }, c) => {
         const distance = lpips('', { pixels: normalize ? '[0, 1]' : '[-1, 1]' })
         const { total, layers } = distance(given(c, 'in0'), given(c, 'in1'))
