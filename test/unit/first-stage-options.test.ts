@@ -96,6 +96,14 @@ const trained: Readonly<Record<string, () => Experiment>> = {
     experimentOf({ ...vq({ kind: 'nearest' }), ...contest({ condition: labelMap() }) }),
   'pixels weighed by transparency': () =>
     experimentOf({ loss: { weights: { kind: 'transparency', transparent: 0.1 } }, ...contest() }),
+  'the same in micro-batches': () =>
+    experimentOf({
+      loss: { weights: { kind: 'transparency' } },
+      training: {
+        ...{ steps: 2, batchSize: 2, microBatches: 2, optimizer: { kind: 'adam' }, logEvery: 1 },
+        learningRate: { kind: 'constant', rate: 1e-3 },
+      },
+    }),
   'pixels weighed by label': () =>
     experimentOf(
       {

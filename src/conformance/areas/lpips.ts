@@ -7,7 +7,11 @@ import { given, graphPlan } from '../rebuild.ts'
 export const lpipsArea = area(
   {
     'lpips.py LPIPS': adapter(
-      record({}, { net: withDefault(word(['vgg']), 'vgg'), normalize: withDefault(flag, false) }, { version: word(['0.1']) }),
+      record(
+        {},
+        { net: withDefault(word(['vgg']), 'vgg'), normalize: withDefault(flag, false) },
+        { version: word(['0.1']) },
+      ),
       ({ normalize }, c) => {
         const distance = lpips('', { pixels: normalize ? '[0, 1]' : '[-1, 1]' })
         const { total, layers } = distance(given(c, 'in0'), given(c, 'in1'))
