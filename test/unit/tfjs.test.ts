@@ -225,6 +225,20 @@ describe('WebGPU adapters', () => {
       left: [{ tag: 'compile', at: 'tfjs:webgpu', got: 'no WebGPU adapter' }],
     })
   })
+  test('small tiles make the products of a software GPU, and of no other', async () => {
+    const taken = async (adapter: object): Promise<readonly unknown[]> => {
+      const set: unknown[] = []
+      const env = () => ({ set: (...flag: readonly unknown[]) => set.push(...flag) })
+      const packages = { ...source({}, { ...native({}), env }), load: dawn(adapter) }
+      right(await alone(() => open('webgpu', packages)()))
+      return set
+    }
+    expect(await taken({ info: { description: 'SwiftShader Device (Subzero)' } })).toEqual([
+      'WEBGPU_MATMUL_PROGRAM_TYPE',
+      2,
+    ])
+    expect(await taken({ info: { description: 'NVIDIA H200' } })).toEqual([])
+  })
   test('what a device complains of is told once', () => {
     const device = new EventTarget()
     const fault = faultsOf({ device })

@@ -50,6 +50,15 @@ const core = '@tensorflow/tfjs-core'
 const onCpu = async (): Promise<Found> => ({ description: 'the CPU', gpu: false })
 const silent = () => () => undefined
 const kept = (_: Core, found: Found): Found => found
+/**
+ * Of its four shaders for products TensorFlow.js takes one of 256 threads that meet at nine barriers for results of up
+ * to 128 numbers, and one that unrolls tiles of 32 x 32 for large ones. A processor that plays the GPU runs the first
+ * twenty times, and builds the second five times, as long as the one for small tiles, which takes any size.
+ */
+const smallTilesInSoftware = (tf: Core, found: Found): Found => {
+  if (!found.gpu) tf.env().set('WEBGPU_MATMUL_PROGRAM_TYPE', 2)
+  return found
+}
 
 const plain = (name: string): Row => ({
   packages: [core, `@tensorflow/tfjs-backend-${name}`],
@@ -101,7 +110,7 @@ const rows = {
       if (adapter === undefined) throw new Unfit('no WebGPU adapter')
       return { description: adapter.description, gpu: adapter.hardware }
     },
-    after: kept,
+    after: smallTilesInSoftware,
     hint: 'a driver for Vulkan, Metal or D3D12; Debian has a software GPU: apt-get install chromium libvulkan1, VK_ICD_FILENAMES=/usr/lib/chromium/vk_swiftshader_icd.json',
   },
   wasm: plain('wasm'),
