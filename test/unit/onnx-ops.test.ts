@@ -2,7 +2,9 @@ import { describe, expect, test } from 'vitest'
 import type { Tensor } from '../../src/declare/index.ts'
 import * as D from '../../src/declare/index.ts'
 import type { Values } from '../../src/execute/executor.ts'
-import { type Device, onnx } from '../../src/execute/onnx/index.ts'
+import type { Device } from '../../src/execute/onnx/devices.ts'
+import { onnx } from '../../src/execute/onnx/index.ts'
+import * as web from '../../src/execute/onnx/web.ts'
 import { reference } from '../../src/execute/reference/index.ts'
 import type { Graph } from '../../src/graph/graph.ts'
 import { opKinds } from '../../src/graph/ops.ts'
@@ -211,7 +213,7 @@ test('every op kind has a case', () => {
 })
 
 /** Relative to the largest element: some roundings, and on a GPU those of a thousand additions one after another. */
-const limits = { cpu: 2e-6, webgpu: 1e-5 }
+const limits = { cpu: 2e-6, wasm: 2e-6, webgpu: 1e-5 }
 
 const faults = (device: Device, got: Values, expected: Values): readonly string[] =>
   Object.entries(expected).flatMap(([name, value]) => {
@@ -255,4 +257,13 @@ const beside = (all: Readonly<Record<string, Graph>>): Graph =>
 test.runIf((await devices()).includes('webgpu'))('onnx:webgpu agrees with the reference on all of these', async () => {
   const g = beside(graphs)
   expect(faults('webgpu', await run(onnx('webgpu'), g, feedsOf(g)), await run(reference, g, feedsOf(g)))).toEqual([])
+})
+
+/** Its WebAssembly runs in Node too; browsers have the same. */
+describe("onnx:wasm, onnxruntime-web's, agrees with the reference on all of these", () => {
+  const wasm = web.onnx('wasm', () => import('onnxruntime-web'))
+  test.each(['training', 'sampling'] as const)('%s', async (mode) => {
+    const g = beside(graphs)
+    expect(faults('wasm', await run(wasm, g, feedsOf(g), { mode }), await run(reference, g, feedsOf(g)))).toEqual([])
+  })
 })

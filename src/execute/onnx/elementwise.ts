@@ -3,6 +3,7 @@ import { broadcastShapes, type Shape, sameShape, size } from '../../graph/types.
 import { convolveWithBias } from './convolution.ts'
 import {
   isLowered,
+  kernelsOf,
   type Lowered,
   type Lowering,
   type LoweringTable,
@@ -87,20 +88,18 @@ const maximum: Lowering<'maximum'> = ({ node, operands }) => {
 /** ONNX Runtime's WebGPU provider has no Neg and no Abs for int32. */
 const negative = (site: Site<'neg' | 'abs'>): Value => {
   const [x, { dtype }] = [valueAt(site, 0), site.node.type]
-  return site.target.device === 'cpu' || dtype !== 'int32' ? call('Neg', [x]) : call('Sub', [scalar(dtype, 0), x])
+  return kernelsOf(site).signs || dtype !== 'int32' ? call('Neg', [x]) : call('Sub', [scalar(dtype, 0), x])
 }
 const abs: Lowering<'abs'> = (site) => {
   const x = valueAt(site, 0)
-  return site.target.device === 'cpu' || site.node.type.dtype !== 'int32'
-    ? call('Abs', [x])
-    : call('Max', [x, negative(site)])
+  return kernelsOf(site).signs || site.node.type.dtype !== 'int32' ? call('Abs', [x]) : call('Max', [x, negative(site)])
 }
 
 /** ONNX Runtime's WebGPU provider has no Sign. */
 const sign: Lowering<'sign'> = (site) => {
   const { dtype } = site.node.type
   const [x, zero] = [valueAt(site, 0), scalar(dtype, 0)]
-  return site.target.device === 'cpu'
+  return kernelsOf(site).signs
     ? call('Sign', [x])
     : call('Sub', [cast(call('Less', [zero, x]), dtype), cast(call('Less', [x, zero]), dtype)])
 }

@@ -59,6 +59,23 @@ const outputsOf = (carry: Carry, leaves: Tensors): Tensors =>
     }),
   )
 
+/** In main memory, handed on as it is returned: WebAssembly copies what it is fed and what it returns into its own. */
+export const passedState = (ort: Runtime, session: Session, carry: Carry, initial: Values): State => {
+  let now: Tensors = RR.map((v: Values[string]) => toTensor(ort, copy(v)))(initial)
+  return {
+    step: (feeds) =>
+      pipe(
+        session.run({ ...feeds, ...now }),
+        TE.map((results) => {
+          now = carried(results, carry)
+          return omit(results, Object.keys(carry))
+        }),
+      ),
+    read: TE.fromIO(() => RR.map((t: Tensor) => copy(toValue(t)))(now)),
+    release: () => {},
+  }
+}
+
 /**
  * In the GPU's memory: `session` leaves the carried outputs there. `reader`, an identity, brings them back: asking
  * such a tensor for its data aborts the process.

@@ -1,4 +1,4 @@
-import { type Lowering, valueAt } from './lowering.ts'
+import { kernelsOf, type Lowering, valueAt } from './lowering.ts'
 import { call, cast, scalar, type Value } from './value.ts'
 
 const number = (x: number): Value => scalar('float32', x)
@@ -42,6 +42,6 @@ const sineOf = (x: Value, turns: number): Value => {
 const exactOnCpu =
   (op: 'Sin' | 'Cos', turns: number): Lowering<'sin' | 'cos'> =>
   (site) =>
-    site.target.device === 'cpu' ? call(op, [valueAt(site, 0)]) : sineOf(valueAt(site, 0), turns)
+    kernelsOf(site).preciseAngles ? call(op, [valueAt(site, 0)]) : sineOf(valueAt(site, 0), turns)
 export const sin = exactOnCpu('Sin', 0)
 export const cos = exactOnCpu('Cos', 1)

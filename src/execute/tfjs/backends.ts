@@ -23,14 +23,16 @@ export interface Source {
   readonly core: () => Promise<Core>
   readonly load: (name: string) => Promise<unknown>
 }
-const installed: Source = {
-  core: () => import('@tensorflow/tfjs-core'),
-  load: (name) => import(name),
-}
 
 type Found = Pick<Ready, 'description' | 'gpu'>
 /** Why a backend that is installed does not serve. */
-class Unfit extends Error {}
+export class Unfit extends Error {
+  readonly hint: string | undefined
+  constructor(what: string, hint?: string) {
+    super(what)
+    this.hint = hint
+  }
+}
 
 interface Row {
   readonly packages: readonly string[]
@@ -133,7 +135,7 @@ const problem = (name: Backend, e: unknown): LatentError => {
   return isAbsent(e)
     ? failure('compile', `tfjs:${name}`, packages.join(' and '), `${absentPackage(e)} is not installed`, install)
     : e instanceof Unfit
-      ? failure('compile', `tfjs:${name}`, 'a device that it can use', e.message, hint)
+      ? failure('compile', `tfjs:${name}`, 'a device that it can use', e.message, e.hint ?? hint)
       : failure('compile', `tfjs:${name}`, 'a backend that loads', reasonOf(e), hint ?? install)
 }
 
@@ -167,17 +169,19 @@ export const open = (name: Backend, source: Source): Effect<Ready> =>
   )
 
 /** A backend stays loaded; what failed is tried again. */
-const ready = new Map<Backend, Ready>()
-export const load = (name: Backend): Effect<Ready> =>
-  defer(() => {
-    const known = ready.get(name)
-    return known === undefined
-      ? pipe(
-          open(name, installed),
-          TE.map((made) => {
-            ready.set(name, made)
-            return made
-          }),
-        )
-      : TE.right(known)
-  })
+export const loading = (source: Source): ((name: Backend) => Effect<Ready>) => {
+  const ready = new Map<Backend, Ready>()
+  return (name) =>
+    defer(() => {
+      const known = ready.get(name)
+      return known === undefined
+        ? pipe(
+            open(name, source),
+            TE.map((made) => {
+              ready.set(name, made)
+              return made
+            }),
+          )
+        : TE.right(known)
+    })
+}

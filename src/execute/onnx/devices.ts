@@ -1,0 +1,21 @@
+/** Where ONNX Runtime runs a graph. `wasm` is onnxruntime-web's CPU. */
+export type Device = 'cpu' | 'wasm' | 'webgpu'
+
+/** What lowerings ask of a device. */
+export interface Kernels {
+  /** Products with transposed operands. */
+  readonly fusedMatMul: boolean
+  /** Signs, and integers of 32 bits in Neg and Abs. */
+  readonly signs: boolean
+  /** The 64-bit indices of ArgMax and ArgMin. */
+  readonly arguments: boolean
+  /** Sine and cosine good to float32's last places, however large the angle. */
+  readonly preciseAngles: boolean
+}
+const all: Kernels = { fusedMatMul: true, signs: true, arguments: true, preciseAngles: true }
+
+export const kernels: { readonly [D in Device]: Kernels } = {
+  cpu: all,
+  wasm: all,
+  webgpu: { fusedMatMul: false, signs: false, arguments: false, preciseAngles: false },
+}

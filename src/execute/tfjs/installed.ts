@@ -1,0 +1,7 @@
+import { loading } from './backends.ts'
+
+/** Backends of the packages that are installed for Node. */
+export const load = loading({
+  core: () => import('@tensorflow/tfjs-core'),
+  load: (name) => import(name),
+})
