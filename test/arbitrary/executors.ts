@@ -13,6 +13,7 @@ import { right } from './run.ts'
  * dozen ops can add up to. `training`: what it adds up to over two whole training steps.
  */
 export const tolerances = {
+  reference: { op: 2e-6, graph: 1e-4, training: 1e-4 },
   'onnx:cpu': { op: 2e-6, graph: 1e-4, training: 1e-4 },
   'onnx:webgpu': { op: 2e-6, graph: 1e-4, training: 1e-4 },
   'tfjs:cpu': { op: 2e-6, graph: 1e-4, training: 1e-4 },
@@ -20,6 +21,7 @@ export const tolerances = {
   'tfjs:webgpu': { op: 4e-6, graph: 2e-4, training: 1e-4 },
 } as const
 export type Name = keyof typeof tolerances
+/** Those that are compared with the reference. */
 export const everyName: readonly Name[] = ['onnx:cpu', 'onnx:webgpu', 'tfjs:cpu', 'tfjs:wasm', 'tfjs:webgpu']
 
 /** SwiftShader, a software GPU that Debian's chromium brings; used where no other Vulkan driver is named. */

@@ -5,7 +5,7 @@ import * as D from '../../src/declare/index.ts'
 import { floats, type Value } from '../../src/execute/executor.ts'
 import { faultsOf, findAdapter } from '../../src/execute/tfjs/adapter.ts'
 import { open, type Source } from '../../src/execute/tfjs/backends.ts'
-import { disposeAll, downloadAll, uploadAll } from '../../src/execute/tfjs/device.ts'
+import { choose, disposeAll, downloadAll, uploadAll } from '../../src/execute/tfjs/device.ts'
 import { look, lookForGpu, tfjs } from '../../src/execute/tfjs/index.ts'
 import { load } from '../../src/execute/tfjs/installed.ts'
 import { lower } from '../../src/execute/tfjs/lower.ts'
@@ -15,32 +15,48 @@ import { schedule } from '../../src/execute/tfjs/program.ts'
 import { none } from '../../src/execute/tfjs/quirks.ts'
 import { float } from '../../src/graph/types.ts'
 import { E, pipe } from '../../src/prelude.ts'
+import { present } from '../arbitrary/executors.ts'
 import { adam, adamFeeds, graphOf, right } from './onnx-support.ts'
 
 const carry = { w: 'net.weight', m: 'm/net.weight', v: 'v/net.weight' }
 const target = { name: 'tfjs:toy', has: () => true, preciseFunctions: true, quirk: none, sumsByProducts: true }
 
-describe.each(['cpu', 'wasm'] as const)('tfjs:%s', (backend) => {
-  test('ten thousand steps leave as many tensors as one', async () => {
+/** Tensors, the bytes they take, and those that WebGPU has allotted them. */
+const held = () => {
+  const { numTensors, numBytes } = tf.memory()
+  const gpu: unknown = Reflect.get(tf.memory(), 'numBytesInGPU')
+  return { numTensors, numBytes, gpu }
+}
+/** A software GPU takes a minute or more for ten thousand steps. */
+const counted = [
+  ['cpu', 10_000],
+  ['wasm', 10_000],
+  ...((await present(['tfjs:webgpu'])).length === 0 ? [] : [['webgpu', 500] as const]),
+] as const
+describe.each(counted)('tfjs:%s', (backend, steps) => {
+  test(`${steps} steps leave as many tensors as one, and dispose none`, async () => {
     right(await load(backend)())
-    const before = tf.memory().numTensors
+    choose(right(await load(backend)()).device)
+    const before = held()
     const program = right(await tfjs(backend).compile(adam(), { mode: 'training' })())
     const { x, t, ...start } = adamFeeds()
     if (x === undefined || t === undefined) throw new Error('no x or t')
     const stepper = right(await program.start(carry, start)())
     right(await stepper.step({ x, t })())
-    const { numTensors, numBytes } = tf.memory()
-    const seen = new Set<number>()
-    for (let i = 0; i < 10_000; i++) {
+    const { numTensors, numBytes } = held()
+    const seen = new Set<string>()
+    const gpu = new Set<unknown>()
+    for (let i = 0; i < steps; i++) {
       right(await stepper.step({ x, t })())
-      seen.add(tf.memory().numTensors)
+      seen.add(JSON.stringify([held().numTensors, held().numBytes]))
+      gpu.add(held().gpu)
     }
     right(await stepper.read())
-    expect([...seen]).toEqual([numTensors])
-    expect(tf.memory().numBytes).toBe(numBytes)
+    expect([...seen]).toEqual([JSON.stringify([numTensors, numBytes])])
+    expect(gpu.size).toBe(1)
     stepper.dispose()
     program.dispose()
-    expect(tf.memory().numTensors).toBe(before)
+    expect(held()).toEqual(before)
   })
   test('a run leaves no tensor behind, nor does one that fails', async () => {
     const g = graphOf({

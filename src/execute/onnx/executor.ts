@@ -1,10 +1,11 @@
 import type { Effect } from '../../error.ts'
-import { feedTypes, type Graph, outputTypes } from '../../graph/graph.ts'
-import { E, pipe, RR, TE } from '../../prelude.ts'
+import { feedTypes, type Graph } from '../../graph/graph.ts'
+import { pipe, RR, TE } from '../../prelude.ts'
+import { only } from '../carry.ts'
+import { contracted } from '../contract.ts'
 import type { Carry, Executable, Executor, Stepper, Values } from '../executor.ts'
-import { checkFeeds, type Types } from '../feeds.ts'
-import { defer, exclusive, lifetime } from '../lifetime.ts'
-import { checkCarry, omit, only } from '../reference/carry.ts'
+import type { Types } from '../feeds.ts'
+import { defer } from '../lifetime.ts'
 import { assemble } from './assemble.ts'
 import type { Device } from './devices.ts'
 import { checkHalf } from './half-support.ts'
@@ -20,29 +21,22 @@ import { leaf } from './value.ts'
 interface Compiled {
   readonly ort: Runtime
   readonly graph: Graph
-  readonly fed: Types
-  readonly device: Device
   readonly session: Session
   readonly startState: StartState
 }
-type StartState = (carry: Carry, initial: Values, carriedTypes: Types) => Effect<State>
+type StartState = (carry: Carry, initial: Values) => Effect<State>
 
-const stepper = (ort: Runtime, at: string, state: State, fed: Types): Stepper => {
-  const { during, end } = lifetime(at, 'stepper', state.release)
-  const exclusively = exclusive(at)
-  return {
-    step: (feeds) =>
-      pipe(
-        TE.fromEither(checkFeeds(fed, feeds)),
-        TE.chain((checked) => exclusively(defer(() => state.step(tensors(ort, checked))))),
-        TE.map(RR.map(toValue)),
-        during,
-      ),
-    read: during(exclusively(state.read)),
-    dispose: end,
-  }
-}
 const tensors = (ort: Runtime, values: Values): Tensors => RR.map((v: Values[string]) => toTensor(ort, v))(values)
+
+const stepper = (ort: Runtime, state: State): Stepper => ({
+  step: (feeds) =>
+    pipe(
+      defer(() => state.step(tensors(ort, feeds))),
+      TE.map(RR.map(toValue)),
+    ),
+  read: state.read,
+  dispose: state.release,
+})
 
 /** Returns its inputs. */
 const identityModel = (types: Types): Model => {
@@ -70,74 +64,49 @@ const states: {
     (carry, initial) =>
       TE.right(passedState(ort, session, carry, initial)),
   webgpu:
-    ({ ort }, model, options) =>
-    (carry, initial, carriedTypes) =>
+    ({ ort, graph }, model, options) =>
+    (carry, initial) =>
       pipe(
         TE.Do,
         TE.bind('session', () => createSession(ort, model, { ...options, resident: Object.keys(carry) })),
-        TE.bind('reader', () => createSession(ort, identityModel(carriedTypes), { ...options, resident: [] })),
+        TE.bind('reader', () =>
+          createSession(ort, identityModel(only(feedTypes(graph), Object.values(carry))), { ...options, resident: [] }),
+        ),
         TE.map((sessions) => residentState(ort, sessions, carry, initial)),
       ),
 }
 
-const executable = (c: Compiled): Executable => {
-  const at = `onnx:${c.device}`
-  const { during, end } = lifetime(at, 'executable', c.session.release)
-  return {
-    run: (feeds) =>
-      pipe(
-        TE.fromEither(checkFeeds(c.fed, feeds)),
-        TE.chain((checked) => c.session.run(tensors(c.ort, checked))),
-        TE.map(RR.map(toValue)),
-        during,
-      ),
-    start: (carry, initial) =>
-      pipe(
-        checkCarry(carry, outputTypes(c.graph), c.fed),
-        E.chainFirst((types) => checkFeeds(types, initial)),
-        TE.fromEither,
-        TE.chain((types) =>
-          pipe(
-            c.startState(carry, initial, types),
-            TE.map((state) => stepper(c.ort, at, state, omit(c.fed, Object.keys(types)))),
-          ),
-        ),
-        during,
-      ),
-    dispose: end,
-  }
-}
+const executable = ({ ort, session, startState }: Compiled): Executable => ({
+  run: (feeds) =>
+    pipe(
+      defer(() => session.run(tensors(ort, feeds))),
+      TE.map(RR.map(toValue)),
+    ),
+  start: (carry, initial) =>
+    pipe(
+      startState(carry, initial),
+      TE.map((state) => stepper(ort, state)),
+    ),
+  dispose: session.release,
+})
 
 /** Graphs on a device of ONNX Runtime, of whichever build. */
-export const executorOn = (device: Device, runtime: Effect<Runtime>): Executor => ({
-  name: `onnx:${device}`,
-  compile: (graph, { mode, threads, constants = {} }) =>
-    pipe(
-      TE.Do,
-      TE.bind('ort', () => runtime),
-      TE.chainFirst(({ ort }) => (device === 'webgpu' ? checkHalf(ort, graph) : TE.right(undefined))),
-      TE.bind('block', ({ ort }) =>
-        TE.fromTask(device === 'cpu' && mode === 'training' ? ort.blockSize : async () => null),
-      ),
-      TE.bind('model', ({ block }) =>
-        TE.fromEither(
-          pipe(
-            checkFeeds(only(feedTypes(graph), Object.keys(constants)), constants, 'compile'),
-            E.chain((checked) => lower(graph, { device, mode, block }, checked)),
-          ),
+export const executorOn = (device: Device, runtime: Effect<Runtime>): Executor =>
+  contracted({
+    name: `onnx:${device}`,
+    compile: (graph, { mode, threads, constants = {} }) =>
+      pipe(
+        TE.Do,
+        TE.bind('ort', () => runtime),
+        TE.chainFirst(({ ort }) => (device === 'webgpu' ? checkHalf(ort, graph) : TE.right(undefined))),
+        TE.bind('block', ({ ort }) =>
+          TE.fromTask(device === 'cpu' && mode === 'training' ? ort.blockSize : async () => null),
+        ),
+        TE.let('model', ({ block }) => lower(graph, { device, mode, block }, constants)),
+        TE.let('options', (): SessionOptions => ({ device, mode, ...(threads === undefined ? {} : { threads }) })),
+        TE.bind('session', ({ ort, model, options }) => createSession(ort, model, options)),
+        TE.map(({ ort, model, options, session }) =>
+          executable({ ort, graph, session, startState: states[device]({ ort, graph, session }, model, options) }),
         ),
       ),
-      TE.let('options', (): SessionOptions => ({ device, mode, ...(threads === undefined ? {} : { threads }) })),
-      TE.bind('session', ({ ort, model, options }) => createSession(ort, model, options)),
-      TE.map(({ ort, model, options, session }) =>
-        executable({
-          ort,
-          graph,
-          fed: omit(feedTypes(graph), Object.keys(constants)),
-          device,
-          session,
-          startState: states[device]({ ort, graph, session }, model, options),
-        }),
-      ),
-    ),
-})
+  })

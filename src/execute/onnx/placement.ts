@@ -140,7 +140,4 @@ export const placementOf = (bare: Model, resident: Resident): Effect<Placement> 
 
 /** The same of a graph, as it is compiled for training. */
 export const webgpuPlacement = (graph: Graph, resident: Resident, constants: Values = {}): Effect<Placement> =>
-  pipe(
-    TE.fromEither(lower(graph, { device: 'webgpu', mode: 'training', block: null }, constants)),
-    TE.chain((model) => placementOf(model, resident)),
-  )
+  placementOf(lower(graph, { device: 'webgpu', mode: 'training', block: null }, constants), resident)

@@ -1,10 +1,10 @@
 import { type Effect, failure, reasonOf } from '../../error.ts'
-import { feedTypes, type Graph, outputTypes } from '../../graph/graph.ts'
+import { feedTypes } from '../../graph/graph.ts'
 import { E, pipe, TE } from '../../prelude.ts'
+import { carried, omit, only } from '../carry.ts'
+import { contracted } from '../contract.ts'
 import type { Carry, Executable, Executor, Stepper, Values } from '../executor.ts'
-import { checkFeeds, type Types } from '../feeds.ts'
-import { defer, exclusive, lifetime } from '../lifetime.ts'
-import { carried, checkCarry, omit, only } from '../reference/carry.ts'
+import { defer } from '../lifetime.ts'
 import type { Backend, Ready } from './backends.ts'
 import { cloneAll, disposeAll, downloadAll, type Tensors, uploadAll } from './device.ts'
 import { type Kept, moveTransposes } from './layout.ts'
@@ -18,12 +18,10 @@ import type { Roots } from './value.ts'
 
 /** Everything a compiled graph is made of. */
 interface Compiled extends Ready {
-  readonly graph: Graph
   readonly roots: Roots
   /** Leaves that are baked in, on the device, and how they are kept there. */
   readonly baked: Tensors
   readonly bakedKept: Kept
-  readonly fed: Types
 }
 
 /** What TensorFlow.js throws, as an error. */
@@ -52,50 +50,33 @@ const runWith = ({ device, baked }: Compiled, machine: Machine, state: Tensors, 
     }
   })
 
-const stepper = (compiled: Compiled, carry: Carry, types: Types, initial: Values): Stepper => {
+const stepper = (compiled: Compiled, carry: Carry, initial: Values): Stepper => {
   const { device } = compiled
-  const at = device.name
-  const names = Object.keys(carry)
-  const fed = omit(compiled.fed, Object.keys(types))
   const machine = machineOf(compiled)
   let state = uploadAll(device, initial)
-  const { during, end } = lifetime(at, 'stepper', () => {
-    disposeAll(state)
-    machine.dispose()
-  })
-  const exclusively = exclusive(at)
   const advance = (results: Tensors): Tensors => {
     disposeAll(state)
     state = carried(results, carry)
-    return omit(results, names)
+    return omit(results, Object.keys(carry))
   }
   return {
     step: (feeds) =>
       pipe(
-        TE.fromEither(checkFeeds(fed, feeds)),
-        TE.chain((checked) =>
-          exclusively(
-            pipe(
-              defer(() => runWith(compiled, machine, state, checked)),
-              TE.map(advance),
-              TE.chain((rest) => downloadAll(device, () => rest)),
-            ),
-          ),
-        ),
-        during,
+        defer(() => runWith(compiled, machine, state, feeds)),
+        TE.map(advance),
+        TE.chain((rest) => downloadAll(device, () => rest)),
       ),
-    read: during(exclusively(downloadAll(device, () => cloneAll(device, state)))),
-    dispose: end,
+    read: downloadAll(device, () => cloneAll(device, state)),
+    dispose: () => {
+      disposeAll(state)
+      machine.dispose()
+    },
   }
 }
 
 const executable = (compiled: Compiled): Executable => {
-  const { device, graph, fed, baked } = compiled
+  const { device, baked } = compiled
   const made: { machine?: Machine } = {}
-  const { during, end } = lifetime(device.name, 'executable', () => {
-    made.machine?.dispose()
-    disposeAll(baked)
-  })
   /** Built at the first run: a training never runs but through a stepper. */
   const machine = defer(() =>
     guarded('run', device.name, () => {
@@ -106,47 +87,34 @@ const executable = (compiled: Compiled): Executable => {
   return {
     run: (feeds) =>
       pipe(
-        TE.fromEither(checkFeeds(fed, feeds)),
-        TE.bindTo('checked'),
-        TE.bind('ready', () => machine),
-        TE.chain(({ ready, checked }) => runWith(compiled, ready, {}, checked)),
+        machine,
+        TE.chain((ready) => runWith(compiled, ready, {}, feeds)),
         TE.chain((results) => downloadAll(device, () => results)),
-        during,
       ),
-    start: (carry, initial) =>
-      pipe(
-        checkCarry(carry, outputTypes(graph), fed),
-        E.chainFirst((types) => checkFeeds(types, initial)),
-        TE.fromEither,
-        TE.chain((types) => guarded('run', device.name, () => stepper(compiled, carry, types, initial))),
-        during,
-      ),
-    dispose: end,
+    start: (carry, initial) => guarded('run', device.name, () => stepper(compiled, carry, initial)),
+    dispose: () => {
+      made.machine?.dispose()
+      disposeAll(baked)
+    },
   }
 }
 
 /** Graphs on a backend of TensorFlow.js, wherever its packages come from. */
-export const executorOn = (backend: Backend, load: (name: Backend) => Effect<Ready>): Executor => ({
-  name: `tfjs:${backend}`,
-  compile: (graph, { constants = {} }) =>
-    pipe(
-      TE.Do,
-      TE.bind('ready', () => load(backend)),
-      TE.let('types', () => only(feedTypes(graph), Object.keys(constants))),
-      TE.bind('checked', ({ types }) => TE.fromEither(checkFeeds(types, constants, 'compile'))),
-      TE.bind('roots', ({ ready }) => TE.fromEither(lower(graph, ready.target))),
-      TE.chain(({ ready, types, checked, roots }) =>
-        guarded('compile', ready.device.name, () => {
-          const bakedKept = keptOf(types)
-          return executable({
-            ...ready,
-            graph,
-            roots,
-            baked: pack(ready.device, types, bakedKept, checked),
-            bakedKept,
-            fed: omit(feedTypes(graph), Object.keys(constants)),
-          })
-        }),
+export const executorOn = (backend: Backend, load: (name: Backend) => Effect<Ready>): Executor =>
+  contracted({
+    name: `tfjs:${backend}`,
+    compile: (graph, { constants = {} }) =>
+      pipe(
+        TE.Do,
+        TE.bind('ready', () => load(backend)),
+        TE.bind('roots', ({ ready }) => TE.fromEither(lower(graph, ready.target))),
+        TE.chain(({ ready, roots }) =>
+          guarded('compile', ready.device.name, () => {
+            const types = only(feedTypes(graph), Object.keys(constants))
+            const bakedKept = keptOf(types)
+            const baked = pack(ready.device, types, bakedKept, constants)
+            return executable({ ...ready, roots, baked, bakedKept })
+          }),
+        ),
       ),
-    ),
-})
+  })
