@@ -150,6 +150,7 @@ const geometries: Readonly<Record<string, readonly [x: number[], w: number[], wi
   '3x3, few out': [[2, 20, 9, 9], [3, 20, 3, 3], window(1, 1, 1, 1, 1)],
   '1x1': [[2, 5, 9, 8], [6, 5, 1, 1], window(1, 0, 0, 0, 0)],
   '1x1, padded below and right': [[2, 5, 9, 8], [6, 5, 1, 1], window(1, 0, 0, 1, 1)],
+  'as large as the picture, padded below and right': [[2, 3, 3, 2], [4, 3, 3, 2], window(1, 0, 0, 1, 2)],
   '1x1, small map': [[2, 20, 4, 4], [6, 20, 1, 1], window(1, 0, 0, 0, 0)],
   'stride 2': [[2, 12, 9, 8], [13, 12, 3, 3], window(2, 1, 1, 1, 1)],
   'stride 2, padded below and right': [[2, 12, 8, 8], [12, 12, 3, 3], window(2, 0, 0, 1, 1)],

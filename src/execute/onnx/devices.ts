@@ -11,13 +11,13 @@ export interface Kernels {
   readonly arguments: boolean
   /** Sine and cosine good to float32's last places, however large the angle. */
   readonly preciseAngles: boolean
-  /** Convolutions of one tap that pad behind only: ONNX Runtime 1.30 forgets the padding there. */
-  readonly oneTapPadsBehind: boolean
+  /** Convolutions that are products of matrices and pad below and right only: ONNX Runtime 1.30 forgets the padding. */
+  readonly padsProducts: boolean
 }
-const all: Kernels = { fusedMatMul: true, signs: true, arguments: true, preciseAngles: true, oneTapPadsBehind: true }
+const all: Kernels = { fusedMatMul: true, signs: true, arguments: true, preciseAngles: true, padsProducts: true }
 
 export const kernels: { readonly [D in Device]: Kernels } = {
   cpu: all,
   wasm: all,
-  webgpu: { fusedMatMul: false, signs: false, arguments: false, preciseAngles: false, oneTapPadsBehind: false },
+  webgpu: { fusedMatMul: false, signs: false, arguments: false, preciseAngles: false, padsProducts: false },
 }

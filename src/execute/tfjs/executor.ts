@@ -1,19 +1,17 @@
-import { type Effect, failure, reasonOf } from '../../error.ts'
+import type { Effect } from '../../error.ts'
 import { feedTypes } from '../../graph/graph.ts'
-import { E, pipe, TE } from '../../prelude.ts'
+import { pipe, TE } from '../../prelude.ts'
 import { carried, omit, only } from '../carry.ts'
 import { contracted } from '../contract.ts'
 import type { Carry, Executable, Executor, Stepper, Values } from '../executor.ts'
 import { defer } from '../lifetime.ts'
 import type { Backend, Ready } from './backends.ts'
-import { cloneAll, disposeAll, downloadAll, type Tensors, uploadAll } from './device.ts'
-import { type Kept, moveTransposes } from './layout.ts'
+import { programOf } from './compile.ts'
+import { cloneAll, disposeAll, downloadAll, guarded, type Tensors, uploadAll } from './device.ts'
+import type { Kept } from './layout.ts'
 import { lower } from './lower.ts'
 import { type Machine, prepare } from './machine.ts'
 import { keptOf, pack } from './packing.ts'
-import { schedule } from './program.ts'
-import { none, rewrite } from './quirks.ts'
-import { sumInPlace } from './sums.ts'
 import type { Roots } from './value.ts'
 
 /** Everything a compiled graph is made of. */
@@ -24,20 +22,8 @@ interface Compiled extends Ready {
   readonly bakedKept: Kept
 }
 
-/** What TensorFlow.js throws, as an error. */
-const guarded = <A>(tag: 'compile' | 'run', at: string, body: () => A): Effect<A> =>
-  TE.fromIOEither(() => E.tryCatch(body, (e) => [failure(tag, at, `a ${tag} that succeeds`, reasonOf(e))]))
-
 const machineOf = ({ device, target, roots, bakedKept }: Compiled): Machine =>
-  prepare(
-    device,
-    pipe(
-      moveTransposes(roots, { leaves: bakedKept }),
-      rewrite(target.sumsByProducts ? sumInPlace : none),
-      rewrite(target.quirk),
-      schedule,
-    ),
-  )
+  prepare(device, programOf(roots, target, bakedKept))
 
 /** Runs a machine with feeds that are taken away again. */
 const runWith = ({ device, baked }: Compiled, machine: Machine, state: Tensors, feeds: Values): Effect<Tensors> =>
