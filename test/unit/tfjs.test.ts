@@ -19,7 +19,14 @@ import { present } from '../arbitrary/executors.ts'
 import { adam, adamFeeds, graphOf, right } from './onnx-support.ts'
 
 const carry = { w: 'net.weight', m: 'm/net.weight', v: 'v/net.weight' }
-const target = { name: 'tfjs:toy', has: () => true, preciseFunctions: true, quirk: none, sumsByProducts: true }
+const target = {
+  name: 'tfjs:toy',
+  has: () => true,
+  preciseFunctions: true,
+  quirk: none,
+  sumsByProducts: true,
+  integers: 2 ** 24,
+}
 
 /** Tensors, the bytes they take, and those that WebGPU has allotted them. */
 const held = () => {
@@ -75,6 +82,38 @@ describe.each(counted)('tfjs:%s', (backend, steps) => {
     if (backend === 'wasm') expect(failed).toMatchObject({ left: [{ tag: 'run', at: 'tfjs:wasm' }] })
     expect(tf.memory().numTensors).toBe(numTensors)
     program.dispose()
+  })
+})
+
+describe.each(counted)('integers beyond 2^24 on tfjs:%s', (backend) => {
+  const big = 2 ** 24 + 1
+  const ints = (...data: readonly number[]): Value => ({
+    dtype: 'int32',
+    shape: [data.length],
+    data: Int32Array.from(data),
+  })
+  const type = { dtype: 'int32', shape: [5] } as const
+  const g = graphOf({ y: pipe(D.input('x', type), D.scatterAdd(D.input('i', type), 2)) })
+  const compiled = async () => right(await tfjs(backend).compile(g, { mode: 'sampling' })())
+  const feeds = { x: ints(big, 2 ** 30, 1 - 2 ** 30, -big, big + 1), i: ints(0, 1, 1, 1, 0) }
+
+  test.runIf(backend !== 'webgpu')('add up to the last bit', async () => {
+    const program = await compiled()
+    expect(right(await program.run(feeds)())).toEqual({ y: ints(2 * big + 1, 1 - big) })
+    program.dispose()
+  })
+  test.runIf(backend === 'webgpu')('are errors by name', async () => {
+    const error = { expected: 'integers of up to 16777216, as far as tfjs:webgpu has them', got: String(big) }
+    const program = await compiled()
+    expect(await program.run(feeds)()).toEqual({ left: [{ tag: 'run', at: 'x', ...error }], _tag: 'Left' })
+    expect(right(await program.run({ ...feeds, x: ints(big - 1, 1, 2, 3, -1) })())).toEqual({ y: ints(big - 2, 6) })
+    program.dispose()
+    const options = { mode: 'sampling', constants: { x: feeds.x } } as const
+    expect(await tfjs(backend).compile(g, options)()).toMatchObject({ left: [{ tag: 'compile', at: 'x', ...error }] })
+    const constant = graphOf({ y: D.integers([1, big]) })
+    expect(await tfjs(backend).compile(constant, { mode: 'sampling' })()).toMatchObject({
+      left: [{ tag: 'compile', ...error }],
+    })
   })
 })
 

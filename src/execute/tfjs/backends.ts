@@ -160,6 +160,7 @@ export const open = (name: Backend, source: Source): Effect<Ready> =>
           preciseFunctions: row.preciseFunctions,
           quirk: row.quirk,
           sumsByProducts: name !== 'wasm',
+          integers: name === 'webgpu' ? 2 ** 24 : 2 ** 31,
         },
         description,
         gpu,

@@ -8,6 +8,7 @@ import { defer } from '../lifetime.ts'
 import type { Backend, Ready } from './backends.ts'
 import { programOf } from './compile.ts'
 import { cloneAll, disposeAll, downloadAll, guarded, type Tensors, uploadAll } from './device.ts'
+import { checkIntegers } from './integers.ts'
 import type { Kept } from './layout.ts'
 import { lower } from './lower.ts'
 import { type Machine, prepare } from './machine.ts'
@@ -26,15 +27,25 @@ const machineOf = ({ device, target, roots, bakedKept }: Compiled): Machine =>
   prepare(device, programOf(roots, target, bakedKept))
 
 /** Runs a machine with feeds that are taken away again. */
-const runWith = ({ device, baked }: Compiled, machine: Machine, state: Tensors, feeds: Values): Effect<Tensors> =>
-  guarded('run', device.name, () => {
-    const own = uploadAll(device, feeds)
-    try {
-      return machine.run({ ...baked, ...state, ...own })
-    } finally {
-      disposeAll(own)
-    }
-  })
+const runWith = (
+  { device, baked, target }: Compiled,
+  machine: Machine,
+  state: Tensors,
+  feeds: Values,
+): Effect<Tensors> =>
+  pipe(
+    TE.fromEither(checkIntegers(target, 'run')(feeds)),
+    TE.chain((exact) =>
+      guarded('run', device.name, () => {
+        const own = uploadAll(device, exact)
+        try {
+          return machine.run({ ...baked, ...state, ...own })
+        } finally {
+          disposeAll(own)
+        }
+      }),
+    ),
+  )
 
 const stepper = (compiled: Compiled, carry: Carry, initial: Values): Stepper => {
   const { device } = compiled
@@ -61,7 +72,7 @@ const stepper = (compiled: Compiled, carry: Carry, initial: Values): Stepper => 
 }
 
 const executable = (compiled: Compiled): Executable => {
-  const { device, baked } = compiled
+  const { device, baked, target } = compiled
   const made: { machine?: Machine } = {}
   /** Built at the first run: a training never runs but through a stepper. */
   const machine = defer(() =>
@@ -77,7 +88,11 @@ const executable = (compiled: Compiled): Executable => {
         TE.chain((ready) => runWith(compiled, ready, {}, feeds)),
         TE.chain((results) => downloadAll(device, () => results)),
       ),
-    start: (carry, initial) => guarded('run', device.name, () => stepper(compiled, carry, initial)),
+    start: (carry, initial) =>
+      pipe(
+        TE.fromEither(checkIntegers(target, 'run')(initial)),
+        TE.chain((exact) => guarded('run', device.name, () => stepper(compiled, carry, exact))),
+      ),
     dispose: () => {
       made.machine?.dispose()
       disposeAll(baked)
@@ -94,6 +109,7 @@ export const executorOn = (backend: Backend, load: (name: Backend) => Effect<Rea
         TE.Do,
         TE.bind('ready', () => load(backend)),
         TE.bind('roots', ({ ready }) => TE.fromEither(lower(graph, ready.target))),
+        TE.chainFirst(({ ready }) => TE.fromEither(checkIntegers(ready.target, 'compile')(constants))),
         TE.chain(({ ready, roots }) =>
           guarded('compile', ready.device.name, () => {
             const types = only(feedTypes(graph), Object.keys(constants))

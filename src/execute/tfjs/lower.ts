@@ -34,6 +34,14 @@ const held = (node: Node, index: number): Checked<Node> =>
     ? E.right(node)
     : fail('compile', placeOf(node, index), `${dtypes.join(', ')}: what TensorFlow.js holds`, node.type.dtype)
 
+const exact = (node: Node, index: number, made: Value, { name, integers }: Target): Checked<Node> => {
+  const far =
+    made.kind === 'constant' && made.type.dtype === 'int32' ? made.data.find((x) => Math.abs(x) > integers) : undefined
+  return far === undefined
+    ? E.right(node)
+    : fail('compile', placeOf(node, index), `integers of up to ${integers}, as far as ${name} has them`, String(far))
+}
+
 /** The kernels that a value takes beyond those of the values it was made of. */
 const kernelsBeyond = (value: Value, known: ReadonlySet<Value>): readonly Kernel[] =>
   value.kind !== 'call' || known.has(value)
@@ -61,12 +69,12 @@ export const lower = (g: Graph, target: Target): Checked<Roots> => {
   const lowered: Value[] = []
   const known = new Set<Value>()
   const leaves = new Map<string, Value>()
-  const checks = g.nodes.map((node, i) => {
+  const checks = g.nodes.flatMap((node, i) => {
     const name = feedName(node)
     const made =
       (name === undefined ? undefined : leaves.get(name)) ?? lowerNode(node, node.operands.map(at(lowered)), target)
     if (name !== undefined) leaves.set(name, made)
-    const check = covered(node, i, kernelsBeyond(made, known), target)
+    const check = [covered(node, i, kernelsBeyond(made, known), target), exact(node, i, made, target)]
     known.add(made)
     lowered.push(made)
     return check
