@@ -1,5 +1,6 @@
 import type { Shape } from '../../graph/types.ts'
-import { type Choice, choose, fullPadding, type Geometry, isFlippable, isPointwise } from './geometry.ts'
+import type { Geometry } from '../geometry.ts'
+import { type Choice, choose, fullPadding, isFlippable, isPointwise } from './geometry.ts'
 import type { Target } from './lowering.ts'
 import { product } from './products.ts'
 import { concat, pad, reduceSum, reshape, slice, transpose, type Value } from './value.ts'
