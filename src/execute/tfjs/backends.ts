@@ -22,6 +22,8 @@ export interface Ready {
 export interface Source {
   readonly core: () => Promise<Core>
   readonly load: (name: string) => Promise<unknown>
+  /** What the system says of GPUs, where it can be asked. */
+  readonly gpus?: () => Promise<string>
 }
 
 type Found = Pick<Ready, 'description' | 'gpu'>
@@ -107,9 +109,10 @@ const rows = {
     preciseFunctions: false,
     quirk: webgpuQuirk,
     faults: (tf) => faultsOf(tf.backend()),
-    before: async ({ load }) => {
+    before: async ({ load, gpus }) => {
       const adapter = await findAdapter(load)
-      if (adapter === undefined) throw new Unfit('no WebGPU adapter')
+      if (adapter === undefined)
+        throw new Unfit(gpus === undefined ? 'no WebGPU adapter' : `no WebGPU adapter (${await gpus()})`)
       return { description: adapter.description, gpu: adapter.hardware }
     },
     after: smallTilesInSoftware,
