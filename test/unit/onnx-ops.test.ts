@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Tensor } from '../../src/declare/index.ts'
 import * as D from '../../src/declare/index.ts'
-import type { Values } from '../../src/execute/executor.ts'
+import { floats, type Values } from '../../src/execute/executor.ts'
 import type { Device } from '../../src/execute/onnx/devices.ts'
 import { onnx } from '../../src/execute/onnx/index.ts'
 import * as web from '../../src/execute/onnx/web.ts'
@@ -267,5 +267,23 @@ describe("onnx:wasm, onnxruntime-web's, agrees with the reference on all of thes
   test.each(['training', 'sampling'] as const)('%s', async (mode) => {
     const g = beside(graphs)
     expect(faults('wasm', await run(wasm, g, feedsOf(g), { mode }), await run(reference, g, feedsOf(g)))).toEqual([])
+  })
+})
+
+describe.each(await devices())('the exponential on onnx:%s', (device) => {
+  const exps = async (x: Float32Array): Promise<readonly number[]> => {
+    const { y } = await run(onnx(device), graphOf({ y: D.exp(D.input('x', float(x.length))) }), {
+      x: floats([x.length], x),
+    })
+    return Array.from(y?.data ?? [])
+  }
+  test('is good to the last places', async () => {
+    const x = Float32Array.from({ length: 2001 }, (_, i) => -87 + (175.7 * i) / 2000)
+    const y = await exps(x)
+    expect(Math.max(...Array.from(x, (v, i) => Math.abs((y[i] ?? Number.NaN) / Math.exp(v) - 1)))).toBeLessThan(3e-7)
+  })
+  test('ends in 0 and infinity, and leaves what is no number', async () => {
+    const x = Float32Array.of(-Infinity, -110, 0, 89, Infinity, Number.NaN)
+    expect(await exps(x)).toEqual([0, 0, 1, Infinity, Infinity, Number.NaN])
   })
 })

@@ -9,15 +9,31 @@ export interface Kernels {
   readonly signs: boolean
   /** The 64-bit indices of ArgMax and ArgMin. */
   readonly arguments: boolean
+  /** The exponential good to float32's last places, however large the exponent. */
+  readonly preciseExponential: boolean
   /** Sine and cosine good to float32's last places, however large the angle. */
   readonly preciseAngles: boolean
   /** Convolutions that are products of matrices and pad below and right only: ONNX Runtime 1.30 forgets the padding. */
   readonly padsProducts: boolean
 }
-const all: Kernels = { fusedMatMul: true, signs: true, arguments: true, preciseAngles: true, padsProducts: true }
+const all: Kernels = {
+  fusedMatMul: true,
+  signs: true,
+  arguments: true,
+  preciseAngles: true,
+  preciseExponential: true,
+  padsProducts: true,
+}
 
 export const kernels: { readonly [D in Device]: Kernels } = {
   cpu: all,
   wasm: all,
-  webgpu: { fusedMatMul: false, signs: false, arguments: false, preciseAngles: false, padsProducts: false },
+  webgpu: {
+    fusedMatMul: false,
+    signs: false,
+    arguments: false,
+    preciseAngles: false,
+    preciseExponential: false,
+    padsProducts: false,
+  },
 }

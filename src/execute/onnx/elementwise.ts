@@ -1,6 +1,7 @@
 import type { OpKind } from '../../graph/ops.ts'
 import { broadcastShapes, type Shape, sameShape, size } from '../../graph/types.ts'
 import { convolveWithBias } from './convolution.ts'
+import { cos, exp, sin } from './functions.ts'
 import {
   isLowered,
   kernelsOf,
@@ -13,7 +14,6 @@ import {
   valueAt,
 } from './lowering.ts'
 import { computedAnew } from './recompute.ts'
-import { cos, sin } from './trigonometry.ts'
 import { arrayOf, call, cast, filledWith, float, reshape, scalar, type Value } from './value.ts'
 
 const unary =
@@ -152,7 +152,7 @@ export const elementwiseLowerings: Elementwise = {
   neg: negative,
   abs,
   sign,
-  exp: unary('Exp'),
+  exp,
   log: unary('Log'),
   sqrt: unary('Sqrt'),
   tanh: unary('Tanh'),
