@@ -1,0 +1,17 @@
+import { defineConfig } from 'vite'
+
+/** Isolated pages may share memory, which WebAssembly's threads need. */
+const headers = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' }
+
+export default defineConfig({
+  root: import.meta.dirname,
+  // Wherever the page is put.
+  base: './',
+  server: { headers },
+  preview: { headers },
+  // TensorFlow.js hands its threads a function as text, whose look for a name around it compression would take for granted.
+  worker: { format: 'es', rolldownOptions: { output: { minify: { compress: false } } } },
+  build: { target: 'esnext', emptyOutDir: true, chunkSizeWarningLimit: 2000 },
+  // Each brings WebAssembly that it looks for beside itself.
+  optimizeDeps: { exclude: ['onnxruntime-web', '@tensorflow/tfjs-backend-wasm'] },
+})
