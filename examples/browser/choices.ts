@@ -23,7 +23,7 @@ const onCpu = async (): Promise<Fitness> =>
     : { usable: false, what: 'this browser has no WebAssembly' }
 const onGpu = async (): Promise<Fitness> => {
   const { usable, what, hardware } = await adapter()
-  return { usable, what: usable && !hardware ? `${what}: software, slow` : what }
+  return { usable, what: usable && !hardware ? `${what}, a software GPU` : what }
 }
 
 const libraries = { onnx: 'ONNX Runtime', tfjs: 'TensorFlow.js' } as const

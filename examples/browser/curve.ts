@@ -7,10 +7,21 @@ export interface Curve {
   readonly add: (step: number, loss: number) => void
 }
 
-/** Share of the past in the trend. */
-const inertia = 0.9
+/** Steps that the trend is a mean of. */
+const smoothed = 6
+const mean = (xs: readonly number[]): number => xs.reduce((sum, x) => sum + x, 0) / xs.length
+
+/** 1, 2 and 5 times the powers of ten between two numbers. */
+const ladder = (low: number, high: number): number[] =>
+  [-6, -5, -4, -3, -2, -1, 0, 1, 2]
+    .flatMap((power) => [1, 2, 5].map((digit) => Number(`${digit}e${power}`)))
+    .filter((y) => y >= low && y <= high)
 
 export const curveIn = (element: HTMLElement): Curve => {
+  let planned = 2
+  const steps: number[] = []
+  const losses: number[] = []
+  const trend: number[] = []
   const colour = (name: string): string => getComputedStyle(element).getPropertyValue(name)
   const axis: uPlot.Axis = {
     stroke: () => colour('--quiet'),
@@ -18,43 +29,49 @@ export const curveIn = (element: HTMLElement): Curve => {
     ticks: { show: false },
     font: '12px system-ui, sans-serif',
   }
-  let planned = 2
-  const steps: number[] = []
-  const losses: number[] = []
-  const trend: number[] = []
-  const series: uPlot.Series = { points: { show: false } }
+  const line = (name: string, width: number): uPlot.Series => ({
+    stroke: () => colour(name),
+    width,
+    points: { show: false },
+  })
+  const size = (): uPlot.Options => ({ width: element.clientWidth, height: element.clientHeight, series: [] })
   const plot = new uPlot(
     {
-      width: element.clientWidth,
-      height: element.clientHeight,
+      ...size(),
       legend: { show: false },
-      cursor: { y: false, drag: { x: false, y: false } },
-      scales: { x: { time: false, range: () => [1, Math.max(planned, 2)] }, y: { distr: 3 } },
-      axes: [axis, { ...axis, size: 48, values: (_, ticks) => ticks.map((y) => (y === null ? '' : String(y))) }],
-      series: [
-        {},
-        { ...series, stroke: () => colour('--line'), width: 1 },
-        { ...series, stroke: () => colour('--accent'), width: 2 },
+      cursor: { show: false },
+      scales: {
+        x: { time: false, range: () => [1, planned] },
+        y: { distr: 3, range: (_, low, high) => [low * 0.9, high * 1.1] },
+      },
+      axes: [
+        { ...axis, size: 28 },
+        {
+          ...axis,
+          size: 48,
+          splits: (_, __, low, high) => ladder(low, high),
+          filter: (_, splits) => splits,
+          values: (_, ticks) => ticks.map(String),
+        },
       ],
+      series: [{}, line('--faint', 1), line('--accent', 2.5)],
     },
     [steps, losses, trend],
     element,
   )
   const draw = (): void => plot.setData([steps, losses, trend])
-  new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: element.clientHeight })).observe(element)
+  new ResizeObserver(() => plot.setSize(size())).observe(element)
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw)
   return {
     begin: (count) => {
-      planned = count
+      planned = Math.max(count, 2)
       for (const data of [steps, losses, trend]) data.length = 0
       draw()
     },
     add: (step, loss) => {
       steps.push(step)
       losses.push(loss)
-      // The first steps of a running mean are the mean so far.
-      const weight = Math.max(1 - inertia, 1 / steps.length)
-      trend.push((trend.at(-1) ?? loss) * (1 - weight) + loss * weight)
+      trend.push(mean(losses.slice(-smoothed)))
       draw()
     },
   }

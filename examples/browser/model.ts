@@ -3,7 +3,6 @@ import { E, pipe, samplers } from '../../src/browser.ts'
 import { patched } from './patches.ts'
 import { classes } from './shapes.ts'
 
-export const batchSize = 16
 const timesteps = 1000
 
 const network = lg.nn.unet('', {
@@ -28,8 +27,8 @@ const schedule = lg.noiseSchedules.noiseSchedule({ kind: 'cosine', timesteps })
 /** What a step is fed of the pictures. */
 export const leaves = { pictures: 'pictures', labels: 'labels' } as const
 
-/** One step of training: the loss, its gradient, Adam and the average of the weights, as one graph. */
-export const trainingGraph = (steps: number): lg.Checked<lg.StepPlan> =>
+/** One step of training: the loss, its gradient and Adam, as one graph. */
+export const trainingGraph = (steps: number, batchSize: number): lg.Checked<lg.StepPlan> =>
   pipe(
     schedule,
     E.flatMap((noising) => {
@@ -41,7 +40,6 @@ export const trainingGraph = (steps: number): lg.Checked<lg.StepPlan> =>
         steps,
         optimizer: { kind: 'adam', betas: [0.9, 0.99], eps: 1e-8, weightDecay: 0 },
         learningRate: { kind: 'warm-up-cosine', rate: 2e-3, warmUp: 10, floor: 0.1 },
-        emaDecay: 0.98,
       })
     }),
   )

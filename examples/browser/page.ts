@@ -3,7 +3,7 @@ import { curveIn } from './curve.ts'
 import { drawGrid } from './grid.ts'
 import type { News, Order } from './messages.ts'
 import { classes, pictureOf, side } from './shapes.ts'
-import { samplesPerClass } from './training.ts'
+import type { Request } from './training.ts'
 
 const element = <E extends Element>(id: string, kind: new () => E): E => {
   const found = document.getElementById(id)
@@ -20,13 +20,21 @@ const samples = element('samples', HTMLCanvasElement)
 const [lossNow, drawnWhen] = [element('loss', HTMLSpanElement), element('drawn', HTMLSpanElement)]
 const curve = curveIn(element('curve', HTMLDivElement))
 
-/** `?executor=tfjs:wasm&steps=50&seed=1&start` */
+/** `?executor=tfjs:wasm&steps=50&seed=1&start`: what a visit begins with. */
 const wish = new URLSearchParams(location.search)
 const wholeNumber = (name: string, otherwise: number): number => {
   const n = Number(wish.get(name) ?? otherwise)
   return Number.isInteger(n) && n > 0 ? n : otherwise
 }
-const [seed, usualSteps] = [wholeNumber('seed', 1), wholeNumber('steps', 300)]
+const request: Request = {
+  steps: wholeNumber('steps', 300),
+  seed: wholeNumber('seed', 1),
+  batchSize: wholeNumber('batch', 16),
+  sampleEvery: wholeNumber('every', 50),
+  samplesPerClass: wholeNumber('columns', 4),
+  samplingSteps: wholeNumber('sampling', 12),
+}
+const { samplesPerClass } = request
 
 const say = (text: string, fault = false): void => {
   status.textContent = text
@@ -81,7 +89,7 @@ const end = (): void => {
 }
 
 const begin = (executor: EngineName, steps: number): void => {
-  const order: Order = { executor, steps, seed, sampleEvery: wholeNumber('every', 50) }
+  const order: Order = { ...request, executor, steps }
   const numbers: Numbers = { ...order, losses: [], milliseconds: [], pictures: [] }
   curve.begin(steps)
   progress.value = 0
@@ -105,7 +113,7 @@ const begin = (executor: EngineName, steps: number): void => {
 
 const blank = Array.from({ length: classes.length * samplesPerClass }, () => new Float32Array(3 * side * side).fill(1))
 const shown = blank.map(
-  (_, i) => pictureOf(seed, (i % samplesPerClass) * classes.length + Math.floor(i / samplesPerClass)).data,
+  (_, i) => pictureOf(request.seed, (i % samplesPerClass) * classes.length + Math.floor(i / samplesPerClass)).data,
 )
 
 const card = (name: EngineName, checked: boolean): { readonly label: HTMLElement; readonly look: Promise<boolean> } => {
@@ -119,14 +127,14 @@ const card = (name: EngineName, checked: boolean): { readonly label: HTMLElement
     checked,
     disabled: true,
   })
-  const title = Object.assign(document.createElement('strong'), { textContent: `${library}, ${device}` })
-  const note = document.createElement('small')
+  const title = Object.assign(document.createElement('strong'), { textContent: library })
+  const note = Object.assign(document.createElement('small'), { textContent: device })
   label.append(input, title, note)
   return {
     label,
     look: look(name).then(({ usable, what }) => {
       input.disabled = !usable
-      note.textContent = what
+      note.textContent = `${device}: ${what}`
       return usable
     }),
   }
@@ -145,8 +153,8 @@ form.addEventListener('submit', (event) => {
   } else if (name !== undefined) begin(name, Number(select.value))
 })
 
-const stepCounts = [...new Set([50, 300, 1000, usualSteps])].sort((a, b) => a - b)
-for (const n of stepCounts) select.add(new Option(String(n), String(n), false, n === usualSteps))
+const stepCounts = [...new Set([50, 300, 1000, request.steps])].sort((a, b) => a - b)
+for (const n of stepCounts) select.add(new Option(String(n), String(n), false, n === request.steps))
 drawGrid(samples, blank, samplesPerClass)
 drawGrid(element('shown', HTMLCanvasElement), shown, samplesPerClass)
 

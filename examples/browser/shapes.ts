@@ -18,7 +18,7 @@ const outside: { readonly [S in Shape]: (x: number, y: number) => number } = {
   triangle: (x, y) => max(y - 0.75, 0.894 * abs(x) - 0.447 * y - 0.5),
   cross: (x, y) => min(max(abs(x) - 0.33, abs(y) - 1), max(abs(y) - 0.33, abs(x) - 1)),
   heart: (x, y) =>
-    min(length(abs(x) - 0.46, y + 0.36) - 0.5, max(0.707 * (abs(x) + y) - 0.68, -0.42 - y, abs(x) - 0.96)),
+    min(length(abs(x) - 0.46, y + 0.36) - 0.5, max(Math.SQRT1_2 * (abs(x) + y) - 0.68, -0.42 - y, abs(x) - 0.96)),
 }
 
 const palette: readonly (readonly [number, number, number])[] = [

@@ -1,6 +1,6 @@
 import * as lg from '../../src/browser.ts'
 import { pipe, samplers, TE } from '../../src/browser.ts'
-import { batchSize, leaves, samplingGraph, trainingGraph } from './model.ts'
+import { leaves, samplingGraph, trainingGraph } from './model.ts'
 import { fromPatches, patched, toPatches } from './patches.ts'
 import { classes, pictureOf } from './shapes.ts'
 
@@ -8,8 +8,13 @@ import { classes, pictureOf } from './shapes.ts'
 export interface Request {
   readonly steps: number
   readonly seed: number
+  readonly batchSize: number
   /** Samples are drawn each time this many steps are done, and at the end. */
   readonly sampleEvery: number
+  /** Pictures drawn of each class. */
+  readonly samplesPerClass: number
+  /** Of DDIM. */
+  readonly samplingSteps: number
 }
 export interface Listener {
   /** Both graphs are compiled. */
@@ -19,11 +24,7 @@ export interface Listener {
   readonly onSamples: (done: number, pictures: readonly Float32Array[]) => void
 }
 
-/** Of each class. */
-export const samplesPerClass = 4
-const samplingSteps = 12
-
-const batchOf = ({ seed }: Request, step: number): lg.Values => {
+const batchOf = ({ seed, batchSize }: Request, step: number): lg.Values => {
   const pictures = Array.from({ length: batchSize }, (_, i) => pictureOf(seed, step * batchSize + i))
   const data = new Float32Array(pictures.flatMap((p) => [...toPatches(p.data)]))
   return {
@@ -35,16 +36,13 @@ const batchOf = ({ seed }: Request, step: number): lg.Values => {
   }
 }
 
-/** The averaged weights, under the names of those that they are the average of. */
-const averaged = (state: lg.Values, graph: lg.Graph): lg.Values =>
-  Object.fromEntries(
-    Object.entries(lg.feedTypes(graph)).flatMap(([name, { shape }]) => {
-      const average = state[`ema.shadow.${name}`]
-      return average === undefined ? [] : [[name, { ...average, shape }] as const]
-    }),
-  )
+/** Of the state of a training, the weights that a graph reads. */
+const weightsFor = (graph: lg.Graph, state: lg.Values): lg.Values => {
+  const read = lg.feedTypes(graph)
+  return Object.fromEntries(Object.entries(state).filter(([name]) => Object.hasOwn(read, name)))
+}
 
-const samplerOf = (executor: lg.Executor, seed: number) =>
+const samplerOf = (executor: lg.Executor, { seed, samplesPerClass, samplingSteps }: Request) =>
   lg.effect(async (run) => {
     const numbers = Array.from({ length: classes.length * samplesPerClass }, (_, i) => i)
     const { graph, plan } = await run(TE.fromEither(samplingGraph(numbers.length, samplingSteps)))
@@ -61,7 +59,7 @@ const samplerOf = (executor: lg.Executor, seed: number) =>
           plan,
           xT: samplers.initialNoise(seed, numbers, patched),
           noiseOf: samplers.keyedNoise(seed, numbers),
-          feeds: { ...averaged(state, graph), [leaves.labels]: labels },
+          feeds: { ...weightsFor(graph, state), [leaves.labels]: labels },
         }),
         TE.map(({ data }) => {
           const each = data.length / numbers.length
@@ -74,12 +72,12 @@ const samplerOf = (executor: lg.Executor, seed: number) =>
 /** Trains from the seed on, and tells of each step. */
 export const train = (executor: lg.Executor, request: Request, listener: Listener): lg.Effect<void> =>
   lg.effect(async (run) => {
-    const { steps, seed, sampleEvery } = request
+    const { steps, seed, batchSize, sampleEvery } = request
     const began = performance.now()
-    const plan = await run(TE.fromEither(trainingGraph(steps)))
+    const plan = await run(TE.fromEither(trainingGraph(steps, batchSize)))
     const training = await run(executor.compile(plan.graph, { mode: 'training' }))
     const stepper = await run(training.start(plan.carry, plan.initial(seed)))
-    const sampler = await run(samplerOf(executor, seed))
+    const sampler = await run(samplerOf(executor, request))
     listener.onReady(performance.now() - began)
     for (let step = 0; step < steps; step++) {
       const feeds = { ...batchOf(request, step), ...plan.hostFeeds(step), ...lg.noiseFeeds(plan.graph, seed, step) }
