@@ -39,7 +39,7 @@ export const trainingGraph = (steps: number, batchSize: number): lg.Checked<lg.S
       return lg.trainingStep(loss, {
         steps,
         optimizer: { kind: 'adam', betas: [0.9, 0.99], eps: 1e-8, weightDecay: 0 },
-        learningRate: { kind: 'warm-up-cosine', rate: 2e-3, warmUp: 10, floor: 0.1 },
+        learningRate: { kind: 'warm-up-cosine', rate: 2e-3, warmUp: 0, floor: 0.1 },
       })
     }),
   )
