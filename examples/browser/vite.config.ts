@@ -7,11 +7,8 @@ export default defineConfig({
   root: import.meta.dirname,
   // Wherever the page is put.
   base: './',
-  server: { headers },
   preview: { headers },
   // TensorFlow.js hands its threads a function as text, whose look for a name around it compression would take for granted.
   worker: { format: 'es', rolldownOptions: { output: { minify: { compress: false } } } },
   build: { target: 'esnext', emptyOutDir: true, chunkSizeWarningLimit: 2000 },
-  // Each brings WebAssembly that it looks for beside itself.
-  optimizeDeps: { exclude: ['onnxruntime-web', '@tensorflow/tfjs-backend-wasm'] },
 })
