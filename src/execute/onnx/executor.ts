@@ -18,9 +18,11 @@ import { hostState, passedState, residentState, type State } from './stepper.ts'
 import { leaf } from './value.ts'
 
 /** Everything a compiled graph is made of. */
-interface Compiled {
+interface Compiled extends Program {
   readonly ort: Runtime
-  readonly graph: Graph
+}
+/** A graph in whole or in two. */
+export interface Program {
   readonly session: Session
   readonly startState: StartState
 }
@@ -47,24 +49,40 @@ const identityModel = (types: Types): Model => {
   )
 }
 
+/** What a program is made from. */
+export interface Source {
+  readonly ort: Runtime
+  readonly graph: Graph
+  readonly options: SessionOptions
+  readonly constants: Values
+  readonly block: number | null
+}
+
+export const sessionOf = ({ ort, options, constants, block }: Source, graph: Graph) =>
+  pipe(
+    TE.of({ model: lower(graph, { ...options, block }, constants) }),
+    TE.bind('session', ({ model }) => createSession(ort, model, options)),
+  )
+
+/** All of it in the runtime. */
+export const whole = (of: Source): Effect<Program> =>
+  pipe(
+    sessionOf(of, of.graph),
+    TE.map(({ model, session }) => ({ session, startState: states[of.options.device](of, session, model) })),
+  )
+
 /** How state is kept, by device. Only the GPU's holds on to the model, and so to its constants. */
-const states: {
-  readonly [D in Device]: (
-    of: Pick<Compiled, 'ort' | 'graph' | 'session'>,
-    model: Model,
-    o: SessionOptions,
-  ) => StartState
-} = {
+const states: { readonly [D in Device]: (of: Source, session: Session, model: Model) => StartState } = {
   cpu:
-    ({ ort, graph, session }) =>
+    ({ ort, graph }, session) =>
     (carry, initial) =>
       TE.right(hostState(ort, session, { carry, writable: writableInPlace(graph, carry) }, initial)),
   wasm:
-    ({ ort, session }) =>
+    ({ ort }, session) =>
     (carry, initial) =>
       TE.right(passedState(ort, session, carry, initial)),
   webgpu:
-    ({ ort, graph }, model, options) =>
+    ({ ort, graph, options }, _, model) =>
     (carry, initial) =>
       pipe(
         TE.Do,
@@ -90,8 +108,12 @@ const executable = ({ ort, session, startState }: Compiled): Executable => ({
   dispose: session.release,
 })
 
-/** Graphs on a device of ONNX Runtime, of whichever build. */
-export const executorOn = (device: Device, runtime: Effect<Runtime>): Executor =>
+/** Graphs on a device of ONNX Runtime, of whichever build; `program` says what of a graph the runtime gets to see. */
+export const executorOn = (
+  device: Device,
+  runtime: Effect<Runtime>,
+  program: (of: Source) => Effect<Program> = whole,
+): Executor =>
   contracted({
     name: `onnx:${device}`,
     compile: (graph, { mode, threads, constants = {} }) =>
@@ -102,11 +124,8 @@ export const executorOn = (device: Device, runtime: Effect<Runtime>): Executor =
         TE.bind('block', ({ ort }) =>
           TE.fromTask(device === 'cpu' && mode === 'training' ? ort.blockSize : async () => null),
         ),
-        TE.let('model', ({ block }) => lower(graph, { device, mode, block }, constants)),
         TE.let('options', (): SessionOptions => ({ device, mode, ...(threads === undefined ? {} : { threads }) })),
-        TE.bind('session', ({ ort, model, options }) => createSession(ort, model, options)),
-        TE.map(({ ort, model, options, session }) =>
-          executable({ ort, graph, session, startState: states[device]({ ort, graph, session }, model, options) }),
-        ),
+        TE.bind('program', (of) => program({ ...of, graph, constants })),
+        TE.map(({ ort, program: made }) => executable({ ...made, ort })),
       ),
   })

@@ -1,9 +1,23 @@
 import type { Shape } from '../../graph/types.ts'
 import type { Geometry } from '../geometry.ts'
+import type { Device } from './devices.ts'
 import { type Choice, choose, fullPadding, isFlippable, isPointwise } from './geometry.ts'
 import type { Target } from './lowering.ts'
 import { product } from './products.ts'
-import { concat, pad, reduceSum, reshape, slice, transpose, type Value } from './value.ts'
+import {
+  type Constant,
+  call,
+  concat,
+  constantOf,
+  int,
+  int64s,
+  pad,
+  reduceSum,
+  reshape,
+  slice,
+  transpose,
+  type Value,
+} from './value.ts'
 
 type WeightGradient = (x: Value, dy: Value, g: Geometry, target: Target) => Value
 
@@ -65,6 +79,66 @@ const byShiftedOutput: WeightGradient = (x, dy, g, target) => {
   return fromTaps(pairs, g.n * g.h * g.w, g, target)
 }
 
+/** Items of h by w positions, of which each tap of each result reads one. */
+type Gathered = Pick<Geometry, 'n' | 'h' | 'w' | 'oh' | 'ow' | 'kh' | 'kw' | 'sh' | 'sw'>
+
+const tapRows = ({ n, h, w, oh, ow, kh, kw, sh, sw }: Gathered): Int32Array => {
+  const rows = new Int32Array(n * oh * ow * kh * kw)
+  let next = 0
+  for (let item = 0; item < n; item++)
+    for (let y = 0; y < oh; y++)
+      for (let x = 0; x < ow; x++)
+        for (let i = 0; i < kh; i++)
+          for (let j = 0; j < kw; j++) rows[next++] = (item * h + y * sh + i) * w + x * sw + j
+  return rows
+}
+const known = new Map<string, Constant>()
+/** One constant for all convolutions of a kind: a model compares constants of this size by identity. */
+const rowsOf = (g: Gathered): Constant => {
+  const key = [g.n, g.h, g.w, g.oh, g.ow, g.kh, g.kw, g.sh, g.sw].join()
+  const rows = known.get(key) ?? constantOf('int32', [g.n * g.oh * g.ow, g.kh * g.kw], tapRows(g))
+  known.set(key, rows)
+  return rows
+}
+/** rows[positions, a]^T times all taps of padded[n h w, b] side by side: [a, taps, b] */
+const byGathering = (
+  device: Device,
+  [rows, a]: readonly [Value, number],
+  [padded, b]: readonly [Value, number],
+  g: Gathered,
+): Value => {
+  const [positions, columns] = [g.n * g.oh * g.ow, g.kh * g.kw * b]
+  const seen = call('Gather', [reshape(padded, [g.n * g.h * g.w, b]), rowsOf(g)], { axis: int(0) })
+  const [left, right]: readonly [Shape, Shape] = [
+    [positions, a],
+    [positions, columns],
+  ]
+  const summed = product(device, [reshape(rows, left), left], [reshape(seen, right), right], { transposeA: true })
+  return reshape(summed, [a, g.kh * g.kw, b])
+}
+
+/** Small maps: one product instead of one a tap. */
+const byGatheredInput: WeightGradient = (x, dy, g, { device }) => {
+  const padded = pad(channelsLast(x), [0, g.top, g.left, 0], [0, g.bottom, g.right, 0])
+  const sides = { h: g.h + g.top + g.bottom, w: g.w + g.left + g.right }
+  const taps = byGathering(device, [channelsLast(dy), g.o], [padded, g.c], { ...g, ...sides })
+  return reshape(transpose(taps, [0, 2, 1]), [g.o, g.c, g.kh, g.kw])
+}
+const byGatheredOutput: WeightGradient = (x, dy, g, { device }) => {
+  const [top, left, bottom, right] = fullPadding(g)
+  const padded = pad(channelsLast(dy), [0, top, left, 0], [0, bottom, right, 0])
+  const sides = { h: g.oh + top + bottom, w: g.ow + left + right, oh: g.h, ow: g.w }
+  const taps = byGathering(device, [channelsLast(x), g.c], [padded, g.o], { ...g, ...sides })
+  const turned = call('Gather', [taps, int64s(Array.from({ length: g.kh * g.kw }, (_, t) => g.kh * g.kw - 1 - t))], {
+    axis: int(1),
+  })
+  return reshape(transpose(turned, [2, 0, 1]), [g.o, g.c, g.kh, g.kw])
+}
+/** Up to so many numbers gathered, one product is faster than one a tap; beyond, they leave the caches. */
+const gatherable = 2_400_000
+const isGatherable = (g: Geometry, { device }: Target, rows: number, channels: number): boolean =>
+  device === 'cpu' && rows * g.kh * g.kw * channels <= gatherable
+
 /** Few input channels: all taps of all channels side by side in one product an item. */
 const byColumns: WeightGradient = (x, dy, g, { device }) => {
   const [positions, columns] = [g.oh * g.ow, g.kh * g.kw * g.c]
@@ -97,7 +171,12 @@ const byPositions: WeightGradient = (x, dy, g, { device }) => {
 const weightGradients: readonly Choice<WeightGradient>[] = [
   { when: (g) => isPointwise(g) && g.h * g.w > 64, lower: byPositions },
   { when: (g) => g.c <= 8, lower: byColumns },
+  {
+    when: (g, target) => g.c > g.o && isFlippable(g) && isGatherable(g, target, g.n * g.h * g.w, g.o),
+    lower: byGatheredOutput,
+  },
   { when: (g) => g.c > g.o && isFlippable(g), lower: byShiftedOutput },
+  { when: (g, target) => isGatherable(g, target, g.n * g.oh * g.ow, g.c), lower: byGatheredInput },
 ]
 
 /** x[n,c,h,w], dy[n,o,oh,ow] -> dw[o,c,kh,kw] */

@@ -1,0 +1,83 @@
+import type { Tensor } from 'onnxruntime-node'
+import { feedTypes, type Graph, outputTypes } from '../../graph/graph.ts'
+import { pipe, RR, TE } from '../../prelude.ts'
+import { omit, only } from '../carry.ts'
+import type { Carry, Values } from '../executor.ts'
+import type { Types } from '../feeds.ts'
+import type { Machine, Tail } from '../tail/machine.ts'
+import { writableInPlace } from './in-place.ts'
+import { copy, type Runtime, toTensor, toValue } from './runtime.ts'
+import type { Session, Tensors } from './session.ts'
+import { hostState, type State } from './stepper.ts'
+
+/** A graph in two, both compiled. */
+export interface Halves {
+  readonly graph: Graph
+  readonly body: Graph
+  readonly session: Session
+  readonly tail: Tail
+}
+
+/** Arrays of the machine as the runtime sees them: it reads and writes them where they are. */
+const lent = (ort: Runtime, types: Types, arrays: Machine['leaves']): Tensors =>
+  pipe(
+    arrays,
+    RR.mapWithIndex((name, data: Float32Array) =>
+      toTensor(ort, { dtype: 'float32', shape: types[name]?.shape ?? [data.length], data }),
+    ),
+  )
+const numbersOf = (x: Tensor | undefined): Float32Array => {
+  if (x?.data instanceof Float32Array) return x.data
+  throw new Error(`a loop reads ${x === undefined ? 'what is not fed' : x.type}`)
+}
+
+/** The body's session with the loops behind it, as one session of the whole graph. */
+const joined = (ort: Runtime, { graph, body, session }: Halves, machine: Machine): Session => {
+  const fed = Object.keys(feedTypes(body))
+  const leaves = only(lent(ort, feedTypes(graph), machine.leaves), fed)
+  const handed = lent(ort, outputTypes(body), machine.handed)
+  const outputs = lent(ort, outputTypes(graph), machine.outputs)
+  return {
+    run: (feeds, into = {}) => {
+      for (const [name, array] of Object.entries(machine.leaves)) if (name in feeds) array.set(numbersOf(feeds[name]))
+      return pipe(
+        session.run({ ...leaves, ...only(feeds, fed) }, { ...into, ...handed }),
+        TE.map((results) => {
+          machine.run((leaf) => numbersOf(feeds[leaf])[0] ?? 0)
+          const copies = RR.map((x: Tensor) => toTensor(ort, copy(toValue(x))))(outputs)
+          return { ...omit(results, Object.keys(handed)), ...copies }
+        }),
+      )
+    },
+    release: session.release,
+  }
+}
+
+/** One run: every leaf is fed. */
+export const runHalves = (ort: Runtime, halves: Halves): Session['run'] => {
+  return (feeds) => joined(ort, halves, halves.tail({})).run(feeds)
+}
+
+/** The leaves that the loops replace lie in the machine; the others as if there were no loops. */
+export const splitState = (ort: Runtime, halves: Halves, carry: Carry, initial: Values): State => {
+  const ofBody = only(carry, Object.keys(halves.body.outputs))
+  const ofTail = omit(carry, Object.keys(ofBody))
+  const machine = halves.tail(ofTail)
+  const own = only(machine.leaves, Object.values(ofTail))
+  for (const [name, array] of Object.entries(own)) array.set(initial[name]?.data ?? [])
+  const rest = hostState(
+    ort,
+    joined(ort, halves, machine),
+    { carry: ofBody, writable: writableInPlace(halves.body, ofBody) },
+    only(initial, Object.values(ofBody)),
+  )
+  const kept = lent(ort, feedTypes(halves.graph), own)
+  return {
+    step: rest.step,
+    read: pipe(
+      rest.read,
+      TE.map((others) => ({ ...others, ...RR.map((x: Tensor) => copy(toValue(x)))(kept) })),
+    ),
+    release: rest.release,
+  }
+}

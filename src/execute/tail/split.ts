@@ -1,0 +1,251 @@
+import { feedName, type Graph, isNode, type Node, nodeAt } from '../../graph/graph.ts'
+import type { OpKind } from '../../graph/ops.ts'
+import { size } from '../../graph/types.ts'
+
+/** What a loop reads: a leaf, an output of the body, or a number that an earlier loop gives. */
+export interface Source {
+  readonly from: 'leaf' | 'body' | 'loop'
+  readonly name: string
+}
+
+/** Arithmetic on one element, in order: a step reads what is loaded, broadcast, constant, or computed before it. */
+export type Operand =
+  | { readonly kind: 'array' | 'scalar' | 'step'; readonly index: number }
+  | { readonly kind: 'constant'; readonly value: number }
+export interface Step {
+  readonly op: TailOp
+  readonly operands: readonly Operand[]
+}
+
+/** One loop over arrays of `length` numbers: loads an element of each, computes, stores the outputs. */
+export interface Loop {
+  readonly length: number
+  readonly arrays: readonly Source[]
+  /** Arrays of one number. */
+  readonly scalars: readonly Source[]
+  readonly steps: readonly Step[]
+  /** Outputs of the graph. */
+  readonly outputs: readonly Named[]
+  /** Numbers for later loops. */
+  readonly gives: readonly Named[]
+}
+export interface Named {
+  readonly name: string
+  readonly operand: Operand
+}
+
+/**
+ * A graph in two: what a runtime computes, and the arithmetic at its end, as loops over flat arrays. Every element of an output
+ * of the tail depends on the elements at its own place alone, so a loop may write where it has read.
+ */
+export interface Split {
+  readonly body: Graph
+  /** Those on single numbers first. */
+  readonly loops: readonly Loop[]
+}
+
+const tailOps = ['neg', 'abs', 'sqrt', 'add', 'sub', 'mul', 'div'] as const
+export type TailOp = (typeof tailOps)[number]
+const isTailOp = (op: OpKind): op is TailOp => tailOps.some((o) => o === op)
+
+/** The same numbers in the same order. */
+const aliases: readonly OpKind[] = ['reshape', 'stopGradient', 'mark', 'recompute']
+
+const lengthOf = ({ type }: Node): number => size(type.shape)
+
+/** Whether each element of the result depends on those at its own place, or on single numbers. */
+const isPointwise = (g: Graph, n: Node): boolean => {
+  const length = lengthOf(n)
+  const lengths = n.operands.map((o) => lengthOf(nodeAt(g, o)))
+  return (
+    (isTailOp(n.op) || aliases.includes(n.op)) &&
+    [n, ...n.operands.map((o) => nodeAt(g, o))].every(({ type }) => type.dtype === 'float32') &&
+    lengths.includes(length) &&
+    lengths.every((l) => l === length || l === 1)
+  )
+}
+
+const usersOf = (g: Graph): readonly (readonly number[])[] => {
+  const users: number[][] = g.nodes.map(() => [])
+  g.nodes.forEach((n, i) => {
+    for (const o of n.operands) users[o]?.push(i)
+  })
+  return users
+}
+
+/** Pointwise nodes that only such nodes and the outputs read. */
+const tailOf = (g: Graph, users: readonly (readonly number[])[], excluded: (node: number) => boolean) => {
+  const tail = new Set<number>()
+  for (let i = g.nodes.length - 1; i >= 0; i--)
+    if (!excluded(i) && isPointwise(g, nodeAt(g, i)) && (users[i] ?? []).every((u) => tail.has(u))) tail.add(i)
+  return tail
+}
+
+/** Sets of nodes, joined one pair at a time. */
+const partition = () => {
+  const parent = new Map<number, number>()
+  const rootOf = (i: number): number => {
+    let root = i
+    for (let up = parent.get(root); up !== undefined && up !== root; up = parent.get(root)) root = up
+    parent.set(i, root)
+    return root
+  }
+  return { rootOf, join: (a: number, b: number) => void parent.set(rootOf(a), rootOf(b)) }
+}
+
+/** Nodes of the tail that share an array, in order: only together can they write over what they read. */
+const groupsOf = (g: Graph, tail: ReadonlySet<number>): readonly (readonly number[])[] => {
+  const { rootOf, join } = partition()
+  for (const i of tail)
+    for (const o of nodeAt(g, i).operands)
+      if (lengthOf(nodeAt(g, o)) === lengthOf(nodeAt(g, i))) join(i, sourceAt(g, tail, o))
+  const groups = new Map<number, number[]>()
+  for (const i of [...tail].sort((a, b) => a - b)) {
+    const group = groups.get(rootOf(i)) ?? []
+    group.push(i)
+    groups.set(rootOf(i), group)
+  }
+  return [...groups.values()]
+}
+/** Nodes of a loop; the optimisers need some 20. */
+const longest = 256
+const isWorth = (g: Graph, group: readonly number[]): boolean =>
+  group.length <= longest && group.some((i) => isTailOp(nodeAt(g, i).op))
+
+/** The groups of the greatest tail of which each is worth a loop. */
+const worthwhile = (g: Graph, baked: ReadonlySet<string>) => {
+  const users = usersOf(g)
+  const excluded = new Set<number>()
+  g.nodes.forEach((n, i) => {
+    if (n.operands.some((o) => baked.has(feedName(nodeAt(g, o)) ?? ''))) excluded.add(i)
+  })
+  for (;;) {
+    const tail = tailOf(g, users, (i) => excluded.has(i))
+    const groups = groupsOf(g, tail)
+    const worthless = groups.filter((group) => !isWorth(g, group))
+    if (worthless.length === 0) return { tail, groups }
+    for (const i of worthless.flat()) excluded.add(i)
+  }
+}
+
+/** The node that holds the numbers of one outside the tail. */
+const sourceAt = (g: Graph, tail: ReadonlySet<number>, i: number): number => {
+  let at = i
+  for (let n = nodeAt(g, at); !tail.has(at) && aliases.includes(n.op); n = nodeAt(g, at)) at = n.operands[0] ?? at
+  return at
+}
+
+/** Names for the body's outputs that the tail reads, which no output of the graph has. */
+const freshNames = (g: Graph): ((node: number) => string) => {
+  let prefix = 'tail.'
+  while (Object.keys(g.outputs).some((name) => name.startsWith(prefix))) prefix += '.'
+  return (node) => `${prefix}${node}`
+}
+
+/** Of every node, the outputs that it is. */
+const outputsAt = (g: Graph): ReadonlyMap<number, readonly string[]> => {
+  const names = new Map<number, string[]>()
+  for (const [name, i] of Object.entries(g.outputs)) names.set(i, [...(names.get(i) ?? []), name])
+  return names
+}
+
+/** A loop, and the nodes of the body that it reads, by their names as outputs. */
+interface Drafted {
+  readonly loop: Loop
+  readonly reads: Readonly<Record<string, number>>
+}
+
+const drafting = (g: Graph, tail: ReadonlySet<number>) => {
+  const named = freshNames(g)
+  const outputs = outputsAt(g)
+  const readAsNumber = new Set(
+    [...tail].flatMap((i) => {
+      const node = nodeAt(g, i)
+      return lengthOf(node) === 1 ? [] : node.operands.filter((o) => tail.has(o) && lengthOf(nodeAt(g, o)) === 1)
+    }),
+  )
+  return (group: readonly number[]): Drafted => {
+    const length = lengthOf(nodeAt(g, group[0] ?? 0))
+    const reads: Record<string, number> = {}
+    const [arrays, scalars] = [new Map<number, Source>(), new Map<number, Source>()]
+    const steps: Step[] = []
+    const computed = new Map<number, Operand>()
+    const sourceOf = (node: number): Source => {
+      const leaf = feedName(nodeAt(g, node))
+      if (leaf !== undefined) return { from: 'leaf', name: leaf }
+      if (!tail.has(node)) reads[named(node)] = node
+      return { from: tail.has(node) ? 'loop' : 'body', name: named(node) }
+    }
+    const indexIn = (known: Map<number, Source>, node: number): number => {
+      known.set(node, known.get(node) ?? sourceOf(node))
+      return [...known.keys()].indexOf(node)
+    }
+    const operand = (i: number): Operand => {
+      const done = computed.get(i)
+      if (done !== undefined) return done
+      const source = sourceAt(g, tail, i)
+      const node = nodeAt(g, source)
+      const [value, ...others] = isNode('constant')(node) ? node.attributes.data : []
+      if (value !== undefined && others.length === 0) return { kind: 'constant', value }
+      return lengthOf(node) === length
+        ? { kind: 'array', index: indexIn(arrays, source) }
+        : { kind: 'scalar', index: indexIn(scalars, source) }
+    }
+    for (const i of group) {
+      const { op, operands } = nodeAt(g, i)
+      const of = operands.map(operand)
+      const [first] = of
+      if (isTailOp(op)) computed.set(i, { kind: 'step', index: steps.push({ op, operands: of }) - 1 })
+      else if (first !== undefined) computed.set(i, first)
+    }
+    const results = (namesOf: (node: number) => readonly string[]): readonly Named[] =>
+      [...computed].flatMap(([i, of]) => namesOf(i).map((name) => ({ name, operand: of })))
+    return {
+      reads,
+      loop: {
+        length,
+        arrays: [...arrays.values()],
+        scalars: [...scalars.values()],
+        steps,
+        outputs: results((i) => outputs.get(i) ?? []),
+        gives: results((i) => (readAsNumber.has(i) ? [named(i)] : [])),
+      },
+    }
+  }
+}
+
+/** The graph of other outputs; nodes keep their order. */
+const withOutputs = (g: Graph, outputs: Graph['outputs']): Graph => {
+  const needed = new Set(Object.values(outputs))
+  for (let i = g.nodes.length - 1; i >= 0; i--) if (needed.has(i)) for (const o of nodeAt(g, i).operands) needed.add(o)
+  const kept = [...needed].sort((a, b) => a - b)
+  const place = new Map(kept.map((from, to) => [from, to]))
+  const moved = (i: number): number => place.get(i) ?? -1
+  return {
+    nodes: kept.map((i) => ({ ...nodeAt(g, i), operands: nodeAt(g, i).operands.map(moved) })),
+    outputs: Object.fromEntries(Object.entries(outputs).map(([name, i]) => [name, moved(i)])),
+  }
+}
+
+/**
+ * Splits the arithmetic off a graph's end: in a training step, the optimiser and the average. Leaves named in `baked` stay in the
+ * body, as what they are to the runtime. Pure; a graph without such an end is its own body.
+ */
+export const splitTail = (g: Graph, baked: ReadonlySet<string> = new Set()): Split => {
+  const { tail, groups } = worthwhile(g, baked)
+  const onNumbers = (group: readonly number[]): number => (lengthOf(nodeAt(g, group[0] ?? 0)) === 1 ? 0 : 1)
+  const drafts = [...groups].sort((a, b) => onNumbers(a) - onNumbers(b)).map(drafting(g, tail))
+  const computedBy = new Map(drafts.flatMap((d) => d.loop.outputs.map(({ name }) => [name, d] as const)))
+  return {
+    body: withOutputs(
+      g,
+      Object.fromEntries([
+        ...Object.entries(g.outputs).flatMap(([name, i]) =>
+          Object.entries(computedBy.get(name)?.reads ?? { [name]: i }),
+        ),
+        ...drafts.flatMap(({ reads }) => Object.entries(reads)),
+      ]),
+    ),
+    loops: drafts.map(({ loop }) => loop),
+  }
+}
