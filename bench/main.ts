@@ -1,19 +1,21 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { t } from '../src/prelude.ts'
+import { type Answer, here, median, ours, type Side, side } from './side.ts'
+import { sideBySide, smallWorks } from './side-by-side.ts'
 
 /**
  * `npm run bench [-- --work NAME] [--executor NAME] [--rounds N] [--threads N] [--json FILE]`: our works beside eager
  * PyTorch's, two processes taking turns, iteration by iteration. Prints medians and their ratio; below 1 is faster.
+ *
+ * `npm run bench -- --executors NAME,NAME,... [--work NAME]`: our executors beside each other, on small works.
  */
 const { values: options } = parseArgs({
   options: {
     work: { type: 'string', multiple: true },
     executor: { type: 'string', default: 'onnx:cpu' },
+    executors: { type: 'string' },
     rounds: { type: 'string', default: '15' },
     threads: { type: 'string', default: '2' },
     json: { type: 'string' },
@@ -23,41 +25,8 @@ const { values: options } = parseArgs({
 const rounds = Number(options.rounds)
 const threads = Number(options.threads)
 
-const Answer = t.partial({
-  ok: t.boolean,
-  reason: t.string,
-  ms: t.array(t.number),
-  values: t.array(t.number),
-  peakMiB: t.number,
-  absoluteMiB: t.number,
-  blas: t.string,
-  referenceBlas: t.boolean,
-})
-type Answer = t.TypeOf<typeof Answer>
-
-interface Side {
-  readonly ask: (request: object) => Promise<Answer>
-  readonly end: () => void
-}
-const side = (process: ChildProcess): Side => {
-  const { stdin, stdout } = process
-  if (stdin === null || stdout === null) throw new Error('a bench process without pipes')
-  const lines = createInterface({ input: stdout })[Symbol.asyncIterator]()
-  return {
-    ask: async (request) => {
-      stdin.write(`${JSON.stringify(request)}\n`)
-      const { value, done } = await lines.next()
-      const reply: unknown = done === true ? { ok: false, reason: 'the process ended' } : JSON.parse(value)
-      return Answer.is(reply) ? reply : { ok: false, reason: 'an unreadable answer' }
-    },
-    end: () => process.kill(),
-  }
-}
-
-const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 /** Sources are beside the compiled bench's parent: dist/bench -> bench. */
 const peerScript = [here('./peers/torch_peer.py'), here('../../bench/peers/torch_peer.py')].find(existsSync) ?? ''
-const ours = (): Side => side(spawn(process.execPath, [here('./ours.js')], { stdio: ['pipe', 'pipe', 'inherit'] }))
 /** glibc keeps freed memory, as ONNX Runtime's arena does: kinder to the peer. */
 const keptMemory = { MALLOC_TRIM_THRESHOLD_: '4000000000', MALLOC_MMAP_THRESHOLD_: '4000000000' }
 const torch = (): Side =>
@@ -67,8 +36,6 @@ const torch = (): Side =>
       env: { ...process.env, ...keptMemory },
     }).on('error', () => undefined),
   )
-
-const median = (xs: readonly number[]): number => xs.toSorted((a, b) => a - b)[Math.floor(xs.length / 2)] ?? Number.NaN
 
 interface Row {
   readonly work: string
@@ -126,23 +93,31 @@ const print = (r: Row): void =>
     `${r.work.padEnd(20)}${cell(r.oursMs, 1, 9)}${cell(r.peerMs, 1, 10)}${cell(r.ratio, 2, 8)}${cell(r.oursPeakMiB, 0, 11)}${cell(r.peerPeakMiB, 0, 11)}   ${r.peer}`,
   )
 
-console.log(
-  `medians of ${rounds} alternated runs, ${threads} threads, ${options.executor}; ratio below 1: we are faster`,
-)
-console.log(
-  `${'work'.padEnd(20)}${'ours ms'.padStart(9)}${'peer ms'.padStart(10)}${'ratio'.padStart(8)}${'ours MiB'.padStart(11)}${'peer MiB'.padStart(11)}   peer`,
-)
-const rows: Row[] = []
-for (const work of options.work ?? [
-  'unet-sample',
-  'unet-train',
-  'autoencoder-decode',
-  'autoencoder-train',
-  'gan-train',
-  'gan-lpips-train',
-]) {
-  const row = await compare(work)
-  print(row)
-  rows.push(row)
+const withPeer = async (): Promise<readonly Row[]> => {
+  console.log(
+    `medians of ${rounds} alternated runs, ${threads} threads, ${options.executor}; ratio below 1: we are faster`,
+  )
+  console.log(
+    `${'work'.padEnd(20)}${'ours ms'.padStart(9)}${'peer ms'.padStart(10)}${'ratio'.padStart(8)}${'ours MiB'.padStart(11)}${'peer MiB'.padStart(11)}   peer`,
+  )
+  const rows: Row[] = []
+  for (const work of options.work ?? [
+    'unet-sample',
+    'unet-train',
+    'autoencoder-decode',
+    'autoencoder-train',
+    'gan-train',
+    'gan-lpips-train',
+  ]) {
+    const row = await compare(work)
+    print(row)
+    rows.push(row)
+  }
+  return rows
 }
+
+const rows =
+  options.executors === undefined
+    ? await withPeer()
+    : await sideBySide(options.executors.split(','), options.work ?? smallWorks, { rounds, threads })
 if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(rows, null, 2)}\n`)

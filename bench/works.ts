@@ -62,6 +62,19 @@ const latents: Shape = [8, 4, 32, 32]
 const pictures: Shape = [4, 3, 64, 64]
 const codes: Shape = [4, 4, 16, 16]
 
+/** The same in small, to be run on every executor. */
+const unetSmall: UNetConfig = {
+  ...unetA,
+  modelChannels: 32,
+  channelMultipliers: [1, 2],
+  resBlocks: 1,
+  attentionFactors: [2],
+}
+const autoencoderSmall: AutoencoderConfig = { ...autoencoderB, resolution: 16, channelMultipliers: [1, 2] }
+const latentsSmall: Shape = [2, 4, 8, 8]
+const picturesSmall: Shape = [2, 3, 16, 16]
+const codesSmall: Shape = [2, 4, 8, 8]
+
 const hashed = (name: string, shape: Shape) =>
   floats(shape, Float32Array.from(hashUniform(`bench:in.${name}`, size(shape))))
 const weights = (g: Graph): Values =>
@@ -132,15 +145,11 @@ const perceptualConstants = (g: Graph): Values =>
     ),
   )
 
-/** Model B's pass over the pictures `x`, the posterior drawn with `noise`. */
-const passB = () => {
-  const inputs = input('x', float(...pictures))
-  const posterior = pipe(inputs, encode('', autoencoderB, { training: true }), diagonalGaussian)
-  const reconstructions = pipe(
-    posterior,
-    sample(input('noise', float(...codes))),
-    decode('', autoencoderB, { training: true }),
-  )
+/** An autoencoder's pass over the pictures `x`, the posterior drawn with `noise`. */
+const pass = (config: AutoencoderConfig, from: Shape, to: Shape) => {
+  const inputs = input('x', float(...from))
+  const posterior = pipe(inputs, encode('', config, { training: true }), diagonalGaussian)
+  const reconstructions = pipe(posterior, sample(input('noise', float(...to))), decode('', config, { training: true }))
   return { inputs, reconstructions, posterior }
 }
 
@@ -148,7 +157,7 @@ const passB = () => {
 const adversarialStep = (perceptual: boolean): Checked<StepPlan> => {
   const optimizer = { kind: 'adam', betas: [0.5, 0.9], eps: 1e-8, weightDecay: 0 } as const
   const learningRate = { kind: 'constant', rate: 4.5e-6 } as const
-  const passed = passB()
+  const passed = pass(autoencoderB, pictures, codes)
   const { inputs, reconstructions } = passed
   const autoencoder = klAutoencoderLoss({ klWeight: 1e-6, logvar: scalar(0) })({
     ...passed,
@@ -182,40 +191,50 @@ const adversarialStep = (perceptual: boolean): Checked<StepPlan> => {
   )
 }
 
-export const works: Readonly<Record<string, () => Checked<Work>>> = {
-  'unet-sample': () =>
-    forward(unet('', unetA)(input('x', float(...latents)), input('t', int(8))), {
-      x: hashed('x', latents),
-      t: ints([8], middles(8)),
-    }),
-  'unet-train': () =>
-    pipe(
-      noiseSchedule({ kind: 'scaled-linear', timesteps: 1000, betaStart: 0.0015, betaEnd: 0.0195 }),
-      E.flatMap((schedule) =>
-        step(
-          trainingStep(
-            ddpmLoss(schedule)(
-              denoiser('eps', (x, t) => unet('', unetA, { training: true })(x, t)),
-              { x0: input('x', float(...latents)), eps: input('noise', float(...latents)), t: input('t', int(8)) },
-            ),
-            training,
+const unetSample = (config: UNetConfig, from: Shape): Checked<Work> => {
+  const [items = 0] = from
+  return forward(unet('', config)(input('x', float(...from)), input('t', int(items))), {
+    x: hashed('x', from),
+    t: ints([items], middles(items)),
+  })
+}
+const unetTrain = (config: UNetConfig, from: Shape): Checked<Work> => {
+  const [items = 0] = from
+  return pipe(
+    noiseSchedule({ kind: 'scaled-linear', timesteps: 1000, betaStart: 0.0015, betaEnd: 0.0195 }),
+    E.flatMap((schedule) =>
+      step(
+        trainingStep(
+          ddpmLoss(schedule)(
+            denoiser('eps', (x, t) => unet('', config, { training: true })(x, t)),
+            { x0: input('x', float(...from)), eps: input('noise', float(...from)), t: input('t', int(items)) },
           ),
-          { x: hashed('x', latents), noise: hashed('noise', latents), t: ints([8], middles(8)) },
+          training,
         ),
+        { x: hashed('x', from), noise: hashed('noise', from), t: ints([items], middles(items)) },
       ),
     ),
+  )
+}
+const autoencoderTrain = (config: AutoencoderConfig, from: Shape, to: Shape): Checked<Work> =>
+  step(
+    trainingStep(klAutoencoderLoss({ klWeight: 1e-6, logvar: scalar(0) })(pass(config, from, to)), {
+      ...training,
+      optimizer: { kind: 'adam', betas: [0.5, 0.9], eps: 1e-8, weightDecay: 0 },
+      learningRate: { kind: 'constant', rate: 4.5e-6 },
+    }),
+    { x: hashed('x', from), noise: hashed('noise', to) },
+  )
+
+export const works: Readonly<Record<string, () => Checked<Work>>> = {
+  'unet-sample': () => unetSample(unetA, latents),
+  'unet-train': () => unetTrain(unetA, latents),
   'autoencoder-decode': () =>
     forward(pipe(input('z', float(...codes)), decode('', autoencoderB)), { z: hashed('noise', codes) }),
-  'autoencoder-train': () => {
-    return step(
-      trainingStep(klAutoencoderLoss({ klWeight: 1e-6, logvar: scalar(0) })(passB()), {
-        ...training,
-        optimizer: { kind: 'adam', betas: [0.5, 0.9], eps: 1e-8, weightDecay: 0 },
-        learningRate: { kind: 'constant', rate: 4.5e-6 },
-      }),
-      { x: hashed('x', pictures), noise: hashed('noise', codes) },
-    )
-  },
+  'autoencoder-train': () => autoencoderTrain(autoencoderB, pictures, codes),
   'gan-train': () => step(adversarialStep(false), { x: hashed('x', pictures), noise: hashed('noise', codes) }),
   'gan-lpips-train': () => step(adversarialStep(true), { x: hashed('x', pictures), noise: hashed('noise', codes) }),
+  'small-unet-sample': () => unetSample(unetSmall, latentsSmall),
+  'small-unet-train': () => unetTrain(unetSmall, latentsSmall),
+  'small-autoencoder-train': () => autoencoderTrain(autoencoderSmall, picturesSmall, codesSmall),
 }

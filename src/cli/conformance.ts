@@ -24,9 +24,10 @@ export const conformance: Register = (program, { terminal, run }) => {
       run(
         effect(async (go) => {
           const { executorByName } = await import('../execute/auto.ts')
+          const { ready } = await import('../execute/ready.ts')
           const { runConformance, showCase, showSummary } = await import('../conformance/index.ts')
           const { fixtures, area, json } = options
-          const executor = await go(TE.fromEither(executorByName(options.executor)))
+          const executor = await go(ready(await go(TE.fromEither(executorByName(options.executor)))))
           const onCase = (report: Parameters<typeof showCase>[0]) => () => terminal.out(`${showCase(report)}\n`)
           const report = await go(runConformance({ fixtures, area, executor, onCase }))
           if (json !== undefined)

@@ -1,4 +1,4 @@
-import { type Effect, effect, showErrors } from '../error.ts'
+import { type Effect, effect, type LatentError } from '../error.ts'
 import { emptyValue, type Values } from '../execute/executor.ts'
 import { type Placement, residentIn } from '../execute/placement.ts'
 import { placements } from '../execute/placements.ts'
@@ -22,7 +22,8 @@ const bytesBut = (types: Readonly<Record<string, TensorType>>, without: readonly
   Object.entries(types).reduce((sum, [name, type]) => (without.includes(name) ? sum : sum + bytes(type)), 0)
 
 const count = (n: number): string => n.toLocaleString('en')
-const showPlacement = ({ nodes, leaving }: Placement): string => {
+const showPlacement = ({ nodes, leaving, untold }: Placement): string => {
+  if (untold !== undefined) return `${count(nodes)} nodes: ${untold}\n`
   const gone = leaving.reduce((sum, l) => sum + l.nodes, 0)
   const rows = leaving.map(
     ({ op, nodes: n, toHost, toDevice }) =>
@@ -33,6 +34,8 @@ const showPlacement = ({ nodes, leaving }: Placement): string => {
     : `${count(gone)} of ${count(nodes)} nodes leave the device, a step:\n${rows.join('')}`
 }
 
+const inShort = ({ got, hint }: LatentError): string => `${got}${hint === undefined ? '' : ` (${hint})`}`
+
 const aboutStage = ({ name, step }: StagePlan): Effect<string> =>
   effect(async () => {
     const resident = residentIn(step.carry)
@@ -42,7 +45,9 @@ const aboutStage = ({ name, step }: StagePlan): Effect<string> =>
     const rows: string[] = []
     for (const [executor, placing] of Object.entries(placements)) {
       const placed = await placing(step.graph, resident, constants)()
-      const what = E.isLeft(placed) ? `not usable\n${showErrors(placed.left)}\n` : showPlacement(placed.right)
+      const what = E.isLeft(placed)
+        ? `not usable: ${placed.left.map(inShort).join('; ')}\n`
+        : showPlacement(placed.right)
       rows.push(`  ${executor.padEnd(16)}${what}`)
     }
     const state = `${resident.leaves.length} arrays of state stay on the device`

@@ -1,8 +1,9 @@
 import { join, relative } from 'node:path'
 import { type Effect, effect } from '../error.ts'
 import { auto, type Choice, executorByName } from '../execute/auto.ts'
+import { ready } from '../execute/ready.ts'
 import type { Experiment } from '../experiment/document.ts'
-import { E, pipe, TE } from '../prelude.ts'
+import { pipe, TE } from '../prelude.ts'
 import { type Progress, progress } from '../train/progress.ts'
 import { writeReport } from '../train/report/index.ts'
 import { trainExperiment } from '../train/run.ts'
@@ -11,15 +12,14 @@ import { reportData, stageMetrics } from './report-data.ts'
 import { stopOnSignals } from './signals.ts'
 import { exitCodes, type Outcome, type Terminal } from './terminal.ts'
 
-/** The executor that an experiment or an option names. */
+/** The executor that an experiment or an option names; an error before anything else where it cannot run here. */
 export const chooseExecutor = (name: string): Effect<Choice> =>
   name === 'auto'
     ? auto
-    : TE.fromEither(
-        pipe(
-          executorByName(name),
-          E.map((executor) => ({ executor, reason: 'as asked for' })),
-        ),
+    : pipe(
+        TE.fromEither(executorByName(name)),
+        TE.chain(ready),
+        TE.map((executor) => ({ executor, reason: 'as asked for' })),
       )
 
 export interface Session {

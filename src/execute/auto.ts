@@ -5,8 +5,9 @@ import { decide, type Finding, type Found } from './decide.ts'
 import type { Executor } from './executor.ts'
 import { type ExecutorName, executorNames } from './names.ts'
 import { onnx } from './onnx/index.ts'
+import { runtime } from './onnx/native.ts'
 import { realAdapter } from './onnx/real-adapter.ts'
-import { runtime } from './onnx/runtime.ts'
+
 import { reference } from './reference/index.ts'
 import { lookForGpu } from './tfjs/found.ts'
 import { tfjs } from './tfjs/index.ts'
@@ -21,7 +22,7 @@ const nativeCpu: Task<Found> = pipe(
   runtime,
   TE.match(
     (errors): Found => ({ usable: false, what: showErrors(errors) }),
-    (ort): Found => ({ usable: true, what: `ONNX Runtime ${ort.env.versions.node ?? ''} on the CPU` }),
+    (ort): Found => ({ usable: true, what: `ONNX Runtime ${ort.version} on the CPU` }),
   ),
 )
 

@@ -24,25 +24,31 @@ export interface CompileOptions {
   readonly constants?: Values
   /** Intra-op threads; the executor's own choice where left out. */
   readonly threads?: number
+  /** Whether a NaN or an infinity among the constants, the feeds or the initial state is an error; otherwise they are fed. */
+  readonly checkFinite?: boolean
 }
 
 /** Which output of a step becomes which input of the next: output name -> leaf name. */
 export type Carry = Readonly<Record<string, string>>
 
+/** An engine that runs graphs. `contracted` makes one of an engine that checks nothing. */
 export interface Executor {
   /** `reference`, `onnx:cpu`, `onnx:webgpu`, `tfjs:wasm` */
   readonly name: string
   readonly compile: (graph: Graph, options: CompileOptions) => Effect<Executable>
 }
 
+/** A compiled graph. After `dispose` everything is a `run` error. */
 export interface Executable {
   /** Feeds every leaf by name; returns every output by name. Missing, extra and mis-typed feeds are `run` errors. */
   readonly run: (feeds: Values) => Effect<Values>
   /** Keeps the carried arrays on the device between steps. */
   readonly start: (carry: Carry, initial: Values) => Effect<Stepper>
+  /** Ends its steppers too. */
   readonly dispose: IO<void>
 }
 
+/** A compiled graph with its state. A step that begins while another runs is a `run` error. */
 export interface Stepper {
   /** Feeds what is not carried; returns the outputs that are not carried. */
   readonly step: (feeds: Values) => Effect<Values>

@@ -1,4 +1,6 @@
-import type { Carry } from './executor.ts'
+import type { Effect } from '../error.ts'
+import type { Graph } from '../graph/graph.ts'
+import type { Carry, Values } from './executor.ts'
 
 /** Nodes of one kind that do not run on the device asked for, and what that moves in one step. */
 export interface Leaving {
@@ -14,6 +16,8 @@ export interface Leaving {
 export interface Placement {
   readonly nodes: number
   readonly leaving: readonly Leaving[]
+  /** Why what leaves cannot be told. */
+  readonly untold?: string
 }
 
 /** What is on the device before a run and after it. */
@@ -21,4 +25,7 @@ export interface Resident {
   readonly leaves: readonly string[]
   readonly outputs: readonly string[]
 }
+/** Asks an executor where the nodes of a graph run; a `compile` error where its device is missing. */
+export type Placing = (graph: Graph, resident: Resident, constants?: Values) => Effect<Placement>
+
 export const residentIn = (carry: Carry): Resident => ({ leaves: Object.values(carry), outputs: Object.keys(carry) })

@@ -90,6 +90,18 @@ describe('bad input', () => {
     )
   })
 
+  it('says what to install for an executor that cannot run here, once, before anything else', async () => {
+    const said =
+      '@tensorflow/tfjs-node-gpu is not installed\n  hint     npm install @tensorflow/tfjs-core @tensorflow/tfjs-node-gpu'
+    const out = join(state.folder, 'run')
+    for (const args of [
+      ['train', at('graphs/tiny.json'), '--out', out],
+      ['conformance', '--fixtures', at('test/golden/fixtures')],
+    ])
+      expect((await failing(...args, '--executor', 'tfjs:node-gpu')).split(said)).toHaveLength(2)
+    expect(await failing('train', emoji, '--out', out, '--executor', 'tfjs:gpu')).toContain('did you mean "tfjs:cpu"?')
+  })
+
   it('leaves no file behind', async () => {
     expect(await readdir(state.folder)).toEqual(['broken.json', 'wrong.json'])
   })

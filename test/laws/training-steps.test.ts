@@ -113,8 +113,7 @@ const trained = async (executor: Executor, plan: StepPlan) => {
   return { metrics, state }
 }
 
-/** A software GPU takes minutes for the thousands of small kernels of TensorFlow.js; conformance has it run some steps. */
-const executors = await present(everyName.filter((n) => n !== 'tfjs:webgpu'))
+const executors = await present(everyName)
 describe.each(Object.entries(plans))('two training steps of a small %s', (_, plan) => {
   const made: { expected?: ReturnType<typeof trained> } = {}
   test.each(executors)('are the reference’s on $name', { timeout: 300_000 }, async ({ name, executor }) => {

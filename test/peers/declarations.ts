@@ -3,7 +3,16 @@ import type { NodeJSKernelBackend } from '@tensorflow/tfjs-node-gpu/dist/nodejs_
 import type { Core } from '../../src/execute/tfjs/device.ts'
 
 /** What the executor uses of TensorFlow.js, as the package itself declares it. */
-type Used = 'backend' | 'concat' | 'enableProdMode' | 'engine' | 'getBackend' | 'getKernel' | 'setBackend' | 'tensor'
+type Used =
+  | 'backend'
+  | 'concat'
+  | 'enableProdMode'
+  | 'engine'
+  | 'env'
+  | 'getBackend'
+  | 'getKernel'
+  | 'setBackend'
+  | 'tensor'
 
 type Assignable<A, B> = A extends B ? true : never
 /** The package gives what the executor is written for. */
@@ -13,6 +22,7 @@ export const calls: { readonly [K in Used]: Assignable<Parameters<Core[K]>, Para
   concat: true,
   enableProdMode: true,
   engine: true,
+  env: true,
   getBackend: true,
   getKernel: true,
   setBackend: true,

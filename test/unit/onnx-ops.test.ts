@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import type { Tensor } from '../../src/declare/index.ts'
 import * as D from '../../src/declare/index.ts'
-import type { Values } from '../../src/execute/executor.ts'
-import { type Device, onnx } from '../../src/execute/onnx/index.ts'
+import { floats, type Values } from '../../src/execute/executor.ts'
+import type { Device } from '../../src/execute/onnx/devices.ts'
+import { onnx } from '../../src/execute/onnx/index.ts'
+import * as web from '../../src/execute/onnx/web.ts'
 import { reference } from '../../src/execute/reference/index.ts'
 import type { Graph } from '../../src/graph/graph.ts'
 import { opKinds } from '../../src/graph/ops.ts'
@@ -147,6 +149,8 @@ const geometries: Readonly<Record<string, readonly [x: number[], w: number[], wi
   '3x3, few in': [[2, 3, 9, 9], [10, 3, 3, 3], window(1, 1, 1, 1, 1)],
   '3x3, few out': [[2, 20, 9, 9], [3, 20, 3, 3], window(1, 1, 1, 1, 1)],
   '1x1': [[2, 5, 9, 8], [6, 5, 1, 1], window(1, 0, 0, 0, 0)],
+  '1x1, padded below and right': [[2, 5, 9, 8], [6, 5, 1, 1], window(1, 0, 0, 1, 1)],
+  'as large as the picture, padded below and right': [[2, 3, 3, 2], [4, 3, 3, 2], window(1, 0, 0, 1, 2)],
   '1x1, small map': [[2, 20, 4, 4], [6, 20, 1, 1], window(1, 0, 0, 0, 0)],
   'stride 2': [[2, 12, 9, 8], [13, 12, 3, 3], window(2, 1, 1, 1, 1)],
   'stride 2, padded below and right': [[2, 12, 8, 8], [12, 12, 3, 3], window(2, 0, 0, 1, 1)],
@@ -211,7 +215,7 @@ test('every op kind has a case', () => {
 })
 
 /** Relative to the largest element: some roundings, and on a GPU those of a thousand additions one after another. */
-const limits = { cpu: 2e-6, webgpu: 1e-5 }
+const limits = { cpu: 2e-6, wasm: 2e-6, webgpu: 1e-5 }
 
 const faults = (device: Device, got: Values, expected: Values): readonly string[] =>
   Object.entries(expected).flatMap(([name, value]) => {
@@ -255,4 +259,31 @@ const beside = (all: Readonly<Record<string, Graph>>): Graph =>
 test.runIf((await devices()).includes('webgpu'))('onnx:webgpu agrees with the reference on all of these', async () => {
   const g = beside(graphs)
   expect(faults('webgpu', await run(onnx('webgpu'), g, feedsOf(g)), await run(reference, g, feedsOf(g)))).toEqual([])
+})
+
+/** Its WebAssembly runs in Node too; browsers have the same. */
+describe("onnx:wasm, onnxruntime-web's, agrees with the reference on all of these", () => {
+  const wasm = web.onnx('wasm', () => import('onnxruntime-web'))
+  test.each(['training', 'sampling'] as const)('%s', async (mode) => {
+    const g = beside(graphs)
+    expect(faults('wasm', await run(wasm, g, feedsOf(g), { mode }), await run(reference, g, feedsOf(g)))).toEqual([])
+  })
+})
+
+describe.each(await devices())('the exponential on onnx:%s', (device) => {
+  const exps = async (x: Float32Array): Promise<readonly number[]> => {
+    const { y } = await run(onnx(device), graphOf({ y: D.exp(D.input('x', float(x.length))) }), {
+      x: floats([x.length], x),
+    })
+    return Array.from(y?.data ?? [])
+  }
+  test('is good to the last places', async () => {
+    const x = Float32Array.from({ length: 2001 }, (_, i) => -87 + (175.7 * i) / 2000)
+    const y = await exps(x)
+    expect(Math.max(...Array.from(x, (v, i) => Math.abs((y[i] ?? Number.NaN) / Math.exp(v) - 1)))).toBeLessThan(3e-7)
+  })
+  test('ends in 0 and infinity, and leaves what is no number', async () => {
+    const x = Float32Array.of(-Infinity, -110, 0, 89, Infinity, Number.NaN)
+    expect(await exps(x)).toEqual([0, 0, 1, Infinity, Infinity, Number.NaN])
+  })
 })

@@ -8,21 +8,21 @@ import { lower } from '../../src/execute/onnx/lower.ts'
 import { encode } from '../../src/execute/onnx/proto.ts'
 import { float } from '../../src/graph/types.ts'
 import { E, type Either, pipe } from '../../src/prelude.ts'
-import { adam, graphOf, right } from './onnx-support.ts'
+import { adam, graphOf } from './onnx-support.ts'
 
 const zeros = { kind: 'zeros' } as const
 const faults = (e: Either<readonly LatentError[], unknown>): readonly LatentError[] => (E.isLeft(e) ? e.left : [])
 
 describe('lowering', () => {
   const target = { device: 'cpu', mode: 'training', block: null } as const
-  const model = (outputs: Readonly<Record<string, Tensor>>) => right(lower(graphOf(outputs), target))
+  const model = (outputs: Readonly<Record<string, Tensor>>) => lower(graphOf(outputs), target)
   const ops = (outputs: Readonly<Record<string, Tensor>>): readonly string[] => model(outputs).nodes.map((n) => n.op)
   const x = D.input('x', float(2, 4, 8, 8))
   const conv = D.conv2d(D.parameter('c', 'weight', [4, 4, 3, 3], zeros), { stride: [1, 1], padding: [1, 1, 1, 1] })(x)
   const bias = D.reshape(4, 1, 1)(D.parameter('c', 'bias', [4], zeros))
 
   test('the same graph gives the same bytes', () => {
-    expect(encode(right(lower(adam(), target)))).toEqual(encode(right(lower(adam(), target))))
+    expect(encode(lower(adam(), target))).toEqual(encode(lower(adam(), target)))
   })
   test('a bias is taken along by the convolution that nothing else reads', () => {
     expect(ops({ y: pipe(conv, D.add(bias)) })).toEqual(['Conv'])
@@ -33,7 +33,7 @@ describe('lowering', () => {
       const from = D.input('x', float(n, 16, 8, 8))
       const weight = D.parameter('c', 'weight', [32, 16, 3, 3], zeros)
       const y = D.conv2d(weight, { stride: [1, 1], padding: [1, 1, 1, 1] })(from)
-      return right(lower(graphOf({ y }), { ...target, block })).nodes.map((n) => n.op)
+      return lower(graphOf({ y }), { ...target, block }).nodes.map((n) => n.op)
     }
     expect(ops(4, 16)).toEqual([
       'ReorderInput',
@@ -55,14 +55,6 @@ describe('lowering', () => {
   })
   test('stopGradient, mark and nothing read cost no node', () => {
     expect(ops({ y: D.neg(D.stopGradient(D.claims('raw latents')(D.mul(1)(x)))) })).toEqual(['Mul', 'Neg'])
-  })
-  test('a graph whose types are not true is refused', () => {
-    const g = graphOf({ y: D.neg(x) })
-    const lie = g.nodes.map((n) => (n.op === 'neg' ? { ...n, type: float(3) } : n))
-    expect(faults(lower({ ...g, nodes: lie }, target))).toMatchObject([
-      { tag: 'compile', expected: 'float32[2, 4, 8, 8]', got: 'float32[3]' },
-    ])
-    expect(faults(lower({ ...g, outputs: { y: 7 } }, target))).toMatchObject([{ tag: 'compile', at: 'y' }])
   })
   test('constants beyond what a model can hold are a compile error', async () => {
     const n = 20_000

@@ -204,15 +204,15 @@ describe('feeds', () => {
   test('every fault is listed by name', async () => {
     const errors = await failing(y, { x: vec(1, 2), stpes: vec(1) })
     expect(errors).toEqual([
-      { tag: 'run', at: 'x', expected: 'float32[3]', got: 'float32[2]' },
-      { tag: 'run', at: 'steps', expected: 'float32[]', got: 'nothing' },
       {
         tag: 'run',
         at: 'stpes',
-        expected: 'the name of a leaf that is fed',
-        got: 'float32[1]',
+        expected: 'one of x, steps',
+        got: 'an array by that name',
         hint: 'did you mean "steps"?',
       },
+      { tag: 'run', at: 'x', expected: 'float32[3]', got: 'float32[2]' },
+      { tag: 'run', at: 'steps', expected: 'float32[]', got: 'nothing' },
     ])
   })
   test('a dtype that differs, and data that does not fill its shape', async () => {
@@ -236,8 +236,8 @@ describe('feeds', () => {
     const constants = { x: vec(1), other: vec(1) }
     const errors = left(await reference.compile(right(freeze({ y })), { mode: 'training', constants })())
     expect(errors.map((e) => [e.tag, e.at])).toEqual([
-      ['compile', 'x'],
       ['compile', 'other'],
+      ['compile', 'x'],
     ])
   })
   test('results share no memory with feeds', async () => {

@@ -9,7 +9,7 @@ const rooms = [
   ...['cli', 'demo'],
 ]
 /** What the package exports, made of all rooms. */
-const entry = 'index.ts'
+const entries = ['index.ts', 'browser.ts']
 const root = join(import.meta.dirname, '../../src')
 
 interface Source {
@@ -34,13 +34,13 @@ const targets = ({ path, imports }: Source): readonly string[] =>
   imports.filter((i) => i.startsWith('.')).map((i) => posix.join(posix.dirname(path), i))
 
 const strangers = (all: readonly Source[]): readonly string[] =>
-  all.flatMap(({ path }) => (path === entry || rooms.includes(roomOf(path)) ? [] : [path]))
+  all.flatMap(({ path }) => (entries.includes(path) || rooms.includes(roomOf(path)) ? [] : [path]))
 const downward = (all: readonly Source[]): readonly string[] =>
   all
-    .filter(({ path }) => path !== entry)
+    .filter(({ path }) => !entries.includes(path))
     .flatMap((s) =>
       targets(s)
-        .filter((t) => t === entry || rooms.indexOf(roomOf(t)) > rooms.indexOf(roomOf(s.path)))
+        .filter((t) => entries.includes(t) || rooms.indexOf(roomOf(t)) > rooms.indexOf(roomOf(s.path)))
         .map((t) => `${s.path} -> ${t}`),
     )
 const dangling = (all: readonly Source[]): readonly string[] => {
@@ -73,6 +73,34 @@ const long = (all: readonly Source[]): readonly string[] =>
     const reason = lines.slice(0, 20).some((l) => /^\s*(\/\/|\/?\*).*\blines\b/.test(l))
     return lines.length > 400 && !reason ? [`${path}: ${lines.length}`] : []
   })
+/** Packages that run in a browser as they are; those that compute are loaded by the program. */
+const portable = ['fp-ts', 'io-ts', 'fastest-levenshtein', '@noble/hashes', 'protobufjs']
+/** Without comments, and without imports of types alone. */
+const running = (text: string): string =>
+  text
+    .replaceAll(/\/\*[\s\S]*?\*\//g, '')
+    .replaceAll(/^\s*(?:import|export) type [^;]*?from\s*['"][^'"]+['"]/gm, '')
+    .replaceAll(/typeof import\([^)]*\)/g, '')
+/** What files that a browser loads name beyond it: modules of Node, packages for Node, Node's globals. */
+const beyondBrowsers = (all: readonly Source[], from: string): readonly string[] => {
+  const loaded = all.map(({ path, text }) => source(path, running(text)))
+  const files = new Map(loaded.map((s) => [s.path, s]))
+  const reached = new Set([from])
+  for (const path of reached) {
+    const file = files.get(path)
+    if (file !== undefined) for (const t of targets(file)) reached.add(t)
+  }
+  return loaded
+    .filter(({ path }) => reached.has(path))
+    .flatMap(({ path, text, imports }) => [
+      ...imports
+        .filter((i) => !i.startsWith('.') && !portable.some((p) => i === p || i.startsWith(`${p}/`)))
+        .map((i) => `${path} -> ${i}`),
+      ...[...text.matchAll(/(?<![\w.'`/])(Buffer|process|setImmediate|__dirname)[.(]/g)].map(
+        ([, g]) => `${path}: ${g}`,
+      ),
+    ])
+}
 const evasions = /@ts-(ignore|nocheck|expect-error)|biome-ignore|eslint-disable|\bas (any|never|unknown as)\b|<any>/
 const silenced = (all: readonly Source[]): readonly string[] =>
   all.flatMap(({ path, text }) => (evasions.test(text) ? [path] : []))
@@ -85,6 +113,7 @@ describe('src', () => {
   test('imports are acyclic', () => expect(knotted(sources)).toEqual([]))
   test('only the prelude imports fp-ts and io-ts', () => expect(effectful(sources)).toEqual([]))
   test('no file is longer than 400 lines without a reason at its top', () => expect(long(sources)).toEqual([]))
+  test('a browser can load browser.ts', () => expect(beyondBrowsers(sources, 'browser.ts')).toEqual([]))
   test('the compiler is not silenced', () => expect(silenced(sources)).toEqual([]))
 })
 
@@ -110,6 +139,18 @@ describe('the rules see what they forbid', () => {
     ],
     ['dangling imports', dangling([a]), ['graph/a.ts -> graph/b.ts']],
     ['cycles', knotted([a, b, source('graph/free.ts', '')]), ['graph/a.ts', 'graph/b.ts']],
+    [
+      'what only Node has, wherever it is reached, but not types of it',
+      beyondBrowsers(
+        [
+          source('browser.ts', "export { x } from './graph/x.ts'\nimport type { Y } from 'sharp'\n"),
+          source('graph/x.ts', "import { readFile } from 'node:fs/promises'\nBuffer.from('')\nimport('sharp')\n"),
+          source('graph/other.ts', "import 'node:os'\n"),
+        ],
+        'browser.ts',
+      ),
+      ['graph/x.ts -> node:fs/promises', 'graph/x.ts -> sharp', 'graph/x.ts: Buffer'],
+    ],
     ['fp-ts', effectful([source('graph/a.ts', "import { either } from 'fp-ts'\n")]), ['graph/a.ts']],
     ['long files', long([source('graph/a.ts', 'x\n'.repeat(401))]), ['graph/a.ts: 401']],
     ['long files with a reason', long([source('graph/a.ts', `// a table: 401 lines\n${'x\n'.repeat(400)}`)]), []],

@@ -4,9 +4,10 @@ import type { Tensor } from '../../src/declare/index.ts'
 import * as D from '../../src/declare/index.ts'
 import { floats, type Value } from '../../src/execute/executor.ts'
 import { faultsOf, findAdapter } from '../../src/execute/tfjs/adapter.ts'
-import { load, open, type Source } from '../../src/execute/tfjs/backends.ts'
-import { disposeAll, downloadAll, uploadAll } from '../../src/execute/tfjs/device.ts'
+import { open, type Source } from '../../src/execute/tfjs/backends.ts'
+import { choose, disposeAll, downloadAll, uploadAll } from '../../src/execute/tfjs/device.ts'
 import { look, lookForGpu, tfjs } from '../../src/execute/tfjs/index.ts'
+import { load } from '../../src/execute/tfjs/installed.ts'
 import { lower } from '../../src/execute/tfjs/lower.ts'
 import { prepare } from '../../src/execute/tfjs/machine.ts'
 import { mend } from '../../src/execute/tfjs/node-mend.ts'
@@ -14,32 +15,55 @@ import { schedule } from '../../src/execute/tfjs/program.ts'
 import { none } from '../../src/execute/tfjs/quirks.ts'
 import { float } from '../../src/graph/types.ts'
 import { E, pipe } from '../../src/prelude.ts'
+import { present } from '../arbitrary/executors.ts'
 import { adam, adamFeeds, graphOf, right } from './onnx-support.ts'
 
 const carry = { w: 'net.weight', m: 'm/net.weight', v: 'v/net.weight' }
-const target = { name: 'tfjs:toy', has: () => true, preciseFunctions: true, quirk: none, sumsByProducts: true }
+const target = {
+  name: 'tfjs:toy',
+  has: () => true,
+  preciseFunctions: true,
+  quirk: none,
+  sumsByProducts: true,
+  integers: 2 ** 24,
+}
 
-describe.each(['cpu', 'wasm'] as const)('tfjs:%s', (backend) => {
-  test('ten thousand steps leave as many tensors as one', async () => {
+/** Tensors, the bytes they take, and those that WebGPU has allotted them. */
+const held = () => {
+  const { numTensors, numBytes } = tf.memory()
+  const gpu: unknown = Reflect.get(tf.memory(), 'numBytesInGPU')
+  return { numTensors, numBytes, gpu }
+}
+/** A software GPU takes a minute or more for ten thousand steps. */
+const counted = [
+  ['cpu', 10_000],
+  ['wasm', 10_000],
+  ...((await present(['tfjs:webgpu'])).length === 0 ? [] : [['webgpu', 500] as const]),
+] as const
+describe.each(counted)('tfjs:%s', (backend, steps) => {
+  test(`${steps} steps leave as many tensors as one, and dispose none`, async () => {
     right(await load(backend)())
-    const before = tf.memory().numTensors
+    choose(right(await load(backend)()).device)
+    const before = held()
     const program = right(await tfjs(backend).compile(adam(), { mode: 'training' })())
     const { x, t, ...start } = adamFeeds()
     if (x === undefined || t === undefined) throw new Error('no x or t')
     const stepper = right(await program.start(carry, start)())
     right(await stepper.step({ x, t })())
-    const { numTensors, numBytes } = tf.memory()
-    const seen = new Set<number>()
-    for (let i = 0; i < 10_000; i++) {
+    const { numTensors, numBytes } = held()
+    const seen = new Set<string>()
+    const gpu = new Set<unknown>()
+    for (let i = 0; i < steps; i++) {
       right(await stepper.step({ x, t })())
-      seen.add(tf.memory().numTensors)
+      seen.add(JSON.stringify([held().numTensors, held().numBytes]))
+      gpu.add(held().gpu)
     }
     right(await stepper.read())
-    expect([...seen]).toEqual([numTensors])
-    expect(tf.memory().numBytes).toBe(numBytes)
+    expect([...seen]).toEqual([JSON.stringify([numTensors, numBytes])])
+    expect(gpu.size).toBe(1)
     stepper.dispose()
     program.dispose()
-    expect(tf.memory().numTensors).toBe(before)
+    expect(held()).toEqual(before)
   })
   test('a run leaves no tensor behind, nor does one that fails', async () => {
     const g = graphOf({
@@ -58,6 +82,38 @@ describe.each(['cpu', 'wasm'] as const)('tfjs:%s', (backend) => {
     if (backend === 'wasm') expect(failed).toMatchObject({ left: [{ tag: 'run', at: 'tfjs:wasm' }] })
     expect(tf.memory().numTensors).toBe(numTensors)
     program.dispose()
+  })
+})
+
+describe.each(counted)('integers beyond 2^24 on tfjs:%s', (backend) => {
+  const big = 2 ** 24 + 1
+  const ints = (...data: readonly number[]): Value => ({
+    dtype: 'int32',
+    shape: [data.length],
+    data: Int32Array.from(data),
+  })
+  const type = { dtype: 'int32', shape: [5] } as const
+  const g = graphOf({ y: pipe(D.input('x', type), D.scatterAdd(D.input('i', type), 2)) })
+  const compiled = async () => right(await tfjs(backend).compile(g, { mode: 'sampling' })())
+  const feeds = { x: ints(big, 2 ** 30, 1 - 2 ** 30, -big, big + 1), i: ints(0, 1, 1, 1, 0) }
+
+  test.runIf(backend !== 'webgpu')('add up to the last bit', async () => {
+    const program = await compiled()
+    expect(right(await program.run(feeds)())).toEqual({ y: ints(2 * big + 1, 1 - big) })
+    program.dispose()
+  })
+  test.runIf(backend === 'webgpu')('are errors by name', async () => {
+    const error = { expected: 'integers of up to 16777216, as far as tfjs:webgpu has them', got: String(big) }
+    const program = await compiled()
+    expect(await program.run(feeds)()).toEqual({ left: [{ tag: 'run', at: 'x', ...error }], _tag: 'Left' })
+    expect(right(await program.run({ ...feeds, x: ints(big - 1, 1, 2, 3, -1) })())).toEqual({ y: ints(big - 2, 6) })
+    program.dispose()
+    const options = { mode: 'sampling', constants: { x: feeds.x } } as const
+    expect(await tfjs(backend).compile(g, options)()).toMatchObject({ left: [{ tag: 'compile', at: 'x', ...error }] })
+    const constant = graphOf({ y: D.integers([1, big]) })
+    expect(await tfjs(backend).compile(constant, { mode: 'sampling' })()).toMatchObject({
+      left: [{ tag: 'compile', ...error }],
+    })
   })
 })
 
@@ -224,6 +280,20 @@ describe('WebGPU adapters', () => {
     expect(await alone(() => open('webgpu', none)())).toMatchObject({
       left: [{ tag: 'compile', at: 'tfjs:webgpu', got: 'no WebGPU adapter' }],
     })
+  })
+  test('small tiles make the products of a software GPU, and of no other', async () => {
+    const taken = async (adapter: object): Promise<readonly unknown[]> => {
+      const set: unknown[] = []
+      const env = () => ({ set: (...flag: readonly unknown[]) => set.push(...flag) })
+      const packages = { ...source({}, { ...native({}), env }), load: dawn(adapter) }
+      right(await alone(() => open('webgpu', packages)()))
+      return set
+    }
+    expect(await taken({ info: { description: 'SwiftShader Device (Subzero)' } })).toEqual([
+      'WEBGPU_MATMUL_PROGRAM_TYPE',
+      2,
+    ])
+    expect(await taken({ info: { description: 'NVIDIA H200' } })).toEqual([])
   })
   test('what a device complains of is told once', () => {
     const device = new EventTarget()

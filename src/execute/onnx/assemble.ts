@@ -38,7 +38,7 @@ const reached = (roots: readonly Value[]): readonly Call[] => {
 
 /** Constants up to this many bytes are compared by content, larger ones by identity. */
 const smallConstant = 4096
-const bytesOf = ({ data }: Constant): Buffer => Buffer.from(data.buffer, data.byteOffset, data.byteLength)
+const bytesOf = ({ data }: Constant): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
 
 /** One pass over the calls in order; what it has seen lives only here. */
 const numbering = () => {
@@ -49,7 +49,7 @@ const numbering = () => {
   const ids = new Map<Call, number>()
 
   const constantName = (c: Constant): string => {
-    const key = c.data.byteLength <= smallConstant ? `${c.element}[${c.shape}]${bytesOf(c).toString('base64')}` : c
+    const key = c.data.byteLength <= smallConstant ? `${c.element}[${c.shape}] ${bytesOf(c)}` : c
     const known = constants.get(key)
     if (known !== undefined) return known
     const name = `c${constants.size}`

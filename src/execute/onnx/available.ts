@@ -2,15 +2,14 @@ import type { Effect } from '../../error.ts'
 import { E, pipe, TE } from '../../prelude.ts'
 import { assemble } from './assemble.ts'
 import { computesHalf } from './half-support.ts'
-import { runtime } from './runtime.ts'
+import { type NativeRuntime, runtime } from './native.ts'
 import { createSession } from './session.ts'
 import { call, leaf } from './value.ts'
 
 /** What ONNX Runtime offers on this machine. */
 export interface Available {
   readonly version: string
-  /** Providers the native build knows; those not bundled need libraries of their own (CUDA, TensorRT). */
-  readonly providers: readonly { readonly name: string; readonly bundled: boolean }[]
+  readonly providers: NativeRuntime['providers']
   /** `half` where the adapter computes in float16. */
   readonly webgpu:
     | { readonly usable: true; readonly half: boolean }
@@ -37,8 +36,8 @@ export const available: Effect<Available> = pipe(
   TE.bind('made', () => TE.rightTask(probe)),
   TE.bind('half', ({ ort, made }) => (E.isRight(made) ? computesHalf(ort) : TE.right(false))),
   TE.map(({ ort, made, half }) => ({
-    version: ort.env.versions.node ?? 'unknown',
-    providers: ort.listSupportedBackends().map(({ name, bundled }) => ({ name, bundled })),
+    version: ort.version,
+    providers: ort.providers,
     webgpu: E.isRight(made) ? { usable: true, half } : { usable: false, reason: made.left[0].got },
   })),
 )

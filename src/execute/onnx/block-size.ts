@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { Task } from '../../prelude.ts'
 import { assemble } from './assemble.ts'
 import { encode } from './proto.ts'
-import type { Runtime } from './runtime.ts'
+import type { Library } from './runtime.ts'
 import { call, floats, ints, leaf } from './value.ts'
 
 const channels = 64
@@ -32,7 +32,7 @@ const probe = () => {
   return encode(assemble([{ name: 'x', type }], [{ name: 'y', type, value: y }]))
 }
 
-const measure = async ({ InferenceSession }: Runtime): Promise<number | null> => {
+const measure = async ({ InferenceSession }: Library): Promise<number | null> => {
   const folder = await mkdtemp(join(tmpdir(), 'latentgraph-'))
   try {
     const optimizedModelFilePath = join(folder, 'optimised.onnx')
@@ -56,7 +56,7 @@ let found: Promise<number | null> | undefined
  * out a convolution. Null where it uses none, or where that cannot be found out. Asked once a process.
  */
 export const blockSize =
-  (ort: Runtime): Task<number | null> =>
+  (ort: Library): Task<number | null> =>
   () => {
     found ??= measure(ort).catch(() => null)
     return found

@@ -1,4 +1,4 @@
-import type { Geometry } from './geometry.ts'
+import type { Geometry } from '../geometry.ts'
 import { type Attributes, type Constant, call, constantOf, int, reshape, transpose, type Value } from './value.ts'
 
 /**

@@ -1,5 +1,6 @@
+import type { Geometry } from '../geometry.ts'
 import { blocked, blockedFlippedWeight, blockedWeight } from './blocked-weight.ts'
-import { fullPadding, type Geometry } from './geometry.ts'
+import { fullPadding } from './geometry.ts'
 import type { Target } from './lowering.ts'
 import { int, ints, type Value } from './value.ts'
 

@@ -1,8 +1,10 @@
-import { type Shape, sameShape } from '../../graph/types.ts'
+import { type DType, type Shape, sameShape } from '../../graph/types.ts'
+import { type Geometry, geometry } from '../geometry.ts'
 import { blockedConvolution, blockedInputGradient, blocksFit } from './blocked.ts'
-import { type Choice, choose, fullPadding, type Geometry, geometry, isFlippable, isPointwise } from './geometry.ts'
+import { kernels } from './devices.ts'
+import { type Choice, choose, fullPadding, isFlippable, isPointwise } from './geometry.ts'
 import { isLowered, type Lowered, type LoweringTable, operand, type Site, shapeOf, type Target } from './lowering.ts'
-import { call, floats, ints, reshape, transpose, type Value } from './value.ts'
+import { call, concat, filledWith, floats, ints, reshape, transpose, type Value } from './value.ts'
 import { weightGradient } from './weight-gradient.ts'
 
 type Forward = (x: Value, weight: Value, bias: readonly Value[], g: Geometry, target: Target) => Value
@@ -12,13 +14,26 @@ const plainly: Forward = (x, weight, bias, g) =>
     pads: ints([g.top, g.left, g.bottom, g.right]),
   })
 const convolutions: readonly Choice<Forward>[] = [{ when: blocksFit, lower: blockedConvolution }]
+/** Where a convolution is a product of matrices: the kernel has one tap, or is as large as the picture. */
+const forgetsPadding = ({ kh, kw, h, w, top, left, bottom, right }: Geometry, { device }: Target): boolean =>
+  (kh * kw === 1 || (kh === h && kw === w)) && top + left === 0 && bottom + right > 0 && !kernels[device].padsProducts
+/** Not by `Pad`, which the runtime would put back into `Conv`. */
+const widened = (x: Value, { n, c, h, w, bottom, right }: Geometry, dtype: DType): Value => {
+  const taller = bottom === 0 ? x : concat(2, [x, filledWith(dtype, [n, c, bottom, w], 0)])
+  return right === 0 ? taller : concat(3, [taller, filledWith(dtype, [n, c, h + bottom, right], 0)])
+}
 const convolve = (
   [x, weight]: readonly [Lowered, Lowered],
   bias: readonly Value[],
   { node, target }: Pick<Site<'conv2d'>, 'node' | 'target'>,
 ): Value => {
-  const g = geometry(shapeOf(x), shapeOf(weight), node.type.shape, node.attributes)
-  const choices = node.type.dtype === 'float32' ? convolutions : []
+  const { shape, dtype } = node.type
+  const g = geometry(shapeOf(x), shapeOf(weight), shape, node.attributes)
+  if (forgetsPadding(g, target)) {
+    const whole = { ...g, h: g.h + g.bottom, w: g.w + g.right, bottom: 0, right: 0 }
+    return plainly(widened(x.value, g, dtype), weight.value, bias, whole, target)
+  }
+  const choices = dtype === 'float32' ? convolutions : []
   return choose(choices, plainly, g, target)(x.value, weight.value, bias, g, target)
 }
 

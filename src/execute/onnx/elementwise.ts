@@ -1,8 +1,10 @@
 import type { OpKind } from '../../graph/ops.ts'
 import { broadcastShapes, type Shape, sameShape, size } from '../../graph/types.ts'
 import { convolveWithBias } from './convolution.ts'
+import { cos, exp, sin } from './functions.ts'
 import {
   isLowered,
+  kernelsOf,
   type Lowered,
   type Lowering,
   type LoweringTable,
@@ -12,7 +14,6 @@ import {
   valueAt,
 } from './lowering.ts'
 import { computedAnew } from './recompute.ts'
-import { cos, sin } from './trigonometry.ts'
 import { arrayOf, call, cast, filledWith, float, reshape, scalar, type Value } from './value.ts'
 
 const unary =
@@ -87,20 +88,18 @@ const maximum: Lowering<'maximum'> = ({ node, operands }) => {
 /** ONNX Runtime's WebGPU provider has no Neg and no Abs for int32. */
 const negative = (site: Site<'neg' | 'abs'>): Value => {
   const [x, { dtype }] = [valueAt(site, 0), site.node.type]
-  return site.target.device === 'cpu' || dtype !== 'int32' ? call('Neg', [x]) : call('Sub', [scalar(dtype, 0), x])
+  return kernelsOf(site).signs || dtype !== 'int32' ? call('Neg', [x]) : call('Sub', [scalar(dtype, 0), x])
 }
 const abs: Lowering<'abs'> = (site) => {
   const x = valueAt(site, 0)
-  return site.target.device === 'cpu' || site.node.type.dtype !== 'int32'
-    ? call('Abs', [x])
-    : call('Max', [x, negative(site)])
+  return kernelsOf(site).signs || site.node.type.dtype !== 'int32' ? call('Abs', [x]) : call('Max', [x, negative(site)])
 }
 
 /** ONNX Runtime's WebGPU provider has no Sign. */
 const sign: Lowering<'sign'> = (site) => {
   const { dtype } = site.node.type
   const [x, zero] = [valueAt(site, 0), scalar(dtype, 0)]
-  return site.target.device === 'cpu'
+  return kernelsOf(site).signs
     ? call('Sign', [x])
     : call('Sub', [cast(call('Less', [zero, x]), dtype), cast(call('Less', [x, zero]), dtype)])
 }
@@ -153,7 +152,7 @@ export const elementwiseLowerings: Elementwise = {
   neg: negative,
   abs,
   sign,
-  exp: unary('Exp'),
+  exp,
   log: unary('Log'),
   sqrt: unary('Sqrt'),
   tanh: unary('Tanh'),

@@ -1,9 +1,6 @@
-import type { Checked } from '../../error.ts'
 import { feedName, type Graph, type Node, type NodeOf } from '../../graph/graph.ts'
 import { halfBits } from '../../graph/half.ts'
 import type { OpKind } from '../../graph/ops.ts'
-import { E, pipe } from '../../prelude.ts'
-import { checkGraph } from '../check-graph.ts'
 import type { Value as ArrayValue, Values } from '../executor.ts'
 import { assemble } from './assemble.ts'
 import { convolutionLowerings } from './convolution.ts'
@@ -53,39 +50,35 @@ const countUses = (g: Graph): readonly number[] => {
   return uses
 }
 
-/** The ONNX model of a graph; leaves named in `constants` become initialisers. Pure. */
-export const lower = (graph: Graph, target: Target, constants: Values = {}): Checked<Model> =>
-  pipe(
-    checkGraph(graph),
-    E.map((g) => {
-      const uses = countUses(g)
-      const weights = new Map(Object.entries(constants).map(([name, v]) => [name, bake(v)]))
-      const lowered: Lowered[] = []
-      const at = (i: number): Lowered => {
-        const found = lowered[i]
-        if (found === undefined) throw new Error(`graph has no node ${i}`)
-        return found
-      }
-      g.nodes.forEach((node, i) => {
-        const operands = node.operands.map(at)
-        const [first] = operands
-        const value = weights.get(feedName(node) ?? '') ?? lowerNode(node, operands, target)
-        lowered.push(
-          first !== undefined && isAlias(node, first.node) ? first : { node, operands, value, uses: uses[i] ?? 0 },
-        )
-      })
-      const inputs = new Map(
-        g.nodes.flatMap((n) => {
-          const name = feedName(n)
-          return name === undefined || weights.has(name) ? [] : [[name, { name, type: n.type }] as const]
-        }),
-      )
-      return assemble(
-        [...inputs.values()],
-        Object.entries(g.outputs).map(([name, i]) => ({ name, type: at(i).node.type, value: at(i).value })),
-      )
+/** The ONNX model of a graph whose types are true; leaves named in `constants` become initialisers. Pure. */
+export const lower = (g: Graph, target: Target, constants: Values = {}): Model => {
+  const uses = countUses(g)
+  const weights = new Map(Object.entries(constants).map(([name, v]) => [name, bake(v)]))
+  const lowered: Lowered[] = []
+  const at = (i: number): Lowered => {
+    const found = lowered[i]
+    if (found === undefined) throw new Error(`graph has no node ${i}`)
+    return found
+  }
+  g.nodes.forEach((node, i) => {
+    const operands = node.operands.map(at)
+    const [first] = operands
+    const value = weights.get(feedName(node) ?? '') ?? lowerNode(node, operands, target)
+    lowered.push(
+      first !== undefined && isAlias(node, first.node) ? first : { node, operands, value, uses: uses[i] ?? 0 },
+    )
+  })
+  const inputs = new Map(
+    g.nodes.flatMap((n) => {
+      const name = feedName(n)
+      return name === undefined || weights.has(name) ? [] : [[name, { name, type: n.type }] as const]
     }),
   )
+  return assemble(
+    [...inputs.values()],
+    Object.entries(g.outputs).map(([name, i]) => ({ name, type: at(i).node.type, value: at(i).value })),
+  )
+}
 
 const bake = ({ dtype, shape, data }: ArrayValue): Constant =>
   dtype === 'float16'

@@ -2,9 +2,9 @@ import type { NodeOf } from '../../graph/graph.ts'
 import type { OpKind } from '../../graph/ops.ts'
 import type { Shape } from '../../graph/types.ts'
 import type { CompileOptions } from '../executor.ts'
+import { type Device, type Kernels, kernels } from './devices.ts'
 import type { Value } from './value.ts'
 
-export type Device = 'cpu' | 'webgpu'
 export interface Target {
   readonly device: Device
   readonly mode: CompileOptions['mode']
@@ -29,6 +29,8 @@ export interface Site<K extends OpKind> {
 export type Lowering<K extends OpKind> = (site: Site<K>) => Value
 export type LoweringTable = { readonly [K in OpKind]: Lowering<K> }
 
+/** What the device that a site is lowered for has. */
+export const kernelsOf = <K extends OpKind>({ target }: Site<K>): Kernels => kernels[target.device]
 /** The operand at `i`; arity is checked before anything is lowered. */
 export const operand = <K extends OpKind>({ node, operands }: Site<K>, i: number): Lowered => {
   const found = operands[i]

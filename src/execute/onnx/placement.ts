@@ -9,8 +9,9 @@ import type { Values } from '../executor.ts'
 import type { Leaving, Placement, Resident } from '../placement.ts'
 import { inputName, outputName } from './assemble.ts'
 import { lower } from './lower.ts'
+import { runtime } from './native.ts'
 import { encode, type Model, type ModelNode, type WrittenNode, writtenNodes } from './proto.ts'
-import { type Runtime, runtime } from './runtime.ts'
+import type { Runtime } from './runtime.ts'
 import { createSession } from './session.ts'
 
 /** Between the host's view of an array and the device's: ops that the WebGPU provider is known to take. */
@@ -139,7 +140,4 @@ export const placementOf = (bare: Model, resident: Resident): Effect<Placement> 
 
 /** The same of a graph, as it is compiled for training. */
 export const webgpuPlacement = (graph: Graph, resident: Resident, constants: Values = {}): Effect<Placement> =>
-  pipe(
-    TE.fromEither(lower(graph, { device: 'webgpu', mode: 'training', block: null }, constants)),
-    TE.chain((model) => placementOf(model, resident)),
-  )
+  placementOf(lower(graph, { device: 'webgpu', mode: 'training', block: null }, constants), resident)

@@ -1,6 +1,7 @@
 import type { Attributes } from '../../graph/ops.ts'
 import type { Shape } from '../../graph/types.ts'
-import { type Device, type LoweringTable, operand, type Site, shapeOf, valueAt } from './lowering.ts'
+import { type Device, kernels } from './devices.ts'
+import { kernelsOf, type LoweringTable, operand, type Site, shapeOf, valueAt } from './lowering.ts'
 import { call, cast, floats, int, int64s, reduceSum, scalar, transpose, type Value } from './value.ts'
 
 /** a b over the last two axes; ONNX Runtime's WebGPU provider has no FusedMatMul. */
@@ -12,7 +13,7 @@ export const product = (
 ): Value =>
   !transposeA && !transposeB
     ? call('MatMul', [a, b])
-    : device === 'cpu'
+    : kernels[device].fusedMatMul
       ? call(
           'FusedMatMul',
           [a, b],
@@ -31,7 +32,7 @@ type Extremum = 'Max' | 'Min'
  */
 const argument = (which: Extremum, site: Site<'argMax' | 'argMin'>): Value => {
   const [x, { axis }] = [operand(site, 0), site.node.attributes]
-  if (site.target.device === 'cpu')
+  if (kernelsOf(site).arguments)
     return cast(call(`Arg${which}`, [x.value], { axis: int(axis), keepdims: int(0) }), 'int32')
   const { dtype, shape } = x.node.type
   const length = shape[axis] ?? 1

@@ -110,7 +110,7 @@ const attributeProto = (name: string, value: Attribute): object =>
       ? { name, type: 7, ints: value.ints }
       : 'float' in value
         ? { name, type: 1, f: value.float }
-        : { name, type: 3, s: Buffer.from(value.text) }
+        : { name, type: 3, s: new TextEncoder().encode(value.text) }
 const typeProto = ({ dtype, shape }: TensorType): object => ({
   tensorType: { elemType: elementCode[dtype], shape: { dim: shape.map((dimValue) => ({ dimValue })) } },
 })

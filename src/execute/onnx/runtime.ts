@@ -1,28 +1,24 @@
-import type { Tensor } from 'onnxruntime-node'
-import { type Effect, failure, reasonOf } from '../../error.ts'
+import type { InferenceSession, InferenceSessionFactory, Tensor, TensorConstructor } from 'onnxruntime-node'
+import type { Errors } from '../../error.ts'
 import { fromHalfBits, halfBits } from '../../graph/half.ts'
-import { TE } from '../../prelude.ts'
+import type { Task } from '../../prelude.ts'
 import type { Value } from '../executor.ts'
 
-export type Runtime = typeof import('onnxruntime-node')
-
-/** Loaded when first needed: 45 MB of native code that not every machine has a build for. */
-export const runtime: Effect<Runtime> = TE.tryCatch(
-  async () => {
-    const loaded = await import('onnxruntime-node')
-    loaded.env.logLevel = 'error'
-    return loaded
-  },
-  (e) => [
-    failure(
-      'compile',
-      'onnxruntime-node',
-      'a native build of ONNX Runtime for this machine',
-      reasonOf(e),
-      `there are builds for linux and win32 on x64 and arm64, and darwin on arm64; this is ${process.platform} ${process.arch}`,
-    ),
-  ],
-)
+/** What onnxruntime-node and onnxruntime-web have in common. */
+export interface Library {
+  readonly InferenceSession: InferenceSessionFactory
+  readonly Tensor: TensorConstructor
+}
+/** A build of ONNX Runtime that is loaded, and what is known of where it runs. */
+export interface Runtime extends Library {
+  readonly version: string
+  /** What its sessions ask for beyond what all do. */
+  readonly session: (o: { readonly threads?: number | undefined }) => InferenceSession.SessionOptions
+  /** Channels a block of its blocked convolutions; null where it has none. */
+  readonly blockSize: Task<number | null>
+  /** What to say where a session cannot be made: other words for reasons that are known, else the errors given. */
+  readonly explained: (reason: string, otherwise: Errors) => Task<Errors>
+}
 
 /** The runtime's view of an array, in the same memory where it can be. */
 export const toTensor = ({ Tensor }: Runtime, v: Value): Tensor => {

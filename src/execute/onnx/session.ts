@@ -1,11 +1,9 @@
-import { availableParallelism } from 'node:os'
 import type { InferenceSession, Tensor } from 'onnxruntime-node'
 import { type Effect, failure, reasonOf } from '../../error.ts'
 import { pipe, TE } from '../../prelude.ts'
 import type { CompileOptions } from '../executor.ts'
-import { explained } from './adapter-error.ts'
 import { inputName, outputName } from './assemble.ts'
-import type { Device } from './lowering.ts'
+import type { Device } from './devices.ts'
 import { encode, initializerBytes, type Model } from './proto.ts'
 import type { Runtime } from './runtime.ts'
 
@@ -32,17 +30,23 @@ const modes: { readonly [M in CompileOptions['mode']]: InferenceSession.SessionO
   sampling: { graphOptimizationLevel: 'all' },
   training: { graphOptimizationLevel: 'disabled', enableMemPattern: false },
 }
+/** The runtime's own names. */
+const providers: { readonly [D in Device]: readonly string[] } = {
+  cpu: ['cpu'],
+  wasm: ['wasm'],
+  webgpu: ['webgpu', 'cpu'],
+}
 export const sessionOptions = (
+  { session }: Runtime,
   model: Model,
   { device, mode, threads, resident, layout, quiet }: SessionOptions,
 ): InferenceSession.SessionOptions => ({
   ...modes[mode],
   executionMode: 'sequential',
   enableCpuMemArena: true,
-  intraOpNumThreads: threads ?? availableParallelism(),
-  interOpNumThreads: 1,
+  ...session({ threads }),
   logSeverityLevel: quiet === true ? fatalOnly : errorsOnly,
-  executionProviders: device === 'cpu' ? ['cpu'] : ['webgpu', 'cpu'],
+  executionProviders: [...providers[device]],
   ...(layout === undefined ? {} : { optimizedModelFilePath: layout }),
   ...(resident === undefined
     ? {}
@@ -60,11 +64,7 @@ const renamed = <A>(xs: Readonly<Record<string, A>>, rename: (name: string) => s
 const largestModel = 1.5e9
 
 /** Builds a session; what the runtime says against the model is a `compile` error. */
-export const createSession = (
-  { InferenceSession }: Runtime,
-  model: Model,
-  options: SessionOptions,
-): Effect<Session> => {
+export const createSession = (ort: Runtime, model: Model, options: SessionOptions): Effect<Session> => {
   const at = `onnx:${options.device}`
   const bytes = initializerBytes(model)
   if (bytes > largestModel)
@@ -79,11 +79,12 @@ export const createSession = (
     ])
   return pipe(
     TE.tryCatch(
-      async () => wrap(await InferenceSession.create(encode(model), sessionOptions(model, options)), at, model),
+      async () =>
+        wrap(await ort.InferenceSession.create(encode(model), sessionOptions(ort, model, options)), at, model),
       reasonOf,
     ),
     TE.orElse((reason) =>
-      TE.leftTask(explained(reason, [failure('compile', at, 'a graph that ONNX Runtime takes', reason)])),
+      TE.leftTask(ort.explained(reason, [failure('compile', at, 'a graph that ONNX Runtime takes', reason)])),
     ),
   )
 }

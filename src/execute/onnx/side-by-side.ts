@@ -5,9 +5,9 @@ import { collect, type Effect, type Errors, effect, failure, reasonOf } from '..
 import { bytes } from '../../graph/cost.ts'
 import { size } from '../../graph/types.ts'
 import { E, pipe, RR, T, TE } from '../../prelude.ts'
+import { only } from '../carry.ts'
 import { emptyValue } from '../executor.ts'
 import type { Types } from '../feeds.ts'
-import { only } from '../reference/carry.ts'
 import { inputName, outputName } from './assemble.ts'
 import { encode, type Model } from './proto.ts'
 import { type Runtime, toTensor } from './runtime.ts'
@@ -51,7 +51,7 @@ const inWorker = (ort: Runtime, { model, fed, made }: Part, options: SessionOpti
   const worker = new Worker(new URL('./part-worker.js', import.meta.url), {
     workerData: {
       model: encode(model),
-      options: sessionOptions(model, options),
+      options: sessionOptions(ort, model, options),
       feeds: described(fed, given, inputName),
       outputs: described(made, results, outputName),
     },

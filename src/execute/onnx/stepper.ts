@@ -2,9 +2,9 @@ import type { Tensor } from 'onnxruntime-node'
 import type { Effect } from '../../error.ts'
 import { size } from '../../graph/types.ts'
 import { pipe, RR, TE } from '../../prelude.ts'
+import { carried, omit } from '../carry.ts'
 import { type Carry, emptyValue, type Values } from '../executor.ts'
 import { defer } from '../lifetime.ts'
-import { carried, omit } from '../reference/carry.ts'
 import { copy, type Runtime, toTensor, toValue } from './runtime.ts'
 import type { Session, Tensors } from './session.ts'
 
@@ -58,6 +58,23 @@ const outputsOf = (carry: Carry, leaves: Tensors): Tensors =>
       return found === undefined ? [] : [[output, found]]
     }),
   )
+
+/** In main memory, handed on as it is returned: WebAssembly copies what it is fed and what it returns into its own. */
+export const passedState = (ort: Runtime, session: Session, carry: Carry, initial: Values): State => {
+  let now: Tensors = RR.map((v: Values[string]) => toTensor(ort, copy(v)))(initial)
+  return {
+    step: (feeds) =>
+      pipe(
+        session.run({ ...feeds, ...now }),
+        TE.map((results) => {
+          now = carried(results, carry)
+          return omit(results, Object.keys(carry))
+        }),
+      ),
+    read: TE.fromIO(() => RR.map((t: Tensor) => copy(toValue(t)))(now)),
+    release: () => {},
+  }
+}
 
 /**
  * In the GPU's memory: `session` leaves the carried outputs there. `reader`, an identity, brings them back: asking

@@ -1,6 +1,8 @@
 import type { Shape } from '../../graph/types.ts'
-import { type Choice, choose, fullPadding, type Geometry, isFlippable, isPointwise } from './geometry.ts'
-import type { Device, Target } from './lowering.ts'
+import type { Geometry } from '../geometry.ts'
+import type { Device } from './devices.ts'
+import { type Choice, choose, fullPadding, isFlippable, isPointwise } from './geometry.ts'
+import type { Target } from './lowering.ts'
 import { product } from './products.ts'
 import {
   type Constant,

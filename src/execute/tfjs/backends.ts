@@ -22,15 +22,19 @@ export interface Ready {
 export interface Source {
   readonly core: () => Promise<Core>
   readonly load: (name: string) => Promise<unknown>
-}
-const installed: Source = {
-  core: () => import('@tensorflow/tfjs-core'),
-  load: (name) => import(name),
+  /** What the system says of GPUs, where it can be asked. */
+  readonly gpus?: () => Promise<string>
 }
 
 type Found = Pick<Ready, 'description' | 'gpu'>
 /** Why a backend that is installed does not serve. */
-class Unfit extends Error {}
+export class Unfit extends Error {
+  readonly hint: string | undefined
+  constructor(what: string, hint?: string) {
+    super(what)
+    this.hint = hint
+  }
+}
 
 interface Row {
   readonly packages: readonly string[]
@@ -50,6 +54,15 @@ const core = '@tensorflow/tfjs-core'
 const onCpu = async (): Promise<Found> => ({ description: 'the CPU', gpu: false })
 const silent = () => () => undefined
 const kept = (_: Core, found: Found): Found => found
+/**
+ * Of its four shaders for products TensorFlow.js takes one of 256 threads that meet at nine barriers for results of up
+ * to 128 numbers, and one that unrolls tiles of 32 x 32 for large ones. A processor that plays the GPU runs the first
+ * twenty times, and builds the second five times, as long as the one for small tiles, which takes any size.
+ */
+const smallTilesInSoftware = (tf: Core, found: Found): Found => {
+  if (!found.gpu) tf.env().set('WEBGPU_MATMUL_PROGRAM_TYPE', 2)
+  return found
+}
 
 const plain = (name: string): Row => ({
   packages: [core, `@tensorflow/tfjs-backend-${name}`],
@@ -96,12 +109,13 @@ const rows = {
     preciseFunctions: false,
     quirk: webgpuQuirk,
     faults: (tf) => faultsOf(tf.backend()),
-    before: async ({ load }) => {
+    before: async ({ load, gpus }) => {
       const adapter = await findAdapter(load)
-      if (adapter === undefined) throw new Unfit('no WebGPU adapter')
+      if (adapter === undefined)
+        throw new Unfit(gpus === undefined ? 'no WebGPU adapter' : `no WebGPU adapter (${await gpus()})`)
       return { description: adapter.description, gpu: adapter.hardware }
     },
-    after: kept,
+    after: smallTilesInSoftware,
     hint: 'a driver for Vulkan, Metal or D3D12; Debian has a software GPU: apt-get install chromium libvulkan1, VK_ICD_FILENAMES=/usr/lib/chromium/vk_swiftshader_icd.json',
   },
   wasm: plain('wasm'),
@@ -124,7 +138,7 @@ const problem = (name: Backend, e: unknown): LatentError => {
   return isAbsent(e)
     ? failure('compile', `tfjs:${name}`, packages.join(' and '), `${absentPackage(e)} is not installed`, install)
     : e instanceof Unfit
-      ? failure('compile', `tfjs:${name}`, 'a device that it can use', e.message, hint)
+      ? failure('compile', `tfjs:${name}`, 'a device that it can use', e.message, e.hint ?? hint)
       : failure('compile', `tfjs:${name}`, 'a backend that loads', reasonOf(e), hint ?? install)
 }
 
@@ -149,6 +163,7 @@ export const open = (name: Backend, source: Source): Effect<Ready> =>
           preciseFunctions: row.preciseFunctions,
           quirk: row.quirk,
           sumsByProducts: name !== 'wasm',
+          integers: name === 'webgpu' ? 2 ** 24 : 2 ** 31,
         },
         description,
         gpu,
@@ -158,17 +173,19 @@ export const open = (name: Backend, source: Source): Effect<Ready> =>
   )
 
 /** A backend stays loaded; what failed is tried again. */
-const ready = new Map<Backend, Ready>()
-export const load = (name: Backend): Effect<Ready> =>
-  defer(() => {
-    const known = ready.get(name)
-    return known === undefined
-      ? pipe(
-          open(name, installed),
-          TE.map((made) => {
-            ready.set(name, made)
-            return made
-          }),
-        )
-      : TE.right(known)
-  })
+export const loading = (source: Source): ((name: Backend) => Effect<Ready>) => {
+  const ready = new Map<Backend, Ready>()
+  return (name) =>
+    defer(() => {
+      const known = ready.get(name)
+      return known === undefined
+        ? pipe(
+            open(name, source),
+            TE.map((made) => {
+              ready.set(name, made)
+              return made
+            }),
+          )
+        : TE.right(known)
+    })
+}

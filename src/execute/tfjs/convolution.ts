@@ -1,32 +1,38 @@
 import type { Shape } from '../../graph/types.ts'
+import { type Geometry, geometry } from '../geometry.ts'
 import type { Attributes } from './kernel.ts'
 import { type LoweringTable, operand, type Target } from './lowering.ts'
 import { product } from './products.ts'
 import { call, concat, pad, reshape, shapeOf, slice, stridedSlice, type Value } from './value.ts'
-import { channelsFirst, channelsLast, filterFirst, filterLast, paddingWord, type Window, windowOf } from './window.ts'
+import { channelsFirst, channelsLast, filterFirst, filterLast, paddingWord } from './window.ts'
 
 const float = (...shape: Shape) => ({ dtype: 'float32', shape }) as const
-const shared = ({ stride }: Window): Attributes => ({
-  strides: stride,
+const shared = ({ sh, sw }: Geometry): Attributes => ({
+  strides: [sh, sw],
   dataFormat: 'NHWC',
   dilations: [1, 1],
 })
-const explicit = ({ edges: [top, left, bottom, right] }: Window): Attributes[string] => [
+const explicit = ({ top, left, bottom, right }: Geometry): Attributes[string] => [
   [0, 0],
   [top, bottom],
   [left, right],
   [0, 0],
 ]
 /** The convolution of the input with its padding written out, so that it is `valid`. */
-const padded = (w: Window): Window => {
-  const [top, left, bottom, right] = w.edges
-  return { ...w, h: w.h + top + bottom, w: w.w + left + right, edges: [0, 0, 0, 0] }
-}
-const padInput = (x: Value, { edges: [top, left, bottom, right] }: Window): Value =>
+const padded = (g: Geometry): Geometry => ({
+  ...g,
+  h: g.h + g.top + g.bottom,
+  w: g.w + g.left + g.right,
+  top: 0,
+  left: 0,
+  bottom: 0,
+  right: 0,
+})
+const padInput = (x: Value, { top, left, bottom, right }: Geometry): Value =>
   pad(x, [0, top, left, 0], [0, bottom, right, 0])
 
 /** dy[n,oh,ow,o], filter[kh,kw,c,o] -> dx[n,h,w,c] */
-const inputGradient = (dy: Value, filter: Value, w: Window): Value => {
+const inputGradient = (dy: Value, filter: Value, w: Geometry): Value => {
   const word = paddingWord(w)
   const inner = word === undefined ? padded(w) : w
   const inputShape = [inner.n, inner.h, inner.w, inner.c]
@@ -35,14 +41,13 @@ const inputGradient = (dy: Value, filter: Value, w: Window): Value => {
     pad: word ?? 'valid',
     inputShape,
   })
-  return word === undefined ? slice(dx, [0, w.edges[0], w.edges[1], 0], [w.n, w.h, w.w, w.c]) : dx
+  return word === undefined ? slice(dx, [0, w.top, w.left, 0], [w.n, w.h, w.w, w.c]) : dx
 }
 
-type WeightGradient = (x: Value, dy: Value, w: Window) => Value
+type WeightGradient = (x: Value, dy: Value, w: Geometry) => Value
 /** One product a tap of the kernel, of the input's positions that it meets and dy. */
 const byTaps: WeightGradient = (x, dy, w) => {
-  const { n, c, o, kh, kw, oh, ow, stride } = w
-  const [sh, sw] = stride
+  const { n, c, o, kh, kw, oh, ow, sh, sw } = w
   const wide = padInput(x, w)
   const rows = reshape(dy, [1, n * oh * ow, o])
   const taps = Array.from({ length: kh * kw }, (_, t) => {
@@ -70,7 +75,7 @@ type Convolution = Pick<LoweringTable, 'conv2d' | 'convInputGrad' | 'convWeightG
 export const convolutionLowerings: Convolution = {
   conv2d: (site) => {
     const [x, weight] = [operand(site, 0), operand(site, 1)]
-    const w = windowOf(shapeOf(x), shapeOf(weight), site.node.type.shape, site.node.attributes)
+    const w = geometry(shapeOf(x), shapeOf(weight), site.node.type.shape, site.node.attributes)
     return channelsFirst(
       call('Conv2D', [channelsLast(x), filterLast(weight)], float(w.n, w.oh, w.ow, w.o), {
         ...shared(w),
@@ -80,12 +85,12 @@ export const convolutionLowerings: Convolution = {
   },
   convInputGrad: (site) => {
     const [dy, weight] = [operand(site, 0), operand(site, 1)]
-    const w = windowOf(site.node.type.shape, shapeOf(weight), shapeOf(dy), site.node.attributes)
+    const w = geometry(site.node.type.shape, shapeOf(weight), shapeOf(dy), site.node.attributes)
     return channelsFirst(inputGradient(channelsLast(dy), filterLast(weight), w))
   },
   convWeightGrad: (site) => {
     const [x, dy] = [operand(site, 0), operand(site, 1)]
-    const w = windowOf(shapeOf(x), site.node.type.shape, shapeOf(dy), site.node.attributes)
+    const w = geometry(shapeOf(x), site.node.type.shape, shapeOf(dy), site.node.attributes)
     return filterFirst(weightGradient(site.target)(channelsLast(x), channelsLast(dy), w))
   },
 }

@@ -1,6 +1,6 @@
 import type { Tensor } from '@tensorflow/tfjs-core'
 import { type Effect, failure, reasonOf } from '../../error.ts'
-import { TE } from '../../prelude.ts'
+import { E, TE } from '../../prelude.ts'
 import { emptyValue, type Value } from '../executor.ts'
 import type { Constant } from './value.ts'
 
@@ -17,6 +17,10 @@ export interface Device {
   /** What the device has complained of since it was last asked: WebGPU tells after the call that is at fault. */
   readonly fault: () => string | undefined
 }
+
+/** What TensorFlow.js throws, as an error. */
+export const guarded = <A>(tag: 'compile' | 'run', at: string, body: () => A): Effect<A> =>
+  TE.fromIOEither(() => E.tryCatch(body, (e) => [failure(tag, at, `a ${tag} that succeeds`, reasonOf(e))]))
 
 /** TensorFlow.js has one current backend; choosing one that is ready takes effect at once. */
 export const choose = ({ tf, backend }: Device): void => {

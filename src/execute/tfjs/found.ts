@@ -1,6 +1,7 @@
 import { E, type Task } from '../../prelude.ts'
 import type { Found } from '../decide.ts'
-import { type Backend, load } from './backends.ts'
+import type { Backend } from './backends.ts'
+import { load } from './installed.ts'
 
 /** Whether a backend is there, and what it runs on, or why it is not and what to install. */
 export const look =

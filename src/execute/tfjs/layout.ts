@@ -63,33 +63,6 @@ const commonAxes = (views: readonly View[], shape: Shape): readonly number[] => 
   return best?.axes ?? range(shape.length)
 }
 
-const elementwise: ReadonlySet<Kernel> = new Set<Kernel>([
-  'Abs',
-  'Add',
-  'Cast',
-  'Cos',
-  'Equal',
-  'Erf',
-  'Exp',
-  'Floor',
-  'FloorDiv',
-  'Less',
-  'Log',
-  'Maximum',
-  'Minimum',
-  'Multiply',
-  'Neg',
-  'NotEqual',
-  'RealDiv',
-  'Rsqrt',
-  'Select',
-  'Sigmoid',
-  'Sin',
-  'Sqrt',
-  'Square',
-  'Sub',
-  'Tanh',
-])
 const throughElementwise = (of: Call, views: readonly View[]): View => {
   const { shape } = of.type
   const axes = commonAxes(views, shape)
@@ -102,7 +75,8 @@ const throughElementwise = (of: Call, views: readonly View[]): View => {
   if (joint === undefined) throw new Error(`${of.kernel} was laid out in shapes that do not broadcast`)
   return { base: call(of.kernel, inputs, { ...of.type, shape: joint }, of.attributes), axes }
 }
-const throughConcat = (of: Call, views: readonly View[], axis: number): View => {
+const throughConcat = (of: Call, views: readonly View[]): View => {
+  const axis = typeof of.attributes.axis === 'number' ? of.attributes.axis : 0
   const [axes] = [...views]
     .sort((a, b) => size(shapeOf(b)) - size(shapeOf(a)))
     .map((v) => v.axes)
@@ -117,14 +91,6 @@ const throughConcat = (of: Call, views: readonly View[], axis: number): View => 
   return { base, axes }
 }
 
-/** Attributes that name axes, or say something of each axis, in the order in which the base's axes lie. */
-const rewritten: { readonly [K in Kernel]?: (attributes: Attributes, axes: readonly number[]) => Attributes } = {
-  Sum: ({ axis, ...rest }, axes) => ({ ...rest, axis: renamed(axis, axes) }),
-  Max: ({ reductionIndices, ...rest }, axes) => ({ ...rest, reductionIndices: renamed(reductionIndices, axes) }),
-  Slice: ({ begin, size: extent }, axes) => ({ begin: reordered(begin, axes), size: reordered(extent, axes) }),
-  PadV2: ({ paddings, ...rest }, axes) => ({ ...rest, paddings: reordered(paddings, axes) }),
-  Tile: ({ reps }, axes) => ({ reps: reordered(reps, axes) }),
-}
 type Listed = Attributes[string]
 const listOf = (a: Listed | undefined): readonly (number | readonly number[])[] => (typeof a === 'object' ? a : [])
 const numbers = (xs: readonly (number | readonly number[])[]): readonly number[] =>
@@ -204,28 +170,76 @@ const throughProduct = (of: Call, views: readonly View[]): View => {
 }
 const isSwap = ({ base, axes }: View): boolean => axes.join() === '0,2,1' && !movesNothing(base.type.shape, axes)
 
-const through = (of: Call, views: readonly View[]): View => {
-  const [first] = views
-  if (first === undefined) return plain(of)
-  if (elementwise.has(of.kernel)) return throughElementwise(of, views)
-  const rewrite = rewritten[of.kernel]
-  if (rewrite !== undefined && !isIdentity(first.axes)) {
-    const { axes } = first
+type Through = (of: Call, views: readonly [View, ...(readonly View[])]) => View
+/** Kernels that mind the order of axes. */
+const before: Through = (of, views) => plain({ ...of, inputs: views.map(written) })
+/** Attributes that name axes, or say something of each axis, in the order in which the base's axes lie. */
+const renaming =
+  (rewrite: (attributes: Attributes, axes: readonly number[]) => Attributes): Through =>
+  (of, views) => {
+    const [{ base, axes }] = views
+    if (isIdentity(axes)) return before(of, views)
     const type = { ...of.type, shape: permuted(of.type.shape, inverse(axes)) }
-    return { base: call(of.kernel, [first.base], type, rewrite(of.attributes, axes)), axes }
+    return { base: call(of.kernel, [base], type, rewrite(of.attributes, axes)), axes }
   }
-  switch (of.kernel) {
-    case 'Transpose':
-      return { base: first.base, axes: numbers(listOf(of.attributes.perm)).map((p) => first.axes[p] ?? 0) }
-    case 'Reshape':
-      return throughReshape(of, first)
-    case 'Concat':
-      return throughConcat(of, views, typeof of.attributes.axis === 'number' ? of.attributes.axis : 0)
-    case 'BatchMatMul':
-      return throughProduct(of, views)
-    default:
-      return plain({ ...of, inputs: views.map(written) })
-  }
+
+/** How transposes move through each kernel. */
+const through: { readonly [K in Kernel]: Through } = {
+  Abs: throughElementwise,
+  Add: throughElementwise,
+  ArgMax: before,
+  ArgMin: before,
+  BatchMatMul: throughProduct,
+  Cast: throughElementwise,
+  Concat: throughConcat,
+  Conv2D: before,
+  Conv2DBackpropFilter: before,
+  Conv2DBackpropInput: before,
+  Cos: throughElementwise,
+  Equal: throughElementwise,
+  Erf: throughElementwise,
+  Exp: throughElementwise,
+  Floor: throughElementwise,
+  FloorDiv: throughElementwise,
+  GatherV2: before,
+  Less: throughElementwise,
+  Log: throughElementwise,
+  Max: renaming(({ reductionIndices, ...rest }, axes) => ({
+    ...rest,
+    reductionIndices: renamed(reductionIndices, axes),
+  })),
+  MaxPool: before,
+  Maximum: throughElementwise,
+  Minimum: throughElementwise,
+  Multiply: throughElementwise,
+  Neg: throughElementwise,
+  NotEqual: throughElementwise,
+  OneHot: before,
+  PadV2: renaming(({ paddings, ...rest }, axes) => ({ ...rest, paddings: reordered(paddings, axes) })),
+  RealDiv: throughElementwise,
+  Reshape: (of, [view]) => throughReshape(of, view),
+  ResizeNearestNeighbor: before,
+  Rsqrt: throughElementwise,
+  Select: throughElementwise,
+  Sigmoid: throughElementwise,
+  Sin: throughElementwise,
+  Slice: renaming(({ begin, size: extent }, axes) => ({
+    begin: reordered(begin, axes),
+    size: reordered(extent, axes),
+  })),
+  Softmax: before,
+  Sqrt: throughElementwise,
+  Square: throughElementwise,
+  StridedSlice: before,
+  Sub: throughElementwise,
+  Sum: renaming(({ axis, ...rest }, axes) => ({ ...rest, axis: renamed(axis, axes) })),
+  Tanh: throughElementwise,
+  Tile: renaming(({ reps }, axes) => ({ reps: reordered(reps, axes) })),
+  Transpose: (of, [{ base, axes }]) => ({ base, axes: numbers(listOf(of.attributes.perm)).map((p) => axes[p] ?? 0) }),
+}
+const throughCall = (of: Call, views: readonly View[]): View => {
+  const [first, ...rest] = views
+  return first === undefined ? plain(of) : through[of.kernel](of, [first, ...rest])
 }
 
 /** The order of axes in which something is kept: its axis i lies at `axes[i]`. Left out: in its own order. */
@@ -247,7 +261,7 @@ export const moveTransposes = (roots: Roots, kept: { readonly leaves?: Kept; rea
     views.set(
       v,
       v.kind === 'call'
-        ? through(v, v.inputs.map(viewOf))
+        ? throughCall(v, v.inputs.map(viewOf))
         : axes === undefined
           ? plain(v)
           : { base: { ...v, type: { ...v.type, shape: permuted(v.type.shape, inverse(axes)) } }, axes },

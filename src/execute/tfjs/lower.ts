@@ -2,7 +2,7 @@ import { type Checked, collect, fail } from '../../error.ts'
 import { feedName, type Graph, type Node, type NodeOf } from '../../graph/graph.ts'
 import type { OpKind } from '../../graph/ops.ts'
 import { E, pipe, RR } from '../../prelude.ts'
-import { checkGraph, placeOf } from '../check-graph.ts'
+import { placeOf } from '../check-graph.ts'
 import { convolutionLowerings } from './convolution.ts'
 import { elementwiseLowerings } from './elementwise.ts'
 import type { Kernel } from './kernel.ts'
@@ -34,6 +34,14 @@ const held = (node: Node, index: number): Checked<Node> =>
     ? E.right(node)
     : fail('compile', placeOf(node, index), `${dtypes.join(', ')}: what TensorFlow.js holds`, node.type.dtype)
 
+const exact = (node: Node, index: number, made: Value, { name, integers }: Target): Checked<Node> => {
+  const far =
+    made.kind === 'constant' && made.type.dtype === 'int32' ? made.data.find((x) => Math.abs(x) > integers) : undefined
+  return far === undefined
+    ? E.right(node)
+    : fail('compile', placeOf(node, index), `integers of up to ${integers}, as far as ${name} has them`, String(far))
+}
+
 /** The kernels that a value takes beyond those of the values it was made of. */
 const kernelsBeyond = (value: Value, known: ReadonlySet<Value>): readonly Kernel[] =>
   value.kind !== 'call' || known.has(value)
@@ -54,33 +62,28 @@ const covered = (node: Node, index: number, kernels: readonly Kernel[], target: 
 }
 
 /**
- * What the outputs of a graph are on a backend, channels first as the graph says. Errors: `compile`, by node, where the
- * graph's types are not true, or the backend lacks a kernel. Pure but for what `target.has` reads.
+ * What the outputs of a graph whose types are true are on a backend, channels first as the graph says. Errors:
+ * `compile`, by node, where the backend lacks a kernel. Pure but for what `target.has` reads.
  */
-export const lower = (graph: Graph, target: Target): Checked<Roots> =>
-  pipe(
-    checkGraph(graph),
-    E.chainFirst((g) => collect(g.nodes.map(held))),
-    E.chain((g) => {
-      const lowered: Value[] = []
-      const known = new Set<Value>()
-      const leaves = new Map<string, Value>()
-      const checks = g.nodes.map((node, i) => {
-        const name = feedName(node)
-        const made =
-          (name === undefined ? undefined : leaves.get(name)) ?? lowerNode(node, node.operands.map(at(lowered)), target)
-        if (name !== undefined) leaves.set(name, made)
-        const check = covered(node, i, kernelsBeyond(made, known), target)
-        known.add(made)
-        lowered.push(made)
-        return check
-      })
-      return pipe(
-        collect(checks),
-        E.map(() => RR.map(at(lowered))(g.outputs)),
-      )
-    }),
+export const lower = (g: Graph, target: Target): Checked<Roots> => {
+  const lowered: Value[] = []
+  const known = new Set<Value>()
+  const leaves = new Map<string, Value>()
+  const checks = g.nodes.flatMap((node, i) => {
+    const name = feedName(node)
+    const made =
+      (name === undefined ? undefined : leaves.get(name)) ?? lowerNode(node, node.operands.map(at(lowered)), target)
+    if (name !== undefined) leaves.set(name, made)
+    const check = [covered(node, i, kernelsBeyond(made, known), target), exact(node, i, made, target)]
+    known.add(made)
+    lowered.push(made)
+    return check
+  })
+  return pipe(
+    collect([...g.nodes.map(held), ...checks]),
+    E.map(() => RR.map(at(lowered))(g.outputs)),
   )
+}
 const at =
   <A>(all: readonly A[]) =>
   (i: number): A => {

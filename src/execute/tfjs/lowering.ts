@@ -13,6 +13,8 @@ export interface Target {
   readonly quirk: Rewriting
   /** Whether long sums may be products with ones: WebAssembly's lose digits, adding one by one in float32. */
   readonly sumsByProducts: boolean
+  /** Up to which magnitude integers are exact: WebGPU's shaders compute int32 in float32. */
+  readonly integers: number
 }
 
 /** A node whose operands are lowered. */

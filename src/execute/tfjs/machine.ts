@@ -39,8 +39,12 @@ export interface Machine {
   readonly dispose: () => void
 }
 
+/** Stands around a kernel call, and gives what the call gave. */
+export type Watch = (step: Step, inputs: readonly Tensor[], call: () => Tensor) => Tensor
+const unwatched: Watch = (_step, _inputs, call) => call()
+
 /** Puts the constants on the device. Every intermediate is disposed of at its last use, known from the program. */
-export const prepare = (device: Device, program: Program): Machine => {
+export const prepare = (device: Device, program: Program, watch = unwatched): Machine => {
   const constants = new Map(program.constants.map(({ register, value }) => [register, uploadConstant(device, value)]))
   const steps = program.steps.map((step) => ({ ...step, run: kernelOf(device, step) }))
   return {
@@ -59,8 +63,13 @@ export const prepare = (device: Device, program: Program): Machine => {
         return found
       }
       try {
-        for (const { inputs, output, ends, run } of steps) {
-          live.set(output, run(inputs.map(at)))
+        for (const step of steps) {
+          const { output, ends, run } = step
+          const inputs = step.inputs.map(at)
+          live.set(
+            output,
+            watch(step, inputs, () => run(inputs)),
+          )
           for (const end of ends) {
             live.get(end)?.dispose()
             live.delete(end)

@@ -1,4 +1,5 @@
 import { size } from '../../graph/types.ts'
+import { oneHot, scatterIntegers } from './integers.ts'
 import { type LoweringTable, operand } from './lowering.ts'
 import { broadcast, call, cast, concat, dtypeOf, pad, reshape, shapeOf, slice, transpose } from './value.ts'
 import { channelsFirst, channelsLast } from './window.ts'
@@ -34,24 +35,20 @@ export const movementLowerings: Movement = {
     )
     return reshape(rows, site.node.type.shape)
   },
-  /**
-   * One-hot rows times updates: sums in one order on every backend, and no backend lacks it. int32 goes through
-   * float32, so sums are exact up to 2^24.
-   */
+  /** One-hot rows times updates: sums in one order on every backend, and no backend lacks it. */
   scatterAdd: (site) => {
-    const [indices, updates] = [operand(site, 0), operand(site, 1)]
     const { shape, dtype } = site.node.type
     const [rows = 0, ...rest] = shape
-    const [hits, width] = [size(shapeOf(indices)), size(rest)]
-    const hot = call(
-      'OneHot',
-      [reshape(indices, [hits])],
-      { dtype: 'int32', shape: [hits, rows] },
-      { dtype: 'int32', depth: rows, onValue: 1, offValue: 0 },
-    )
+    const [hits, width] = [size(shapeOf(operand(site, 0))), size(rest)]
+    const [indices, updates] = [reshape(operand(site, 0), [hits]), operand(site, 1)]
+    if (dtype === 'int32' && size(shapeOf(updates)) > 0)
+      return reshape(scatterIntegers(indices, reshape(updates, [hits, width]), rows), shape)
     const summed = call(
       'BatchMatMul',
-      [reshape(cast(hot, 'float32'), [1, hits, rows]), reshape(cast(updates, 'float32'), [1, hits, width])],
+      [
+        reshape(cast(oneHot(indices, rows), 'float32'), [1, hits, rows]),
+        reshape(cast(updates, 'float32'), [1, hits, width]),
+      ],
       { dtype: 'float32', shape: [1, rows, width] },
       { transposeA: true, transposeB: false },
     )

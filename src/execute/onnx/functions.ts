@@ -1,5 +1,5 @@
-import { type Lowering, valueAt } from './lowering.ts'
-import { call, cast, scalar, type Value } from './value.ts'
+import { kernelsOf, type Lowering, valueAt } from './lowering.ts'
+import { call, cast, floats, scalar, type Value } from './value.ts'
 
 const number = (x: number): Value => scalar('float32', x)
 const add = (a: Value, b: Value): Value => call('Add', [a, b])
@@ -42,6 +42,34 @@ const sineOf = (x: Value, turns: number): Value => {
 const exactOnCpu =
   (op: 'Sin' | 'Cos', turns: number): Lowering<'sin' | 'cos'> =>
   (site) =>
-    site.target.device === 'cpu' ? call(op, [valueAt(site, 0)]) : sineOf(valueAt(site, 0), turns)
+    kernelsOf(site).preciseAngles ? call(op, [valueAt(site, 0)]) : sineOf(valueAt(site, 0), turns)
 export const sin = exactOnCpu('Sin', 0)
 export const cos = exactOnCpu('Cos', 1)
+
+/** Beyond these the exponential is 0 or infinite. */
+const [lowest, highest] = [-104, 89.5] as const
+const ln2 = [0.693359375, -2.1219444005469057e-4] as const
+/** 2^k for these k, of which those beyond float32 are 0 and infinity. */
+const exponents = { from: -151, to: 130 } as const
+const powers = floats(
+  [exponents.to - exponents.from + 1],
+  Array.from({ length: exponents.to - exponents.from + 1 }, (_, i) => 2 ** (i + exponents.from)),
+)
+const factorial = (n: number): number => (n <= 1 ? 1 : n * factorial(n - 1))
+/** Taylor's, whose remainder at ln 2 is below 1e-9. */
+const series = Array.from({ length: 11 }, (_, i) => 1 / factorial(i))
+/**
+ * e^x = 2^k e^(x - k ln 2) to float32's last places, the powers of two from a table. WGSL asks of its own an error of
+ * 3 + 2|x| units in the last place: too much for the standard deviations of a posterior.
+ */
+const exponential = (given: Value): Value => {
+  const x = call('Max', [call('Min', [given, number(highest)]), number(lowest)])
+  const k = floor(scaled(x, Math.LOG2E))
+  const rest = ln2.reduce((r, part) => sub(r, scaled(k, part)), x)
+  const power = call('Gather', [powers, cast(add(k, number(-exponents.from)), 'int32')])
+  return call('Where', [call('Equal', [given, given]), mul(polynomial(rest, series), power), given])
+}
+export const exp: Lowering<'exp'> = (site) =>
+  kernelsOf(site).preciseExponential || site.node.type.dtype !== 'float32'
+    ? call('Exp', [valueAt(site, 0)])
+    : exponential(valueAt(site, 0))

@@ -1,9 +1,9 @@
-import { type Checked, collect, fail } from '../../error.ts'
-import { sameType, showType, type TensorType } from '../../graph/types.ts'
-import { E } from '../../prelude.ts'
-import { didYouMean } from '../../schema.ts'
-import type { Carry } from '../executor.ts'
-import { own, type Types } from './values.ts'
+import { type Checked, collect, fail } from '../error.ts'
+import { sameType, showType, type TensorType } from '../graph/types.ts'
+import { E } from '../prelude.ts'
+import { didYouMean } from '../schema.ts'
+import type { Carry } from './executor.ts'
+import { own, type Types } from './feeds.ts'
 
 type Named<A> = Readonly<Record<string, A>>
 

@@ -1,0 +1,44 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { t } from '../src/prelude.ts'
+
+/** A process that measures works, spoken to as `peers/README.md` says. */
+
+export const Answer = t.partial({
+  ok: t.boolean,
+  reason: t.string,
+  ms: t.array(t.number),
+  values: t.array(t.number),
+  peakMiB: t.number,
+  absoluteMiB: t.number,
+  blas: t.string,
+  referenceBlas: t.boolean,
+})
+export type Answer = t.TypeOf<typeof Answer>
+
+export interface Side {
+  readonly ask: (request: object) => Promise<Answer>
+  readonly end: () => void
+}
+export const side = (process: ChildProcess): Side => {
+  const { stdin, stdout } = process
+  if (stdin === null || stdout === null) throw new Error('a bench process without pipes')
+  const lines = createInterface({ input: stdout })[Symbol.asyncIterator]()
+  return {
+    ask: async (request) => {
+      stdin.write(`${JSON.stringify(request)}\n`)
+      const { value, done } = await lines.next()
+      const reply: unknown = done === true ? { ok: false, reason: 'the process ended' } : JSON.parse(value)
+      return Answer.is(reply) ? reply : { ok: false, reason: 'an unreadable answer' }
+    },
+    end: () => process.kill(),
+  }
+}
+
+export const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
+export const ours = (): Side =>
+  side(spawn(process.execPath, [here('./ours.js')], { stdio: ['pipe', 'pipe', 'inherit'] }))
+
+export const median = (xs: readonly number[]): number =>
+  xs.toSorted((a, b) => a - b)[Math.floor(xs.length / 2)] ?? Number.NaN

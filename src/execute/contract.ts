@@ -1,0 +1,87 @@
+import { feedTypes, type Graph, outputTypes } from '../graph/graph.ts'
+import { E, pipe, TE } from '../prelude.ts'
+import { checkCarry, omit, only } from './carry.ts'
+import { checkGraph } from './check-graph.ts'
+import type { CompileOptions, Executable, Executor, Stepper, Values } from './executor.ts'
+import { checkFeeds, type Types } from './feeds.ts'
+import { defer, exclusive, lifetime } from './lifetime.ts'
+
+type Check = (types: Types, values: Values) => ReturnType<typeof checkFeeds>
+
+const stepper = (at: string, engine: Stepper, fed: Types, check: Check, atEnd: () => void): Stepper => {
+  const { during, end } = lifetime(at, 'stepper', () => {
+    engine.dispose()
+    atEnd()
+  })
+  const exclusively = exclusive(at)
+  return {
+    step: (feeds) => during(exclusively(defer(() => pipe(check(fed, feeds), TE.fromEither, TE.chain(engine.step))))),
+    read: during(exclusively(engine.read)),
+    dispose: end,
+  }
+}
+
+const executable = (at: string, engine: Executable, graph: Graph, fed: Types, check: Check): Executable => {
+  const running = new Set<Stepper>()
+  const { during, end } = lifetime(at, 'executable', () => {
+    for (const s of running) s.dispose()
+    engine.dispose()
+  })
+  const held = (made: Stepper, state: Types): Stepper => {
+    const s = stepper(at, made, omit(fed, Object.keys(state)), check, () => running.delete(s))
+    running.add(s)
+    return s
+  }
+  return {
+    run: (feeds) => during(defer(() => pipe(check(fed, feeds), TE.fromEither, TE.chain(engine.run)))),
+    start: (carry, initial) =>
+      during(
+        pipe(
+          checkCarry(carry, outputTypes(graph), fed),
+          E.chainFirst((state) => check(state, initial)),
+          TE.fromEither,
+          TE.chain((state) =>
+            pipe(
+              engine.start(carry, initial),
+              TE.map((made) => held(made, state)),
+            ),
+          ),
+          TE.chain((s) =>
+            pipe(
+              during(TE.right(s)),
+              TE.mapLeft((errors) => {
+                s.dispose()
+                return errors
+              }),
+            ),
+          ),
+        ),
+      ),
+    dispose: end,
+  }
+}
+
+/**
+ * An engine as an executor. What every executor promises beside its numbers is here, once: graphs whose types are true;
+ * constants, feeds and state that are those expected, finite where that is asked for; a carry that fits; one step at a
+ * time; nothing after `dispose`, which ends the steppers too and reaches the engine once. So an engine is an `Executor`
+ * that believes what it is given.
+ */
+export const contracted = ({ name, compile }: Executor): Executor => ({
+  name,
+  compile: (graph, options: CompileOptions) => {
+    const { constants = {}, checkFinite: finite = false } = options
+    const baked = Object.keys(constants)
+    return pipe(
+      checkGraph(graph),
+      E.chainFirst(() => checkFeeds(only(feedTypes(graph), baked), constants, { tag: 'compile', finite })),
+      TE.fromEither,
+      TE.chain(() => compile(graph, options)),
+      TE.map((engine) =>
+        executable(name, engine, graph, omit(feedTypes(graph), baked), (types, values) =>
+          checkFeeds(types, values, { tag: 'run', finite }),
+        ),
+      ),
+    )
+  },
+})

@@ -1,0 +1,39 @@
+/** Where ONNX Runtime runs a graph. `wasm` is onnxruntime-web's CPU. */
+export type Device = 'cpu' | 'wasm' | 'webgpu'
+
+/** What lowerings ask of a device. */
+export interface Kernels {
+  /** Products with transposed operands. */
+  readonly fusedMatMul: boolean
+  /** Signs, and integers of 32 bits in Neg and Abs. */
+  readonly signs: boolean
+  /** The 64-bit indices of ArgMax and ArgMin. */
+  readonly arguments: boolean
+  /** The exponential good to float32's last places, however large the exponent. */
+  readonly preciseExponential: boolean
+  /** Sine and cosine good to float32's last places, however large the angle. */
+  readonly preciseAngles: boolean
+  /** Convolutions that are products of matrices and pad below and right only: ONNX Runtime 1.30 forgets the padding. */
+  readonly padsProducts: boolean
+}
+const all: Kernels = {
+  fusedMatMul: true,
+  signs: true,
+  arguments: true,
+  preciseAngles: true,
+  preciseExponential: true,
+  padsProducts: true,
+}
+
+export const kernels: { readonly [D in Device]: Kernels } = {
+  cpu: all,
+  wasm: all,
+  webgpu: {
+    fusedMatMul: false,
+    signs: false,
+    arguments: false,
+    preciseAngles: false,
+    preciseExponential: false,
+    padsProducts: false,
+  },
+}

@@ -1,0 +1,131 @@
+import type { Effect } from '../../error.ts'
+import { feedTypes, type Graph } from '../../graph/graph.ts'
+import { pipe, RR, TE } from '../../prelude.ts'
+import { only } from '../carry.ts'
+import { contracted } from '../contract.ts'
+import type { Carry, Executable, Executor, Stepper, Values } from '../executor.ts'
+import type { Types } from '../feeds.ts'
+import { defer } from '../lifetime.ts'
+import { assemble } from './assemble.ts'
+import type { Device } from './devices.ts'
+import { checkHalf } from './half-support.ts'
+import { writableInPlace } from './in-place.ts'
+import { lower } from './lower.ts'
+import type { Model } from './proto.ts'
+import { type Runtime, toTensor, toValue } from './runtime.ts'
+import { createSession, type Session, type SessionOptions, type Tensors } from './session.ts'
+import { hostState, passedState, residentState, type State } from './stepper.ts'
+import { leaf } from './value.ts'
+
+/** Everything a compiled graph is made of. */
+interface Compiled extends Program {
+  readonly ort: Runtime
+}
+/** A graph in whole or in two. */
+export interface Program {
+  readonly session: Session
+  readonly startState: StartState
+}
+type StartState = (carry: Carry, initial: Values) => Effect<State>
+
+const tensors = (ort: Runtime, values: Values): Tensors => RR.map((v: Values[string]) => toTensor(ort, v))(values)
+
+const stepper = (ort: Runtime, state: State): Stepper => ({
+  step: (feeds) =>
+    pipe(
+      defer(() => state.step(tensors(ort, feeds))),
+      TE.map(RR.map(toValue)),
+    ),
+  read: state.read,
+  dispose: state.release,
+})
+
+/** Returns its inputs. */
+const identityModel = (types: Types): Model => {
+  const all = Object.entries(types).map(([name, type]) => ({ name, type }))
+  return assemble(
+    all,
+    all.map((x) => ({ ...x, value: leaf(x.name) })),
+  )
+}
+
+/** What a program is made from. */
+export interface Source {
+  readonly ort: Runtime
+  readonly graph: Graph
+  readonly options: SessionOptions
+  readonly constants: Values
+  readonly block: number | null
+}
+
+export const sessionOf = ({ ort, options, constants, block }: Source, graph: Graph) =>
+  pipe(
+    TE.of({ model: lower(graph, { ...options, block }, constants) }),
+    TE.bind('session', ({ model }) => createSession(ort, model, options)),
+  )
+
+/** All of it in the runtime. */
+export const whole = (of: Source): Effect<Program> =>
+  pipe(
+    sessionOf(of, of.graph),
+    TE.map(({ model, session }) => ({ session, startState: states[of.options.device](of, session, model) })),
+  )
+
+/** How state is kept, by device. Only the GPU's holds on to the model, and so to its constants. */
+const states: { readonly [D in Device]: (of: Source, session: Session, model: Model) => StartState } = {
+  cpu:
+    ({ ort, graph }, session) =>
+    (carry, initial) =>
+      TE.right(hostState(ort, session, { carry, writable: writableInPlace(graph, carry) }, initial)),
+  wasm:
+    ({ ort }, session) =>
+    (carry, initial) =>
+      TE.right(passedState(ort, session, carry, initial)),
+  webgpu:
+    ({ ort, graph, options }, _, model) =>
+    (carry, initial) =>
+      pipe(
+        TE.Do,
+        TE.bind('session', () => createSession(ort, model, { ...options, resident: Object.keys(carry) })),
+        TE.bind('reader', () =>
+          createSession(ort, identityModel(only(feedTypes(graph), Object.values(carry))), { ...options, resident: [] }),
+        ),
+        TE.map((sessions) => residentState(ort, sessions, carry, initial)),
+      ),
+}
+
+const executable = ({ ort, session, startState }: Compiled): Executable => ({
+  run: (feeds) =>
+    pipe(
+      defer(() => session.run(tensors(ort, feeds))),
+      TE.map(RR.map(toValue)),
+    ),
+  start: (carry, initial) =>
+    pipe(
+      startState(carry, initial),
+      TE.map((state) => stepper(ort, state)),
+    ),
+  dispose: session.release,
+})
+
+/** Graphs on a device of ONNX Runtime, of whichever build; `program` says what of a graph the runtime gets to see. */
+export const executorOn = (
+  device: Device,
+  runtime: Effect<Runtime>,
+  program: (of: Source) => Effect<Program> = whole,
+): Executor =>
+  contracted({
+    name: `onnx:${device}`,
+    compile: (graph, { mode, threads, constants = {} }) =>
+      pipe(
+        TE.Do,
+        TE.bind('ort', () => runtime),
+        TE.chainFirst(({ ort }) => (device === 'webgpu' ? checkHalf(ort, graph) : TE.right(undefined))),
+        TE.bind('block', ({ ort }) =>
+          TE.fromTask(device === 'cpu' && mode === 'training' ? ort.blockSize : async () => null),
+        ),
+        TE.let('options', (): SessionOptions => ({ device, mode, ...(threads === undefined ? {} : { threads }) })),
+        TE.bind('program', (of) => program({ ...of, graph, constants })),
+        TE.map(({ ort, program: made }) => executable({ ...made, ort })),
+      ),
+  })

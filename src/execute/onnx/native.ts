@@ -1,0 +1,37 @@
+import { availableParallelism } from 'node:os'
+import { type Effect, failure, reasonOf } from '../../error.ts'
+import { TE } from '../../prelude.ts'
+import { explained } from './adapter-error.ts'
+import { blockSize } from './block-size.ts'
+import type { Runtime } from './runtime.ts'
+
+export interface NativeRuntime extends Runtime {
+  /** Providers the native build knows; those not bundled need libraries of their own (CUDA, TensorRT). */
+  readonly providers: readonly { readonly name: string; readonly bundled: boolean }[]
+}
+
+/** Node's: loaded when first needed, 45 MB of native code that not every machine has a build for. */
+export const runtime: Effect<NativeRuntime> = TE.tryCatch(
+  async () => {
+    const { env, InferenceSession, listSupportedBackends, Tensor } = await import('onnxruntime-node')
+    env.logLevel = 'error'
+    return {
+      InferenceSession,
+      Tensor,
+      version: env.versions.node ?? 'unknown',
+      session: ({ threads = availableParallelism() }) => ({ intraOpNumThreads: threads, interOpNumThreads: 1 }),
+      blockSize: blockSize({ InferenceSession, Tensor }),
+      explained,
+      providers: listSupportedBackends().map(({ name, bundled }) => ({ name, bundled })),
+    }
+  },
+  (e) => [
+    failure(
+      'compile',
+      'onnxruntime-node',
+      'a native build of ONNX Runtime for this machine',
+      reasonOf(e),
+      `there are builds for linux and win32 on x64 and arm64, and darwin on arm64; this is ${process.platform} ${process.arch}`,
+    ),
+  ],
+)

@@ -1,0 +1,11 @@
+import { pipe } from '../../prelude.ts'
+import { type Kept, moveTransposes } from './layout.ts'
+import type { Target } from './lowering.ts'
+import { type Program, schedule } from './program.ts'
+import { none, rewrite } from './quirks.ts'
+import { sumInPlace } from './sums.ts'
+import type { Roots } from './value.ts'
+
+/** What a backend runs for a lowered graph whose constants are kept as `kept` says. Pure. */
+export const programOf = (roots: Roots, { sumsByProducts, quirk }: Target, kept: Kept): Program =>
+  pipe(moveTransposes(roots, { leaves: kept }), rewrite(sumsByProducts ? sumInPlace : none), rewrite(quirk), schedule)

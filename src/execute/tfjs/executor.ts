@@ -1,0 +1,122 @@
+import type { Effect } from '../../error.ts'
+import { feedTypes } from '../../graph/graph.ts'
+import { pipe, TE } from '../../prelude.ts'
+import { carried, omit, only } from '../carry.ts'
+import { contracted } from '../contract.ts'
+import type { Carry, Executable, Executor, Stepper, Values } from '../executor.ts'
+import { defer } from '../lifetime.ts'
+import type { Backend, Ready } from './backends.ts'
+import { programOf } from './compile.ts'
+import { cloneAll, disposeAll, downloadAll, guarded, type Tensors, uploadAll } from './device.ts'
+import { checkIntegers } from './integers.ts'
+import type { Kept } from './layout.ts'
+import { lower } from './lower.ts'
+import { type Machine, prepare } from './machine.ts'
+import { keptOf, pack } from './packing.ts'
+import type { Roots } from './value.ts'
+
+/** Everything a compiled graph is made of. */
+interface Compiled extends Ready {
+  readonly roots: Roots
+  /** Leaves that are baked in, on the device, and how they are kept there. */
+  readonly baked: Tensors
+  readonly bakedKept: Kept
+}
+
+const machineOf = ({ device, target, roots, bakedKept }: Compiled): Machine =>
+  prepare(device, programOf(roots, target, bakedKept))
+
+/** Runs a machine with feeds that are taken away again. */
+const runWith = (
+  { device, baked, target }: Compiled,
+  machine: Machine,
+  state: Tensors,
+  feeds: Values,
+): Effect<Tensors> =>
+  pipe(
+    TE.fromEither(checkIntegers(target, 'run')(feeds)),
+    TE.chain((exact) =>
+      guarded('run', device.name, () => {
+        const own = uploadAll(device, exact)
+        try {
+          return machine.run({ ...baked, ...state, ...own })
+        } finally {
+          disposeAll(own)
+        }
+      }),
+    ),
+  )
+
+const stepper = (compiled: Compiled, carry: Carry, initial: Values): Stepper => {
+  const { device } = compiled
+  const machine = machineOf(compiled)
+  let state = uploadAll(device, initial)
+  const advance = (results: Tensors): Tensors => {
+    disposeAll(state)
+    state = carried(results, carry)
+    return omit(results, Object.keys(carry))
+  }
+  return {
+    step: (feeds) =>
+      pipe(
+        defer(() => runWith(compiled, machine, state, feeds)),
+        TE.map(advance),
+        TE.chain((rest) => downloadAll(device, () => rest)),
+      ),
+    read: downloadAll(device, () => cloneAll(device, state)),
+    dispose: () => {
+      disposeAll(state)
+      machine.dispose()
+    },
+  }
+}
+
+const executable = (compiled: Compiled): Executable => {
+  const { device, baked, target } = compiled
+  const made: { machine?: Machine } = {}
+  /** Built at the first run: a training never runs but through a stepper. */
+  const machine = defer(() =>
+    guarded('run', device.name, () => {
+      made.machine = made.machine ?? machineOf(compiled)
+      return made.machine
+    }),
+  )
+  return {
+    run: (feeds) =>
+      pipe(
+        machine,
+        TE.chain((ready) => runWith(compiled, ready, {}, feeds)),
+        TE.chain((results) => downloadAll(device, () => results)),
+      ),
+    start: (carry, initial) =>
+      pipe(
+        TE.fromEither(checkIntegers(target, 'run')(initial)),
+        TE.chain((exact) => guarded('run', device.name, () => stepper(compiled, carry, exact))),
+      ),
+    dispose: () => {
+      made.machine?.dispose()
+      disposeAll(baked)
+    },
+  }
+}
+
+/** Graphs on a backend of TensorFlow.js, wherever its packages come from. */
+export const executorOn = (backend: Backend, load: (name: Backend) => Effect<Ready>): Executor =>
+  contracted({
+    name: `tfjs:${backend}`,
+    compile: (graph, { constants = {} }) =>
+      pipe(
+        TE.Do,
+        TE.bind('ready', () => load(backend)),
+        TE.bind('roots', ({ ready }) => TE.fromEither(lower(graph, ready.target))),
+        TE.chainFirst(({ ready }) => TE.fromEither(checkIntegers(ready.target, 'compile')(constants))),
+        TE.chain(({ ready, roots }) =>
+          guarded('compile', ready.device.name, () => {
+            const types = only(feedTypes(graph), Object.keys(constants))
+            const bakedKept = keptOf(types)
+            const baked = pack(ready.device, types, bakedKept, constants)
+            return executable({ ...ready, roots, baked, bakedKept })
+          }),
+        ),
+      ),
+  })

@@ -1,0 +1,105 @@
+import { feedTypes, type Graph } from '../../graph/graph.ts'
+import { size, type TensorType } from '../../graph/types.ts'
+import { pipe, RR, TE } from '../../prelude.ts'
+import { omit, only } from '../carry.ts'
+import { emptyValue, type Value } from '../executor.ts'
+import type { Types } from '../feeds.ts'
+import type { Placement, Placing, Resident } from '../placement.ts'
+import type { Backend, Ready } from './backends.ts'
+import { programOf } from './compile.ts'
+import { choose, disposeAll, guarded, type Tensors, uploadAll } from './device.ts'
+import { dryRun, isWebgpuBackend } from './dry-run.ts'
+import { load } from './installed.ts'
+import { lower } from './lower.ts'
+import { prepare } from './machine.ts'
+import { keptOf, pack } from './packing.ts'
+import type { Program } from './program.ts'
+
+/** Everything a step is run with, of zeros. */
+export interface Subject {
+  readonly ready: Ready
+  readonly program: Program
+  readonly baked: Tensors
+  readonly fed: Types
+  readonly resident: Resident
+}
+type Look = (subject: Subject) => Placement
+
+/** The device is the host's own memory. */
+const inHostMemory: Look = ({ program: { steps } }) => ({ nodes: steps.length, leaving: [] })
+const untold: Look = (subject) => ({
+  ...inHostMemory(subject),
+  untold: 'TensorFlow places its kernels itself, and does not say where',
+})
+
+const zeros: (types: Types) => Readonly<Record<string, Value>> = RR.map(({ dtype, shape }: TensorType) =>
+  emptyValue(dtype, shape, size(shape)),
+)
+/** What leaves a WebGPU device. Two steps, for the first finds on the host what later ones find where the step before left it. */
+export const onWebgpu: Look = ({ ready: { device }, program, baked, fed, resident }) => {
+  choose(device)
+  const backend = device.tf.backend()
+  if (!isWebgpuBackend(backend)) throw new Error('a WebGPU backend of TensorFlow.js that is not known')
+  const { watch, leaving, forget, done } = dryRun(backend)
+  const machine = prepare(device, program, watch)
+  const step = (state: Tensors): Tensors => {
+    const own = uploadAll(device, zeros(omit(fed, resident.leaves)))
+    try {
+      return machine.run({ ...baked, ...state, ...own })
+    } finally {
+      disposeAll(own)
+    }
+  }
+  const initial = uploadAll(device, zeros(only(fed, resident.leaves)))
+  const owned: Tensors[] = [initial]
+  try {
+    const first = step(initial)
+    owned.push(first)
+    forget()
+    const carried = resident.outputs.flatMap((output, i) => {
+      const [leaf, x] = [resident.leaves[i], first[output]]
+      return leaf === undefined || x === undefined ? [] : [[leaf, x] as const]
+    })
+    const second = step(Object.fromEntries(carried))
+    owned.push(second)
+    return { nodes: program.steps.length, leaving: leaving(Object.values(only(second, resident.outputs))) }
+  } finally {
+    for (const tensors of owned) disposeAll(tensors)
+    machine.dispose()
+    done()
+  }
+}
+
+const looks: { readonly [B in Backend]: Look } = {
+  'node-gpu': untold,
+  node: inHostMemory,
+  webgpu: onWebgpu,
+  wasm: inHostMemory,
+  cpu: inHostMemory,
+}
+
+/**
+ * What of a graph leaves the device on a backend of TensorFlow.js. A WebGPU backend is watched while it goes through two
+ * steps, all but the shaders. `compile` errors: an absent backend, a kernel that it lacks.
+ */
+export const tfjsPlacement =
+  (backend: Backend): Placing =>
+  (graph: Graph, resident, constants = {}) =>
+    pipe(
+      TE.Do,
+      TE.bind('ready', () => load(backend)),
+      TE.bind('roots', ({ ready }) => TE.fromEither(lower(graph, ready.target))),
+      TE.chain(({ ready, roots }) =>
+        guarded('compile', `tfjs:${backend}`, () => {
+          const types = only(feedTypes(graph), Object.keys(constants))
+          const kept = keptOf(types)
+          const baked = pack(ready.device, types, kept, constants)
+          try {
+            const fed = omit(feedTypes(graph), Object.keys(constants))
+            return looks[backend]({ ready, program: programOf(roots, ready.target, kept), baked, fed, resident })
+          } finally {
+            disposeAll(baked)
+          }
+        }),
+      ),
+    )
