@@ -8,6 +8,7 @@ import { sideBySide, smallWorks } from './side-by-side.ts'
 /**
  * `npm run bench [-- --work NAME] [--executor NAME] [--rounds N] [--threads N] [--json FILE]`: our works beside eager
  * PyTorch's, two processes taking turns, iteration by iteration. Prints medians and their ratio; below 1 is faster.
+ * `NAME/2` is the work in two micro-batches here, in one there.
  *
  * `npm run bench -- --executors NAME,NAME,... [--work NAME]`: our executors beside each other, on small works.
  */
@@ -52,7 +53,7 @@ const compare = async (work: string): Promise<Row> => {
   const [us, them] = [ours(), torch()]
   const mine = await us.ask({ cmd: 'setup', work, threads, executor: options.executor })
   if (mine.ok !== true) throw new Error(mine.reason)
-  const other = await them.ask({ cmd: 'setup', work, threads, config: {} })
+  const other = await them.ask({ cmd: 'setup', work: work.split('/')[0], threads, config: {} })
   const present = other.ok === true
   if (!present)
     console.log(`no peer for ${work}: ${other.reason ?? 'PyTorch is absent (apt-get install python3-torch)'}`)
@@ -104,8 +105,10 @@ const withPeer = async (): Promise<readonly Row[]> => {
   for (const work of options.work ?? [
     'unet-sample',
     'unet-train',
+    'unet-train/2',
     'autoencoder-decode',
     'autoencoder-train',
+    'autoencoder-train/2',
     'gan-train',
     'gan-lpips-train',
   ]) {

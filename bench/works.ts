@@ -7,7 +7,7 @@ import { floats, ints, type Values } from '../src/execute/executor.ts'
 import type { Training } from '../src/experiment/document.ts'
 import { type Graph, parameters } from '../src/graph/graph.ts'
 import { float, int, type Shape, size } from '../src/graph/types.ts'
-import { discriminatorTurn, generatorTurn, klAutoencoderLoss } from '../src/losses/index.ts'
+import { discriminatorTurn, generatorTurn, inMicroBatches, klAutoencoderLoss } from '../src/losses/index.ts'
 import { decode, encode } from '../src/nn/autoencoder/autoencoder.ts'
 import type { AutoencoderConfig } from '../src/nn/autoencoder/config.ts'
 import { discriminator } from '../src/nn/discriminator.ts'
@@ -198,17 +198,23 @@ const unetSample = (config: UNetConfig, from: Shape): Checked<Work> => {
     t: ints([items], middles(items)),
   })
 }
-const unetTrain = (config: UNetConfig, from: Shape): Checked<Work> => {
+/** As many rows of a shape. */
+const rowsOf = ([, ...rest]: Shape, rows: number): Shape => [rows, ...rest]
+
+const unetTrain = (config: UNetConfig, from: Shape, microBatches = 1): Checked<Work> => {
   const [items = 0] = from
   return pipe(
     noiseSchedule({ kind: 'scaled-linear', timesteps: 1000, betaStart: 0.0015, betaEnd: 0.0195 }),
     E.flatMap((schedule) =>
       step(
         trainingStep(
-          ddpmLoss(schedule)(
-            denoiser('eps', (x, t) => unet('', config, { training: true })(x, t)),
-            { x0: input('x', float(...from)), eps: input('noise', float(...from)), t: input('t', int(items)) },
-          ),
+          inMicroBatches(microBatches, items, (rows) => {
+            const shape = float(...rowsOf(from, rows))
+            return ddpmLoss(schedule)(
+              denoiser('eps', (x, t) => unet('', config, { training: true })(x, t)),
+              { x0: input('x', shape), eps: input('noise', shape), t: input('t', int(rows)) },
+            )
+          }),
           training,
         ),
         { x: hashed('x', from), noise: hashed('noise', from), t: ints([items], middles(items)) },
@@ -216,15 +222,18 @@ const unetTrain = (config: UNetConfig, from: Shape): Checked<Work> => {
     ),
   )
 }
-const autoencoderTrain = (config: AutoencoderConfig, from: Shape, to: Shape): Checked<Work> =>
-  step(
-    trainingStep(klAutoencoderLoss({ klWeight: 1e-6, logvar: scalar(0) })(pass(config, from, to)), {
+const autoencoderTrain = (config: AutoencoderConfig, from: Shape, to: Shape, microBatches = 1): Checked<Work> => {
+  const lossOf = (rows: number) =>
+    klAutoencoderLoss({ klWeight: 1e-6, logvar: scalar(0) })(pass(config, rowsOf(from, rows), rowsOf(to, rows)))
+  return step(
+    trainingStep(inMicroBatches(microBatches, from[0] ?? 0, lossOf), {
       ...training,
       optimizer: { kind: 'adam', betas: [0.5, 0.9], eps: 1e-8, weightDecay: 0 },
       learningRate: { kind: 'constant', rate: 4.5e-6 },
     }),
     { x: hashed('x', from), noise: hashed('noise', to) },
   )
+}
 
 export const works: Readonly<Record<string, () => Checked<Work>>> = {
   'unet-sample': () => unetSample(unetA, latents),
@@ -232,6 +241,8 @@ export const works: Readonly<Record<string, () => Checked<Work>>> = {
   'autoencoder-decode': () =>
     forward(pipe(input('z', float(...codes)), decode('', autoencoderB)), { z: hashed('noise', codes) }),
   'autoencoder-train': () => autoencoderTrain(autoencoderB, pictures, codes),
+  'unet-train/2': () => unetTrain(unetA, latents, 2),
+  'autoencoder-train/2': () => autoencoderTrain(autoencoderB, pictures, codes, 2),
   'gan-train': () => step(adversarialStep(false), { x: hashed('x', pictures), noise: hashed('noise', codes) }),
   'gan-lpips-train': () => step(adversarialStep(true), { x: hashed('x', pictures), noise: hashed('noise', codes) }),
   'small-unet-sample': () => unetSample(unetSmall, latentsSmall),
