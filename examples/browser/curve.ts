@@ -3,6 +3,7 @@ import 'uplot/dist/uPlot.min.css'
 
 /** The loss of each step, and its trend. */
 export interface Curve {
+  /** Empty, with room for these. */
   readonly begin: (steps: number) => void
   readonly add: (step: number, loss: number) => void
 }
@@ -42,7 +43,7 @@ export const curveIn = (element: HTMLElement): Curve => {
       cursor: { show: false },
       scales: {
         x: { time: false, range: () => [1, planned] },
-        y: { distr: 3, range: (_, low, high) => [low * 0.9, high * 1.1] },
+        y: { distr: 3, range: (_, low, high) => (losses.length === 0 ? [0.04, 1] : [low * 0.9, high * 1.1]) },
       },
       axes: [
         { ...axis, size: 28 },

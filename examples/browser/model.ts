@@ -5,22 +5,25 @@ import { classes } from './shapes.ts'
 
 const timesteps = 1000
 
-const network = lg.nn.unet('', {
-  inChannels: patched[0],
-  outChannels: patched[0],
-  modelChannels: 32,
-  channelMultipliers: [1, 2],
-  resBlocks: 1,
-  attentionFactors: [2],
-  attention: { kind: 'self', order: 'legacy' },
-  heads: { by: 'count', count: 2 },
-  resample: 'conv',
-  scaleShiftNorm: false,
-  dropout: 0,
-  classes: classes.length,
-  codebook: null,
-})
-const denoiserOf = (labels: lg.Tensor) => lg.diffusion.denoiser('x0', (xt, t) => network(xt, t, { y: labels }))
+/** The U-Net sees 8 x 8 positions at its first level and half as many a side at each further one. */
+const denoiserOf = (levels: number, labels: lg.Tensor) => {
+  const network = lg.nn.unet('', {
+    inChannels: patched[0],
+    outChannels: patched[0],
+    modelChannels: 32,
+    channelMultipliers: Array.from({ length: levels }, (_, level) => 2 ** level),
+    resBlocks: 1,
+    attentionFactors: [2],
+    attention: { kind: 'self', order: 'legacy' },
+    heads: { by: 'count', count: 2 },
+    resample: 'conv',
+    scaleShiftNorm: false,
+    dropout: 0,
+    classes: classes.length,
+    codebook: null,
+  })
+  return lg.diffusion.denoiser('x0', (xt, t) => network(xt, t, { y: labels }))
+}
 
 const schedule = lg.noiseSchedules.noiseSchedule({ kind: 'cosine', timesteps })
 
@@ -28,18 +31,27 @@ const schedule = lg.noiseSchedules.noiseSchedule({ kind: 'cosine', timesteps })
 export const leaves = { pictures: 'pictures', labels: 'labels' } as const
 
 /** One step of training: the loss, its gradient and Adam, as one graph. */
-export const trainingGraph = (steps: number, batchSize: number): lg.Checked<lg.StepPlan> =>
+export const trainingGraph = ({
+  steps,
+  batchSize,
+  levels,
+}: {
+  readonly steps: number
+  readonly batchSize: number
+  readonly levels: number
+}): lg.Checked<lg.StepPlan> =>
   pipe(
     schedule,
     E.flatMap((noising) => {
       const x0 = lg.input(leaves.pictures, lg.float(batchSize, ...patched))
       const t = pipe(lg.noise('t', [batchSize], 'uniform'), lg.mul(timesteps), lg.floor, lg.cast('int32'))
-      const denoise = denoiserOf(lg.input(leaves.labels, lg.int(batchSize)))
+      const denoise = denoiserOf(levels, lg.input(leaves.labels, lg.int(batchSize)))
       const loss = lg.diffusion.ddpmLoss(noising)(denoise, { x0, t, eps: lg.noise('eps', x0.shape) })
       return lg.trainingStep(loss, {
         steps,
-        optimizer: { kind: 'adam', betas: [0.9, 0.99], eps: 1e-8, weightDecay: 0 },
-        learningRate: { kind: 'warm-up-cosine', rate: 2e-3, warmUp: 0, floor: 0.1 },
+        // Larger than what rounding makes of gradients that are 0: executors differ in it, and Adam would make steps of it.
+        optimizer: { kind: 'adam', betas: [0.9, 0.99], eps: 1e-6, weightDecay: 0 },
+        learningRate: { kind: 'warm-up-cosine', rate: 2e-3, warmUp: 5, floor: 0.1 },
       })
     }),
   )
@@ -49,13 +61,21 @@ export interface SamplingPlan {
   readonly plan: readonly samplers.PlannedStep[]
 }
 /** One step of DDIM as a graph, and the way down that it goes. */
-export const samplingGraph = (count: number, steps: number): lg.Checked<SamplingPlan> =>
+export const samplingGraph = ({
+  count,
+  steps,
+  levels,
+}: {
+  readonly count: number
+  readonly steps: number
+  readonly levels: number
+}): lg.Checked<SamplingPlan> =>
   pipe(
     schedule,
     E.flatMap((noising) => {
       const sampler = samplers.ddim({ clip: 1, end: 'data' })
       const visited = Array.from({ length: steps }, (_, i) => Math.floor(((i + 1) * timesteps) / steps) - 1)
-      const denoise = denoiserOf(lg.input(leaves.labels, lg.int(count)))
+      const denoise = denoiserOf(levels, lg.input(leaves.labels, lg.int(count)))
       return pipe(
         E.Do,
         E.bind('graph', () => samplers.stepGraph(sampler, denoise, { shape: [count, ...patched] })),

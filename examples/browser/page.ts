@@ -2,8 +2,8 @@ import { describeChoice, type EngineName, engineNames, isEngineName, look } from
 import { curveIn } from './curve.ts'
 import { drawGrid } from './grid.ts'
 import type { News, Order } from './messages.ts'
-import { classes, pictureOf, side } from './shapes.ts'
-import type { Request } from './training.ts'
+import { classes, pictureOf } from './shapes.ts'
+import { noiseOf, type Request } from './training.ts'
 
 const element = <E extends Element>(id: string, kind: new () => E): E => {
   const found = document.getElementById(id)
@@ -30,6 +30,7 @@ const request: Request = {
   steps: wholeNumber('steps', 300),
   seed: wholeNumber('seed', 1),
   batchSize: wholeNumber('batch', 16),
+  levels: wholeNumber('levels', 2),
   sampleEvery: wholeNumber('every', 50),
   samplesPerClass: wholeNumber('columns', 4),
   samplingSteps: wholeNumber('sampling', 12),
@@ -94,8 +95,8 @@ const begin = (executor: EngineName, steps: number): void => {
   curve.begin(steps)
   progress.value = 0
   save.hidden = true
-  lossNow.textContent = drawnWhen.textContent = ''
-  drawGrid(samples, blank, samplesPerClass)
+  lossNow.textContent = ''
+  showNoise()
   button.textContent = 'Stop'
   form.classList.add('training')
   say('Compiling')
@@ -111,10 +112,14 @@ const begin = (executor: EngineName, steps: number): void => {
   worker.postMessage(order)
 }
 
-const blank = Array.from({ length: classes.length * samplesPerClass }, () => new Float32Array(3 * side * side).fill(1))
-const shown = blank.map(
-  (_, i) => pictureOf(request.seed, (i % samplesPerClass) * classes.length + Math.floor(i / samplesPerClass)).data,
-)
+const shown = Array.from({ length: classes.length * samplesPerClass }, (_, i) => {
+  const [row, column] = [Math.floor(i / samplesPerClass), i % samplesPerClass]
+  return pictureOf(request.seed, column * classes.length + row).data
+})
+const showNoise = (): void => {
+  drawGrid(samples, noiseOf(request), samplesPerClass)
+  drawnWhen.textContent = 'so far: noise'
+}
 
 const card = (name: EngineName, checked: boolean): { readonly label: HTMLElement; readonly look: Promise<boolean> } => {
   const { library, device } = describeChoice(name)
@@ -155,7 +160,8 @@ form.addEventListener('submit', (event) => {
 
 const stepCounts = [...new Set([50, 300, 1000, request.steps])].sort((a, b) => a - b)
 for (const n of stepCounts) select.add(new Option(String(n), String(n), false, n === request.steps))
-drawGrid(samples, blank, samplesPerClass)
+curve.begin(request.steps)
+showNoise()
 drawGrid(element('shown', HTMLCanvasElement), shown, samplesPerClass)
 
 const wished = wish.get('executor')

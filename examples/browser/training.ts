@@ -9,6 +9,8 @@ export interface Request {
   readonly steps: number
   readonly seed: number
   readonly batchSize: number
+  /** Of the U-Net. */
+  readonly levels: number
   /** Samples are drawn each time this many steps are done, and at the end. */
   readonly sampleEvery: number
   /** Pictures drawn of each class. */
@@ -42,10 +44,26 @@ const weightsFor = (graph: lg.Graph, state: lg.Values): lg.Values => {
   return Object.fromEntries(Object.entries(state).filter(([name]) => Object.hasOwn(read, name)))
 }
 
-const samplerOf = (executor: lg.Executor, { seed, samplesPerClass, samplingSteps }: Request) =>
+const numbersOf = ({ samplesPerClass }: Request): readonly number[] =>
+  Array.from({ length: classes.length * samplesPerClass }, (_, i) => i)
+const picturesOf = ({ data }: lg.Value, { length }: readonly number[]): readonly Float32Array[] =>
+  Array.from({ length }, (_, i) =>
+    fromPatches(data.subarray((i * data.length) / length, ((i + 1) * data.length) / length)),
+  )
+
+/** What each picture that will be drawn begins with. */
+export const noiseOf = (request: Request): readonly Float32Array[] => {
+  const numbers = numbersOf(request)
+  return picturesOf(samplers.initialNoise(request.seed, numbers, patched), numbers)
+}
+
+const samplerOf = (executor: lg.Executor, request: Request) =>
   lg.effect(async (run) => {
-    const numbers = Array.from({ length: classes.length * samplesPerClass }, (_, i) => i)
-    const { graph, plan } = await run(TE.fromEither(samplingGraph(numbers.length, samplingSteps)))
+    const { seed, samplesPerClass, samplingSteps, levels } = request
+    const numbers = numbersOf(request)
+    const { graph, plan } = await run(
+      TE.fromEither(samplingGraph({ count: numbers.length, steps: samplingSteps, levels })),
+    )
     const executable = await run(executor.compile(graph, { mode: 'training' }))
     const labels = lg.ints(
       [numbers.length],
@@ -61,10 +79,7 @@ const samplerOf = (executor: lg.Executor, { seed, samplesPerClass, samplingSteps
           noiseOf: samplers.keyedNoise(seed, numbers),
           feeds: { ...weightsFor(graph, state), [leaves.labels]: labels },
         }),
-        TE.map(({ data }) => {
-          const each = data.length / numbers.length
-          return numbers.map((i) => fromPatches(data.subarray(i * each, (i + 1) * each)))
-        }),
+        TE.map((x) => picturesOf(x, numbers)),
       )
     return { draw, dispose: executable.dispose }
   })
@@ -72,9 +87,9 @@ const samplerOf = (executor: lg.Executor, { seed, samplesPerClass, samplingSteps
 /** Trains from the seed on, and tells of each step. */
 export const train = (executor: lg.Executor, request: Request, listener: Listener): lg.Effect<void> =>
   lg.effect(async (run) => {
-    const { steps, seed, batchSize, sampleEvery } = request
+    const { steps, seed, sampleEvery } = request
     const began = performance.now()
-    const plan = await run(TE.fromEither(trainingGraph(steps, batchSize)))
+    const plan = await run(TE.fromEither(trainingGraph(request)))
     const training = await run(executor.compile(plan.graph, { mode: 'training' }))
     const stepper = await run(training.start(plan.carry, plan.initial(seed)))
     const sampler = await run(samplerOf(executor, request))
