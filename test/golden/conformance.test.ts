@@ -5,9 +5,9 @@ import { showErrors } from '../../src/error.ts'
 import { executorByName } from '../../src/execute/auto.ts'
 import { E, pipe, TE } from '../../src/prelude.ts'
 
-const fixtures = join(import.meta.dirname, 'fixtures')
+const here = (folder: string): string => join(import.meta.dirname, folder)
 
-const report = async (name: string) => {
+const report = async (name: string, fixtures = here('fixtures')) => {
   const result = await pipe(
     TE.fromEither(executorByName(name)),
     TE.flatMap((executor) => runConformance({ fixtures, executor })),
@@ -30,4 +30,9 @@ describe.each(['reference', 'onnx:cpu'])('on %s', (name) => {
         .map(showCase),
     ).toEqual([])
   })
+})
+
+test('a training loop with LPIPS agrees on onnx:cpu; the interpreter needs minutes for it', async () => {
+  const { cases, ...counts } = await report('onnx:cpu', here('large-fixtures'))
+  expect(counts, showSummary({ cases, ...counts })).toEqual({ passed: 1, failed: 0, skipped: 0 })
 })
