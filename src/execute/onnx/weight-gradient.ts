@@ -100,7 +100,7 @@ const rowsOf = (g: Gathered): Constant => {
   known.set(key, rows)
   return rows
 }
-/** rows[positions, a]^T times all taps of padded[n h w, b] side by side: [a, taps, b] */
+/** rows[positions, a]^T times all taps of padded[n h w, b] side by side: [a, kh, kw, b] */
 const byGathering = (
   device: Device,
   [rows, a]: readonly [Value, number],
@@ -114,7 +114,7 @@ const byGathering = (
     [positions, columns],
   ]
   const summed = product(device, [reshape(rows, left), left], [reshape(seen, right), right], { transposeA: true })
-  return reshape(summed, [a, g.kh * g.kw, b])
+  return reshape(summed, [a, g.kh, g.kw, b])
 }
 
 /** Small maps: one product instead of one a tap. */
@@ -122,17 +122,18 @@ const byGatheredInput: WeightGradient = (x, dy, g, { device }) => {
   const padded = pad(channelsLast(x), [0, g.top, g.left, 0], [0, g.bottom, g.right, 0])
   const sides = { h: g.h + g.top + g.bottom, w: g.w + g.left + g.right }
   const taps = byGathering(device, [channelsLast(dy), g.o], [padded, g.c], { ...g, ...sides })
-  return reshape(transpose(taps, [0, 2, 1]), [g.o, g.c, g.kh, g.kw])
+  return transpose(taps, [0, 3, 1, 2])
 }
 const byGatheredOutput: WeightGradient = (x, dy, g, { device }) => {
   const [top, left, bottom, right] = fullPadding(g)
   const padded = pad(channelsLast(dy), [0, top, left, 0], [0, bottom, right, 0])
   const sides = { h: g.oh + top + bottom, w: g.ow + left + right, oh: g.h, ow: g.w }
   const taps = byGathering(device, [channelsLast(x), g.c], [padded, g.o], { ...g, ...sides })
-  const turned = call('Gather', [taps, int64s(Array.from({ length: g.kh * g.kw }, (_, t) => g.kh * g.kw - 1 - t))], {
-    axis: int(1),
-  })
-  return reshape(transpose(turned, [2, 0, 1]), [g.o, g.c, g.kh, g.kw])
+  const turned = [g.kh, g.kw].reduce(
+    (x, d, i) => call('Gather', [x, int64s(Array.from({ length: d }, (_, k) => d - 1 - k))], { axis: int(1 + i) }),
+    taps,
+  )
+  return transpose(turned, [3, 0, 1, 2])
 }
 /** Up to so many numbers gathered, one product is faster than one a tap; beyond, they leave the caches. */
 const gatherable = 2_400_000
@@ -152,8 +153,7 @@ const byColumns: WeightGradient = (x, dy, g, { device }) => {
     [reshape(concat(1, seen), [g.n, columns, positions]), [g.n, columns, positions]],
     { transposeB: true },
   )
-  const summed = reshape(reduceSum(perItem, [0], false), [g.o, g.kh * g.kw, g.c])
-  return reshape(transpose(summed, [0, 2, 1]), [g.o, g.c, g.kh, g.kw])
+  return transpose(reshape(reduceSum(perItem, [0], false), [g.o, g.kh, g.kw, g.c]), [0, 3, 1, 2])
 }
 
 /** 1x1: no shifts, so both stay channels first. */
