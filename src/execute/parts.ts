@@ -2,6 +2,7 @@ import { cost } from '../graph/cost.ts'
 import { type Graph, nodeAt } from '../graph/graph.ts'
 import { viewOps } from '../graph/ops.ts'
 import { withOutputs } from '../transform/index.ts'
+import { partition } from './partition.ts'
 
 /** Leaves, and other shapes of them: cheap enough to be in every part that reads them. */
 const isShared = (g: Graph): readonly boolean[] => {
@@ -15,17 +16,9 @@ const isShared = (g: Graph): readonly boolean[] => {
 /** Of each output, a label of the nodes that it hangs together with. */
 const componentOf = (g: Graph): ((output: number) => number) => {
   const shared = isShared(g)
-  const parent = g.nodes.map((_, i) => i)
-  const rootOf = (i: number): number => {
-    let at = i
-    for (let up = parent[at] ?? at; up !== at; up = parent[at] ?? at) {
-      parent[at] = parent[up] ?? up
-      at = up
-    }
-    return at
-  }
+  const { rootOf, join } = partition()
   g.nodes.forEach(({ operands }, i) => {
-    for (const o of operands) if (shared[o] !== true) parent[rootOf(o)] = rootOf(i)
+    for (const o of operands) if (shared[o] !== true) join(o, i)
   })
   return rootOf
 }
@@ -38,6 +31,7 @@ const leastShare = 0.2
  * together. Parts share out the outputs.
  */
 export const independentParts = (g: Graph, most: number): readonly Graph[] => {
+  if (most < 2) return [g]
   const rootOf = componentOf(g)
   const components = new Map<number, Record<string, number>>()
   for (const [name, i] of Object.entries(g.outputs)) {
@@ -48,13 +42,14 @@ export const independentParts = (g: Graph, most: number): readonly Graph[] => {
     .map((outputs) => ({ outputs, flops: cost(withOutputs(outputs)(g)).flops }))
     .sort((a, b) => b.flops - a.flops)
   const count = Math.min(most, work.filter(({ flops }) => flops > 0).length)
-  const bins = Array.from({ length: Math.max(1, count) }, () => ({ outputs: {}, flops: 0 }))
+  const bins = Array.from({ length: count }, () => ({ outputs: {}, flops: 0 }))
+  if (count < 2) return [g]
   for (const { outputs, flops } of work) {
     const least = bins.reduce((a, b) => (b.flops < a.flops ? b : a))
     Object.assign(least, { outputs: { ...least.outputs, ...outputs }, flops: least.flops + flops })
   }
   const total = work.reduce((sum, { flops }) => sum + flops, 0)
-  return bins.length > 1 && bins.every(({ flops }) => flops >= (leastShare * total) / bins.length)
+  return bins.every(({ flops }) => flops >= (leastShare * total) / bins.length)
     ? bins.map(({ outputs }) => withOutputs(outputs)(g))
     : [g]
 }

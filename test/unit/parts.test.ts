@@ -26,17 +26,20 @@ const options: StepOptions = {
   emaDecay: 0.9,
 }
 const planOf = (parts: number): StepPlan => right(trainingStep(inMicroBatches(parts, 6, lossOf), options))
-/** What three steps leave. */
-const trained = async (plan: StepPlan, threads: number): Promise<Values> => {
-  const compiled = right(await onnx('cpu').compile(plan.graph, { mode: 'training', threads })())
-  const state = right(await compiled.start(plan.carry, plan.initial(7))())
+const batchOf = (plan: StepPlan): Values => {
   const types = feedTypes(plan.graph)
-  const fed = Object.fromEntries(
+  return Object.fromEntries(
     ['x', 'eps'].flatMap((name, i) => {
       const type = types[name]
       return type === undefined ? [] : [[name, feed(i, type)] as const]
     }),
   )
+}
+/** What three steps leave. */
+const trained = async (plan: StepPlan, threads: number): Promise<Values> => {
+  const compiled = right(await onnx('cpu').compile(plan.graph, { mode: 'training', threads })())
+  const state = right(await compiled.start(plan.carry, plan.initial(7))())
+  const fed = batchOf(plan)
   const metrics: Values[] = []
   for (let i = 0; i < 3; i++) metrics.push(right(await state.step({ ...fed, ...plan.hostFeeds(i) })()))
   const left = right(await state.read())
@@ -107,12 +110,16 @@ describe('parts', () => {
   })
 })
 
-test('what a worker says against a run is a typed error', async () => {
+test('a step whose threads are ended is a typed error', async () => {
   const plan = planOf(2)
   const compiled = right(await onnx('cpu').compile(plan.graph, { mode: 'training', threads: 2 })())
   const state = right(await compiled.start(plan.carry, plan.initial(7))())
+  const pending = state.step({ ...batchOf(plan), ...plan.hostFeeds(0) })()
   compiled.dispose()
-  const after = await compiled.run({})()
-  expect(after).toMatchObject({ left: [{ tag: 'run', got: 'one that was disposed of' }] })
-  state.dispose()
+  expect(await pending).toMatchObject({
+    left: [
+      { tag: 'run', got: 'the thread has ended' },
+      { tag: 'run', got: 'Session already disposed.' },
+    ],
+  })
 })

@@ -112,6 +112,17 @@ describe('agrees with the reference', () => {
     return expectAgreement(graph, { carry: { a: 'a', long: 'long' }, initial, feeds: {}, steps: 3 })
   })
 
+  test('a number that the body replaces in place is read as it was', () => {
+    const [count, long] = [D.input('count', float()), D.input('long', float(6))]
+    const graph = graphOf({ count: pipe(count, D.maximum(D.input('least', float()))), y: pipe(long, D.mul(count)) })
+    return expectAgreement(graph, {
+      carry: { count: 'count' },
+      initial: { count: floats([], Float32Array.of(2)) },
+      feeds: { least: floats([], Float32Array.of(5)), long: floats([6], Float32Array.of(1, 2, 3, 4, 5, 6)) },
+      steps: 1,
+    })
+  })
+
   const op = fc.constantFrom('add', 'sub', 'mul', 'div', 'neg', 'abs', 'sqrt')
   const pointwise: {
     readonly [O in 'add' | 'sub' | 'mul' | 'div' | 'neg' | 'abs' | 'sqrt']: (a: Tensor, b: Tensor) => Tensor

@@ -59,9 +59,15 @@ const inWorker = (ort: Runtime, { model, fed, made }: Part, options: SessionOpti
   /** The worker keeps the process alive while it is waited for, and no longer. */
   const answer = async (): Promise<void> => {
     worker.ref()
-    const [reply]: readonly { readonly error?: string }[] = await once(worker, 'message')
+    const over = new AbortController()
+    const said = async (): Promise<{ readonly error?: string }> => (await once(worker, 'message', over))[0]
+    const ended = async () => {
+      await once(worker, 'exit', over)
+      return { error: 'the thread has ended' }
+    }
+    const { error } = await Promise.race([said(), ended()]).finally(() => over.abort())
     worker.unref()
-    if (reply?.error !== undefined) throw new Error(reply.error)
+    if (error !== undefined) throw new Error(error)
   }
   const run = async (feeds: Tensors, into: Tensors): Promise<Tensors> => {
     for (const [name, memory] of Object.entries(given)) {

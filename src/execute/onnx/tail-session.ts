@@ -26,6 +26,13 @@ const lent = (ort: Runtime, types: Types, arrays: Machine['leaves']): Tensors =>
       toTensor(ort, { dtype: 'float32', shape: types[name]?.shape ?? [data.length], data }),
     ),
   )
+/** The feeds of one number, as they are now: the body may write over them. */
+const singles = (feeds: Tensors): ReadonlyMap<string, number> =>
+  new Map(
+    Object.entries(feeds).flatMap(([name, { data }]) =>
+      data instanceof Float32Array && data.length === 1 ? [[name, data[0] ?? Number.NaN] as const] : [],
+    ),
+  )
 const numbersOf = (x: Tensor | undefined): Float32Array => {
   if (x?.data instanceof Float32Array) return x.data
   throw new Error(`a loop reads ${x === undefined ? 'what is not fed' : x.type}`)
@@ -40,10 +47,11 @@ const joined = (ort: Runtime, { graph, body, session }: Halves, machine: Machine
   return {
     run: (feeds, into = {}) => {
       for (const [name, array] of Object.entries(machine.leaves)) if (name in feeds) array.set(numbersOf(feeds[name]))
+      const numbers = singles(feeds)
       return pipe(
         session.run({ ...leaves, ...only(feeds, fed) }, { ...into, ...handed }),
         TE.map((results) => {
-          machine.run((leaf) => numbersOf(feeds[leaf])[0] ?? 0)
+          machine.run((leaf) => numbers.get(leaf) ?? Number.NaN)
           const copies = RR.map((x: Tensor) => toTensor(ort, copy(toValue(x))))(outputs)
           return { ...omit(results, Object.keys(handed)), ...copies }
         }),
@@ -54,9 +62,10 @@ const joined = (ort: Runtime, { graph, body, session }: Halves, machine: Machine
 }
 
 /** One run: every leaf is fed. */
-export const runHalves = (ort: Runtime, halves: Halves): Session['run'] => {
-  return (feeds) => joined(ort, halves, halves.tail({})).run(feeds)
-}
+export const runHalves =
+  (ort: Runtime, halves: Halves): Session['run'] =>
+  (feeds) =>
+    joined(ort, halves, halves.tail({})).run(feeds)
 
 /** The leaves that the loops replace lie in the machine; the others as if there were no loops. */
 export const splitState = (ort: Runtime, halves: Halves, carry: Carry, initial: Values): State => {

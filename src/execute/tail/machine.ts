@@ -61,7 +61,7 @@ const allocator = () => {
   }
 }
 
-/** How many loops read a leaf, and so need its old value. */
+/** The loops that read each leaf, and so need its old value. */
 const readersOf = (loops: readonly Loop[]): ReadonlyMap<string, readonly Loop[]> => {
   const readers = new Map<string, Loop[]>()
   for (const loop of loops)

@@ -2,6 +2,7 @@ import { feedName, type Graph, isNode, type Node, nodeAt } from '../../graph/gra
 import { type OpKind, viewOps } from '../../graph/ops.ts'
 import { size } from '../../graph/types.ts'
 import { withOutputs } from '../../transform/index.ts'
+import { partition } from '../partition.ts'
 
 /** What a loop reads: a leaf, an output of the body, or a number that an earlier loop gives. */
 export interface Source {
@@ -79,18 +80,6 @@ const tailOf = (g: Graph, users: readonly (readonly number[])[], excluded: (node
   return tail
 }
 
-/** Sets of nodes, joined one pair at a time. */
-const partition = () => {
-  const parent = new Map<number, number>()
-  const rootOf = (i: number): number => {
-    let root = i
-    for (let up = parent.get(root); up !== undefined && up !== root; up = parent.get(root)) root = up
-    parent.set(i, root)
-    return root
-  }
-  return { rootOf, join: (a: number, b: number) => void parent.set(rootOf(a), rootOf(b)) }
-}
-
 /** Nodes of the tail that share an array, in order: only together can they write over what they read. */
 const groupsOf = (g: Graph, tail: ReadonlySet<number>): readonly (readonly number[])[] => {
   const { rootOf, join } = partition()
@@ -153,6 +142,7 @@ interface Drafted {
   readonly reads: Readonly<Record<string, number>>
 }
 
+/** Writes the loops of groups. */
 const drafting = (g: Graph, tail: ReadonlySet<number>) => {
   const named = freshNames(g)
   const outputs = outputsAt(g)
