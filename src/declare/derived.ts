@@ -34,11 +34,11 @@ import type { Tensor } from './tensor.ts'
 export const square = (x: Tensor): Tensor => pipe(x, mul(x))
 export const reciprocal = (x: Tensor): Tensor => pipe(scalar(1), div(x))
 export const relu = (x: Tensor): Tensor => pipe(x, maximum(0))
-/** x < 0 ? slope x : x */
+/** x < 0 ? slope x : x, with its slope as an array of its own, which every walk back shares. */
 export const leakyRelu =
   (slope: number) =>
   (x: Tensor): Tensor =>
-    pipe(x, less(0), select(pipe(x, mul(slope)), x))
+    pipe(x, mul(pipe(x, less(0), select(scalar(slope), scalar(1)))))
 /** Exact GELU: x/2 (1 + erf(x / sqrt 2)) */
 export const gelu = (x: Tensor): Tensor => pipe(x, mul(Math.SQRT1_2), erf, add(1), mul(pipe(x, mul(0.5))))
 /** log(1 + e^x), without overflow */

@@ -4,11 +4,11 @@ import { viewOps } from '../graph/ops.ts'
 import { withOutputs } from '../transform/index.ts'
 import { partition } from './partition.ts'
 
-/** Leaves, and other shapes of them: cheap enough to be in every part that reads them. */
+/** Leaves, and other shapes and orders of them: cheap enough to be in every part that reads them. */
 const isShared = (g: Graph): readonly boolean[] => {
   const shared: boolean[] = []
   g.nodes.forEach(({ op, operands }, i) => {
-    shared[i] = operands.length === 0 || (viewOps.has(op) && operands.every((o) => shared[o] === true))
+    shared[i] = operands.length === 0 || ((viewOps.has(op) || op === 'transpose') && operands.every((o) => shared[o] === true))
   })
   return shared
 }

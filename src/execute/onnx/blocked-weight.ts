@@ -1,5 +1,15 @@
 import type { Geometry } from '../geometry.ts'
-import { type Attributes, type Constant, call, constantOf, int, reshape, transpose, type Value } from './value.ts'
+import {
+  type Attributes,
+  type Constant,
+  call,
+  constantOf,
+  int,
+  reshape,
+  transpose,
+  transposition,
+  type Value,
+} from './value.ts'
 
 /**
  * Weights of blocked convolutions, [O/b, C/b, h, w, b of C, b of O]: laid out while compiling where they are constant, at
@@ -10,6 +20,28 @@ type Layout = (weight: Value, e: Extent, b: number) => Value
 
 export const blocked = (op: string, inputs: readonly Value[], attributes: Attributes = {}): Value =>
   call(op, inputs, attributes, 'com.microsoft.nchwc')
+
+const lastFirst = (length: number): Constant =>
+  constantOf(
+    'int32',
+    [length],
+    Int32Array.from({ length }, (_, i) => length - 1 - i),
+  )
+
+/** w[O, h, w, C] of a weight that is turned from it. */
+const channelsLast = (weight: Value): Value | undefined => {
+  const inner = transposition(weight)
+  return inner?.permutation.join() === '0,3,1,2' ? inner.of : undefined
+}
+const fedChannelsLast: Layout = (weight, { o, c, kh, kw }, b) => {
+  const inner = blocked('ReorderInput', [reshape(weight, [o / b, b, kh * kw, c])])
+  return reshape(transpose(reshape(inner, [o / b, kh * kw, c / b, b * b]), [0, 2, 1, 3]), [o, c, kh, kw])
+}
+const fedFlippedChannelsLast: Layout = (weight, { o, c, kh, kw }, b) => {
+  const inner = transpose(reshape(weight, [o / b, b, kh * kw, c / b, b]), [3, 0, 2, 1, 4])
+  const turned = call('Gather', [reshape(inner, [c / b, o / b, kh * kw, b * b]), lastFirst(kh * kw)], { axis: int(2) })
+  return reshape(turned, [c, o, kh, kw])
+}
 
 /** Reordering as if weights were pictures keeps runs of b numbers together, so that the transposition copies runs. */
 const fedWeight: Layout = (weight, { o, c, kh, kw }, b) => {
@@ -25,12 +57,7 @@ const fedWeight: Layout = (weight, { o, c, kh, kw }, b) => {
 const fedFlippedWeight: Layout = (weight, { o, c, kh, kw }, b) => {
   const taps = kh * kw
   const inner = reshape(blocked('ReorderInput', [reshape(weight, [o, c, 1, taps])]), [(o * c) / b, taps, b])
-  const turn = constantOf(
-    'int32',
-    [taps],
-    Int32Array.from({ length: taps }, (_, t) => taps - 1 - t),
-  )
-  const turned = reshape(call('Gather', [inner, turn], { axis: int(1) }), [o / b, b, c / b, taps, b])
+  const turned = reshape(call('Gather', [inner, lastFirst(taps)], { axis: int(1) }), [o / b, b, c / b, taps, b])
   return reshape(transpose(turned, [2, 0, 3, 1, 4]), [c, o, kh, kw])
 }
 
@@ -60,9 +87,15 @@ const constantFlippedWeight = (weight: Constant, e: Extent, b: number): Constant
   inBlocks(weight, e, b, [e.c, e.o], (c, o, t, { kh, kw }) => (o * e.c + c + 1) * kh * kw - 1 - t)
 
 /** One constant for all convolutions with the same weight. */
-const either = (fed: Layout, constant: (weight: Constant, e: Extent, b: number) => Constant): Layout => {
+const either = (
+  fed: Layout,
+  fedLast: Layout,
+  constant: (weight: Constant, e: Extent, b: number) => Constant,
+): Layout => {
   const made = new WeakMap<Constant, Map<number, Constant>>()
   return (weight, e, b) => {
+    const last = channelsLast(weight)
+    if (last !== undefined) return fedLast(last, e, b)
     if (weight.kind !== 'constant') return fed(weight, e, b)
     const ofWeight = made.get(weight) ?? new Map<number, Constant>()
     const laidOut = ofWeight.get(b) ?? constant(weight, e, b)
@@ -71,6 +104,6 @@ const either = (fed: Layout, constant: (weight: Constant, e: Extent, b: number) 
   }
 }
 
-export const blockedWeight = either(fedWeight, constantWeight)
+export const blockedWeight = either(fedWeight, fedChannelsLast, constantWeight)
 /** The blocked form of w[C,O,h,w] turned by 180 degrees. */
-export const blockedFlippedWeight = either(fedFlippedWeight, constantFlippedWeight)
+export const blockedFlippedWeight = either(fedFlippedWeight, fedFlippedChannelsLast, constantFlippedWeight)

@@ -83,7 +83,7 @@ const byTransposedConvolution: InputGradient = (dy, weight, g) =>
 const inputGradients: readonly Choice<InputGradient>[] = [
   { when: (g) => !isFlippable(g), lower: byTransposedConvolution },
   { when: blocksFit, lower: blockedInputGradient },
-  { when: (g) => !isPointwise(g) && (g.c <= 16 || g.h * g.w <= 64), lower: byTransposedConvolution },
+  { when: (g) => !isPointwise(g) && (g.c <= 16 || (g.h * g.w <= 64 && g.o > 16)), lower: byTransposedConvolution },
 ]
 
 type Convolution = Pick<LoweringTable, 'conv2d' | 'convInputGrad' | 'convWeightGrad'>

@@ -3,7 +3,7 @@ import type { Target } from './lowering.ts'
 
 export const isPointwise = ({ kh, kw, sh, sw, top, left, bottom, right }: Geometry): boolean =>
   [kh, kw, sh, sw].every((d) => d === 1) && [top, left, bottom, right].every((d) => d === 0)
-const hasUnitStride = ({ sh, sw }: Geometry): boolean => sh === 1 && sw === 1
+export const hasUnitStride = ({ sh, sw }: Geometry): boolean => sh === 1 && sw === 1
 /** Padding that a full correlation with the flipped kernel needs; negative where the convolution padded more. */
 export const fullPadding = ({
   kh,

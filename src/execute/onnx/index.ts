@@ -2,9 +2,11 @@ import { availableParallelism } from 'node:os'
 import type { Effect } from '../../error.ts'
 import { feedTypes, type Graph, outputTypes } from '../../graph/graph.ts'
 import { pipe, TE } from '../../prelude.ts'
+import { mergeGradients } from '../../transform/index.ts'
 import { omit, only } from '../carry.ts'
 import type { Executor } from '../executor.ts'
 import { independentParts } from '../parts.ts'
+import { channelsLast } from '../tail/channels-last.ts'
 import { addressable, compileTail, tailBytes } from '../tail/machine.ts'
 import { type Split, splitTail } from '../tail/split.ts'
 import { executorOn, type Program, type Source, sessionOf, whole } from './executor.ts'
@@ -37,13 +39,13 @@ const bodySession = (of: Source, body: Graph): Effect<Session> => {
 }
 
 /** The arithmetic at the graph's end in loops of our own, which read and write each array once: there, a runtime is bound by memory. */
-const inTwo = (of: Source, { body, loops }: Split): Effect<Program> =>
+const inTwo = (of: Source, { split, turned }: ReturnType<typeof channelsLast>): Effect<Program> =>
   pipe(
     TE.Do,
-    TE.bind('tail', () => compileTail(loops)),
-    TE.bind('session', () => bodySession(of, body)),
+    TE.bind('tail', () => compileTail(split.loops)),
+    TE.bind('session', () => bodySession(of, split.body)),
     TE.map(({ tail, session }) => {
-      const halves = { graph: of.graph, body, session, tail }
+      const halves = { graph: of.graph, body: split.body, session, tail, turned }
       return {
         session: { ...session, run: runHalves(of.ort, halves) },
         startState: (carry, initial) => TE.right(splitState(of.ort, halves, carry, initial)),
@@ -54,11 +56,18 @@ const inTwo = (of: Source, { body, loops }: Split): Effect<Program> =>
 const isWorthwhile = ({ body, loops }: Split): boolean =>
   Object.keys(body.outputs).length > 0 && loops.some(({ length }) => length > 1) && tailBytes(loops) <= addressable
 
+/** Gradients of a weight over two batches become one, but not those of parts that two threads could share: whatever the threads, the numbers are the same. */
+const bodyAndTail = ({ graph, constants }: Source): Split => {
+  const baked = new Set(Object.keys(constants))
+  const split = splitTail(graph, baked)
+  return independentParts(split.body, 2).length > 1 ? split : splitTail(mergeGradients(graph), baked)
+}
+
 const program = (of: Source): Effect<Program> => {
   const { device, mode } = of.options
   if (device !== 'cpu' || mode !== 'training') return whole(of)
-  const split = splitTail(of.graph, new Set(Object.keys(of.constants)))
-  return isWorthwhile(split) ? inTwo(of, split) : whole(of)
+  const split = bodyAndTail(of)
+  return isWorthwhile(split) ? inTwo(of, channelsLast(split)) : whole(of)
 }
 
 /** Devices of onnxruntime-node. */

@@ -2,11 +2,12 @@ import type { Tensor } from 'onnxruntime-node'
 import { feedTypes, type Graph, outputTypes } from '../../graph/graph.ts'
 import { pipe, RR, TE } from '../../prelude.ts'
 import { omit, only } from '../carry.ts'
-import type { Carry, Values } from '../executor.ts'
+import { type Carry, floats, type Value, type Values } from '../executor.ts'
 import type { Types } from '../feeds.ts'
+import { type Turned, turn, turnBack } from '../tail/channels-last.ts'
 import type { Machine, Tail } from '../tail/machine.ts'
 import { writableInPlace } from './in-place.ts'
-import { copy, type Runtime, toTensor, toValue } from './runtime.ts'
+import { type Runtime, toTensor } from './runtime.ts'
 import type { Session, Tensors } from './session.ts'
 import { hostState, type State } from './stepper.ts'
 
@@ -16,14 +17,23 @@ export interface Halves {
   readonly body: Graph
   readonly session: Session
   readonly tail: Tail
+  readonly turned: Turned
 }
 
-/** Arrays of the machine as the runtime sees them: it reads and writes them where they are. */
+/** Arrays of the machine as the runtime sees them, which reads and writes them where they are. */
 const lent = (ort: Runtime, types: Types, arrays: Machine['leaves']): Tensors =>
   pipe(
     arrays,
     RR.mapWithIndex((name, data: Float32Array) =>
       toTensor(ort, { dtype: 'float32', shape: types[name]?.shape ?? [data.length], data }),
+    ),
+  )
+/** What arrays of the machine hold, as the graph has them. */
+const copies = (types: Types, turned: Turned['leaves'], arrays: Machine['leaves']): Values =>
+  pipe(
+    arrays,
+    RR.mapWithIndex((name, data: Float32Array) =>
+      floats(types[name]?.shape ?? [data.length], new Float32Array(turnBack(turned[name], data))),
     ),
   )
 /** The feeds of one number, as they are now: the body may write over them. */
@@ -39,21 +49,21 @@ const numbersOf = (x: Tensor | undefined): Float32Array => {
 }
 
 /** The body's session with the loops behind it, as one session of the whole graph. */
-const joined = (ort: Runtime, { graph, body, session }: Halves, machine: Machine): Session => {
+const joined = (ort: Runtime, { graph, body, session, turned }: Halves, machine: Machine): Session => {
   const fed = Object.keys(feedTypes(body))
-  const leaves = only(lent(ort, feedTypes(graph), machine.leaves), fed)
+  const leaves = lent(ort, feedTypes(body), only(machine.leaves, fed))
   const handed = lent(ort, outputTypes(body), machine.handed)
-  const outputs = lent(ort, outputTypes(graph), machine.outputs)
   return {
     run: (feeds, into = {}) => {
-      for (const [name, array] of Object.entries(machine.leaves)) if (name in feeds) array.set(numbersOf(feeds[name]))
+      for (const [name, array] of Object.entries(machine.leaves))
+        if (name in feeds) array.set(turn(turned.leaves[name], numbersOf(feeds[name])))
       const numbers = singles(feeds)
       return pipe(
         session.run({ ...leaves, ...only(feeds, fed) }, { ...into, ...handed }),
         TE.map((results) => {
           machine.run((leaf) => numbers.get(leaf) ?? Number.NaN)
-          const copies = RR.map((x: Tensor) => toTensor(ort, copy(toValue(x))))(outputs)
-          return { ...omit(results, Object.keys(handed)), ...copies }
+          const outputs = copies(outputTypes(graph), turned.outputs, machine.outputs)
+          return { ...omit(results, Object.keys(handed)), ...RR.map((x: Value) => toTensor(ort, x))(outputs) }
         }),
       )
     },
@@ -73,19 +83,19 @@ export const splitState = (ort: Runtime, halves: Halves, carry: Carry, initial: 
   const ofTail = omit(carry, Object.keys(ofBody))
   const machine = halves.tail(ofTail)
   const own = only(machine.leaves, Object.values(ofTail))
-  for (const [name, array] of Object.entries(own)) array.set(initial[name]?.data ?? [])
+  for (const [name, array] of Object.entries(own))
+    array.set(turn(halves.turned.leaves[name], initial[name]?.data ?? []))
   const rest = hostState(
     ort,
     joined(ort, halves, machine),
     { carry: ofBody, writable: writableInPlace(halves.body, ofBody) },
     only(initial, Object.values(ofBody)),
   )
-  const kept = lent(ort, feedTypes(halves.graph), own)
   return {
     step: rest.step,
     read: pipe(
       rest.read,
-      TE.map((others) => ({ ...others, ...RR.map((x: Tensor) => copy(toValue(x)))(kept) })),
+      TE.map((others) => ({ ...others, ...copies(feedTypes(halves.graph), halves.turned.leaves, own) })),
     ),
     release: rest.release,
   }

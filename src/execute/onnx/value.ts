@@ -102,8 +102,21 @@ export const call = (op: string, inputs: readonly Value[], attributes: Attribute
 export const result = (of: Call, index: number): Value => ({ kind: 'result', call: of, index })
 
 export const reshape = (x: Value, shape: Shape): Value => call('Reshape', [x, int64s(shape)])
-export const transpose = (x: Value, permutation: readonly number[]): Value =>
-  call('Transpose', [x], { perm: ints(permutation) })
+/** Of a transposed array, the one that it was made of is transposed, or it is that one. */
+export const transpose = (x: Value, permutation: readonly number[]): Value => {
+  const inner = transposition(x)
+  const whole = inner === undefined ? permutation : permutation.map((axis) => inner.permutation[axis] ?? axis)
+  const source = inner === undefined ? x : inner.of
+  return whole.every((axis, i) => axis === i) ? source : call('Transpose', [source], { perm: ints(whole) })
+}
+/** What an array is the transposition of. */
+export const transposition = (
+  x: Value,
+): { readonly of: Value; readonly permutation: readonly number[] } | undefined => {
+  if (x.kind !== 'result' || x.call.op !== 'Transpose') return undefined
+  const [of, { perm }] = [x.call.inputs[0], x.call.attributes]
+  return of === undefined || perm === undefined || !('ints' in perm) ? undefined : { of, permutation: perm.ints }
+}
 export const slice = (x: Value, start: Shape, end: Shape, steps: Shape = start.map(() => 1)): Value =>
   call('Slice', [x, int64s(start), int64s(end), int64s(start.map((_, i) => i)), int64s(steps)])
 export const concat = (axis: number, xs: readonly Value[]): Value => call('Concat', xs, { axis: int(axis) })

@@ -1,7 +1,7 @@
 import type { Shape } from '../../graph/types.ts'
 import type { Geometry } from '../geometry.ts'
 import type { Device } from './devices.ts'
-import { type Choice, choose, fullPadding, isFlippable, isPointwise } from './geometry.ts'
+import { type Choice, choose, fullPadding, hasUnitStride, isFlippable, isPointwise } from './geometry.ts'
 import type { Target } from './lowering.ts'
 import { product } from './products.ts'
 import {
@@ -52,9 +52,7 @@ const fromTaps = (
     ]),
   )
   const summed = reduceSum(concat(0, products), [1], false)
-  return kh * kw === 1
-    ? reshape(summed, [o, c, kh, kw])
-    : reshape(transpose(reshape(summed, [kh * kw, o, c]), [1, 2, 0]), [o, c, kh, kw])
+  return kh * kw === 1 ? reshape(summed, [o, c, kh, kw]) : transpose(reshape(summed, [kh, kw, o, c]), [2, 3, 0, 1])
 }
 
 const byShiftedInput: WeightGradient = (x, dy, g, target) => {
@@ -140,6 +138,28 @@ const gatherable = 2_400_000
 const isGatherable = (g: Geometry, { device }: Target, rows: number, channels: number): boolean =>
   device === 'cpu' && rows * g.kh * g.kw * channels <= gatherable
 
+/**
+ * Large maps, a row of taps at a time: the columns that the taps see side by side, times dy moved down by as many rows as they
+ * are. Both stay channels first, and nothing is copied once for each tap.
+ */
+const byRows: WeightGradient = (x, dy, g, { device }) => {
+  const padded = pad(x, [0, 0, g.top, g.left], [0, 0, g.bottom, g.right])
+  const height = g.oh + g.kh - 1
+  const seen = Array.from({ length: g.kw }, (_, j) => slice(padded, [0, 0, 0, j], [g.n, g.c, height, j + g.ow]))
+  const right: Shape = [g.n, g.kw * g.c, height * g.ow]
+  const left: Shape = [g.n, g.o, height * g.ow]
+  const columns = reshape(concat(1, seen), right)
+  const rows = Array.from({ length: g.kh }, (_, i) => {
+    const moved = reshape(pad(dy, [0, 0, i, 0], [0, 0, g.kh - 1 - i, 0]), left)
+    const perItem = product(device, [moved, left], [columns, right], { transposeB: true })
+    return reshape(reduceSum(perItem, [0], false), [g.o, 1, g.kw, g.c])
+  })
+  return transpose(concat(1, rows), [0, 3, 1, 2])
+}
+/** Items are what threads share out. */
+const hasRows = (g: Geometry, { device }: Target): boolean =>
+  device === 'cpu' && hasUnitStride(g) && g.n > 1 && g.kh * g.kw > 1
+
 /** Few input channels: all taps of all channels side by side in one product an item. */
 const byColumns: WeightGradient = (x, dy, g, { device }) => {
   const [positions, columns] = [g.oh * g.ow, g.kh * g.kw * g.c]
@@ -175,6 +195,8 @@ const weightGradients: readonly Choice<WeightGradient>[] = [
     when: (g, target) => g.c > g.o && isFlippable(g) && isGatherable(g, target, g.n * g.h * g.w, g.o),
     lower: byGatheredOutput,
   },
+  { when: (g, target) => g.c <= g.o && isGatherable(g, target, g.n * g.oh * g.ow, g.c), lower: byGatheredInput },
+  { when: hasRows, lower: byRows },
   { when: (g) => g.c > g.o && isFlippable(g), lower: byShiftedOutput },
   { when: (g, target) => isGatherable(g, target, g.n * g.oh * g.ow, g.c), lower: byGatheredInput },
 ]

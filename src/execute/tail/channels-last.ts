@@ -1,0 +1,86 @@
+import { apply, refreeze, rewrite, type Tensor, transpose } from '../../declare/index.ts'
+import { feedName, feedTypes, type Graph, isNode, type Node, nodeAt } from '../../graph/graph.ts'
+import { type Shape, sameShape, size } from '../../graph/types.ts'
+import { pipe, RR } from '../../prelude.ts'
+import type { Loop, Split } from './split.ts'
+
+type Shapes = Readonly<Record<string, Shape>>
+/** The leaves and outputs whose numbers lie as those of a weight of shape [O, h, w, C], and [O, C, h, w], as which the graph has them. */
+export interface Turned {
+  readonly leaves: Shapes
+  readonly outputs: Shapes
+}
+
+const isWeightGradient = (n: Node): boolean => isNode('convWeightGrad')(n) && size(n.attributes.kernel) > 1
+const readFrom = (loop: Loop, place: 'leaf' | 'body'): readonly string[] =>
+  loop.arrays.flatMap(({ from, name }) => (from === place ? [name] : []))
+/** The gradients that a loop reads. */
+const gradientsOf = (body: Graph, loop: Loop): readonly Node[] =>
+  readFrom(loop, 'body').map((name) => nodeAt(body, body.outputs[name] ?? -1))
+
+/** Loops that read a gradient and, of the body, nothing of another shape: to these the order of the numbers is all the same. */
+const turnedBy = ({ body, loops }: Split) => {
+  const fed = feedTypes(body)
+  return loops.flatMap((loop) => {
+    const gradients = gradientsOf(body, loop)
+    const shape = gradients.find(isWeightGradient)?.type.shape
+    const leaves = readFrom(loop, 'leaf')
+    const inBody = [...gradients.map((n) => n.type), ...leaves.flatMap((name) => fed[name] ?? [])]
+    return shape !== undefined && loop.gives.length === 0 && inBody.every((type) => sameShape(type.shape, shape))
+      ? [{ shape, leaves, outputs: loop.outputs.map(({ name }) => name), handed: readFrom(loop, 'body') }]
+      : []
+  })
+}
+
+const turnedShape = ([o = 0, c = 0, h = 0, w = 0]: Shape): Shape => [o, h, w, c]
+const turnedLeaf = (n: Node, shape: Shape): Tensor | undefined =>
+  isNode('input')(n)
+    ? apply('input', { ...n.attributes, type: { ...n.type, shape } }, [])
+    : isNode('parameter')(n)
+      ? apply('parameter', { ...n.attributes, shape }, [])
+      : isNode('noise')(n)
+        ? apply('noise', { ...n.attributes, shape }, [])
+        : undefined
+
+/**
+ * The same split, over weights of convolutions that lie as their gradients are made, channels of the input last: no step has to turn
+ * a gradient. Where the body reads such a weight it turns it back, which lowerings take into account.
+ */
+export const channelsLast = (split: Split): { readonly split: Split; readonly turned: Turned } => {
+  const found = turnedBy(split)
+  const shapes = (names: 'leaves' | 'outputs' | 'handed'): Shapes =>
+    Object.fromEntries(found.flatMap((f) => f[names].map((name) => [name, f.shape] as const)))
+  const turned = { leaves: shapes('leaves'), outputs: shapes('outputs') }
+  const handed = shapes('handed')
+  const outputs = rewrite(split.body, (n, args) => {
+    const shape = turned.leaves[feedName(n) ?? '']
+    const leaf = shape === undefined ? undefined : turnedLeaf(n, turnedShape(shape))
+    return leaf === undefined ? apply(n.op, n.attributes, args, n.scope) : pipe(leaf, transpose(0, 3, 1, 2))
+  })
+  const body = pipe(
+    outputs,
+    RR.mapWithIndex((name, x: Tensor) => (name in handed ? pipe(x, transpose(0, 2, 3, 1)) : x)),
+    refreeze,
+  )
+  return { split: { body, loops: split.loops }, turned }
+}
+
+type Numbers = Float32Array
+/** Matrices side by side, each transposed. */
+const transposed = (count: number, rows: number, columns: number, from: ArrayLike<number>): Numbers => {
+  const to = new Float32Array(from.length)
+  let next = 0
+  for (let m = 0; m < count; m++)
+    for (let j = 0; j < columns; j++)
+      for (let i = 0; i < rows; i++) to[next++] = from[(m * rows + i) * columns + j] ?? Number.NaN
+  return to
+}
+/** An array as a turned one lies, and back; `undefined` for the shape of one that is not turned. */
+export const turn = (shape: Shape | undefined, from: ArrayLike<number>): ArrayLike<number> => {
+  const [o = 0, c = 0, h = 0, w = 0] = shape ?? []
+  return shape === undefined ? from : transposed(o, c, h * w, from)
+}
+export const turnBack = (shape: Shape | undefined, from: Numbers): Numbers => {
+  const [o = 0, c = 0, h = 0, w = 0] = shape ?? []
+  return shape === undefined ? from : transposed(o, h * w, c, from)
+}

@@ -1,0 +1,42 @@
+import { apply, concat, isTensor, rebuild, refreeze, rewrite, type Tensor } from '../declare/index.ts'
+import { type Graph, nodeAt } from '../graph/graph.ts'
+import { sameShape } from '../graph/types.ts'
+
+const usesOf = (g: Graph): readonly number[] => {
+  const uses = g.nodes.map(() => 0)
+  for (const i of [...g.nodes.flatMap(({ operands }) => operands), ...Object.values(g.outputs)])
+    uses[i] = (uses[i] ?? 0) + 1
+  return uses
+}
+
+/** What stacks: arrays that differ in their number of items alone. */
+const stackable = (a: Tensor | undefined, b: Tensor | undefined): boolean =>
+  a !== undefined && b !== undefined && sameShape(a.shape.slice(1), b.shape.slice(1))
+
+const merged = (a: Tensor, b: Tensor): Tensor | undefined =>
+  isTensor('convWeightGrad')(a) &&
+  isTensor('convWeightGrad')(b) &&
+  JSON.stringify(a.attributes) === JSON.stringify(b.attributes) &&
+  a.args.every((x, i) => stackable(x, b.args[i]))
+    ? apply(
+        'convWeightGrad',
+        a.attributes,
+        a.args.map((x, i) => concat(0, x, ...b.args.slice(i, i + 1))),
+        a.scope,
+      )
+    : undefined
+
+/**
+ * The sum of a weight's gradients over two batches as its gradient over both, where nothing else reads the two: a discriminator's
+ * over what is true and what is made. Half as much is written, and one product has a longer sum instead of two.
+ */
+export const mergeGradients = (g: Graph): Graph => {
+  const uses = usesOf(g)
+  return refreeze(
+    rewrite(g, (n, args) => {
+      const [a, b] = args
+      const alone = n.op === 'add' && n.operands.every((o) => uses[o] === 1 && nodeAt(g, o).op === 'convWeightGrad')
+      return (alone && a !== undefined && b !== undefined ? merged(a, b) : undefined) ?? rebuild(n, args)
+    }),
+  )
+}
