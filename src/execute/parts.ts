@@ -8,7 +8,8 @@ import { partition } from './partition.ts'
 const isShared = (g: Graph): readonly boolean[] => {
   const shared: boolean[] = []
   g.nodes.forEach(({ op, operands }, i) => {
-    shared[i] = operands.length === 0 || ((viewOps.has(op) || op === 'transpose') && operands.every((o) => shared[o] === true))
+    shared[i] =
+      operands.length === 0 || ((viewOps.has(op) || op === 'transpose') && operands.every((o) => shared[o] === true))
   })
   return shared
 }

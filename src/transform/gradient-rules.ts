@@ -189,11 +189,14 @@ const windowSums =
     return pipe(x, reshape(n * c, h, down, w, right), sum({ axes: [2, 4] }), reshape(n, c, h, w))
   }
 
-/** The first operand wins only where it is strictly ahead: relu(x) = maximum(x, 0) has slope 0 at 0. */
-const chosen = (isLeft: (a: Tensor, b: Tensor) => Tensor) =>
+/**
+ * The first operand wins only where it is strictly ahead: relu(x) = maximum(x, 0) has slope 0 at 0. The result tells as well as the
+ * first operand does, which so need not be kept.
+ */
+const chosen = (isLeft: (out: Tensor, b: Tensor) => Tensor) =>
   binary(
-    (a, b, dy) => pipe(isLeft(a, b), select(dy, 0)),
-    (a, b, dy) => pipe(isLeft(a, b), select(zerosLike(dy), dy)),
+    (_a, b, dy, out) => pipe(isLeft(out, b), select(dy, 0)),
+    (_a, b, dy, out) => pipe(isLeft(out, b), select(zerosLike(dy), dy)),
   )
 
 export const gradientRules: { readonly [K in OpKind]: GradientRule<K> } = {
@@ -239,8 +242,8 @@ export const gradientRules: { readonly [K in OpKind]: GradientRule<K> } = {
     (_a, b, dy) => pipe(dy, div(b)),
     (_a, b, dy, out) => pipe(dy, mul(out), div(b), neg),
   ),
-  maximum: chosen((a, b) => pipe(b, less(a))),
-  minimum: chosen((a, b) => pipe(a, less(b))),
+  maximum: chosen((out, b) => pipe(b, less(out))),
+  minimum: chosen((out, b) => pipe(out, less(b))),
   equal: constantIn,
   less: constantIn,
 

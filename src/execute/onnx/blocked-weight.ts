@@ -18,8 +18,9 @@ import {
 type Extent = Pick<Geometry, 'o' | 'c' | 'kh' | 'kw'>
 type Layout = (weight: Value, e: Extent, b: number) => Value
 
+export const nchwc = 'com.microsoft.nchwc'
 export const blocked = (op: string, inputs: readonly Value[], attributes: Attributes = {}): Value =>
-  call(op, inputs, attributes, 'com.microsoft.nchwc')
+  call(op, inputs, attributes, nchwc)
 
 const lastFirst = (length: number): Constant =>
   constantOf(
@@ -28,19 +29,22 @@ const lastFirst = (length: number): Constant =>
     Int32Array.from({ length }, (_, i) => length - 1 - i),
   )
 
-/** w[O, h, w, C] of a weight that is turned from it. */
-const channelsLast = (weight: Value): Value | undefined => {
+/** w[h, w, C, O] of a weight that is turned from it. */
+const turnedFrom = (weight: Value): Value | undefined => {
   const inner = transposition(weight)
-  return inner?.permutation.join() === '0,3,1,2' ? inner.of : undefined
+  return inner?.permutation.join() === '3,2,0,1' ? inner.of : undefined
 }
-const fedChannelsLast: Layout = (weight, { o, c, kh, kw }, b) => {
-  const inner = blocked('ReorderInput', [reshape(weight, [o / b, b, kh * kw, c])])
-  return reshape(transpose(reshape(inner, [o / b, kh * kw, c / b, b * b]), [0, 2, 1, 3]), [o, c, kh, kw])
+/** Whole blocks are moved then. */
+const fedTurned: Layout = (weight, { o, c, kh, kw }, b) => {
+  const taps = kh * kw
+  const rows = blocked('ReorderInput', [reshape(weight, [1, taps, c, o])], { channels_last: int(1) })
+  return reshape(transpose(reshape(rows, [o / b, taps, c / b, b * b]), [0, 2, 1, 3]), [o, c, kh, kw])
 }
-const fedFlippedChannelsLast: Layout = (weight, { o, c, kh, kw }, b) => {
-  const inner = transpose(reshape(weight, [o / b, b, kh * kw, c / b, b]), [3, 0, 2, 1, 4])
-  const turned = call('Gather', [reshape(inner, [c / b, o / b, kh * kw, b * b]), lastFirst(kh * kw)], { axis: int(2) })
-  return reshape(turned, [c, o, kh, kw])
+const fedFlippedTurned: Layout = (weight, { o, c, kh, kw }, b) => {
+  const taps = kh * kw
+  const columns = blocked('ReorderInput', [reshape(weight, [taps, c, 1, o])])
+  const inBlocks = transpose(reshape(columns, [taps, (c * o) / b ** 2, b * b]), [1, 0, 2])
+  return reshape(call('Gather', [inBlocks, lastFirst(taps)], { axis: int(1) }), [c, o, kh, kw])
 }
 
 /** Reordering as if weights were pictures keeps runs of b numbers together, so that the transposition copies runs. */
@@ -89,13 +93,13 @@ const constantFlippedWeight = (weight: Constant, e: Extent, b: number): Constant
 /** One constant for all convolutions with the same weight. */
 const either = (
   fed: Layout,
-  fedLast: Layout,
+  fedOfTurned: Layout,
   constant: (weight: Constant, e: Extent, b: number) => Constant,
 ): Layout => {
   const made = new WeakMap<Constant, Map<number, Constant>>()
   return (weight, e, b) => {
-    const last = channelsLast(weight)
-    if (last !== undefined) return fedLast(last, e, b)
+    const turned = turnedFrom(weight)
+    if (turned !== undefined) return fedOfTurned(turned, e, b)
     if (weight.kind !== 'constant') return fed(weight, e, b)
     const ofWeight = made.get(weight) ?? new Map<number, Constant>()
     const laidOut = ofWeight.get(b) ?? constant(weight, e, b)
@@ -104,6 +108,6 @@ const either = (
   }
 }
 
-export const blockedWeight = either(fedWeight, fedChannelsLast, constantWeight)
+export const blockedWeight = either(fedWeight, fedTurned, constantWeight)
 /** The blocked form of w[C,O,h,w] turned by 180 degrees. */
-export const blockedFlippedWeight = either(fedFlippedWeight, fedFlippedChannelsLast, constantFlippedWeight)
+export const blockedFlippedWeight = either(fedFlippedWeight, fedFlippedTurned, constantFlippedWeight)

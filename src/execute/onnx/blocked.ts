@@ -1,20 +1,58 @@
+import { type Shape, sameShape } from '../../graph/types.ts'
 import type { Geometry } from '../geometry.ts'
-import { blocked, blockedFlippedWeight, blockedWeight } from './blocked-weight.ts'
+import { blocked, blockedFlippedWeight, blockedWeight, nchwc } from './blocked-weight.ts'
 import { fullPadding } from './geometry.ts'
 import type { Target } from './lowering.ts'
-import { int, ints, type Value } from './value.ts'
+import { int, ints, result, text, type Value } from './value.ts'
 
 /**
  * Convolutions in blocks of channels, [N, C/b, H, W, b]: the layout of ONNX Runtime's fastest kernels on x86 and arm64.
  * b depends on the processor.
  */
-const toBlocks = (x: Value): Value => blocked('ReorderInput', [x])
-const fromBlocks = (x: Value, channels: number): Value => blocked('ReorderOutput', [x], { channels: int(channels) })
+const toBlocks = (x: Value): Value => blocksOf(x)?.value ?? blocked('ReorderInput', [x])
+const fromBlocks = (x: Value, { n, o, oh, ow }: Pick<Geometry, 'n' | 'o' | 'oh' | 'ow'>): Value => {
+  const attributes = { channels: int(o) }
+  return result({ op: 'ReorderOutput', domain: nchwc, attributes, inputs: [x], shape: [n, o, oh, ow] }, 0)
+}
 
-/** Reordering the weights costs as much as is gained on about this many positions. */
+/** Ops that do in blocks what they do out of them, on arrays of one shape. */
+const pointwise: ReadonlySet<string> = new Set(['Relu', 'Less', 'Where'])
+const isNumber = (x: Value): boolean => x.kind === 'constant' && x.data.length === 1
+interface InBlocks {
+  readonly value: Value
+  readonly shape: Shape
+}
+/** An array in blocks, where it was made in blocks and has been through nothing but such ops. */
+const blocksOf = (x: Value): InBlocks | undefined => {
+  if (x.kind !== 'result') return undefined
+  const { op, domain, inputs, shape } = x.call
+  const [first] = inputs
+  if (op === 'ReorderOutput') return first && shape && { value: first, shape }
+  if (domain !== '' || !pointwise.has(op)) return undefined
+  const arrays = inputs.map((input) => (isNumber(input) ? null : blocksOf(input)))
+  const known = arrays.flatMap((a) => (a ? [a.shape] : []))
+  const [same] = known
+  if (same === undefined || arrays.includes(undefined) || !known.every((s) => sameShape(s, same))) return undefined
+  const inBlocks = inputs.map((input, i) => arrays[i]?.value ?? input)
+  return { value: { ...x, call: { ...x.call, inputs: inBlocks } }, shape: same }
+}
+/** A blocked convolution with ReLU behind it; the convolution must have no other reader. */
+export const rectified = (x: Value): Value | undefined => {
+  if (x.kind !== 'result' || x.call.op !== 'ReorderOutput') return undefined
+  const [conv] = x.call.inputs
+  if (conv?.kind !== 'result' || conv.call.op !== 'Conv') return undefined
+  const attributes = { ...conv.call.attributes, activation: text('Relu') }
+  return { ...x, call: { ...x.call, inputs: [{ ...conv, call: { ...conv.call, attributes } }] } }
+}
+
+/** Reordering the weights, where they are not constant, costs as much as is gained on about this many positions. */
 const fewestPositions = 128
-export const blocksFit = ({ n, c, o, kh, kw, oh, ow }: Geometry, { block }: Target): boolean =>
-  block !== null && kh * kw > 1 && c % block === 0 && o % block === 0 && n * oh * ow >= fewestPositions
+export const blocksFit = ({ n, c, o, kh, kw, oh, ow }: Geometry, { block }: Target, weight?: Value): boolean =>
+  block !== null &&
+  kh * kw > 1 &&
+  c % block === 0 &&
+  o % block === 0 &&
+  (n * oh * ow >= fewestPositions || weight?.kind === 'constant')
 
 const blockOf = ({ block }: Target): number => {
   if (block === null) throw new Error('this processor has no blocked convolutions')
@@ -29,10 +67,10 @@ export const blockedConvolution = (
 ): Value => {
   const window = { strides: ints([g.sh, g.sw]), pads: ints([g.top, g.left, g.bottom, g.right]) }
   const inputs = [toBlocks(x), blockedWeight(weight, g, blockOf(target)), ...bias]
-  return fromBlocks(blocked('Conv', inputs, window), g.o)
+  return fromBlocks(blocked('Conv', inputs, window), g)
 }
 export const blockedInputGradient = (dy: Value, weight: Value, g: Geometry, target: Target): Value => {
   const window = { strides: ints([1, 1]), pads: ints(fullPadding(g)) }
   const inputs = [toBlocks(dy), blockedFlippedWeight(weight, g, blockOf(target))]
-  return fromBlocks(blocked('Conv', inputs, window), g.c)
+  return fromBlocks(blocked('Conv', inputs, window), { n: g.n, o: g.c, oh: g.h, ow: g.w })
 }

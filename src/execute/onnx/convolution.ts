@@ -34,7 +34,7 @@ const convolve = (
     return plainly(widened(x.value, g, dtype), weight.value, bias, whole, target)
   }
   const choices = dtype === 'float32' ? convolutions : []
-  return choose(choices, plainly, g, target)(x.value, weight.value, bias, g, target)
+  return choose(choices, plainly, g, target, weight.value)(x.value, weight.value, bias, g, target)
 }
 
 /** conv2d(x, w) + bias reshaped to [O, 1, 1] or [1, O, 1, 1], where nothing else reads the convolution. */
@@ -93,7 +93,13 @@ export const convolutionLowerings: Convolution = {
     const { type, attributes } = site.node
     const [dy, weight] = [operand(site, 0), operand(site, 1)]
     const g = geometry(type.shape, shapeOf(weight), shapeOf(dy), attributes)
-    return choose(inputGradients, byFlippedConvolution, g, site.target)(dy.value, weight.value, g, site.target)
+    return choose(
+      inputGradients,
+      byFlippedConvolution,
+      g,
+      site.target,
+      weight.value,
+    )(dy.value, weight.value, g, site.target)
   },
   convWeightGrad: (site) => {
     const { type, attributes } = site.node

@@ -1,5 +1,6 @@
 import type { OpKind } from '../../graph/ops.ts'
 import { broadcastShapes, type Shape, sameShape, size } from '../../graph/types.ts'
+import { rectified } from './blocked.ts'
 import { convolveWithBias } from './convolution.ts'
 import { cos, exp, sin } from './functions.ts'
 import {
@@ -81,7 +82,7 @@ const maximum: Lowering<'maximum'> = ({ node, operands }) => {
     other === undefined &&
     node.type.dtype === 'float32' &&
     sameShape(shapeOf(x), node.type.shape)
-    ? call('Relu', [x.value])
+    ? ((x.uses === 1 ? rectified(x.value) : undefined) ?? call('Relu', [x.value]))
     : elementwise('Max', operands, node.type.shape)
 }
 

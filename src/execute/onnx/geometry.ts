@@ -1,5 +1,6 @@
 import type { Geometry } from '../geometry.ts'
 import type { Target } from './lowering.ts'
+import type { Value } from './value.ts'
 
 export const isPointwise = ({ kh, kw, sh, sw, top, left, bottom, right }: Geometry): boolean =>
   [kh, kw, sh, sw].every((d) => d === 1) && [top, left, bottom, right].every((d) => d === 0)
@@ -20,10 +21,13 @@ export const fullPadding = ({
 ]
 export const isFlippable = (g: Geometry): boolean => hasUnitStride(g) && fullPadding(g).every((d) => d >= 0)
 
-/** A way to lower, and the geometries for which it is the fastest. */
+/** A way to lower, and where it is the fastest. */
 export interface Choice<L> {
-  readonly when: (g: Geometry, target: Target) => boolean
+  readonly when: (g: Geometry, target: Target, weight?: Value) => boolean
   readonly lower: L
 }
-export const choose = <L>(choices: readonly Choice<L>[], otherwise: L, g: Geometry, target: Target): L =>
-  choices.find(({ when }) => when(g, target))?.lower ?? otherwise
+export const choose = <L>(
+  choices: readonly Choice<L>[],
+  otherwise: L,
+  ...where: readonly [Geometry, Target, Value?]
+): L => choices.find(({ when }) => when(...where))?.lower ?? otherwise

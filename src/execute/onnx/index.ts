@@ -6,9 +6,9 @@ import { mergeGradients } from '../../transform/index.ts'
 import { omit, only } from '../carry.ts'
 import type { Executor } from '../executor.ts'
 import { independentParts } from '../parts.ts'
-import { channelsLast } from '../tail/channels-last.ts'
 import { addressable, compileTail, tailBytes } from '../tail/machine.ts'
 import { type Split, splitTail } from '../tail/split.ts'
+import { turnWeights } from '../tail/turned.ts'
 import { executorOn, type Program, type Source, sessionOf, whole } from './executor.ts'
 import { lower } from './lower.ts'
 import { runtime } from './native.ts'
@@ -39,7 +39,7 @@ const bodySession = (of: Source, body: Graph): Effect<Session> => {
 }
 
 /** The arithmetic at the graph's end in loops of our own, which read and write each array once: there, a runtime is bound by memory. */
-const inTwo = (of: Source, { split, turned }: ReturnType<typeof channelsLast>): Effect<Program> =>
+const inTwo = (of: Source, { split, turned }: ReturnType<typeof turnWeights>): Effect<Program> =>
   pipe(
     TE.Do,
     TE.bind('tail', () => compileTail(split.loops)),
@@ -67,7 +67,7 @@ const program = (of: Source): Effect<Program> => {
   const { device, mode } = of.options
   if (device !== 'cpu' || mode !== 'training') return whole(of)
   const split = bodyAndTail(of)
-  return isWorthwhile(split) ? inTwo(of, channelsLast(split)) : whole(of)
+  return isWorthwhile(split) ? inTwo(of, turnWeights(split)) : whole(of)
 }
 
 /** Devices of onnxruntime-node. */

@@ -4,8 +4,8 @@ import { pipe, RR, TE } from '../../prelude.ts'
 import { omit, only } from '../carry.ts'
 import { type Carry, floats, type Value, type Values } from '../executor.ts'
 import type { Types } from '../feeds.ts'
-import { type Turned, turn, turnBack } from '../tail/channels-last.ts'
 import type { Machine, Tail } from '../tail/machine.ts'
+import { type Turned, turn, turnBack } from '../tail/turned.ts'
 import { writableInPlace } from './in-place.ts'
 import { type Runtime, toTensor } from './runtime.ts'
 import type { Session, Tensors } from './session.ts'
@@ -33,7 +33,7 @@ const copies = (types: Types, turned: Turned['leaves'], arrays: Machine['leaves'
   pipe(
     arrays,
     RR.mapWithIndex((name, data: Float32Array) =>
-      floats(types[name]?.shape ?? [data.length], new Float32Array(turnBack(turned[name], data))),
+      floats(types[name]?.shape ?? [data.length], turnBack(turned[name], data)),
     ),
   )
 /** The feeds of one number, as they are now: the body may write over them. */

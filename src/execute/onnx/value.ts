@@ -37,6 +37,8 @@ export interface Call {
   readonly inputs: readonly Value[]
   /** Not shared with the same call without the mark. */
   readonly anew?: true
+  /** The shape of its result, where lowerings ask for it. */
+  readonly shape?: Shape
 }
 export type Domain = '' | 'com.microsoft' | 'com.microsoft.nchwc'
 export type Attribute =

@@ -23,6 +23,8 @@ type WeightGradient = (x: Value, dy: Value, g: Geometry, target: Target) => Valu
 
 const taps = ({ kh, kw }: Geometry): readonly (readonly [number, number])[] =>
   Array.from({ length: kh * kw }, (_, t) => [Math.floor(t / kw), t % kw] as const)
+/** dw[h, w, C, O], as products make it, to dw[O, C, h, w] */
+const turnedBack = (dw: Value): Value => transpose(dw, [3, 2, 0, 1])
 const channelsLast = (x: Value): Value => transpose(x, [0, 2, 3, 1])
 
 /**
@@ -32,7 +34,7 @@ const channelsLast = (x: Value): Value => transpose(x, [0, 2, 3, 1])
 const partsOf = (positions: number, { o, c }: Geometry): number =>
   positions % 2 === 0 && (positions >= 2048 || o * c >= 128 * 128) ? 2 : 1
 
-/** Sums over positions of dy^T x, for each tap's dy[positions, O] and x[positions, C]: [O, C, h, w] */
+/** Sums over positions of x^T dy, for each tap's dy[positions, O] and x[positions, C]: [O, C, h, w] */
 const fromTaps = (
   pairs: readonly (readonly [dy: Value, x: Value])[],
   positions: number,
@@ -44,15 +46,14 @@ const fromTaps = (
   const shapeOf = (channels: number): Shape => [parts, positions / parts, channels]
   const [dyShape, xShape] = [shapeOf(o), shapeOf(c)]
   const products = pairs.map(([dy, x]) =>
-    reshape(product(device, [reshape(dy, dyShape), dyShape], [reshape(x, xShape), xShape], { transposeA: true }), [
+    reshape(product(device, [reshape(x, xShape), xShape], [reshape(dy, dyShape), dyShape], { transposeA: true }), [
       1,
       parts,
-      o,
       c,
+      o,
     ]),
   )
-  const summed = reduceSum(concat(0, products), [1], false)
-  return kh * kw === 1 ? reshape(summed, [o, c, kh, kw]) : transpose(reshape(summed, [kh, kw, o, c]), [2, 3, 0, 1])
+  return turnedBack(reshape(reduceSum(concat(0, products), [1], false), [kh, kw, c, o]))
 }
 
 const byShiftedInput: WeightGradient = (x, dy, g, target) => {
@@ -98,7 +99,7 @@ const rowsOf = (g: Gathered): Constant => {
   known.set(key, rows)
   return rows
 }
-/** rows[positions, a]^T times all taps of padded[n h w, b] side by side: [a, kh, kw, b] */
+/** All taps of padded[n h w, b] side by side, transposed, times rows[positions, a]: [kh, kw, b, a] */
 const byGathering = (
   device: Device,
   [rows, a]: readonly [Value, number],
@@ -111,16 +112,15 @@ const byGathering = (
     [positions, a],
     [positions, columns],
   ]
-  const summed = product(device, [reshape(rows, left), left], [reshape(seen, right), right], { transposeA: true })
-  return reshape(summed, [a, g.kh, g.kw, b])
+  const summed = product(device, [reshape(seen, right), right], [reshape(rows, left), left], { transposeA: true })
+  return reshape(summed, [g.kh, g.kw, b, a])
 }
 
 /** Small maps: one product instead of one a tap. */
 const byGatheredInput: WeightGradient = (x, dy, g, { device }) => {
   const padded = pad(channelsLast(x), [0, g.top, g.left, 0], [0, g.bottom, g.right, 0])
   const sides = { h: g.h + g.top + g.bottom, w: g.w + g.left + g.right }
-  const taps = byGathering(device, [channelsLast(dy), g.o], [padded, g.c], { ...g, ...sides })
-  return transpose(taps, [0, 3, 1, 2])
+  return turnedBack(byGathering(device, [channelsLast(dy), g.o], [padded, g.c], { ...g, ...sides }))
 }
 const byGatheredOutput: WeightGradient = (x, dy, g, { device }) => {
   const [top, left, bottom, right] = fullPadding(g)
@@ -128,10 +128,10 @@ const byGatheredOutput: WeightGradient = (x, dy, g, { device }) => {
   const sides = { h: g.oh + top + bottom, w: g.ow + left + right, oh: g.h, ow: g.w }
   const taps = byGathering(device, [channelsLast(x), g.c], [padded, g.o], { ...g, ...sides })
   const turned = [g.kh, g.kw].reduce(
-    (x, d, i) => call('Gather', [x, int64s(Array.from({ length: d }, (_, k) => d - 1 - k))], { axis: int(1 + i) }),
+    (x, d, i) => call('Gather', [x, int64s(Array.from({ length: d }, (_, k) => d - 1 - k))], { axis: int(i) }),
     taps,
   )
-  return transpose(turned, [3, 0, 1, 2])
+  return transpose(turned, [2, 3, 0, 1])
 }
 /** Up to so many numbers gathered, one product is faster than one a tap; beyond, they leave the caches. */
 const gatherable = 2_400_000
@@ -151,10 +151,10 @@ const byRows: WeightGradient = (x, dy, g, { device }) => {
   const columns = reshape(concat(1, seen), right)
   const rows = Array.from({ length: g.kh }, (_, i) => {
     const moved = reshape(pad(dy, [0, 0, i, 0], [0, 0, g.kh - 1 - i, 0]), left)
-    const perItem = product(device, [moved, left], [columns, right], { transposeB: true })
-    return reshape(reduceSum(perItem, [0], false), [g.o, 1, g.kw, g.c])
+    const perItem = product(device, [columns, right], [moved, left], { transposeB: true })
+    return reshape(reduceSum(perItem, [0], false), [1, g.kw, g.c, g.o])
   })
-  return transpose(concat(1, rows), [0, 3, 1, 2])
+  return turnedBack(concat(0, rows))
 }
 /** Items are what threads share out. */
 const hasRows = (g: Geometry, { device }: Target): boolean =>
@@ -169,11 +169,11 @@ const byColumns: WeightGradient = (x, dy, g, { device }) => {
   )
   const perItem = product(
     device,
-    [reshape(dy, [g.n, g.o, positions]), [g.n, g.o, positions]],
     [reshape(concat(1, seen), [g.n, columns, positions]), [g.n, columns, positions]],
+    [reshape(dy, [g.n, g.o, positions]), [g.n, g.o, positions]],
     { transposeB: true },
   )
-  return transpose(reshape(reduceSum(perItem, [0], false), [g.o, g.kh, g.kw, g.c]), [0, 3, 1, 2])
+  return turnedBack(reshape(reduceSum(perItem, [0], false), [g.kh, g.kw, g.c, g.o]))
 }
 
 /** 1x1: no shifts, so both stay channels first. */

@@ -5,7 +5,7 @@ import { pipe, RR } from '../../prelude.ts'
 import type { Loop, Split } from './split.ts'
 
 type Shapes = Readonly<Record<string, Shape>>
-/** The leaves and outputs whose numbers lie as those of a weight of shape [O, h, w, C], and [O, C, h, w], as which the graph has them. */
+/** The leaves and outputs whose numbers lie as [h, w, C, O], and the shape [O, C, h, w] of the weight that they belong to. */
 export interface Turned {
   readonly leaves: Shapes
   readonly outputs: Shapes
@@ -32,7 +32,7 @@ const turnedBy = ({ body, loops }: Split) => {
   })
 }
 
-const turnedShape = ([o = 0, c = 0, h = 0, w = 0]: Shape): Shape => [o, h, w, c]
+const turnedShape = ([o = 0, c = 0, h = 0, w = 0]: Shape): Shape => [h, w, c, o]
 const turnedLeaf = (n: Node, shape: Shape): Tensor | undefined =>
   isNode('input')(n)
     ? apply('input', { ...n.attributes, type: { ...n.type, shape } }, [])
@@ -43,10 +43,10 @@ const turnedLeaf = (n: Node, shape: Shape): Tensor | undefined =>
         : undefined
 
 /**
- * The same split, over weights of convolutions that lie as their gradients are made, channels of the input last: no step has to turn
- * a gradient. Where the body reads such a weight it turns it back, which lowerings take into account.
+ * The same split, over weights of convolutions that lie as products leave their gradients, [h, w, C, O]: no step has to turn a
+ * gradient. Where the body reads such a weight it turns it back, which lowerings take into account.
  */
-export const channelsLast = (split: Split): { readonly split: Split; readonly turned: Turned } => {
+export const turnWeights = (split: Split): { readonly split: Split; readonly turned: Turned } => {
   const found = turnedBy(split)
   const shapes = (names: 'leaves' | 'outputs' | 'handed'): Shapes =>
     Object.fromEntries(found.flatMap((f) => f[names].map((name) => [name, f.shape] as const)))
@@ -55,32 +55,30 @@ export const channelsLast = (split: Split): { readonly split: Split; readonly tu
   const outputs = rewrite(split.body, (n, args) => {
     const shape = turned.leaves[feedName(n) ?? '']
     const leaf = shape === undefined ? undefined : turnedLeaf(n, turnedShape(shape))
-    return leaf === undefined ? apply(n.op, n.attributes, args, n.scope) : pipe(leaf, transpose(0, 3, 1, 2))
+    return leaf === undefined ? apply(n.op, n.attributes, args, n.scope) : pipe(leaf, transpose(3, 2, 0, 1))
   })
   const body = pipe(
     outputs,
-    RR.mapWithIndex((name, x: Tensor) => (name in handed ? pipe(x, transpose(0, 2, 3, 1)) : x)),
+    RR.mapWithIndex((name, x: Tensor) => (name in handed ? pipe(x, transpose(2, 3, 1, 0)) : x)),
     refreeze,
   )
   return { split: { body, loops: split.loops }, turned }
 }
 
-type Numbers = Float32Array
-/** Matrices side by side, each transposed. */
-const transposed = (count: number, rows: number, columns: number, from: ArrayLike<number>): Numbers => {
+/** Of [a, b, c] the numbers in the order of [c, b, a]. */
+const reversed = (a: number, b: number, c: number, from: ArrayLike<number>): Float32Array<ArrayBuffer> => {
   const to = new Float32Array(from.length)
   let next = 0
-  for (let m = 0; m < count; m++)
-    for (let j = 0; j < columns; j++)
-      for (let i = 0; i < rows; i++) to[next++] = from[(m * rows + i) * columns + j] ?? Number.NaN
+  for (let k = 0; k < c; k++)
+    for (let j = 0; j < b; j++) for (let i = 0; i < a; i++) to[next++] = from[(i * b + j) * c + k] ?? Number.NaN
   return to
 }
-/** An array as a turned one lies, and back; `undefined` for the shape of one that is not turned. */
+/** An array as it lies where it is turned, told the shape of its weight, and back; `undefined` where it is not. */
 export const turn = (shape: Shape | undefined, from: ArrayLike<number>): ArrayLike<number> => {
   const [o = 0, c = 0, h = 0, w = 0] = shape ?? []
-  return shape === undefined ? from : transposed(o, c, h * w, from)
+  return shape === undefined ? from : reversed(o, c, h * w, from)
 }
-export const turnBack = (shape: Shape | undefined, from: Numbers): Numbers => {
+export const turnBack = (shape: Shape | undefined, from: Float32Array): Float32Array<ArrayBuffer> => {
   const [o = 0, c = 0, h = 0, w = 0] = shape ?? []
-  return shape === undefined ? from : transposed(o, h * w, c, from)
+  return shape === undefined ? Float32Array.from(from) : reversed(h * w, c, o, from)
 }
