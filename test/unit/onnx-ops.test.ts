@@ -4,6 +4,7 @@ import * as D from '../../src/declare/index.ts'
 import { floats, type Values } from '../../src/execute/executor.ts'
 import type { Device } from '../../src/execute/onnx/devices.ts'
 import { onnx } from '../../src/execute/onnx/index.ts'
+import { lower } from '../../src/execute/onnx/lower.ts'
 import * as web from '../../src/execute/onnx/web.ts'
 import { reference } from '../../src/execute/reference/index.ts'
 import type { Graph } from '../../src/graph/graph.ts'
@@ -185,6 +186,17 @@ const biases: Cases = {
   'conv2d read twice': { conv, biased: pipe(conv, D.add(D.reshape(6, 1, 1)(p('conv.bias', 6)))) },
   'conv2d with a bias an item': pipe(conv, D.add(D.reshape(2, 6, 1, 1)(p('conv.bias', 2, 6)))),
 }
+const rectifiedWide = D.relu(pipe(wide, D.add(D.reshape(16, 1, 1)(p('conv.bias', 16)))))
+const again = D.conv2d(p('again.weight', 16, 16, 3, 3), window(1, 1, 1, 1, 1))
+const flat = D.conv2d(p('flat.weight', 16, 16, 1, 3), window(1, 0, 1, 0, 1))(y(4, 16, 1, 16))
+const inBlocks: Cases = {
+  'ReLU between blocked convolutions': again(rectifiedWide),
+  'ReLU that others read too': { r: rectifiedWide, next: again(rectifiedWide), conv: wide },
+  'the gradient of such a chain': again(
+    pipe(rectifiedWide, D.greater(0), D.select(again(y(4, 16, 17, 16)), D.zerosLike(rectifiedWide))),
+  ),
+  'a choice of blocked convolutions, one broadcast': again(pipe(wide, D.greater(0), D.select(wide, flat))),
+}
 const edges: Cases = {
   'one result under two names': { a: D.neg(x(3)), b: D.neg(x(3)), c: D.exp(x(3)) },
   'a leaf as output': { a: x(3), b: x(3), 'y/z.0': D.stopGradient(y(2)) },
@@ -202,6 +214,7 @@ const cases: Cases = {
   ...normalisation,
   ...convolution,
   ...biases,
+  ...inBlocks,
   ...edges,
 }
 const isTensor = (t: Tensor | Readonly<Record<string, Tensor>>): t is Tensor => 'args' in t && Array.isArray(t.args)
@@ -234,6 +247,28 @@ describe('onnx:cpu agrees with the reference', () => {
       expect(faults('cpu', got, expected)).toEqual([])
     }
   })
+})
+
+test('a chain of blocked convolutions is put into blocks once, and ReLU is part of the first', () => {
+  const g = graphs['ReLU between blocked convolutions']
+  const ops = g && lower(g, { device: 'cpu', mode: 'training', block: 16 }).nodes.map(({ op }) => op)
+  const weights = 2
+  expect(ops?.filter((op) => op === 'ReorderInput').length).toBe(1 + weights)
+  expect(ops?.filter((op) => op === 'ReorderOutput').length).toBe(1)
+  expect(ops).not.toContain('Relu')
+})
+
+/** Sums over so many positions that the CPU makes them in another way. */
+const largeMaps: typeof geometries = {
+  'a large map': [[2, 10, 90, 90], [10, 10, 4, 4], window(1, 1, 2, 0, 1)],
+  'a large map, few out': [[2, 17, 96, 90], [16, 17, 3, 3], window(1, 1, 1, 1, 1)],
+  'a large map of one item': [[1, 17, 128, 136], [16, 17, 3, 3], window(1, 1, 1, 1, 1)],
+}
+test.each(Object.entries(largeMaps))('convWeightGrad of %s on onnx:cpu agrees too', async (_, [from, weight, w]) => {
+  const shape = D.conv2d(p('conv.weight', ...weight), w)(x(...from)).shape
+  const g = graphOf({ out: D.convWeightGrad(x(...from), weight.slice(2), w)(y(...shape)) })
+  const expected = await run(reference, g, feedsOf(g))
+  expect(faults('cpu', await run(onnx('cpu'), g, feedsOf(g)), expected)).toEqual([])
 })
 
 /** Many graphs as one, so that a GPU is set up once; every name is prefixed by the graph's. */

@@ -4,17 +4,19 @@ import type { Tensor } from '../../src/declare/index.ts'
 import * as D from '../../src/declare/index.ts'
 import { type Carry, type Executor, floats, type Values } from '../../src/execute/executor.ts'
 import { onnx } from '../../src/execute/onnx/index.ts'
+import { lower } from '../../src/execute/onnx/lower.ts'
 import { reference } from '../../src/execute/reference/index.ts'
 import { moduleText } from '../../src/execute/tail/kernel.ts'
 import { tailBytes } from '../../src/execute/tail/machine.ts'
 import { splitTail } from '../../src/execute/tail/split.ts'
+import { turn, turnBack, turnWeights } from '../../src/execute/tail/turned.ts'
 import { feedTypes, type Graph } from '../../src/graph/graph.ts'
-import { float } from '../../src/graph/types.ts'
+import { float, size } from '../../src/graph/types.ts'
 import * as nn from '../../src/nn/index.ts'
 import { pipe } from '../../src/prelude.ts'
 import { trainingStep } from '../../src/train/step.ts'
 import { check } from '../arbitrary/check.ts'
-import { graphOf, right } from './onnx-support.ts'
+import { difference, feed, graphOf, right, run } from './onnx-support.ts'
 
 interface Run {
   readonly carry: Carry
@@ -78,6 +80,58 @@ describe('a training step in two', () => {
     const baked = splitTail(plan.graph, new Set(['optimizer.m.net.weight']))
     expect(Object.keys(feedTypes(baked.body))).toContain('optimizer.m.net.weight')
   })
+})
+
+describe('weights of convolutions', () => {
+  const lossOf = (clip: boolean) => {
+    const first = nn.conv2d('first', { out: 16, kernel: 3, padding: 1 })
+    const second = nn.conv2d('second', { out: 5, kernel: 3, stride: 2 })
+    const y = pipe(D.input('x', float(2, 16, 12, 12)), first, D.silu, second)
+    return right(
+      trainingStep(
+        { loss: pipe(y, D.square, D.mean()), log: {} },
+        {
+          steps: 4,
+          optimizer: { kind: 'adamw', betas: [0.9, 0.99], eps: 1e-8, weightDecay: 0.01 },
+          learningRate: { kind: 'constant', rate: 0.01 },
+          emaDecay: 0.9,
+          ...(clip ? { gradientClip: 0.1 } : {}),
+        },
+      ),
+    )
+  }
+  const weights = ['first.weight', 'second.weight']
+  test('lie as their gradients are made, and so does all that moves with them', () => {
+    const { graph } = lossOf(false)
+    const { split, turned } = turnWeights(splitTail(graph))
+    const turnedLeaves = Object.keys(turned.leaves).filter((name) => !name.startsWith('optimizer.'))
+    expect(turnedLeaves.filter((name) => !name.startsWith('ema.')).sort()).toEqual(weights)
+    expect(Object.keys(turned.leaves).length).toBe(4 * weights.length)
+    expect(Object.keys(turned.outputs).length).toBe(4 * weights.length)
+    expect(feedTypes(split.body)['first.weight']?.shape).toEqual([3, 3, 16, 16])
+    const { nodes } = lower(split.body, { device: 'cpu', mode: 'training', block: 16 })
+    expect(nodes.filter(({ op }) => op === 'Transpose').flatMap(({ outputs }) => outputs)).not.toContainEqual(
+      expect.stringMatching(/^out\./),
+    )
+  })
+  test.each([false, true])('train as in the reference (gradients clipped: %s)', async (clip) => {
+    const step = lossOf(clip)
+    const x = feed(3, float(2, 16, 12, 12))
+    const feeds = { x, ...step.hostFeeds(0) }
+    const how = { carry: step.carry, initial: step.initial(5), feeds, steps: 3 }
+    await expectAgreement(step.graph, how)
+    const whole = { ...step.initial(5), ...feeds }
+    const [ours, exact] = [await run(onnx('cpu'), step.graph, whole), await run(reference, step.graph, whole)]
+    for (const [name, value] of Object.entries(exact)) expect(difference(ours[name], value)).toBeLessThan(1e-5)
+  })
+  test('come back as they went', () =>
+    check(
+      fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 4, maxLength: 4 }), async (shape) => {
+        const numbers = Float32Array.from({ length: size(shape) }, (_, i) => i)
+        expect(turnBack(shape, Float32Array.from(turn(shape, numbers)))).toEqual(numbers)
+      }),
+      50,
+    ))
 })
 
 describe('what is not an end of arithmetic stays in the body', () => {

@@ -59,7 +59,7 @@ const joined = (ort: Runtime, { graph, body, session, turned }: Halves, machine:
         if (name in feeds) array.set(turn(turned.leaves[name], numbersOf(feeds[name])))
       const numbers = singles(feeds)
       return pipe(
-        session.run({ ...leaves, ...only(feeds, fed) }, { ...into, ...handed }),
+        session.run({ ...only(feeds, fed), ...leaves }, { ...into, ...handed }),
         TE.map((results) => {
           machine.run((leaf) => numbers.get(leaf) ?? Number.NaN)
           const outputs = copies(outputTypes(graph), turned.outputs, machine.outputs)
