@@ -124,6 +124,19 @@ describe('weights of convolutions', () => {
     const [ours, exact] = [await run(onnx('cpu'), step.graph, whole), await run(reference, step.graph, whole)]
     for (const [name, value] of Object.entries(exact)) expect(difference(ours[name], value)).toBeLessThan(1e-5)
   })
+  test('a weight that is nothing but its last gradient', () => {
+    const type = float(2, 4, 6, 6)
+    const [w, x] = [D.input('w', float(3, 4, 3, 3)), D.input('x', type)]
+    const window = { stride: [1, 1], padding: [1, 1, 1, 1] } as const
+    const y = pipe(x, D.conv2d(w, window))
+    const next = pipe(D.tanh(y), D.convWeightGrad(x, [3, 3], window), D.mul(0.01))
+    return expectAgreement(graphOf({ w: next, y }), {
+      carry: { w: 'w' },
+      initial: { w: feed(1, float(3, 4, 3, 3)) },
+      feeds: { x: feed(2, type) },
+      steps: 3,
+    })
+  })
   test('come back as they went', () =>
     check(
       fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 4, maxLength: 4 }), async (shape) => {

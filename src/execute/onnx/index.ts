@@ -56,7 +56,10 @@ const inTwo = (of: Source, { split, turned }: ReturnType<typeof turnWeights>): E
 const isWorthwhile = ({ body, loops }: Split): boolean =>
   Object.keys(body.outputs).length > 0 && loops.some(({ length }) => length > 1) && tailBytes(loops) <= addressable
 
-/** Gradients of a weight over two batches become one, but not those of parts that two threads could share: whatever the threads, the numbers are the same. */
+/**
+ * Gradients of a weight over two batches become one, unless they are of parts that threads could share. However many threads there are,
+ * the numbers are the same.
+ */
 const bodyAndTail = ({ graph, constants }: Source): Split => {
   const baked = new Set(Object.keys(constants))
   const split = splitTail(graph, baked)

@@ -1,13 +1,14 @@
 import type { Tensor } from 'onnxruntime-node'
 import { feedTypes, type Graph, outputTypes } from '../../graph/graph.ts'
+import { sameShape } from '../../graph/types.ts'
 import { pipe, RR, TE } from '../../prelude.ts'
-import { omit, only } from '../carry.ts'
+import { carried, omit, only } from '../carry.ts'
 import { type Carry, floats, type Value, type Values } from '../executor.ts'
 import type { Types } from '../feeds.ts'
 import type { Machine, Tail } from '../tail/machine.ts'
 import { type Turned, turn, turnBack } from '../tail/turned.ts'
 import { writableInPlace } from './in-place.ts'
-import { type Runtime, toTensor } from './runtime.ts'
+import { copy, type Runtime, toTensor, toValue } from './runtime.ts'
 import type { Session, Tensors } from './session.ts'
 import { hostState, type State } from './stepper.ts'
 
@@ -77,25 +78,45 @@ export const runHalves =
   (feeds) =>
     joined(ort, halves, halves.tail({})).run(feeds)
 
-/** The leaves that the loops replace lie in the machine; the others as if there were no loops. */
+/** Whether the new value of a leaf lies as the old one does. */
+const liesAlike = ({ leaves, outputs }: Turned, output: string, leaf: string): boolean =>
+  sameShape(outputs[output] ?? [], leaves[leaf] ?? [])
+
+/**
+ * The leaves that the loops replace lie in the machine; the others as if there were no loops. A leaf whose new value lies in another order
+ * is fed anew at every step.
+ */
 export const splitState = (ort: Runtime, halves: Halves, carry: Carry, initial: Values): State => {
-  const ofBody = only(carry, Object.keys(halves.body.outputs))
+  const { turned, graph, body } = halves
+  const ofBody = only(carry, Object.keys(body.outputs))
   const ofTail = omit(carry, Object.keys(ofBody))
-  const machine = halves.tail(ofTail)
-  const own = only(machine.leaves, Object.values(ofTail))
-  for (const [name, array] of Object.entries(own))
-    array.set(turn(halves.turned.leaves[name], initial[name]?.data ?? []))
+  const crossing = Object.keys(ofTail).filter((output) => !liesAlike(turned, output, ofTail[output] ?? ''))
+  const machine = halves.tail(omit(ofTail, crossing))
+  const own = only(machine.leaves, Object.values(omit(ofTail, crossing)))
+  for (const [name, array] of Object.entries(own)) array.set(turn(turned.leaves[name], initial[name]?.data ?? []))
+  let fed = RR.map((v: Value) => toTensor(ort, copy(v)))(only(initial, Object.values(only(ofTail, crossing))))
   const rest = hostState(
     ort,
     joined(ort, halves, machine),
-    { carry: ofBody, writable: writableInPlace(halves.body, ofBody) },
+    { carry: ofBody, writable: writableInPlace(body, ofBody) },
     only(initial, Object.values(ofBody)),
   )
   return {
-    step: rest.step,
+    step: (feeds) =>
+      pipe(
+        rest.step({ ...feeds, ...fed }),
+        TE.map((results) => {
+          fed = carried(results, only(ofTail, crossing))
+          return omit(results, crossing)
+        }),
+      ),
     read: pipe(
       rest.read,
-      TE.map((others) => ({ ...others, ...copies(feedTypes(halves.graph), halves.turned.leaves, own) })),
+      TE.map((others) => ({
+        ...others,
+        ...copies(feedTypes(graph), turned.leaves, own),
+        ...RR.map((x: Tensor) => copy(toValue(x)))(fed),
+      })),
     ),
     release: rest.release,
   }
