@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
+import { reasonOf } from '../src/error.ts'
 import { type Answer, here, median, ours, type Side, side } from './side.ts'
 import { sideBySide, smallWorks } from './side-by-side.ts'
 
@@ -12,17 +13,26 @@ import { sideBySide, smallWorks } from './side-by-side.ts'
  *
  * `npm run bench -- --executors NAME,NAME,... [--work NAME]`: our executors beside each other, on small works.
  */
-const { values: options } = parseArgs({
-  options: {
-    work: { type: 'string', multiple: true },
-    executor: { type: 'string', default: 'onnx:cpu' },
-    executors: { type: 'string' },
-    rounds: { type: 'string', default: '15' },
-    threads: { type: 'string', default: '2' },
-    json: { type: 'string' },
-    python: { type: 'string', default: '/usr/bin/python3' },
-  },
-})
+const asked = () => {
+  try {
+    return parseArgs({
+      options: {
+        work: { type: 'string', multiple: true },
+        executor: { type: 'string', default: 'onnx:cpu' },
+        executors: { type: 'string' },
+        rounds: { type: 'string', default: '15' },
+        threads: { type: 'string', default: '2' },
+        json: { type: 'string' },
+        python: { type: 'string', default: '/usr/bin/python3' },
+      },
+    }).values
+  } catch (e) {
+    console.error(`${reasonOf(e)}\nusage: npm run bench -- [--work NAME]... [--executor NAME | --executors NAME,NAME]`)
+    console.error('         [--rounds N] [--threads N] [--json FILE] [--python PROGRAM]')
+    return process.exit(2)
+  }
+}
+const options = asked()
 const rounds = Number(options.rounds)
 const threads = Number(options.threads)
 
