@@ -58,6 +58,8 @@ const elementwise: Cases = {
   select: pipe(b(2, 1), D.select(x(3), y(2, 3))),
   'select of bools': pipe(b(4), D.select(pipe(x(4), D.less(0)), pipe(y(4), D.less(0)))),
   'select of integers': pipe(b(4), D.select(k(4), 9)),
+  'select between numbers': pipe(x(4), D.less(0), D.select(D.scalar(0.2), D.scalar(1))),
+  'select between numbers, broadcast': pipe(b(4), D.select(D.scalar(0.3), D.constant([-7], float(3, 4)))),
   'constant of many': D.constant([1, 2, 3, 4], int(2, 2)),
   'constant, large': pipe(D.constant([0.5], float(40, 50)), D.transpose(1, 0)),
   'a broadcast operand': pipe(x(3), D.broadcast(2, 3), D.add(y(2, 3))),

@@ -85,6 +85,15 @@ describe.each(counted)('tfjs:%s', (backend, steps) => {
   })
 })
 
+test.each(counted)('a choice between two numbers is exactly one of them on tfjs:%s', async (backend) => {
+  const g = graphOf({ y: pipe(D.input('x', float(2, 3)), D.less(0), D.select(D.scalar(0.2), D.scalar(-7))) })
+  const program = right(await tfjs(backend).compile(g, { mode: 'training' })())
+  const feeds = { x: floats([2, 3], Float32Array.of(-1, 2, 0, -3, -0.5, 4)) }
+  const expected = floats([2, 3], Float32Array.of(0.2, -7, -7, 0.2, 0.2, -7))
+  expect(right(await program.run(feeds)())).toEqual({ y: expected })
+  program.dispose()
+})
+
 describe.each(counted)('integers beyond 2^24 on tfjs:%s', (backend) => {
   const big = 2 ** 24 + 1
   const ints = (...data: readonly number[]): Value => ({

@@ -1,9 +1,10 @@
 import type { OpKind } from '../../graph/ops.ts'
+import { sameShape, size } from '../../graph/types.ts'
 import { binary, comparison, unary } from './arithmetic.ts'
 import { cosine, exponential, sine } from './functions.ts'
 import type { Kernel } from './kernel.ts'
 import { type Lowering, type LoweringTable, operand, type Site } from './lowering.ts'
-import { broadcast, call, cast, constant, dtypeOf, scalar, type Value } from './value.ts'
+import { broadcast, call, cast, constant, dtypeOf, scalar, shapeOf, type Value } from './value.ts'
 
 const one =
   (kernel: Kernel) =>
@@ -38,8 +39,17 @@ const precisely =
   <K extends OpKind>(site: Site<K>): Value =>
     site.target.preciseFunctions ? unary(kernel, operand(site, 0)) : made(operand(site, 0))
 
+const isNumber = ({ kind, type }: Value): boolean =>
+  kind === 'constant' && type.dtype === 'float32' && size(type.shape) === 1
+/** c a + (1 - c) b, for the kernel takes no single numbers; constants are finite. */
+const chosenNumber = (condition: Value, a: Value, b: Value): Value => {
+  const c = cast(condition, 'float32')
+  return binary('Add', binary('Multiply', c, a), binary('Multiply', binary('Sub', scalar('float32', 1), c), b))
+}
 const select: Lowering<'select'> = (site) => {
   const { type } = site.node
+  const [condition, a, b] = [operand(site, 0), operand(site, 1), operand(site, 2)]
+  if (isNumber(a) && isNumber(b) && sameShape(shapeOf(condition), type.shape)) return chosenNumber(condition, a, b)
   return call(
     'Select',
     site.operands.map((x) => broadcast(x, type.shape)),

@@ -26,22 +26,8 @@ const movesNothing = (shape: Shape, axes: readonly number[]): boolean => {
   const moved = axes.filter((a) => shape[a] !== 1)
   return moved.every((a, i) => i === 0 || a > (moved[i - 1] ?? -1))
 }
-/** One number everywhere, which lies in every order of axes. */
-const isUniform = (v: Value): v is Call =>
-  v.kind === 'call' && v.kernel === 'Tile' && v.inputs.every(({ type }) => size(type.shape) === 1)
-const tiled = (of: Call, axes: readonly number[]): Value =>
-  call(
-    'Tile',
-    of.inputs,
-    { ...of.type, shape: permuted(of.type.shape, axes) },
-    { reps: permuted(numbers(listOf(of.attributes.reps)), axes) },
-  )
 const moved = (base: Value, axes: readonly number[]): Value =>
-  isUniform(base)
-    ? tiled(base, axes)
-    : movesNothing(base.type.shape, axes)
-      ? reshape(base, permuted(base.type.shape, axes))
-      : transpose(base, axes)
+  movesNothing(base.type.shape, axes) ? reshape(base, permuted(base.type.shape, axes)) : transpose(base, axes)
 const written = ({ base, axes }: View): Value => moved(base, axes)
 
 /** The base of a view once its axes lie as `axes` says; leading axes are filled up, and a lone number lies any way. */
@@ -67,7 +53,7 @@ const laid = (view: View, axes: readonly number[]): Value => {
 const commonAxes = (views: readonly View[], shape: Shape): readonly number[] => {
   const weights = new Map<string, { readonly axes: readonly number[]; readonly weight: number }>()
   for (const view of views) {
-    if (view.axes.length !== shape.length || !sameShape(shapeOf(view), shape) || isUniform(view.base)) continue
+    if (view.axes.length !== shape.length || !sameShape(shapeOf(view), shape)) continue
     const axes = movesNothing(view.base.type.shape, view.axes) ? range(shape.length) : view.axes
     const bias = isIdentity(axes) ? 0 : 0.5
     const weight = (weights.get(axes.join())?.weight ?? bias) + 1
