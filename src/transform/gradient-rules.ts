@@ -12,6 +12,7 @@ import {
   gather,
   groupRstd,
   indicator,
+  isTensor,
   less,
   matmul,
   mul,
@@ -189,15 +190,18 @@ const windowSums =
     return pipe(x, reshape(n * c, h, down, w, right), sum({ axes: [2, 4] }), reshape(n, c, h, w))
   }
 
+const isZero = (x: Tensor): boolean => isTensor('constant')(x) && x.attributes.data.every((d) => d === 0)
 /**
- * The first operand wins only where it is strictly ahead: relu(x) = maximum(x, 0) has slope 0 at 0. The result tells as well as the
- * first operand does, which so need not be kept.
+ * The first operand wins only where it is strictly ahead: relu(x) = maximum(x, 0) has slope 0 at 0. Beside 0, which has no other value in
+ * half precision, the result tells as well as the operand does, which so need not be kept.
  */
-const chosen = (isLeft: (out: Tensor, b: Tensor) => Tensor) =>
-  binary(
-    (_a, b, dy, out) => pipe(isLeft(out, b), select(dy, 0)),
-    (_a, b, dy, out) => pipe(isLeft(out, b), select(zerosLike(dy), dy)),
+const chosen = (isLeft: (a: Tensor, b: Tensor) => Tensor) => {
+  const won = (a: Tensor, b: Tensor, out: Tensor): Tensor => isLeft(isZero(b) ? out : a, b)
+  return binary(
+    (a, b, dy, out) => pipe(won(a, b, out), select(dy, 0)),
+    (a, b, dy, out) => pipe(won(a, b, out), select(zerosLike(dy), dy)),
   )
+}
 
 export const gradientRules: { readonly [K in OpKind]: GradientRule<K> } = {
   input: constantIn,
@@ -242,8 +246,8 @@ export const gradientRules: { readonly [K in OpKind]: GradientRule<K> } = {
     (_a, b, dy) => pipe(dy, div(b)),
     (_a, b, dy, out) => pipe(dy, mul(out), div(b), neg),
   ),
-  maximum: chosen((out, b) => pipe(b, less(out))),
-  minimum: chosen((out, b) => pipe(out, less(b))),
+  maximum: chosen((a, b) => pipe(b, less(a))),
+  minimum: chosen((a, b) => pipe(a, less(b))),
   equal: constantIn,
   less: constantIn,
 

@@ -16,7 +16,7 @@ import type { OpKind } from '../../src/graph/ops.ts'
 import { float, size, type TensorType } from '../../src/graph/types.ts'
 import { E, pipe } from '../../src/prelude.ts'
 import { planExperiment } from '../../src/train/plan.ts'
-import { optimise, precision } from '../../src/transform/index.ts'
+import { grad, optimise, precision } from '../../src/transform/index.ts'
 import { frozen } from '../arbitrary/cases.ts'
 import { check } from '../arbitrary/check.ts'
 import { arbitraryGraph } from '../arbitrary/graphs.ts'
@@ -198,4 +198,36 @@ test('arrays of float16 are fed and returned, rounded, by both executors', async
     expect([...(y?.data ?? [])]).toEqual([1.099609375, -1, 2048])
     expect([y?.dtype, z?.dtype]).toEqual(['float16', 'float16'])
   }
+})
+
+test.each([
+  ['maximum(0.3)', D.maximum(0.3)],
+  ['minimum(0.1)', D.minimum(0.1)],
+  ['maximum(0)', D.maximum(0)],
+])('the gradient of %s does not leak through what half precision makes of the bound', async (_, bounded) => {
+  const window = { stride: [1, 1], padding: [0, 0, 0, 0] } as const
+  const x = D.input('x', float(1, 2, 6, 6))
+  const y = pipe(
+    x,
+    D.conv2d(D.input('w', float(3, 2, 1, 1)), window),
+    bounded,
+    D.conv2d(D.input('v', float(2, 3, 1, 1)), window),
+    D.sum(),
+  )
+  const g = optimise(right(D.freeze(Object.fromEntries(grad(y, [x]).map((dx) => ['dx', dx])))))
+  const feeds = Object.fromEntries(
+    Object.entries(feedTypes(g)).map(([name, { shape }]) => [
+      name,
+      floats(
+        shape,
+        Float32Array.from({ length: size(shape) }, (_, i) => Math.sin(7.1 * i + name.charCodeAt(0))),
+      ),
+    ]),
+  )
+  const [exact, mixed] = [await runOn(reference)(g, feeds), await runOn(reference)(precision(g), feeds)]
+  const numbers = (v: Values): readonly number[] => Array.from(v.dx?.data ?? [])
+  const greatest = Math.max(...numbers(exact).map(Math.abs))
+  numbers(exact).forEach((dx, i) => {
+    expect(Math.abs((numbers(mixed)[i] ?? Number.NaN) - dx)).toBeLessThan(0.02 * greatest)
+  })
 })

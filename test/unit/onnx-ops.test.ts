@@ -260,6 +260,17 @@ test('a chain of blocked convolutions is put into blocks once, and ReLU is part 
   expect(ops).not.toContain('Relu')
 })
 
+test('a chain of choices between blocked convolutions is lowered one by one', () => {
+  const first = D.conv2d(p('conv.weight', 16, 16, 3, 3), window(1, 1, 1, 1, 1))(x(4, 16, 17, 16))
+  const chain = Array.from({ length: 50 }).reduce<Tensor>(
+    (y, _, i) => pipe(y, D.less(-i), D.select(D.scalar(i), y)),
+    first,
+  )
+  expect(lower(graphOf({ y: again(chain) }), { device: 'cpu', mode: 'training', block: 16 }).nodes.length).toBeLessThan(
+    150,
+  )
+})
+
 /** Sums over so many positions that the CPU makes them in another way. */
 const largeMaps: typeof geometries = {
   'a large map': [[2, 10, 90, 90], [10, 10, 4, 4], window(1, 1, 2, 0, 1)],

@@ -3,7 +3,7 @@ import type { Geometry } from '../geometry.ts'
 import { blocked, blockedFlippedWeight, blockedWeight, nchwc } from './blocked-weight.ts'
 import { fullPadding } from './geometry.ts'
 import type { Target } from './lowering.ts'
-import { int, ints, result, text, type Value } from './value.ts'
+import { type Call, int, ints, type Result, result, text, type Value } from './value.ts'
 
 /**
  * Convolutions in blocks of channels, [N, C/b, H, W, b]: the layout of ONNX Runtime's fastest kernels on x86 and arm64.
@@ -22,17 +22,25 @@ interface InBlocks {
   readonly value: Value
   readonly shape: Shape
 }
-/** An array in blocks, where it was made in blocks and has been through nothing but such ops. */
+const known = new WeakMap<Call, InBlocks | null>()
+/** An array in blocks, where it was made in blocks and has been through nothing but such ops. Looked for once a call: they share. */
 const blocksOf = (x: Value): InBlocks | undefined => {
   if (x.kind !== 'result') return undefined
+  const found = known.get(x.call)
+  if (found !== undefined) return found ?? undefined
+  const made = blockedCall(x)
+  known.set(x.call, made ?? null)
+  return made
+}
+const blockedCall = (x: Result): InBlocks | undefined => {
   const { op, domain, inputs, shape } = x.call
   const [first] = inputs
   if (op === 'ReorderOutput') return first && shape && { value: first, shape }
   if (domain !== '' || !pointwise.has(op)) return undefined
   const arrays = inputs.map((input) => (isNumber(input) ? null : blocksOf(input)))
-  const known = arrays.flatMap((a) => (a ? [a.shape] : []))
-  const [same] = known
-  if (same === undefined || arrays.includes(undefined) || !known.every((s) => sameShape(s, same))) return undefined
+  const shapes = arrays.flatMap((a) => (a ? [a.shape] : []))
+  const [same] = shapes
+  if (same === undefined || arrays.includes(undefined) || !shapes.every((s) => sameShape(s, same))) return undefined
   const inBlocks = inputs.map((input, i) => arrays[i]?.value ?? input)
   return { value: { ...x, call: { ...x.call, inputs: inBlocks } }, shape: same }
 }

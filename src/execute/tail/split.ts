@@ -104,7 +104,7 @@ const worthwhile = (g: Graph, baked: ReadonlySet<string>) => {
   const users = usersOf(g)
   const excluded = new Set<number>()
   g.nodes.forEach((n, i) => {
-    if (n.operands.some((o) => baked.has(feedName(nodeAt(g, o)) ?? ''))) excluded.add(i)
+    if (n.operands.some((o) => baked.has(feedName(nodeAt(g, sourceAt(g, new Set(), o))) ?? ''))) excluded.add(i)
   })
   for (;;) {
     const tail = tailOf(g, users, (i) => excluded.has(i))

@@ -18,15 +18,21 @@ const readFrom = (loop: Loop, place: 'leaf' | 'body'): readonly string[] =>
 const gradientsOf = (body: Graph, loop: Loop): readonly Node[] =>
   readFrom(loop, 'body').map((name) => nodeAt(body, body.outputs[name] ?? -1))
 
+/** Leaves that several loops read: a graph may have several nodes of one leaf. */
+const sharedLeaves = (loops: readonly Loop[]): ReadonlySet<string> => {
+  const names = loops.flatMap((loop) => [...new Set(readFrom(loop, 'leaf'))])
+  return new Set(names.filter((name, i) => names.indexOf(name) !== i))
+}
 /** Loops that read a gradient and, of the body, nothing of another shape: to these the order of the numbers is all the same. */
 const turnedBy = ({ body, loops }: Split) => {
-  const fed = feedTypes(body)
+  const [fed, shared] = [feedTypes(body), sharedLeaves(loops)]
   return loops.flatMap((loop) => {
     const gradients = gradientsOf(body, loop)
     const shape = gradients.find(isWeightGradient)?.type.shape
     const leaves = readFrom(loop, 'leaf')
     const inBody = [...gradients.map((n) => n.type), ...leaves.flatMap((name) => fed[name] ?? [])]
-    return shape !== undefined && loop.gives.length === 0 && inBody.every((type) => sameShape(type.shape, shape))
+    const alone = loop.gives.length === 0 && !leaves.some((name) => shared.has(name))
+    return shape !== undefined && alone && inBody.every((type) => sameShape(type.shape, shape))
       ? [{ shape, leaves, outputs: loop.outputs.map(({ name }) => name), handed: readFrom(loop, 'body') }]
       : []
   })
