@@ -1,6 +1,6 @@
 import { type Checked, failure, type LatentError } from '../error.ts'
 import type { Graph, Node } from '../graph/graph.ts'
-import { sameType, showType } from '../graph/types.ts'
+import { type Shape, sameType, showType } from '../graph/types.ts'
 import { E } from '../prelude.ts'
 import { apply, isTensor, type Tensor } from './tensor.ts'
 
@@ -29,6 +29,16 @@ export const topological = (roots: readonly Tensor[]): readonly Tensor[] => {
 /** The name of a leaf that is fed. */
 export const leafName = (x: Tensor): string | undefined =>
   isTensor('input')(x) || isTensor('parameter')(x) || isTensor('noise')(x) ? x.attributes.name : undefined
+
+/** The leaf by the same name, of another shape; undefined for what is no leaf. */
+export const leafOfShape = (x: Tensor, shape: Shape): Tensor | undefined =>
+  isTensor('input')(x)
+    ? apply('input', { ...x.attributes, type: { ...x.type, shape } }, [], x.scope)
+    : isTensor('parameter')(x)
+      ? apply('parameter', { ...x.attributes, shape }, [], x.scope)
+      : isTensor('noise')(x)
+        ? apply('noise', { ...x.attributes, shape }, [], x.scope)
+        : undefined
 
 const conflicts = (order: readonly Tensor[]): readonly LatentError[] => {
   const seen = new Map<string, Tensor>()

@@ -1,5 +1,4 @@
-import { add, apply, isTensor, leafName, mul, slice, type Tensor, topological } from '../declare/index.ts'
-import type { Shape } from '../graph/types.ts'
+import { add, leafName, leafOfShape, mul, slice, type Tensor, topological } from '../declare/index.ts'
 import { fault } from '../nn/fault.ts'
 import { pipe, RR } from '../prelude.ts'
 import { substitution } from '../transform/index.ts'
@@ -8,12 +7,7 @@ import type { Loss } from './reconstruction.ts'
 /** A leaf of one row a sample for more samples; undefined for every other expression. */
 const widened = (x: Tensor, rows: number, batch: number): Tensor | undefined => {
   const [first, ...rest] = x.shape
-  const shape: Shape = [batch, ...rest]
-  if (first !== rows) return undefined
-  if (isTensor('noise')(x)) return apply('noise', { ...x.attributes, shape }, [])
-  return isTensor('input')(x)
-    ? apply('input', { ...x.attributes, type: { ...x.attributes.type, shape } }, [])
-    : undefined
+  return first !== rows || x.op === 'parameter' ? undefined : leafOfShape(x, [batch, ...rest])
 }
 
 /**

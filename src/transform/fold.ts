@@ -40,6 +40,10 @@ const uniform = (x: Tensor | undefined): number | undefined =>
     ? x.attributes.data[0]
     : undefined
 
+/** A constant that is zero everywhere, held as one number. */
+export const isZero = (x: Tensor): boolean =>
+  'data' in x.attributes && x.attributes.data.length === 1 && x.attributes.data[0] === 0
+
 const foldConstants = (x: Tensor): Tensor => {
   const values = x.args.map(uniform)
   const known = values.flatMap((v) => (v === undefined ? [] : [v]))

@@ -12,7 +12,6 @@ import {
   gather,
   groupRstd,
   indicator,
-  isTensor,
   less,
   matmul,
   mul,
@@ -39,6 +38,7 @@ import {
 import type { Attributes, OpKind } from '../graph/ops.ts'
 import { broadcastAxes, isFloat, type Shape, size } from '../graph/types.ts'
 import { pipe } from '../prelude.ts'
+import { isZero } from './fold.ts'
 
 /** One application of an op, and the cotangent of its result. */
 export interface Application<K extends OpKind> {
@@ -190,7 +190,6 @@ const windowSums =
     return pipe(x, reshape(n * c, h, down, w, right), sum({ axes: [2, 4] }), reshape(n, c, h, w))
   }
 
-const isZero = (x: Tensor): boolean => isTensor('constant')(x) && x.attributes.data.every((d) => d === 0)
 /**
  * The first operand wins only where it is strictly ahead: relu(x) = maximum(x, 0) has slope 0 at 0. Beside 0, which has no other value in
  * half precision, the result tells as well as the operand does, which so need not be kept.

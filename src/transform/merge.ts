@@ -1,5 +1,5 @@
 import { apply, concat, isTensor, rebuild, refreeze, rewrite, type Tensor } from '../declare/index.ts'
-import { type Graph, nodeAt } from '../graph/graph.ts'
+import type { Graph } from '../graph/graph.ts'
 import { sameShape } from '../graph/types.ts'
 
 const usesOf = (g: Graph): readonly number[] => {
@@ -29,13 +29,15 @@ const merged = (a: Tensor, b: Tensor): Tensor | undefined =>
 /**
  * The sum of a weight's gradients over two batches as its gradient over both, where nothing else reads the two: a discriminator's
  * over what is true and what is made. Half as much is written, and one product has a longer sum instead of two.
+ *
+ *     convWeightGrad(x, dy) + convWeightGrad(x', dy') = convWeightGrad([x; x'], [dy; dy']), stacked along N
  */
 export const mergeGradients = (g: Graph): Graph => {
   const uses = usesOf(g)
   return refreeze(
     rewrite(g, (n, args) => {
       const [a, b] = args
-      const alone = n.op === 'add' && n.operands.every((o) => uses[o] === 1 && nodeAt(g, o).op === 'convWeightGrad')
+      const alone = n.op === 'add' && n.operands.every((o) => uses[o] === 1)
       return (alone && a !== undefined && b !== undefined ? merged(a, b) : undefined) ?? rebuild(n, args)
     }),
   )

@@ -2,6 +2,7 @@ import { apply, mul, rebuild, refreeze, rewrite, scalar, type Tensor } from '../
 import type { Graph, Node } from '../graph/graph.ts'
 import type { OpKind } from '../graph/ops.ts'
 import { pipe } from '../prelude.ts'
+import { isZero } from './fold.ts'
 
 /** What makes two nodes the same: op, attributes, operands. */
 const signature = (n: Node, operands: readonly number[]): string => `${n.op}${JSON.stringify(n.attributes)}${operands}`
@@ -99,8 +100,6 @@ interface Scaled {
 const isScalar = (x: Tensor): boolean => x.shape.length === 0
 /** A scalar that only a run knows. */
 const isComputed = (x: Tensor): boolean => isScalar(x) && x.op !== 'constant' && x.type.dtype === 'float32'
-const isZero = (x: Tensor): boolean =>
-  'data' in x.attributes && x.attributes.data.length === 1 && x.attributes.data[0] === 0
 
 /**
  * Pulls computed scalars out of linear ops: conv(s x) becomes s conv(x), until the factor meets a sum with an

@@ -226,6 +226,7 @@ test.each([
   )
   const [exact, mixed] = [await runOn(reference)(g, feeds), await runOn(reference)(precision(g), feeds)]
   const numbers = (v: Values): readonly number[] => Array.from(v.dx?.data ?? [])
+  expect(numbers(exact).length).toBe(2 * 6 * 6)
   const greatest = Math.max(...numbers(exact).map(Math.abs))
   numbers(exact).forEach((dx, i) => {
     expect(Math.abs((numbers(mixed)[i] ?? Number.NaN) - dx)).toBeLessThan(0.02 * greatest)

@@ -88,7 +88,7 @@ describe('a training step in two', () => {
 })
 
 describe('weights of convolutions', () => {
-  const lossOf = (clip: boolean) => {
+  const stepOf = (clip: boolean) => {
     const first = nn.conv2d('first', { out: 16, kernel: 3, padding: 1 })
     const second = nn.conv2d('second', { out: 5, kernel: 3, stride: 2 })
     const y = pipe(D.input('x', float(2, 16, 12, 12)), first, D.silu, second)
@@ -109,7 +109,7 @@ describe('weights of convolutions', () => {
   const type = float(2, 4, 6, 6)
   const window = { stride: [1, 1], padding: [1, 1, 1, 1] } as const
   test('lie as their gradients are made, and so does all that moves with them', () => {
-    const { graph } = lossOf(false)
+    const { graph } = stepOf(false)
     const { split, turned } = turnWeights(splitTail(graph))
     const turnedLeaves = Object.keys(turned.leaves).filter((name) => !name.startsWith('optimizer.'))
     expect(turnedLeaves.filter((name) => !name.startsWith('ema.')).sort()).toEqual(weights)
@@ -122,7 +122,7 @@ describe('weights of convolutions', () => {
     )
   })
   test.each([false, true])('train as in the reference (gradients clipped: %s)', async (clip) => {
-    const step = lossOf(clip)
+    const step = stepOf(clip)
     const x = feed(3, float(2, 16, 12, 12))
     const feeds = { x, ...step.hostFeeds(0) }
     const how = { carry: step.carry, initial: step.initial(5), feeds, steps: 3 }

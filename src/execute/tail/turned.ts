@@ -1,5 +1,5 @@
-import { apply, refreeze, rewrite, type Tensor, transpose } from '../../declare/index.ts'
-import { feedName, feedTypes, type Graph, isNode, type Node, nodeAt } from '../../graph/graph.ts'
+import { leafName, leafOfShape, rebuild, refreeze, rewrite, type Tensor, transpose } from '../../declare/index.ts'
+import { feedTypes, type Graph, isNode, type Node, nodeAt } from '../../graph/graph.ts'
 import { type Shape, sameShape, size } from '../../graph/types.ts'
 import { pipe, RR } from '../../prelude.ts'
 import type { Loop, Split } from './split.ts'
@@ -39,14 +39,6 @@ const turnedBy = ({ body, loops }: Split) => {
 }
 
 const turnedShape = ([o = 0, c = 0, h = 0, w = 0]: Shape): Shape => [h, w, c, o]
-const turnedLeaf = (n: Node, shape: Shape): Tensor | undefined =>
-  isNode('input')(n)
-    ? apply('input', { ...n.attributes, type: { ...n.type, shape } }, [])
-    : isNode('parameter')(n)
-      ? apply('parameter', { ...n.attributes, shape }, [])
-      : isNode('noise')(n)
-        ? apply('noise', { ...n.attributes, shape }, [])
-        : undefined
 
 /**
  * The same split, over weights of convolutions that lie as products leave their gradients, [h, w, C, O]: no step has to turn a
@@ -59,9 +51,10 @@ export const turnWeights = (split: Split): { readonly split: Split; readonly tur
   const turned = { leaves: shapes('leaves'), outputs: shapes('outputs') }
   const handed = shapes('handed')
   const outputs = rewrite(split.body, (n, args) => {
-    const shape = turned.leaves[feedName(n) ?? '']
-    const leaf = shape === undefined ? undefined : turnedLeaf(n, turnedShape(shape))
-    return leaf === undefined ? apply(n.op, n.attributes, args, n.scope) : pipe(leaf, transpose(3, 2, 0, 1))
+    const x = rebuild(n, args)
+    const shape = turned.leaves[leafName(x) ?? '']
+    const leaf = shape === undefined ? undefined : leafOfShape(x, turnedShape(shape))
+    return leaf === undefined ? x : pipe(leaf, transpose(3, 2, 0, 1))
   })
   const body = pipe(
     outputs,
