@@ -1,4 +1,4 @@
-import type { TensorType } from '../../graph/types.ts'
+import type { Shape, TensorType } from '../../graph/types.ts'
 import type { Model, ModelNode, NamedType } from './proto.ts'
 import type { Call, Constant, Result, Value } from './value.ts'
 
@@ -10,6 +10,7 @@ export interface ModelOutput {
   readonly name: string
   readonly type: TensorType
   readonly value: Value
+  readonly readAs?: Shape
 }
 
 /** Every call the roots reach, inputs before users. Iterative: depth grows with the model. */
@@ -37,8 +38,10 @@ const reached = (roots: readonly Value[]): readonly Call[] => {
 }
 
 /** Constants up to this many bytes are compared by content, larger ones by identity. */
-const smallConstant = 4096
-const bytesOf = ({ data }: Constant): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+const comparable = 2 ** 20
+/** A character a byte. */
+const content = ({ data }: Constant): string =>
+  new TextDecoder('latin1').decode(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
 
 /** One pass over the calls in order; what it has seen lives only here. */
 const numbering = () => {
@@ -49,7 +52,7 @@ const numbering = () => {
   const ids = new Map<Call, number>()
 
   const constantName = (c: Constant): string => {
-    const key = c.data.byteLength <= smallConstant ? `${c.element}[${c.shape}] ${bytesOf(c)}` : c
+    const key = c.data.byteLength <= comparable ? `${c.element}[${c.shape}] ${content(c)}` : c
     const known = constants.get(key)
     if (known !== undefined) return known
     const name = `c${constants.size}`
@@ -116,7 +119,7 @@ export const assemble = (inputs: readonly NamedType[], outputs: readonly ModelOu
   })
   return {
     inputs: inputs.map(({ name, type }) => ({ name: inputName(name), type })),
-    outputs: outputs.map(({ name, type }) => ({ name: outputName(name), type })),
+    outputs: outputs.map(({ value, ...output }) => ({ ...output, name: outputName(output.name) })),
     initializers,
     nodes: [...nodes, ...copies.map((c) => ({ ...c, inputs: c.inputs.map(finalName) }))],
   }

@@ -28,23 +28,47 @@ const lastFirst = (length: number): Constant =>
     [length],
     Int32Array.from({ length }, (_, i) => length - 1 - i),
   )
+/** Rows of x[a b c, width] as [permuted axes, width]; the number of the row to take comes from its place among a, b and c. */
+const rowsInOrder = (x: Value, [a, b, c]: readonly [number, number, number], rowAt: RowAt): Value => {
+  const rows = Array.from({ length: a * b * c }, (_, i) => rowAt(Math.floor(i / (b * c)), Math.floor(i / c) % b, i % c))
+  return call('Gather', [x, constantOf('int32', [rows.length], Int32Array.from(rows))], { axis: int(0) })
+}
+type RowAt = (a: number, b: number, c: number) => number
 
 /** w[h, w, C, O] of a weight that is turned from it. */
-const turnedFrom = (weight: Value): Value | undefined => {
+export const turnedFrom = (weight: Value): Value | undefined => {
   const inner = transposition(weight)
   return inner?.permutation.join() === '3,2,0,1' ? inner.of : undefined
 }
 /** Whole blocks are moved then. */
 const fedTurned: Layout = (weight, { o, c, kh, kw }, b) => {
   const taps = kh * kw
+  const [outer, inner] = [o / b, c / b]
   const rows = blocked('ReorderInput', [reshape(weight, [1, taps, c, o])], { channels_last: int(1) })
-  return reshape(transpose(reshape(rows, [o / b, taps, c / b, b * b]), [0, 2, 1, 3]), [o, c, kh, kw])
+  const blocks = reshape(rows, [outer * taps * inner, b * b])
+  return reshape(
+    rowsInOrder(blocks, [outer, inner, taps], (i, j, t) => (i * taps + t) * inner + j),
+    [o, c, kh, kw],
+  )
 }
 const fedFlippedTurned: Layout = (weight, { o, c, kh, kw }, b) => {
   const taps = kh * kw
+  const [outer, inner] = [c / b, o / b]
   const columns = blocked('ReorderInput', [reshape(weight, [taps, c, 1, o])])
-  const inBlocks = transpose(reshape(columns, [taps, (c * o) / b ** 2, b * b]), [1, 0, 2])
-  return reshape(call('Gather', [inBlocks, lastFirst(taps)], { axis: int(1) }), [c, o, kh, kw])
+  const blocks = reshape(columns, [taps * outer * inner, b * b])
+  return reshape(
+    rowsInOrder(blocks, [outer, inner, taps], (i, j, t) => ((taps - 1 - t) * outer + i) * inner + j),
+    [c, o, kh, kw],
+  )
+}
+/** w[O, C, h, w] itself of a weight that is turned from w[h, w, C, O]: through blocks, which threads share. */
+export const plainWeight = (weight: Value, { o, c, kh, kw }: Extent, b: number | null): Value => {
+  const turned = turnedFrom(weight)
+  if (turned === undefined || b === null || o % b > 0) return weight
+  const taps = kh * kw
+  const rows = rowsInOrder(reshape(turned, [taps * c, o]), [c, taps, 1], (i, t) => t * c + i)
+  const inBlocks = blocked('ReorderInput', [reshape(rows, [1, 1, c * taps, o])], { channels_last: int(1) })
+  return reshape(blocked('ReorderOutput', [inBlocks], { channels: int(o) }), [o, c, kh, kw])
 }
 
 /** Reordering as if weights were pictures keeps runs of b numbers together, so that the transposition copies runs. */

@@ -1,9 +1,9 @@
-import { type Shape, sameShape } from '../../graph/types.ts'
 import type { Geometry } from '../geometry.ts'
 import { blocked, blockedFlippedWeight, blockedWeight, nchwc } from './blocked-weight.ts'
+import { carriedFrom } from './carried-layout.ts'
 import { fullPadding } from './geometry.ts'
 import type { Target } from './lowering.ts'
-import { type Call, int, ints, type Result, result, text, type Value } from './value.ts'
+import { int, ints, result, text, type Value } from './value.ts'
 
 /**
  * Convolutions in blocks of channels, [N, C/b, H, W, b]: the layout of ONNX Runtime's fastest kernels on x86 and arm64.
@@ -14,36 +14,10 @@ const fromBlocks = (x: Value, { n, o, oh, ow }: Pick<Geometry, 'n' | 'o' | 'oh' 
   const attributes = { channels: int(o) }
   return result({ op: 'ReorderOutput', domain: nchwc, attributes, inputs: [x], shape: [n, o, oh, ow] }, 0)
 }
-
-/** Ops that do in blocks what they do out of them, on arrays of one shape. */
-const pointwise: ReadonlySet<string> = new Set(['Relu', 'Less', 'Where'])
-const isNumber = (x: Value): boolean => x.kind === 'constant' && x.data.length === 1
-interface InBlocks {
-  readonly value: Value
-  readonly shape: Shape
-}
-const known = new WeakMap<Call, InBlocks | null>()
-/** An array in blocks, where it was made in blocks and has been through nothing but such ops. Looked for once a call: they share. */
-const blocksOf = (x: Value): InBlocks | undefined => {
-  if (x.kind !== 'result') return undefined
-  const found = known.get(x.call)
-  if (found !== undefined) return found ?? undefined
-  const made = blockedCall(x)
-  known.set(x.call, made ?? null)
-  return made
-}
-const blockedCall = (x: Result): InBlocks | undefined => {
-  const { op, domain, inputs, shape } = x.call
-  const [first] = inputs
-  if (op === 'ReorderOutput') return first && shape && { value: first, shape }
-  if (domain !== '' || !pointwise.has(op)) return undefined
-  const arrays = inputs.map((input) => (isNumber(input) ? null : blocksOf(input)))
-  const shapes = arrays.flatMap((a) => (a ? [a.shape] : []))
-  const [same] = shapes
-  if (same === undefined || arrays.includes(undefined) || !shapes.every((s) => sameShape(s, same))) return undefined
-  const inBlocks = inputs.map((input, i) => arrays[i]?.value ?? input)
-  return { value: { ...x, call: { ...x.call, inputs: inBlocks } }, shape: same }
-}
+/** An array in blocks, where it was made in blocks. */
+const blocksOf = carriedFrom(({ op, inputs: [first], shape }) =>
+  op === 'ReorderOutput' && first && shape ? { value: first, shape } : undefined,
+)
 /** A blocked convolution with ReLU behind it; the convolution must have no other reader. */
 export const rectified = (x: Value): Value | undefined => {
   if (x.kind !== 'result' || x.call.op !== 'ReorderOutput') return undefined

@@ -1,11 +1,13 @@
 import { type DType, type Shape, sameShape } from '../../graph/types.ts'
 import { type Geometry, geometry } from '../geometry.ts'
 import { blockedConvolution, blockedInputGradient, blocksFit } from './blocked.ts'
+import { plainWeight } from './blocked-weight.ts'
 import { kernels } from './devices.ts'
 import { type Choice, choose, fullPadding, isFlippable, isPointwise } from './geometry.ts'
 import { isLowered, type Lowered, type LoweringTable, operand, type Site, shapeOf, type Target } from './lowering.ts'
 import { call, concat, filledWith, floats, ints, reshape, transpose, type Value } from './value.ts'
 import { weightGradient } from './weight-gradient.ts'
+import { winogradConvolution, winogradFits, winogradFitsBack, winogradInputGradient } from './winograd.ts'
 
 type Forward = (x: Value, weight: Value, bias: readonly Value[], g: Geometry, target: Target) => Value
 const plainly: Forward = (x, weight, bias, g) =>
@@ -13,7 +15,10 @@ const plainly: Forward = (x, weight, bias, g) =>
     strides: ints([g.sh, g.sw]),
     pads: ints([g.top, g.left, g.bottom, g.right]),
   })
-const convolutions: readonly Choice<Forward>[] = [{ when: blocksFit, lower: blockedConvolution }]
+const convolutions: readonly Choice<Forward>[] = [
+  { when: winogradFits, lower: winogradConvolution },
+  { when: blocksFit, lower: blockedConvolution },
+]
 /** Where a convolution is a product of matrices: the kernel has one tap, or is as large as the picture. */
 const forgetsPadding = ({ kh, kw, h, w, top, left, bottom, right }: Geometry, { device }: Target): boolean =>
   (kh * kw === 1 || (kh === h && kw === w)) && top + left === 0 && bottom + right > 0 && !kernels[device].padsProducts
@@ -70,8 +75,8 @@ type InputGradient = (dy: Value, weight: Value, g: Geometry, target: Target) => 
 const byFlippedConvolution: InputGradient = (dy, weight, g) =>
   call('Conv', [dy, flipped(weight, g)], { strides: ints([1, 1]), pads: ints(fullPadding(g)) })
 /** `output_padding` gives back the rows that a stride did not reach. */
-const byTransposedConvolution: InputGradient = (dy, weight, g) =>
-  call('ConvTranspose', [dy, weight], {
+const byTransposedConvolution: InputGradient = (dy, weight, g, { block }) =>
+  call('ConvTranspose', [dy, plainWeight(weight, g, block)], {
     strides: ints([g.sh, g.sw]),
     pads: ints([g.top, g.left, g.bottom, g.right]),
     output_padding: ints([
@@ -82,6 +87,7 @@ const byTransposedConvolution: InputGradient = (dy, weight, g) =>
 
 const inputGradients: readonly Choice<InputGradient>[] = [
   { when: (g) => !isFlippable(g), lower: byTransposedConvolution },
+  { when: winogradFitsBack, lower: winogradInputGradient },
   { when: blocksFit, lower: blockedInputGradient },
   { when: (g) => !isPointwise(g) && (g.c <= 16 || (g.h * g.w <= 64 && g.o > 16)), lower: byTransposedConvolution },
 ]

@@ -2,7 +2,7 @@ import { feedName, type Graph, type Node, type NodeOf } from '../../graph/graph.
 import { halfBits } from '../../graph/half.ts'
 import type { OpKind } from '../../graph/ops.ts'
 import type { Value as ArrayValue, Values } from '../executor.ts'
-import { assemble } from './assemble.ts'
+import { assemble, type ModelOutput } from './assemble.ts'
 import { convolutionLowerings } from './convolution.ts'
 import { elementwiseLowerings } from './elementwise.ts'
 import type { Lowered, LoweringTable, Site, Target } from './lowering.ts'
@@ -11,7 +11,7 @@ import { normalisationLowerings } from './normalisation.ts'
 import { productLowerings } from './products.ts'
 import type { Model } from './proto.ts'
 import { isCheap } from './recompute.ts'
-import { type Constant, constantOf, leaf, type Value } from './value.ts'
+import { type Constant, constantOf, knownShape, leaf, reshaped, type Value } from './value.ts'
 
 const table: LoweringTable = {
   input: ({ node }) => leaf(node.attributes.name),
@@ -76,8 +76,20 @@ export const lower = (g: Graph, target: Target, constants: Values = {}): Model =
   )
   return assemble(
     [...inputs.values()],
-    Object.entries(g.outputs).map(([name, i]) => ({ name, type: at(i).node.type, value: at(i).value })),
+    Object.entries(g.outputs).map(([name, i]) => {
+      const output = { name, type: at(i).node.type, value: at(i).value }
+      return target.device === 'cpu' ? asMade(output) : output
+    }),
   )
+}
+
+/** An array as it was made before it was reshaped: the runtime would copy it, its reader need not. */
+const asMade = (output: ModelOutput): ModelOutput => {
+  const value = reshaped(output.value)
+  const shape = value === undefined ? undefined : knownShape(value)
+  return value === undefined || shape === undefined
+    ? output
+    : { ...output, value, type: { ...output.type, shape }, readAs: output.type.shape }
 }
 
 const bake = ({ dtype, shape, data }: ArrayValue): Constant =>

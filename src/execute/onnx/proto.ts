@@ -1,6 +1,6 @@
 import protobuf from 'protobufjs/light.js'
 import { reasonOf } from '../../error.ts'
-import type { TensorType } from '../../graph/types.ts'
+import type { Shape, TensorType } from '../../graph/types.ts'
 import { E, type Either, pipe, t } from '../../prelude.ts'
 import { type Attribute, type Constant, type Domain, elementCode } from './value.ts'
 
@@ -86,11 +86,17 @@ export interface ModelNode {
   readonly inputs: readonly string[]
   readonly outputs: readonly string[]
 }
+export interface OutputType {
+  readonly name: string
+  /** The runtime infers what is left out. */
+  readonly type?: TensorType
+  /** The shape in which it is read, where it is made in that of `type`. */
+  readonly readAs?: Shape
+}
 /** What an ONNX model file says. Nodes stand after those whose results they read. */
 export interface Model {
   readonly inputs: readonly NamedType[]
-  /** The runtime infers the types that are left out. */
-  readonly outputs: readonly (Pick<NamedType, 'name'> & Partial<NamedType>)[]
+  readonly outputs: readonly OutputType[]
   readonly initializers: readonly { readonly name: string; readonly value: Constant }[]
   readonly nodes: readonly ModelNode[]
 }
@@ -114,7 +120,7 @@ const attributeProto = (name: string, value: Attribute): object =>
 const typeProto = ({ dtype, shape }: TensorType): object => ({
   tensorType: { elemType: elementCode[dtype], shape: { dim: shape.map((dimValue) => ({ dimValue })) } },
 })
-const valueInfo = ({ name, type }: Model['outputs'][number]): object =>
+const valueInfo = ({ name, type }: OutputType): object =>
   type === undefined ? { name } : { name, type: typeProto(type) }
 
 /** The bytes of an ONNX ModelProto; the same model gives the same bytes. */

@@ -1,6 +1,6 @@
 import type { InferenceSession, Tensor } from 'onnxruntime-node'
 import { type Effect, failure, reasonOf } from '../../error.ts'
-import { pipe, TE } from '../../prelude.ts'
+import { pipe, RR, TE } from '../../prelude.ts'
 import type { CompileOptions } from '../executor.ts'
 import { inputName, outputName } from './assemble.ts'
 import type { Device } from './devices.ts'
@@ -89,14 +89,29 @@ export const createSession = (ort: Runtime, model: Model, options: SessionOption
   )
 }
 
+/** Outputs that are read in another shape than the runtime makes them in, in one of the two. */
+const shapedAs = ({ outputs }: Model, which: 'made' | 'read') => {
+  const shapes = new Map(
+    outputs.flatMap(({ name, type, readAs }) =>
+      type === undefined || readAs === undefined ? [] : [[name, which === 'made' ? type.shape : readAs] as const],
+    ),
+  )
+  return RR.mapWithIndex((name, x: Tensor) => {
+    const shape = shapes.get(name)
+    return shape === undefined ? x : x.reshape(shape)
+  })
+}
+
 const wrap = (session: InferenceSession, at: string, model: Model): Session => {
   const outputs = Object.fromEntries(model.outputs.map(({ name }) => [name, null]))
+  const [asMade, asRead] = [shapedAs(model, 'made'), shapedAs(model, 'read')]
   return {
     run: (feeds, into = {}) =>
       TE.tryCatch(
         async () => {
-          const results = await session.run(renamed(feeds, inputName), { ...outputs, ...renamed(into, outputName) })
-          return renamed(results, (name) => name.slice(outputName('').length))
+          const buffers = asMade(renamed(into, outputName))
+          const results = await session.run(renamed(feeds, inputName), { ...outputs, ...buffers })
+          return renamed(asRead(results), (name) => name.slice(outputName('').length))
         },
         (e) => [failure('run', at, 'a run that succeeds', reasonOf(e))],
       ),

@@ -45,6 +45,13 @@ const described = (
     ]),
   )
 
+/** Types as the runtime makes them. */
+const asMade = ({ outputs }: Model, made: Types): Types =>
+  pipe(
+    made,
+    RR.mapWithIndex((name, type) => outputs.find((o) => o.name === outputName(name))?.type ?? type),
+  )
+
 /** The session of a part in a thread of its own. A run has begun when it returns. */
 const inWorker = (ort: Runtime, { model, fed, made }: Part, options: SessionOptions): Effect<Session> => {
   const [given, results] = [sharedMemory(fed), sharedMemory(made)]
@@ -53,7 +60,7 @@ const inWorker = (ort: Runtime, { model, fed, made }: Part, options: SessionOpti
       model: encode(model),
       options: sessionOptions(ort, model, options),
       feeds: described(fed, given, inputName),
-      outputs: described(made, results, outputName),
+      outputs: described(asMade(model, made), results, outputName),
     },
   })
   /** The worker keeps the process alive while it is waited for, and no longer. */

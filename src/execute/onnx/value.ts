@@ -1,5 +1,5 @@
 import { halfBits } from '../../graph/half.ts'
-import type { DType, Shape } from '../../graph/types.ts'
+import { type DType, type Shape, sameShape } from '../../graph/types.ts'
 
 /**
  * An ONNX computation as an immutable expression. Lowerings build these; `assemble` numbers what the outputs reach,
@@ -37,7 +37,7 @@ export interface Call {
   readonly inputs: readonly Value[]
   /** Not shared with the same call without the mark. */
   readonly anew?: true
-  /** The shape of its result, where lowerings ask for it. */
+  /** The shape of its first result, where lowerings ask for it. */
   readonly shape?: Shape
 }
 export type Domain = '' | 'com.microsoft' | 'com.microsoft.nchwc'
@@ -103,7 +103,20 @@ export const call = (op: string, inputs: readonly Value[], attributes: Attribute
   result({ op, domain, attributes, inputs }, 0)
 export const result = (of: Call, index: number): Value => ({ kind: 'result', call: of, index })
 
-export const reshape = (x: Value, shape: Shape): Value => call('Reshape', [x, int64s(shape)])
+/** What an array is the same numbers of, in another shape. */
+export const reshaped = (x: Value): Value | undefined =>
+  x.kind === 'result' && x.call.op === 'Reshape' ? x.call.inputs[0] : undefined
+/** Of a reshaped array, the one that it was made of is reshaped, or it is that one where its shape is known. */
+export const reshape = (x: Value, shape: Shape): Value => {
+  const source = reshaped(x) ?? x
+  const itsShape = knownShape(source)
+  return itsShape !== undefined && sameShape(itsShape, shape) ? source : call('Reshape', [source, int64s(shape)])
+}
+export const knownShape = (x: Value): Shape | undefined =>
+  x.kind === 'result' && x.index === 0 ? x.call.shape : undefined
+/** The same array, its shape known. */
+export const ofShape = (x: Value, shape: Shape): Value =>
+  x.kind === 'result' ? result({ ...x.call, shape }, x.index) : x
 /** Of a transposed array, the one that it was made of is transposed, or it is that one. */
 export const transpose = (x: Value, permutation: readonly number[]): Value => {
   const inner = transposition(x)

@@ -11,6 +11,7 @@ import {
   constantOf,
   int,
   int64s,
+  ofShape,
   pad,
   reduceSum,
   reshape,
@@ -18,6 +19,7 @@ import {
   transpose,
   type Value,
 } from './value.ts'
+import { winogradFitsWeight, winogradWeightGradient } from './winograd.ts'
 
 type WeightGradient = (x: Value, dy: Value, g: Geometry, target: Target) => Value
 
@@ -25,6 +27,9 @@ const taps = ({ kh, kw }: Geometry): readonly (readonly [number, number])[] =>
   Array.from({ length: kh * kw }, (_, t) => [Math.floor(t / kw), t % kw] as const)
 /** dw[h, w, C, O], as products make it, to dw[O, C, h, w] */
 const turnedBack = (dw: Value): Value => transpose(dw, [3, 2, 0, 1])
+/** dw[h w C, O] to dw[h, w, C, O] */
+const fromColumns = (dw: Value, { o, c, kh, kw }: Geometry): Value =>
+  reshape(ofShape(dw, [kh * kw * c, o]), [kh, kw, c, o])
 const channelsLast = (x: Value): Value => transpose(x, [0, 2, 3, 1])
 
 /**
@@ -91,14 +96,7 @@ const tapRows = ({ n, h, w, oh, ow, kh, kw, sh, sw }: Gathered): Int32Array => {
           for (let j = 0; j < kw; j++) rows[next++] = (item * h + y * sh + i) * w + x * sw + j
   return rows
 }
-const known = new Map<string, Constant>()
-/** One constant for all convolutions of a kind: a model compares constants of this size by identity. */
-const rowsOf = (g: Gathered): Constant => {
-  const key = [g.n, g.h, g.w, g.oh, g.ow, g.kh, g.kw, g.sh, g.sw].join()
-  const rows = known.get(key) ?? constantOf('int32', [g.n * g.oh * g.ow, g.kh * g.kw], tapRows(g))
-  known.set(key, rows)
-  return rows
-}
+const rowsOf = (g: Gathered): Constant => constantOf('int32', [g.n * g.oh * g.ow, g.kh * g.kw], tapRows(g))
 /** All taps of padded[n h w, b] side by side, transposed, times rows[positions, a]: [kh, kw, b, a] */
 const byGathering = (
   device: Device,
@@ -113,7 +111,7 @@ const byGathering = (
     [positions, columns],
   ]
   const summed = product(device, [reshape(seen, right), right], [reshape(rows, left), left], { transposeA: true })
-  return reshape(summed, [g.kh, g.kw, b, a])
+  return reshape(ofShape(summed, [columns, a]), [g.kh, g.kw, b, a])
 }
 
 /** Small maps: one product instead of one a tap. */
@@ -143,18 +141,20 @@ const isGatherable = (g: Geometry, { device }: Target, rows: number, channels: n
  * are. Both stay channels first, and nothing is copied once for each tap.
  */
 const byRows: WeightGradient = (x, dy, g, { device }) => {
-  const padded = pad(x, [0, 0, g.top, g.left], [0, 0, g.bottom, g.right])
   const height = g.oh + g.kh - 1
-  const seen = Array.from({ length: g.kw }, (_, j) => slice(padded, [0, 0, 0, j], [g.n, g.c, height, j + g.ow]))
+  const seen = Array.from({ length: g.kw }, (_, j) => {
+    const before = g.left - j
+    return pad(x, [0, 0, g.top, before], [0, 0, g.bottom, g.ow - g.w - before])
+  })
   const right: Shape = [g.n, g.kw * g.c, height * g.ow]
   const left: Shape = [g.n, g.o, height * g.ow]
   const columns = reshape(concat(1, seen), right)
   const rows = Array.from({ length: g.kh }, (_, i) => {
     const moved = reshape(pad(dy, [0, 0, i, 0], [0, 0, g.kh - 1 - i, 0]), left)
     const perItem = product(device, [columns, right], [moved, left], { transposeB: true })
-    return reshape(reduceSum(perItem, [0], false), [1, g.kw, g.c, g.o])
+    return reduceSum(perItem, [0], false)
   })
-  return turnedBack(concat(0, rows))
+  return turnedBack(fromColumns(concat(0, rows), g))
 }
 /** Items are what threads share out. */
 const hasRows = (g: Geometry, { device }: Target): boolean =>
@@ -173,7 +173,25 @@ const byColumns: WeightGradient = (x, dy, g, { device }) => {
     [reshape(dy, [g.n, g.o, positions]), [g.n, g.o, positions]],
     { transposeB: true },
   )
-  return turnedBack(reshape(reduceSum(perItem, [0], false), [g.kh, g.kw, g.c, g.o]))
+  return turnedBack(fromColumns(reduceSum(perItem, [0], false), g))
+}
+
+/** Few output channels: all taps of dy side by side, over x's positions. */
+const byOutputColumns: WeightGradient = (x, dy, g, { device }) => {
+  const [positions, columns] = [g.h * g.w, g.kh * g.kw * g.o]
+  const [top, left, bottom, right] = fullPadding(g)
+  const padded = pad(dy, [0, 0, top, left], [0, 0, bottom, right])
+  const seen = taps(g).map(([i, j]) => {
+    const [si, sj] = [g.kh - 1 - i, g.kw - 1 - j]
+    return slice(padded, [0, 0, si, sj], [g.n, g.o, si + g.h, sj + g.w])
+  })
+  const perItem = product(
+    device,
+    [reshape(concat(1, seen), [g.n, columns, positions]), [g.n, columns, positions]],
+    [reshape(x, [g.n, g.c, positions]), [g.n, g.c, positions]],
+    { transposeB: true },
+  )
+  return transpose(reshape(reduceSum(perItem, [0], false), [g.kh, g.kw, g.o, g.c]), [2, 3, 0, 1])
 }
 
 /** 1x1: no shifts, so both stay channels first. */
@@ -188,9 +206,13 @@ const byPositions: WeightGradient = (x, dy, g, { device }) => {
   return reshape(reduceSum(perItem, [0], false), [g.o, g.c, 1, 1])
 }
 
+const byTiles: WeightGradient = (x, dy, g, target) => turnedBack(winogradWeightGradient(x, dy, g, target))
+
 const weightGradients: readonly Choice<WeightGradient>[] = [
   { when: (g) => isPointwise(g) && g.h * g.w > 64, lower: byPositions },
   { when: (g) => g.c <= 8, lower: byColumns },
+  { when: (g) => g.o <= 8 && isFlippable(g), lower: byOutputColumns },
+  { when: winogradFitsWeight, lower: byTiles },
   {
     when: (g, target) => g.c > g.o && isFlippable(g) && isGatherable(g, target, g.n * g.h * g.w, g.o),
     lower: byGatheredOutput,

@@ -1,0 +1,228 @@
+import type { Geometry } from '../geometry.ts'
+import { turnedFrom } from './blocked-weight.ts'
+import { carriedFrom } from './carried-layout.ts'
+import { hasUnitStride } from './geometry.ts'
+import type { Target } from './lowering.ts'
+import { product } from './products.ts'
+import {
+  type Constant,
+  call,
+  constantOf,
+  floats,
+  int,
+  ofShape,
+  pad,
+  reshape,
+  transpose,
+  transposition,
+  type Value,
+} from './value.ts'
+
+/**
+ * Convolutions of 3x3 by minimal filtering, F(2x2, 3x3): 16 products make what 36 would (Lavin and Gray 2016, "Fast Algorithms for
+ * Convolutional Neural Networks", section 4.1). Of tiles d of 4x4 and filters g of 3x3, overlapping by 2, each with 2x2 results
+ *
+ *   Y = A^T ((G g G^T) * (B^T d B)) A
+ *
+ * summed over channels before A, so that each of the 16 places is a product of matrices [tiles, C] [C, O].
+ */
+type Matrix = readonly (readonly number[])[]
+const tilesTransform: Matrix = [
+  [1, 0, -1, 0],
+  [0, 1, 1, 0],
+  [0, -1, 1, 0],
+  [0, 1, 0, -1],
+]
+const filterTransform: Matrix = [
+  [1, 0, 0],
+  [0.5, 0.5, 0.5],
+  [0.5, -0.5, 0.5],
+  [0, 0, 1],
+]
+const resultTransform: Matrix = [
+  [1, 1, 1, 0],
+  [0, 1, -1, -1],
+]
+/** What a matrix does to rows and to columns of a square, as one matrix over the square's places. */
+const onSquares = (m: Matrix): Matrix =>
+  m.flatMap((row) => m.map((other) => row.flatMap((a) => other.map((b) => a * b))))
+const places = 16
+const tileSide = 4
+const resultSide = 2
+
+/** A filter turned by 180 degrees has the same 16 numbers, at other places: first and last change. */
+const turnedPlace = (place: number): number => {
+  const along = (i: number): number => (i % 3 === 0 ? 3 - i : i)
+  return along(Math.floor(place / tileSide)) * tileSide + along(place % tileSide)
+}
+const allPlaces = Array.from({ length: places }, (_, i) => i)
+/** By whether filters are turned. */
+const order = { plain: allPlaces, turned: allPlaces.map(turnedPlace) }
+type Turn = keyof typeof order
+const constantMatrix = (m: Matrix): Constant => floats([m.length, m[0]?.length ?? 0], m.flat())
+const tilesMatrix = (turn: Turn): Constant => {
+  const rows = onSquares(tilesTransform)
+  return constantMatrix(order[turn].map((place) => rows[place] ?? []))
+}
+const resultMatrix = (turn: Turn): Constant =>
+  constantMatrix(onSquares(resultTransform).map((row) => order[turn].map((place) => row[place] ?? 0)))
+const filterMatrix = onSquares(filterTransform)
+
+/** G g G^T of constant w[O, C, 3, 3], in double precision before it is rounded: [16, C, O] */
+const constantFilters = ({ data }: Constant, { o, c }: Geometry): Constant => {
+  const taps = 9
+  const filters = new Float32Array(places * c * o)
+  filterMatrix.forEach((row, place) => {
+    for (let i = 0; i < c; i++)
+      for (let j = 0; j < o; j++) {
+        const at = (j * c + i) * taps
+        filters[(place * c + i) * o + j] = row.reduce((sum, g, tap) => sum + g * Number(data[at + tap]), 0)
+      }
+  })
+  return constantOf('float32', [places, c, o], filters)
+}
+const known = new WeakMap<Constant, Constant>()
+const filtersOf = (weight: Value, g: Geometry): Value => {
+  if (weight.kind === 'constant') {
+    const filters = known.get(weight) ?? constantFilters(weight, g)
+    known.set(weight, filters)
+    return filters
+  }
+  const turned = turnedFrom(weight)
+  if (turned === undefined) throw new Error('filters of a weight that is neither constant nor turned')
+  return reshape(call('MatMul', [constantMatrix(filterMatrix), reshape(turned, [9, g.c * g.o])]), [places, g.c, g.o])
+}
+
+/** From x[n, h, w, c], padded, to y[n, oh, ow, o]. */
+type Extent = Pick<Geometry, 'n' | 'c' | 'h' | 'w' | 'o' | 'oh' | 'ow' | 'top' | 'left'>
+const tilesAlong = (length: number): number => length / resultSide
+const tileCount = ({ n, oh, ow }: Extent): number => n * tilesAlong(oh) * tilesAlong(ow)
+
+/** Of each place in a tile, of each tile, the row of padded x[n h w, c]. */
+const seenRows = ({ n, oh, ow }: Extent): Int32Array => {
+  const [across, down] = [tilesAlong(ow), tilesAlong(oh)]
+  const [height, width] = [oh + 2, ow + 2]
+  const rows = new Int32Array(places * n * down * across)
+  let next = 0
+  for (let i = 0; i < tileSide; i++)
+    for (let j = 0; j < tileSide; j++)
+      for (let item = 0; item < n; item++)
+        for (let y = 0; y < down; y++)
+          for (let x = 0; x < across; x++)
+            rows[next++] = (item * height + y * resultSide + i) * width + x * resultSide + j
+  return rows
+}
+/** Of each position, the row of results[places in a tile, tiles, o]. */
+const resultRows = ({ n, oh, ow }: Extent): Int32Array => {
+  const [across, down] = [tilesAlong(ow), tilesAlong(oh)]
+  const rows = new Int32Array(n * oh * ow)
+  let next = 0
+  for (let item = 0; item < n; item++)
+    for (let y = 0; y < oh; y++)
+      for (let x = 0; x < ow; x++) {
+        const place = (y % resultSide) * resultSide + (x % resultSide)
+        rows[next++] = ((place * n + item) * down + Math.floor(y / resultSide)) * across + Math.floor(x / resultSide)
+      }
+  return rows
+}
+/** Of each place in the results of a tile, of each tile, the row of y[n oh ow, o]: `resultRows` the other way round. */
+const ownRows = (e: Extent): Int32Array => {
+  const rows = new Int32Array(e.n * e.oh * e.ow)
+  resultRows(e).forEach((row, position) => {
+    rows[row] = position
+  })
+  return rows
+}
+const rowsAt = (x: Value, rows: Int32Array): Value =>
+  call('Gather', [x, constantOf('int32', [rows.length], rows)], { axis: int(0) })
+
+/** B^T d B of every tile, place by place: [16, tiles, c] */
+const tilesOf = (x: Value, e: Extent, turn: Turn): Value => {
+  const { n, c, h, w, oh, ow, top, left } = e
+  const [height, width] = [oh + 2, ow + 2]
+  const padded = pad(channelsLast(x), [0, top, left, 0], [0, height - h - top, width - w - left, 0])
+  const seen = rowsAt(reshape(padded, [n * height * width, c]), seenRows(e))
+  const tiles = tileCount(e)
+  return reshape(call('MatMul', [tilesMatrix(turn), reshape(seen, [places, tiles * c])]), [places, tiles, c])
+}
+
+const byTiles = (x: Value, filters: Value, e: Extent, turn: Turn, { device }: Target): Value => {
+  const { c, o } = e
+  const tiles = tileCount(e)
+  const summed =
+    turn === 'plain'
+      ? product(device, [tilesOf(x, e, turn), [places, tiles, c]], [filters, [places, c, o]], {})
+      : product(device, [tilesOf(x, e, turn), [places, tiles, c]], [filters, [places, o, c]], { transposeB: true })
+  const results = call('MatMul', [resultMatrix(turn), reshape(summed, [places, tiles * o])])
+  return rowsAt(reshape(results, [resultSide ** 2 * tiles, o]), resultRows(e))
+}
+
+/** Arrays that lie as [N, H, W, C], as products make them. */
+const fromChannelsLast = [0, 3, 1, 2]
+const laidChannelsLast = carriedFrom((made) => {
+  const { of, permutation } = transposition({ kind: 'result', call: made, index: 0 }) ?? {}
+  return of && made.shape && permutation?.join() === fromChannelsLast.join()
+    ? { value: of, shape: made.shape }
+    : undefined
+})
+const channelsLast = (x: Value): Value => laidChannelsLast(x)?.value ?? transpose(x, [0, 2, 3, 1])
+const channelsFirst = (rows: Value, { n, o, oh, ow }: Extent): Value =>
+  ofShape(transpose(reshape(rows, [n, oh, ow, o]), fromChannelsLast), [n, o, oh, ow])
+
+export const winogradConvolution = (
+  x: Value,
+  weight: Value,
+  [bias]: readonly Value[],
+  g: Geometry,
+  target: Target,
+): Value => {
+  const rows = byTiles(x, filtersOf(weight, g), g, 'plain', target)
+  return channelsFirst(bias === undefined ? rows : call('Add', [rows, bias]), g)
+}
+export const winogradInputGradient = (dy: Value, weight: Value, g: Geometry, target: Target): Value => {
+  const e = { ...g, c: g.o, h: g.oh, w: g.ow, o: g.c, oh: g.h, ow: g.w, top: 2 - g.top, left: 2 - g.left }
+  return channelsFirst(byTiles(dy, filtersOf(weight, g), e, 'turned', target), e)
+}
+
+const transposed = (m: Matrix): Matrix => (m[0] ?? []).map((_, j) => m.map((row) => row[j] ?? 0))
+/** dw[h, w, C, O] = G^T ((B^T d B) * (A dY A^T)) G, summed over tiles */
+export const winogradWeightGradient = (x: Value, dy: Value, g: Geometry, { device }: Target): Value => {
+  const { c, o } = g
+  const tiles = tileCount(g)
+  const own = rowsAt(reshape(channelsLast(dy), [g.n * g.oh * g.ow, o]), ownRows(g))
+  const spread = call('MatMul', [
+    constantMatrix(transposed(onSquares(resultTransform))),
+    reshape(own, [resultSide ** 2, tiles * o]),
+  ])
+  const summed = product(
+    device,
+    [tilesOf(x, g, 'plain'), [places, tiles, c]],
+    [reshape(spread, [places, tiles, o]), [places, tiles, o]],
+    { transposeA: true },
+  )
+  const taps = call('MatMul', [constantMatrix(transposed(filterMatrix)), reshape(summed, [places, c * o])])
+  return reshape(ofShape(taps, [9, c * o]), [3, 3, c, o])
+}
+
+const isTiled = ({ kh, kw, oh, ow, ...g }: Geometry, { block }: Target): boolean =>
+  block !== null &&
+  kh === 3 &&
+  kw === 3 &&
+  hasUnitStride({ kh, kw, oh, ow, ...g }) &&
+  oh % resultSide === 0 &&
+  ow % resultSide === 0
+const isTransformable = (weight: Value | undefined): boolean =>
+  weight !== undefined && (weight.kind === 'constant' || turnedFrom(weight) !== undefined)
+/** Where products are large enough to gain more than transforms cost. */
+const isLargeProduct = ({ c, o }: Geometry, tiles: number): boolean =>
+  Math.min(c, o) >= 128 && Math.max(c, o) >= 256 && tiles >= 64 && places * tiles * Math.max(c, o) <= 2_400_000
+const back = (g: Geometry): Geometry => ({ ...g, oh: g.h, ow: g.w })
+
+export const winogradFits = (g: Geometry, target: Target, weight?: Value): boolean =>
+  isTiled(g, target) && isLargeProduct(g, tileCount(g)) && isTransformable(weight)
+/** The gradient of what is flippable is a convolution back. */
+export const winogradFitsBack = (g: Geometry, target: Target, weight?: Value): boolean =>
+  winogradFits(back(g), target, weight)
+/** What transforms cost goes with the channels of x, what they save with those times the channels of dy, of which the caches want enough. */
+export const winogradFitsWeight = (g: Geometry, target: Target): boolean =>
+  isTiled(g, target) && Math.min(g.c, g.o) >= 16 && tileCount(g) * g.c <= 16 * g.o ** 2
