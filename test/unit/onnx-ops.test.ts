@@ -260,6 +260,12 @@ test('a chain of blocked convolutions is put into blocks once, and ReLU is part 
   expect(ops).not.toContain('Relu')
 })
 
+test('a blocked convolution of which others read a view is computed once', () => {
+  const rectifiedView = pipe(wide, D.reshape(64, 272), D.reshape(4, 16, 17, 16), D.relu)
+  const { nodes } = lower(graphOf({ wide, rectifiedView }), { device: 'cpu', mode: 'training', block: 16 })
+  expect(nodes.filter(({ op }) => op === 'Conv').length).toBe(1)
+})
+
 test('a chain of choices between blocked convolutions is lowered one by one', () => {
   const first = D.conv2d(p('conv.weight', 16, 16, 3, 3), window(1, 1, 1, 1, 1))(x(4, 16, 17, 16))
   const chain = Array.from({ length: 50 }).reduce<Tensor>(

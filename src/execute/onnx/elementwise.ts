@@ -75,6 +75,10 @@ const isZero = (x: Lowered): boolean => isLowered('constant')(x) && x.node.attri
 /** A convolution takes a bias of one number a channel along. */
 const add: Lowering<'add'> = (site) => convolveWithBias(site) ?? elementwise('Add', site.operands, site.node.type.shape)
 
+/** ReLU as a convolution's last step, where nothing else reads the convolution or a view of it. */
+const fusedRelu = (x: Lowered): Value | undefined =>
+  x.uses === 1 && (isLowered('conv2d')(x) || isLowered('add')(x)) ? rectified(x.value) : undefined
+
 const maximum: Lowering<'maximum'> = ({ node, operands }) => {
   const kept = operands.filter((x) => !isZero(x))
   const [x, other] = kept
@@ -82,7 +86,7 @@ const maximum: Lowering<'maximum'> = ({ node, operands }) => {
     other === undefined &&
     node.type.dtype === 'float32' &&
     sameShape(shapeOf(x), node.type.shape)
-    ? ((x.uses === 1 ? rectified(x.value) : undefined) ?? call('Relu', [x.value]))
+    ? (fusedRelu(x) ?? call('Relu', [x.value]))
     : elementwise('Max', operands, node.type.shape)
 }
 

@@ -57,8 +57,8 @@ const isWorthwhile = ({ body, loops }: Split): boolean =>
   Object.keys(body.outputs).length > 0 && loops.some(({ length }) => length > 1) && tailBytes(loops) <= addressable
 
 /**
- * Gradients of a weight over two batches become one, unless they are of parts that threads could share. However many threads there are,
- * the numbers are the same.
+ * Gradients of a weight over two batches become one, unless they are of parts that threads could share. How many threads
+ * there are is not asked, so that it does not change the numbers.
  */
 const bodyAndTail = ({ graph, constants }: Source): Split => {
   const baked = new Set(Object.keys(constants))

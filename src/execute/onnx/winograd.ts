@@ -47,6 +47,7 @@ const resultTransform: Matrix = [
 const onSquares = (m: Matrix): Matrix =>
   m.flatMap((row) => m.map((other) => row.flatMap((a) => other.map((b) => a * b))))
 const places = 16
+const taps = 9
 const tileSide = 4
 const resultSide = 2
 
@@ -70,15 +71,16 @@ const filterMatrix = onSquares(filterTransform)
 
 /** G g G^T of constant w[O, C, 3, 3], in double precision before it is rounded: [16, C, O] */
 const constantFilters = ({ data }: Constant, { o, c }: Geometry): Constant => {
-  const taps = 9
   const filters = new Float32Array(places * c * o)
-  filterMatrix.forEach((row, place) => {
-    for (let i = 0; i < c; i++)
-      for (let j = 0; j < o; j++) {
-        const at = (j * c + i) * taps
-        filters[(place * c + i) * o + j] = row.reduce((sum, g, tap) => sum + g * Number(data[at + tap]), 0)
+  const matrix = Float64Array.from(filterMatrix.flat())
+  for (let i = 0; i < c; i++)
+    for (let j = 0; j < o; j++)
+      for (let place = 0; place < places; place++) {
+        let sum = 0
+        for (let tap = 0; tap < taps; tap++)
+          sum += (matrix[place * taps + tap] ?? 0) * Number(data[(j * c + i) * taps + tap])
+        filters[(place * c + i) * o + j] = sum
       }
-  })
   return constantOf('float32', [places, c, o], filters)
 }
 const known = new WeakMap<Constant, Constant>()
@@ -90,7 +92,7 @@ const filtersOf = (weight: Value, g: Geometry): Value => {
   }
   const turned = turnedFrom(weight)
   if (turned === undefined) throw new Error('filters of a weight that is neither constant nor turned')
-  return reshape(call('MatMul', [constantMatrix(filterMatrix), reshape(turned, [9, g.c * g.o])]), [places, g.c, g.o])
+  return reshape(call('MatMul', [constantMatrix(filterMatrix), reshape(turned, [taps, g.c * g.o])]), [places, g.c, g.o])
 }
 
 /** From x[n, h, w, c], padded, to y[n, oh, ow, o]. */
@@ -200,29 +202,25 @@ export const winogradWeightGradient = (x: Value, dy: Value, g: Geometry, { devic
     [reshape(spread, [places, tiles, o]), [places, tiles, o]],
     { transposeA: true },
   )
-  const taps = call('MatMul', [constantMatrix(transposed(filterMatrix)), reshape(summed, [places, c * o])])
-  return reshape(ofShape(taps, [9, c * o]), [3, 3, c, o])
+  const dw = call('MatMul', [constantMatrix(transposed(filterMatrix)), reshape(summed, [places, c * o])])
+  return reshape(ofShape(dw, [taps, c * o]), [3, 3, c, o])
 }
 
-const isTiled = ({ kh, kw, oh, ow, ...g }: Geometry, { block }: Target): boolean =>
-  block !== null &&
-  kh === 3 &&
-  kw === 3 &&
-  hasUnitStride({ kh, kw, oh, ow, ...g }) &&
-  oh % resultSide === 0 &&
-  ow % resultSide === 0
+const isTiled = (g: Geometry, { block }: Target): boolean =>
+  block !== null && g.kh === 3 && g.kw === 3 && hasUnitStride(g) && g.oh % resultSide === 0 && g.ow % resultSide === 0
 const isTransformable = (weight: Value | undefined): boolean =>
   weight !== undefined && (weight.kind === 'constant' || turnedFrom(weight) !== undefined)
-/** Where products are large enough to gain more than transforms cost. */
-const isLargeProduct = ({ c, o }: Geometry, tiles: number): boolean =>
-  Math.min(c, o) >= 128 && Math.max(c, o) >= 256 && tiles >= 64 && places * tiles * Math.max(c, o) <= 2_400_000
-const back = (g: Geometry): Geometry => ({ ...g, oh: g.h, ow: g.w })
+/** The numbers of all tiles, which go through memory several times. */
+const written = (g: Geometry): number => places * tileCount(g) * Math.max(g.c, g.o)
+/** Products large enough to save more than transforms cost. */
+const isLargeProduct = (g: Geometry): boolean =>
+  Math.min(g.c, g.o) >= 128 && Math.max(g.c, g.o) >= 256 && tileCount(g) >= 64 && written(g) <= 2_400_000
 
 export const winogradFits = (g: Geometry, target: Target, weight?: Value): boolean =>
-  isTiled(g, target) && isLargeProduct(g, tileCount(g)) && isTransformable(weight)
+  isTiled(g, target) && isLargeProduct(g) && isTransformable(weight)
 /** The gradient of what is flippable is a convolution back. */
 export const winogradFitsBack = (g: Geometry, target: Target, weight?: Value): boolean =>
-  winogradFits(back(g), target, weight)
-/** What transforms cost goes with the channels of x, what they save with those times the channels of dy, of which the caches want enough. */
+  winogradFits({ ...g, oh: g.h, ow: g.w }, target, weight)
+/** Transforms cost as much as x has channels, and save as much as dy has for each of these; large maps leave the caches. */
 export const winogradFitsWeight = (g: Geometry, target: Target): boolean =>
-  isTiled(g, target) && Math.min(g.c, g.o) >= 16 && tileCount(g) * g.c <= 16 * g.o ** 2
+  isTiled(g, target) && Math.min(g.c, g.o) >= 16 && tileCount(g) * g.c <= 16 * g.o ** 2 && written(g) <= 4_200_000
