@@ -178,6 +178,16 @@ const convolution: Cases = Object.fromEntries(
     ] as const
   }),
 )
+const gradientOf = (n: number, c: number, o: number, side: number): Tensor =>
+  D.convWeightGrad(x(n, c, side, side), [3, 3], window(1, 1, 1, 1, 1))(y(n, o, side, side))
+/** Read in another shape than the runtime makes them in. */
+const asMade: Cases = {
+  'convWeightGrad as it is made, over tiles': D.transpose(2, 3, 1, 0)(gradientOf(2, 16, 24, 4)),
+  'convWeightGrad as it is made, of few channels': {
+    dw: D.transpose(2, 3, 1, 0)(gradientOf(2, 3, 10, 5)),
+    again: pipe(gradientOf(2, 3, 10, 5), D.transpose(2, 3, 1, 0), D.reshape(9, 30)),
+  },
+}
 const conv = D.conv2d(p('conv.weight', 6, 4, 3, 3), window(1, 1, 1, 1, 1))(x(2, 4, 5, 5))
 const wide = D.conv2d(p('conv.weight', 16, 16, 3, 3), window(1, 1, 1, 1, 1))(x(4, 16, 17, 16))
 const biases: Cases = {
@@ -215,6 +225,7 @@ const cases: Cases = {
   ...movement,
   ...normalisation,
   ...convolution,
+  ...asMade,
   ...biases,
   ...inBlocks,
   ...edges,

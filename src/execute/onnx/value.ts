@@ -135,7 +135,7 @@ export const transposition = (
 export const slice = (x: Value, start: Shape, end: Shape, steps: Shape = start.map(() => 1)): Value =>
   call('Slice', [x, int64s(start), int64s(end), int64s(start.map((_, i) => i)), int64s(steps)])
 export const concat = (axis: number, xs: readonly Value[]): Value => call('Concat', xs, { axis: int(axis) })
-/** Zeros before and after each axis. */
+/** Zeros before and after each axis; what is negative is cut off. */
 export const pad = (x: Value, low: Shape, high: Shape, zero: Constant = scalar('float32', 0)): Value =>
   low.every((d) => d === 0) && high.every((d) => d === 0) ? x : call('Pad', [x, int64s([...low, ...high]), zero])
 export const reduceSum = (x: Value, axes: readonly number[], keepDims: boolean): Value =>

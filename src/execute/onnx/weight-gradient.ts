@@ -136,6 +136,21 @@ const gatherable = 2_400_000
 const isGatherable = (g: Geometry, { device }: Target, rows: number, channels: number): boolean =>
   device === 'cpu' && rows * g.kh * g.kw * channels <= gatherable
 
+/** a[n, rows, positions] b[n, columns, positions]^T, summed over items: [rows, columns]. Both stay channels first. */
+const overItems = (
+  device: Device,
+  [a, rows]: readonly [Value, number],
+  [b, columns]: readonly [Value, number],
+  [n, positions]: readonly [number, number],
+): Value => {
+  const [left, right]: readonly [Shape, Shape] = [
+    [n, rows, positions],
+    [n, columns, positions],
+  ]
+  const perItem = product(device, [reshape(a, left), left], [reshape(b, right), right], { transposeB: true })
+  return ofShape(reduceSum(perItem, [0], false), [rows, columns])
+}
+
 /**
  * Large maps, a row of taps at a time: the columns that the taps see side by side, times dy moved down by as many rows as they
  * are. Both stay channels first, and nothing is copied once for each tap.
@@ -146,13 +161,10 @@ const byRows: WeightGradient = (x, dy, g, { device }) => {
     const before = g.left - j
     return pad(x, [0, 0, g.top, before], [0, 0, g.bottom, g.ow - g.w - before])
   })
-  const right: Shape = [g.n, g.kw * g.c, height * g.ow]
-  const left: Shape = [g.n, g.o, height * g.ow]
-  const columns = reshape(concat(1, seen), right)
+  const columns = concat(1, seen)
   const rows = Array.from({ length: g.kh }, (_, i) => {
-    const moved = reshape(pad(dy, [0, 0, i, 0], [0, 0, g.kh - 1 - i, 0]), left)
-    const perItem = product(device, [columns, right], [moved, left], { transposeB: true })
-    return reduceSum(perItem, [0], false)
+    const moved = pad(dy, [0, 0, i, 0], [0, 0, g.kh - 1 - i, 0])
+    return overItems(device, [columns, g.kw * g.c], [moved, g.o], [g.n, height * g.ow])
   })
   return turnedBack(fromColumns(concat(0, rows), g))
 }
@@ -162,49 +174,30 @@ const hasRows = (g: Geometry, { device }: Target): boolean =>
 
 /** Few input channels: all taps of all channels side by side in one product an item. */
 const byColumns: WeightGradient = (x, dy, g, { device }) => {
-  const [positions, columns] = [g.oh * g.ow, g.kh * g.kw * g.c]
   const padded = pad(x, [0, 0, g.top, g.left], [0, 0, g.bottom, g.right])
   const seen = taps(g).map(([i, j]) =>
     slice(padded, [0, 0, i, j], [g.n, g.c, i + (g.oh - 1) * g.sh + 1, j + (g.ow - 1) * g.sw + 1], [1, 1, g.sh, g.sw]),
   )
-  const perItem = product(
-    device,
-    [reshape(concat(1, seen), [g.n, columns, positions]), [g.n, columns, positions]],
-    [reshape(dy, [g.n, g.o, positions]), [g.n, g.o, positions]],
-    { transposeB: true },
-  )
-  return turnedBack(fromColumns(reduceSum(perItem, [0], false), g))
+  const columns = g.kh * g.kw * g.c
+  return turnedBack(fromColumns(overItems(device, [concat(1, seen), columns], [dy, g.o], [g.n, g.oh * g.ow]), g))
 }
 
 /** Few output channels: all taps of dy side by side, over x's positions. */
 const byOutputColumns: WeightGradient = (x, dy, g, { device }) => {
-  const [positions, columns] = [g.h * g.w, g.kh * g.kw * g.o]
   const [top, left, bottom, right] = fullPadding(g)
   const padded = pad(dy, [0, 0, top, left], [0, 0, bottom, right])
   const seen = taps(g).map(([i, j]) => {
     const [si, sj] = [g.kh - 1 - i, g.kw - 1 - j]
     return slice(padded, [0, 0, si, sj], [g.n, g.o, si + g.h, sj + g.w])
   })
-  const perItem = product(
-    device,
-    [reshape(concat(1, seen), [g.n, columns, positions]), [g.n, columns, positions]],
-    [reshape(x, [g.n, g.c, positions]), [g.n, g.c, positions]],
-    { transposeB: true },
-  )
-  return transpose(reshape(reduceSum(perItem, [0], false), [g.kh, g.kw, g.o, g.c]), [2, 3, 0, 1])
+  const rows = g.kh * g.kw * g.o
+  const dw = overItems(device, [concat(1, seen), rows], [x, g.c], [g.n, g.h * g.w])
+  return transpose(reshape(dw, [g.kh, g.kw, g.o, g.c]), [2, 3, 0, 1])
 }
 
-/** 1x1: no shifts, so both stay channels first. */
-const byPositions: WeightGradient = (x, dy, g, { device }) => {
-  const positions = g.h * g.w
-  const perItem = product(
-    device,
-    [reshape(dy, [g.n, g.o, positions]), [g.n, g.o, positions]],
-    [reshape(x, [g.n, g.c, positions]), [g.n, g.c, positions]],
-    { transposeB: true },
-  )
-  return reshape(reduceSum(perItem, [0], false), [g.o, g.c, 1, 1])
-}
+/** 1x1: no shifts. */
+const byPositions: WeightGradient = (x, dy, g, { device }) =>
+  reshape(overItems(device, [dy, g.o], [x, g.c], [g.n, g.h * g.w]), [g.o, g.c, 1, 1])
 
 const byTiles: WeightGradient = (x, dy, g, target) => turnedBack(winogradWeightGradient(x, dy, g, target))
 
