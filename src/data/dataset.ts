@@ -1,11 +1,27 @@
 import type { Random } from './batches.ts'
 import { permutation } from './batches.ts'
 
+/** What is known of one picture without looking at it, and what tells it from every other. */
+export interface About {
+  /** What identifies it: its file's path, its emoji. */
+  readonly name: string
+  readonly class?: string
+  readonly caption?: string
+  /** Size of its file. */
+  readonly bytes: number
+  /** SHA-256 of its file's content, in hexadecimal; where a label map belongs to it, of both. */
+  readonly sha256: string
+}
+
+export type FileFacts = Pick<About, 'bytes' | 'sha256'>
+
 /** Pictures in memory and what is known about each. All arrays that are present have `n` rows. */
 export interface Dataset {
   /** `[n, channels, height, width]`, in [-1, 1]. */
   readonly pictures: Float32Array
   readonly n: number
+  /** Of picture i. */
+  readonly about: (i: number) => About
   readonly channels: number
   readonly height: number
   readonly width: number
@@ -47,6 +63,25 @@ export const gatherPlanes = (
   indices: ArrayLike<number>,
 ): Float32Array => gatherRows(planes, height * width, indices)
 
+const nameless: About = { name: '', bytes: 0, sha256: '' }
+
+/** The facts of pictures, put together from columns of `n` rows. */
+export const aboutOf =
+  ({
+    names,
+    classes,
+    labels,
+    captions,
+    files,
+  }: Pick<Dataset, 'names' | 'classes' | 'labels' | 'captions'> & { readonly files: readonly FileFacts[] }) =>
+  (i: number): About => {
+    const [name, file, label, caption] = [names[i], files[i], labels?.[i], captions?.[i]]
+    const of = label === undefined ? undefined : classes[label]
+    return name === undefined || file === undefined
+      ? nameless
+      : { name, ...file, ...(of === undefined ? {} : { class: of }), ...(caption === undefined ? {} : { caption }) }
+  }
+
 const pick = (texts: readonly string[], indices: readonly number[]): readonly string[] =>
   indices.flatMap((i) => texts.slice(i, i + 1))
 
@@ -54,6 +89,7 @@ const pick = (texts: readonly string[], indices: readonly number[]): readonly st
 export const select = (dataset: Dataset, indices: readonly number[]): Dataset => ({
   ...dataset,
   n: indices.length,
+  about: (i) => dataset.about(indices[i] ?? -1),
   pictures: gather(dataset, indices),
   names: pick(dataset.names, indices),
   ...(dataset.labels === undefined ? {} : { labels: Int32Array.from(indices, (i) => dataset.labels?.[i] ?? 0) }),

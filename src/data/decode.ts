@@ -1,7 +1,9 @@
 import { availableParallelism } from 'node:os'
 import { collect, type Effect } from '../error.ts'
-import { type ReadPictureOptions, readCoverage, readPicture } from '../io/images.ts'
+import { readBytes, sha256 } from '../io/bytes.ts'
+import { decodeCoverage, decodePicture, type ReadPictureOptions } from '../io/images.ts'
 import { E, pipe, T, TE } from '../prelude.ts'
+import type { FileFacts } from './dataset.ts'
 
 /** How pictures become `[3, size, size]`: size, background, fit, kernel. */
 export interface PictureOptions extends ReadPictureOptions {
@@ -12,52 +14,55 @@ export interface PictureOptions extends ReadPictureOptions {
 /** Pictures being decoded at a time: enough to hide the waiting for files, few enough to be gentle with memory. */
 const inFlight = 2 * availableParallelism()
 
-/** Reads files into one array, of so many channels each. Errors: `file`, one for each unreadable picture. */
-const readAll = (
-  paths: readonly string[],
-  options: PictureOptions,
-  { read, channels }: { readonly read: typeof readPicture; readonly channels: number },
-): Effect<Float32Array> => {
-  const values = channels * options.size * options.size
-  const pictures = new Float32Array(paths.length * values)
-  const queue = paths.entries()
-  const decode = ([i, path]: readonly [number, string]): Effect<void> =>
-    pipe(
-      read(path, options),
-      TE.map((picture) => pictures.set(picture, i * values)),
-    )
+/** Pictures `[n, 3, size, size]`, where it is wanted how much of each pixel they cover, `[n, size, size]`, and their files. */
+export interface Decoded {
+  readonly pictures: Float32Array
+  readonly coverage?: Float32Array
+  readonly files: readonly FileFacts[]
+}
+
+/** Runs so many effects at a time, in order. */
+const severally = async <A, B>(items: readonly A[], of: (item: A, i: number) => Effect<B>) => {
+  const done: Awaited<ReturnType<Effect<B>>>[] = []
+  const queue = items.entries()
   const worker = async () => {
-    const done: Awaited<ReturnType<Effect<void>>>[] = []
-    for (const item of queue) done.push(await decode(item)())
-    return done
+    for (const [i, item] of queue) done[i] = await of(item, i)()
   }
+  await Promise.all(Array.from({ length: inFlight }, worker))
+  return done
+}
+
+/** Reads pictures, all or none. Errors: `file`, one for each unreadable picture. */
+export const decodeAll = (paths: readonly string[], options: PictureOptions): Effect<Decoded> => {
+  const plane = options.size * options.size
+  const pictures = new Float32Array(paths.length * 3 * plane)
+  const coverage = options.coverage === true ? new Float32Array(paths.length * plane) : undefined
+  const one = (path: string, i: number): Effect<FileFacts> =>
+    pipe(
+      readBytes(path),
+      TE.tap((bytes) =>
+        pipe(
+          decodePicture(path, bytes, options),
+          TE.map((picture) => pictures.set(picture, i * 3 * plane)),
+        ),
+      ),
+      TE.tap((bytes) =>
+        coverage === undefined
+          ? TE.right(undefined)
+          : pipe(
+              decodeCoverage(path, bytes, options),
+              TE.map((covered) => coverage.set(covered, i * plane)),
+            ),
+      ),
+      TE.map((bytes) => ({ bytes: bytes.length, sha256: sha256(bytes) })),
+    )
   return pipe(
-    () => Promise.all(Array.from({ length: inFlight }, worker)),
+    () => severally(paths, one),
     T.map((results) =>
       pipe(
-        collect(results.flat()),
-        E.map(() => pictures),
+        collect(results),
+        E.map((files) => ({ pictures, files, ...(coverage === undefined ? {} : { coverage }) })),
       ),
     ),
   )
 }
-
-/** Pictures `[n, 3, size, size]`, and where it is wanted how much of each pixel they cover, `[n, size, size]`. */
-export interface Decoded {
-  readonly pictures: Float32Array
-  readonly coverage?: Float32Array
-}
-
-/** Reads pictures, all or none. Errors: `file`, one for each unreadable picture. */
-export const decodeAll = (paths: readonly string[], options: PictureOptions): Effect<Decoded> =>
-  pipe(
-    readAll(paths, options, { read: readPicture, channels: 3 }),
-    TE.flatMap((pictures) =>
-      options.coverage === true
-        ? pipe(
-            readAll(paths, options, { read: readCoverage, channels: 1 }),
-            TE.map((coverage) => ({ pictures, coverage })),
-          )
-        : TE.right({ pictures }),
-    ),
-  )

@@ -4,7 +4,7 @@ import { type Effect, type Errors, fail, failure, reasonOf } from '../error.ts'
 import { readBytes } from '../io/bytes.ts'
 import { byCodePoint } from '../io/names.ts'
 import { E, pipe, TE, t } from '../prelude.ts'
-import type { Dataset } from './dataset.ts'
+import { aboutOf, type Dataset } from './dataset.ts'
 import { decodeAll, type PictureOptions } from './decode.ts'
 
 /** The artwork's credit, to be shown with what is made from it. */
@@ -98,18 +98,22 @@ export const loadEmoji = (options: Partial<PictureOptions> = {}): Effect<Dataset
         { ...options, size },
       ),
     ),
-    TE.map(({ emojis, decoded }) => {
+    TE.map(({ emojis, decoded: { files, ...decoded } }) => {
       const classes = [...new Set(emojis.map(({ category }) => category))].sort(byCodePoint)
-      return {
-        ...decoded,
-        n: emojis.length,
-        channels: 3,
-        height: size,
-        width: size,
+      const known = {
+        names: emojis.map(({ short_name }) => short_name),
         classes,
         labels: Int32Array.from(emojis, ({ category }) => classes.indexOf(category)),
         captions: emojis.map(({ short_name }) => words(short_name)),
-        names: emojis.map(({ short_name }) => short_name),
+      }
+      return {
+        ...decoded,
+        ...known,
+        n: emojis.length,
+        about: aboutOf({ ...known, files }),
+        channels: 3,
+        height: size,
+        width: size,
         groups: emojis.map(({ unified }) => emojiBase(unified)),
       }
     }),

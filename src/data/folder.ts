@@ -5,7 +5,7 @@ import { type Checked, collect, type Effect, type Errors, fail, failure, reasonO
 import { fileEffect, readBytes } from '../io/bytes.ts'
 import { byCodePoint } from '../io/names.ts'
 import { E, pipe, RA, TE, t } from '../prelude.ts'
-import type { Dataset } from './dataset.ts'
+import { aboutOf, type Dataset } from './dataset.ts'
 import { decodeAll, type PictureOptions } from './decode.ts'
 
 /** A picture of a folder: its path from there, with `/` between folders, and what is said about it. */
@@ -155,21 +155,25 @@ export const loadFolder = (dir: string, options: PictureOptions): Effect<Dataset
         options,
       ),
     ),
-    TE.map(({ listed, decoded }) => {
+    TE.map(({ listed, decoded: { files, ...decoded } }) => {
       const captions = present(listed.map(({ text }) => text))
       const named = present(listed.map((one) => one.class))
       const classes = [...new Set(named)].sort(byCodePoint)
       const indexOf = new Map(classes.map((name, i) => [name, i]))
-      return {
-        ...decoded,
-        n: listed.length,
-        channels: 3,
-        height: options.size,
-        width: options.size,
+      const known = {
         names: listed.map(({ file }) => file),
         classes,
         ...(named === undefined ? {} : { labels: Int32Array.from(named, (name) => indexOf.get(name) ?? 0) }),
         ...(captions === undefined ? {} : { captions }),
+      }
+      return {
+        ...decoded,
+        ...known,
+        n: listed.length,
+        about: aboutOf({ ...known, files }),
+        channels: 3,
+        height: options.size,
+        width: options.size,
       }
     }),
   )

@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import { type Checked, collect, type Effect, fail } from '../error.ts'
+import { sha256 } from '../io/bytes.ts'
 import { E, pipe, TE } from '../prelude.ts'
-import { type Dataset, gatherPlanes } from './dataset.ts'
+import { type About, type Dataset, gatherPlanes } from './dataset.ts'
 import { loadFolder } from './folder.ts'
 
 export interface LabelMapOptions {
@@ -64,6 +65,12 @@ export const loadLabelMaps = (dir: string, { size, labels }: LabelMapOptions): E
 /** What a picture and its label map have in common: the path without the kind of file. */
 const stem = (name: string): string => name.replace(/\.[^./]+$/, '')
 
+const withMap = (picture: About, map: About): About => ({
+  ...picture,
+  bytes: picture.bytes + map.bytes,
+  sha256: sha256(picture.sha256 + map.sha256),
+})
+
 /**
  * Pictures with their label maps, which a folder has under the same names, whatever the kinds of files. Errors: those of
  * `loadLabelMaps`; `data` for a picture without a map.
@@ -88,7 +95,11 @@ export const withLabelMaps =
               }),
             ),
           ),
-          E.map(({ labels, indices }) => ({ ...pictures, maps: gatherPlanes(maps, labels, indices) })),
+          E.map(({ labels, indices }) => ({
+            ...pictures,
+            about: (i) => withMap(pictures.about(i), maps.about(indices[i] ?? -1)),
+            maps: gatherPlanes(maps, labels, indices),
+          })),
         )
       }),
     )

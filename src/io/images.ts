@@ -2,7 +2,7 @@ import sharp, { type Sharp } from 'sharp'
 import { type Checked, type Effect, fail, reasonOf } from '../error.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { writeFileAtomic } from './atomic.ts'
-import { fileFailure } from './bytes.ts'
+import { fileFailure, readBytes } from './bytes.ts'
 
 /** An 8-bit colour: red, green, blue. */
 export type Rgb = readonly [number, number, number]
@@ -117,15 +117,15 @@ const opened = (path: string, of: () => Sharp) =>
   )
 
 /**
- * Reads a picture file (PNG, JPEG, WebP, GIF, AVIF, TIFF, SVG) as `[3, size, size]` in [-1, 1], turned upright as its
+ * A picture file's content (PNG, JPEG, WebP, GIF, AVIF, TIFF, SVG) as `[3, size, size]` in [-1, 1], turned upright as its
  * EXIF data says, composited on a fixed background. Errors: `file`, with the path.
  */
-export const readPicture = (path: string, options: ReadPictureOptions): Effect<Float32Array> => {
+export const decodePicture = (path: string, bytes: Uint8Array, options: ReadPictureOptions): Effect<Float32Array> => {
   const { size, background = white, fit = 'cover', kernel = 'lanczos3' } = options
   const [r, g, b] = background
   return pipe(
     opened(path, () =>
-      sharp(path)
+      sharp(bytes)
         .autoOrient()
         .flatten({ background: { r, g, b } })
         .resize({ width: size, height: size, fit, kernel, position: 'centre', background: { r, g, b } })
@@ -144,16 +144,23 @@ export const readPicture = (path: string, options: ReadPictureOptions): Effect<F
   )
 }
 
+/** Reads a picture file and decodes it. Errors: `file`, with the path. */
+export const readPicture = (path: string, options: ReadPictureOptions): Effect<Float32Array> =>
+  pipe(
+    readBytes(path),
+    TE.flatMap((bytes) => decodePicture(path, bytes, options)),
+  )
+
 /**
  * How much of each pixel a picture covers, `[size, size]` in [0, 1]: its alpha channel, 1 where it has none, laid out as
- * `readPicture` does. Errors: `file`, with the path.
+ * `decodePicture` does. Errors: `file`, with the path.
  */
-export const readCoverage = (path: string, options: ReadPictureOptions): Effect<Float32Array> => {
+export const decodeCoverage = (path: string, bytes: Uint8Array, options: ReadPictureOptions): Effect<Float32Array> => {
   const { size, fit = 'cover', kernel = 'lanczos3' } = options
   const clear = { r: 0, g: 0, b: 0, alpha: 0 }
   return pipe(
     opened(path, () =>
-      sharp(path)
+      sharp(bytes)
         .autoOrient()
         .ensureAlpha()
         .resize({ width: size, height: size, fit, kernel, position: 'centre', background: clear })

@@ -56,6 +56,7 @@ describe('batches', () => {
 })
 
 const dataset: Dataset = {
+  about: (i) => ({ name: `n${i}`, bytes: i, sha256: `${i}` }),
   pictures: Float32Array.from({ length: 10 * 6 }, (_, i) => i),
   n: 10,
   channels: 1,
@@ -82,6 +83,7 @@ describe('datasets', () => {
             const index = dataset.names.indexOf(name)
             expect(part.captions?.[i]).toBe(dataset.captions?.[index])
             expect(part.labels?.[i]).toBe(dataset.labels?.[index])
+            expect(part.about(i).name).toBe(name)
             expect(gather(part, [i])).toEqual(gather(dataset, [index]))
           })
       }),

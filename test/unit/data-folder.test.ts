@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import sharp from 'sharp'
@@ -42,7 +43,7 @@ describe('loadFolder', () => {
     await picture(0, '\u{1F600}', '1.png')
     await picture(0, '\u{FB01}', '1.png')
     await writeFile(join(dir, 'b', 'notes.txt'), '')
-    const { pictures, ...known } = await loaded()
+    const { pictures, about: _, ...known } = await loaded()
     expect(known).toEqual({
       n: 5,
       channels: 3,
@@ -78,6 +79,21 @@ describe('loadFolder', () => {
       classes: ['x', 'y'],
       labels: Int32Array.from([0, 1]),
     })
+  })
+
+  it('knows the class, the caption, the size and the hash of every file', async () => {
+    await picture(0, 'b.png')
+    await picture(9, 'a.png')
+    await metadata({ file_name: 'a.png', text: 'grey', class: 'x' }, { file_name: 'b.png', text: 'dark', class: 'y' })
+    const facts = async (name: string) => {
+      const bytes = await readFile(join(dir, name))
+      return { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') }
+    }
+    const all = await loaded()
+    expect([all.about(0), all.about(1)]).toEqual([
+      { name: 'a.png', class: 'x', caption: 'grey', ...(await facts('a.png')) },
+      { name: 'b.png', class: 'y', caption: 'dark', ...(await facts('b.png')) },
+    ])
   })
 
   it('names an empty folder, an empty class, an absent folder', async () => {
