@@ -26,6 +26,8 @@ const kind = fc.constantFrom(...adversarialKinds)
 const size = 4
 const numbers = reals(size, -2, 2)
 const lengthOf = (xs: readonly number[]): number => Math.hypot(...xs)
+const inner = (xs: readonly number[], ys: readonly number[]): number =>
+  total(xs.map((x, i) => x * (ys[i] ?? Number.NaN)))
 
 /** The best a discriminator can do, and what one that sees no difference loses, for each loss. */
 const valueAtZero = { hinge: 1, vanilla: Math.log(2) } as const
@@ -182,13 +184,16 @@ const weights: readonly Law[] = [
 
 const slopes = (loss: Tensor, wrt: Tensor): Tensor => grad(loss, [wrt])[0] ?? loss
 /** A decoder of one weight a pixel, a discriminator that is not linear, and both turns. */
-const scene = ({ z, x, w, v }: Readonly<Record<'z' | 'x' | 'w' | 'v', readonly number[]>>, scale = 1) => {
+const scene = (
+  { z, x, w, v }: Readonly<Record<'z' | 'x' | 'w' | 'v', readonly number[]>>,
+  { scale = 1, r1 = 0, factor = 1 }: Partial<Readonly<Record<'scale' | 'r1' | 'factor', number>>> = {},
+) => {
   const [lastLayer, direction, inputs] = [vector(w), vector(v), rows(x, z)]
   const judge = (y: Tensor) => ({ y: pipe(y, mul(direction), sum({ axes: [1] }), tanh), buffers: {} })
   const reconstructions = pipe(rows(z, x), mul(lastLayer))
   const nll = pipe(reconstructions, sub(inputs), square, sum(), add(1), mul(scale))
-  const config = { loss: 'hinge', generator: { weight, cap: 1e9, smoothing: 0 }, r1: 0 } as const
-  const turn = { reconstructions, factor: 1 }
+  const config = { loss: 'hinge', generator: { weight, cap: 1e9, smoothing: 0 }, r1 } as const
+  const turn = { reconstructions, factor }
   const g = pipe(generatorLoss(judge(reconstructions).y), mul(scale))
   const autoencoder = { loss: nll, nll, log: {} }
   const generator = generatorTurn('', { config, judge })({ ...turn, lastLayer, autoencoder })
@@ -270,7 +275,7 @@ const turns: readonly Law[] = [
     deviation: ({ scene: o, s }, { ask }) => {
       const large = 1e6
       const of = (scale: number): Tensor => {
-        const { nll, g, lastLayer } = scene(o, scale)
+        const { nll, g, lastLayer } = scene(o, { scale })
         return adaptiveWeight('', { weight, cap: 1e9, smoothing: 0 })({ nll, g, lastLayer }).weight
       }
       return pipe(
@@ -278,6 +283,53 @@ const turns: readonly Law[] = [
         TE.map(({ own, scaled, g }) => (lengthOf(g) < 1e-2 ? 0 : gap(scaled, own))),
       )
     },
+  }),
+  lawOf({
+    name: "the discriminator's turn is its contest with half of gamma R1, counted as much",
+    equation:
+      'L = f (L_D + gamma / 2 E |dD/dx|^2) over real pictures; without gamma L = f L_D, and no slope is asked for',
+    source: 'Mescheder et al. 2018, equation 9; CompVis latent-diffusion, contperceptual.py: disc_factor',
+    tolerance: { float64: 1e-12, float32: 1e-4 },
+    arbitrary: fc.record({ scene: scenes, r1: fc.constantFrom(0, 0.5, 10), factor: fc.constantFrom(0, 0.3, 1) }),
+    outputs: ({ scene: o, r1, factor }) => {
+      const { loss, log } = scene(o, { r1, factor }).discriminator
+      return { loss, ...log }
+    },
+    deviation: (found, { scene: { x, z, w, v }, r1, factor }) => {
+      const judged = (picture: readonly number[]): number => Math.tanh(inner(picture, v))
+      const [real, fake] = [[x, z].map(judged), [z, x].map((y) => judged(y.map((p, i) => p * (w[i] ?? Number.NaN))))]
+      const average = (xs: readonly number[]): number => total(xs) / xs.length
+      const contest = (average(real.map((d) => 1 - d)) + average(fake.map((d) => 1 + d))) / 2
+      const penalty = average(real.map((d) => (1 - d * d) ** 2)) * inner(v, v)
+      return Math.max(
+        gap(found.disc_loss, [factor * contest]),
+        gap(found.loss, [factor * (contest + (r1 / 2) * penalty)]),
+        gap(found.r1_penalty, [r1 === 0 ? 0 : penalty]),
+        gap(found.logits_real, [average(real)]),
+        gap(found.logits_fake, [average(fake)]),
+      )
+    },
+  }),
+  lawOf({
+    name: "the autoencoder's turn is its own loss with the weighed contest, counted as much",
+    equation: 'L = L_AE + f lambda L_G; lambda is logged as it is without f',
+    source: 'CompVis latent-diffusion, contperceptual.py: d_weight * disc_factor * g_loss',
+    tolerance: { float64: 1e-12, float32: 1e-4 },
+    arbitrary: fc.record({ scene: scenes, factor: fc.constantFrom(0, 0.3, 1) }),
+    outputs: ({ scene: o, factor }) => {
+      const s = scene(o, { factor })
+      const whole = scene(o, { factor: 1 })
+      const { loss, log } = s.generator
+      return { loss, own: s.nll, g: s.g, whole: whole.generator.log.d_weight, ...log }
+    },
+    deviation: (found, { factor }) =>
+      Math.max(
+        gap(found.loss, [total(found.own) + factor * total(found.whole) * total(found.g)]),
+        gap(found.total_loss, found.loss),
+        gap(found.g_loss, found.g),
+        gap(found.d_weight, found.whole),
+        gap(found.disc_factor, [factor]),
+      ),
   }),
   lawOf({
     name: 'the turns do not touch each other',

@@ -4,6 +4,7 @@ import { distributionLaws } from './distributions.ts'
 import { firstStageLaws } from './first-stage.ts'
 import type { Law } from './law.ts'
 import { lossLaws } from './losses.ts'
+import { optimizerLaws } from './optimizers.ts'
 import { librarySamplerLaws } from './samplers.ts'
 
 export * from './adversarial.ts'
@@ -12,11 +13,15 @@ export * from './distributions.ts'
 export * from './first-stage.ts'
 export * from './law.ts'
 export * from './losses.ts'
+export * from './optimizers.ts'
 export * from './samplers.ts'
 
 /** The laws this library holds itself to, by area. */
 export const laws: Readonly<
-  Record<'distributions' | 'diffusion' | 'losses' | 'samplers' | 'adversarial' | 'firstStage', readonly Law[]>
+  Record<
+    'distributions' | 'diffusion' | 'losses' | 'samplers' | 'adversarial' | 'firstStage' | 'optimizers',
+    readonly Law[]
+  >
 > = {
   distributions: distributionLaws,
   diffusion: diffusionLaws,
@@ -24,4 +29,5 @@ export const laws: Readonly<
   samplers: librarySamplerLaws,
   adversarial: adversarialLaws,
   firstStage: firstStageLaws,
+  optimizers: optimizerLaws,
 }

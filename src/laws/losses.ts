@@ -8,6 +8,7 @@ import { priorBpd } from '../diffusion/reverse.ts'
 import { gaussian, normalKl } from '../distributions/gaussian.ts'
 import { klAutoencoderLoss } from '../losses/kl-autoencoder.ts'
 import { distance, norms } from '../losses/reconstruction.ts'
+import { vqAutoencoderLoss } from '../losses/vq-autoencoder.ts'
 import { pipe, TE } from '../prelude.ts'
 import type { NoiseSchedule } from '../schedulers/noise-schedule.ts'
 import { grad } from '../transform/index.ts'
@@ -265,6 +266,39 @@ const autoencoder: readonly Law[] = [
       const surprise = x.map((a, i) => Math.abs(a - (y[i] ?? Number.NaN)) / Math.exp(s) + s)
       const expected = total(surprise.map((v, i) => v * (weights[i] ?? Number.NaN)))
       return Math.max(gap(r.loss, [expected]), gap(r.nll, r.plain), gap(r.logged, r.plain))
+    },
+  }),
+  lawOf({
+    name: 'a quantising autoencoder loses the means of three parts, two of them weighed',
+    equation: "L = mean(|x - x'|^n + w_p p) + w_q mean(q); p is logged as it is without its weight",
+    source: 'CompVis latent-diffusion, vqperceptual.py VQLPIPSWithDiscriminator: perceptual_weight, codebook_weight',
+    tolerance: { float64: 1e-12, float32: 1e-5 },
+    arbitrary: fc.record({
+      ...{ x: numbers, y: numbers, norm, codebookLoss: reals(4, 0, 2), perceptual: real(0, 2) },
+      ...{ codebookWeight: real(0, 3), perceptualWeight: real(0, 3) },
+    }),
+    outputs: ({ x, y, codebookLoss, perceptual, ...objective }) => {
+      const { loss, nll, log } = vqAutoencoderLoss(objective)({
+        inputs: rows(x),
+        reconstructions: rows(y),
+        codebookLoss: vector(codebookLoss),
+        perceptual: rows([perceptual]),
+      })
+      const bare = vqAutoencoderLoss(objective)({ inputs: rows(x), reconstructions: rows(y) })
+      return { loss, nll, ...log, bare: bare.loss, none: bare.log.p_loss, still: bare.log.quant_loss }
+    },
+    deviation: (found, { x, y, norm: n, codebookLoss, perceptual, codebookWeight, perceptualWeight }) => {
+      const errors = x.map((a, i) => Math.abs(a - (y[i] ?? Number.NaN)) ** { l1: 1, l2: 2 }[n])
+      const [pixels, codes] = [total(errors) / errors.length, total(codebookLoss) / codebookLoss.length]
+      const nll = pixels + perceptualWeight * perceptual
+      return Math.max(
+        gap(found.loss, [nll + codebookWeight * codes]),
+        gap(found.total_loss, found.loss),
+        gap([...found.nll, ...found.nll_loss, ...found.rec_loss], [nll, nll, nll]),
+        gap(found.p_loss, [perceptual]),
+        gap(found.quant_loss, [codes]),
+        gap([...found.bare, ...found.none, ...found.still], [pixels, 0, 0]),
+      )
     },
   }),
 ]

@@ -6,7 +6,7 @@ import { straightThrough } from '../nn/straight-through.ts'
 import { pipe } from '../prelude.ts'
 import { trainable, vjp } from '../transform/index.ts'
 import { type Law, lawOf } from './law.ts'
-import { fed, gap, reals, shortfall, total } from './numbers.ts'
+import { fed, gap, real, reals, shortfall, total } from './numbers.ts'
 
 const slope = (y: Tensor, x: Tensor, cotangent: Tensor): Tensor => vjp([[y, cotangent]], [x])[0] ?? y
 
@@ -114,6 +114,38 @@ export const quantiserLaws: readonly Law[] = [
         ),
         gap(hard, soft),
       ),
+  }),
+  lawOf({
+    name: 'a mixture is drawn to all codes alike, of those that are used',
+    equation: 'L = w mean over positions of KL(q || uniform over all n codes), q = softmax(W z + b) over the used',
+    source: 'CompVis taming-transformers, quantize.py GumbelQuantize: qy log(qy n_embed), unused codes left out',
+    tolerance: { float64: 1e-8, float32: 1e-5 },
+    arbitrary: fc.record({
+      ...{ z: latents, projection: book, bias: reals(4, -1, 1), klWeight: real(0.1, 2) },
+      used: fc.option(fc.uniqueArray(fc.nat(3), { minLength: 1 }), { nil: undefined }),
+    }),
+    outputs: ({ z, klWeight, used }) => {
+      const noise = constant([0], float(1, used?.length ?? 4, 3, 1))
+      const { loss } = gumbelQuantizer('', { entries: 4, dim, klWeight, hard: true })(asLatents(z), {
+        noise,
+        ...(used === undefined ? {} : { used }),
+      })
+      return { loss }
+    },
+    feeds: ({ projection, bias }) => ({
+      ...fed({ 'proj.weight': projection }, [4, dim, 1, 1]),
+      ...fed({ 'proj.bias': bias }, [4]),
+    }),
+    deviation: ({ loss }, { z, projection, bias, klWeight, used = [0, 1, 2, 3] }) => {
+      const divergences = vectorsOf(z).map((v) => {
+        const exps = used.map((k) =>
+          Math.exp((bias[k] ?? 0) + total(v.map((x, i) => x * (projection[dim * k + i] ?? Number.NaN)))),
+        )
+        const q = exps.map((e) => e / total(exps))
+        return total(q.map((p) => p * Math.log(p * 4)))
+      })
+      return gap(loss, [(klWeight * total(divergences)) / divergences.length])
+    },
   }),
   lawOf({
     name: 'codes numbered anew are found again',

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { expect } from 'vitest'
 
-const seed = Number(process.env.LATENTGRAPH_SEED ?? 20_240)
+/** The same in every run, so that a failure is a change's, unless LATENTGRAPH_SEED says another. */
+export const seed = Number(process.env.LATENTGRAPH_SEED ?? 20_240)
 
 /** Runs a property from the fixed seed, or from LATENTGRAPH_SEED; a failure says how to see it again. */
 export const check = async <A>(property: fc.IAsyncProperty<A>, numRuns = 50): Promise<void> => {

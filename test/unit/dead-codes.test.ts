@@ -75,7 +75,8 @@ const rowsBefore = (leaf: string): readonly string[] =>
   )
 
 const usages = fc.array(fc.integer({ min: 0, max: 3 }), { minLength: entries, maxLength: entries })
-const sizes = fc.record({ n: fc.integer({ min: 1, max: 4 }), h: fc.integer({ min: 1, max: 3 }) })
+/** From fewer positions than codes to several for each. */
+const sizes = fc.record({ n: fc.integer({ min: 1, max: 4 }), h: fc.integer({ min: 1, max: 5 }) })
 const occasions = fc.record({ usage: usages, size: sizes, code: fc.nat(entries - 1), drawn: fc.nat(8388607) })
 const count = (usage: readonly number[], code: number, times: number): readonly number[] =>
   usage.map((u, k) => u + (k === code ? times : 0))
@@ -92,6 +93,13 @@ describe('dead codes', () => {
         const moved = rows(name).filter((_, k) => dead[k])
         expect(moved.every((v) => vectors(n, h).includes(v))).toBe(true)
         if (n * h >= entries) expect(new Set(moved).size).toBe(moved.length)
+        const places = vectors(n, h)
+        const first = Math.floor(occasion.drawn * places.length)
+        const stride = Math.max(1, Math.floor(places.length / entries))
+        const spread = Array.from({ length: entries }, (_, k) => places[(first + k * stride) % places.length])
+        expect(moved, 'from a drawn place on, as far from each other as there is room').toEqual(
+          spread.filter((_, k) => dead[k]),
+        )
         for (const leaf of Object.keys(state)) {
           const living = (all: readonly string[]) => all.filter((_, k) => !dead[k])
           expect(living(rows(leaf))).toEqual(living(rowsBefore(leaf)))
