@@ -1,40 +1,14 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
-import { parseArgs } from 'node:util'
-import { reasonOf } from '../src/error.ts'
+import { benchOptions } from './options.ts'
 import { type Answer, here, median, ours, type Side, side } from './side.ts'
 import { sideBySide, smallWorks } from './side-by-side.ts'
 
-/**
- * `npm run bench [-- --work NAME] [--executor NAME] [--rounds N] [--threads N] [--json FILE]`: our works beside eager
- * PyTorch's, two processes taking turns, iteration by iteration. Prints medians and their ratio; below 1 is faster.
- * `NAME/2` is the work in two micro-batches here, in one there.
- *
- * `npm run bench -- --executors NAME,NAME,... [--work NAME]`: our executors beside each other, on small works.
- */
-const asked = () => {
-  try {
-    return parseArgs({
-      options: {
-        work: { type: 'string', multiple: true },
-        executor: { type: 'string', default: 'onnx:cpu' },
-        executors: { type: 'string' },
-        rounds: { type: 'string', default: '15' },
-        threads: { type: 'string', default: '2' },
-        json: { type: 'string' },
-        python: { type: 'string', default: '/usr/bin/python3' },
-      },
-    }).values
-  } catch (e) {
-    console.error(`${reasonOf(e)}\nusage: npm run bench -- [--work NAME]... [--executor NAME | --executors NAME,NAME]`)
-    console.error('         [--rounds N] [--threads N] [--json FILE] [--python PROGRAM]')
-    return process.exit(2)
-  }
-}
-const options = asked()
-const rounds = Number(options.rounds)
-const threads = Number(options.threads)
+const asked = benchOptions(process.argv.slice(2))
+if (typeof asked === 'number') process.exit(asked)
+const options = asked
+const { rounds, threads } = options
 
 /** Sources are beside the compiled bench's parent: dist/bench -> bench. */
 const peerScript = [here('./peers/torch_peer.py'), here('../../bench/peers/torch_peer.py')].find(existsSync) ?? ''
@@ -132,5 +106,5 @@ const withPeer = async (): Promise<readonly Row[]> => {
 const rows =
   options.executors === undefined
     ? await withPeer()
-    : await sideBySide(options.executors.split(','), options.work ?? smallWorks, { rounds, threads })
+    : await sideBySide(options.executors, options.work ?? smallWorks, { rounds, threads })
 if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(rows, null, 2)}\n`)

@@ -15,7 +15,10 @@ import { exitCodes, type Outcome, type Terminal } from './terminal.ts'
 /** The executor that an experiment or an option names; an error before anything else where it cannot run here. */
 export const chooseExecutor = (name: string): Effect<Choice> =>
   name === 'auto'
-    ? auto
+    ? pipe(
+        auto,
+        TE.map(({ executor }) => ({ executor, reason: 'npx latentgraph doctor says why' })),
+      )
     : pipe(
         TE.fromEither(executorByName(name)),
         TE.chain(ready),

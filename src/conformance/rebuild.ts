@@ -1,7 +1,6 @@
-import { input, leafName, scalar, type Tensor, topological } from '../declare/index.ts'
+import { faulty, input, leafName, scalar, type Tensor, topological } from '../declare/index.ts'
 import { type Checked, fail } from '../error.ts'
 import type { Values } from '../execute/executor.ts'
-import { fault } from '../nn/fault.ts'
 import { E, RR } from '../prelude.ts'
 import { vjp } from '../transform/index.ts'
 import { type Case, toValue } from './case.ts'
@@ -17,7 +16,7 @@ export const optional = (c: Case, name: string): Tensor | undefined => {
 
 /** An input that the case must have. */
 export const given = (c: Case, name: string): Tensor =>
-  optional(c, name) ?? fault('', `an input "in.${name}"`, `${Object.keys(c.inputs).join(', ')}`)
+  optional(c, name) ?? faulty('', `an input "in.${name}"`, `${Object.keys(c.inputs).join(', ')}`)
 
 type Outputs = Readonly<Record<string, Tensor>>
 

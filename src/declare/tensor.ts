@@ -54,3 +54,14 @@ export const apply = <K extends OpKind>(
   const fault = failure('shape', `${scope === '' ? '(root)' : scope} (${op})`, expected, got, hint)
   return { op, attributes, args, type: float(), shape: [], scope, fault }
 }
+
+/** An expression at fault from the start, in what no op can see; `freeze` reports it. */
+export const faulty = (at: Scope, expected: string, got: string, hint?: string): Tensor => ({
+  op: 'constant',
+  attributes: { type: float(), data: [0] },
+  args: [],
+  type: float(),
+  shape: [],
+  scope: at,
+  fault: failure('shape', at === '' ? '(root)' : at, expected, got, hint),
+})

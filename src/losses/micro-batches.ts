@@ -1,5 +1,4 @@
-import { add, leafName, leafOfShape, mul, slice, type Tensor, topological } from '../declare/index.ts'
-import { fault } from '../nn/fault.ts'
+import { add, faulty, leafName, leafOfShape, mul, slice, type Tensor, topological } from '../declare/index.ts'
 import { pipe, RR } from '../prelude.ts'
 import { substitution } from '../transform/index.ts'
 import type { Loss } from './reconstruction.ts'
@@ -21,7 +20,7 @@ const widened = (x: Tensor, rows: number, batch: number): Tensor | undefined => 
 export const inMicroBatches = <L extends Loss>(parts: number, batch: number, lossOf: (batch: number) => L): Loss => {
   if (parts === 1) return lossOf(batch)
   if (batch % parts !== 0)
-    return { loss: fault('', `micro-batches that ${batch} samples fill`, `${parts} of them`), log: {} }
+    return { loss: faulty('', `micro-batches that ${batch} samples fill`, `${parts} of them`), log: {} }
   const rows = batch / parts
   const { loss, log } = lossOf(rows)
   const roots = [loss, ...Object.values<Tensor>(log)]

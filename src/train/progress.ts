@@ -26,6 +26,9 @@ export interface ProgressOptions {
   readonly every?: number
 }
 
+/** Some terminals say that they have 0 columns. */
+const columnsOf = ({ columns = 0 }: Screen): number => (columns > 0 ? columns : 80)
+
 /** `75` -> `1m 15s` */
 export const showDuration = (seconds: number): string => {
   const s = Math.max(0, Math.round(seconds))
@@ -47,24 +50,49 @@ interface Work {
   readonly from: number
 }
 
-/** `first-stage  step 450/1800  loss 0.123  4.2 steps/s  eta 5m 12s` */
-const line = ({ name, total, from }: Work, { done, metrics }: State, seconds: number): string => {
+/** `first-stage  step 450/1800  loss 0.123  4.2 steps/s  eta 5m 12s`, in its parts. */
+interface Line {
+  readonly name: string
+  readonly step: string
+  readonly metrics: readonly string[]
+  /** Rate, and the time it leaves. */
+  readonly pace: readonly string[]
+}
+const line = ({ name, total, from }: Work, { done, metrics }: State, seconds: number): Line => {
   const rate = seconds > 0 ? (done - from) / seconds : 0
   const time =
     done >= total ? [`took ${showDuration(seconds)}`] : rate > 0 ? [`eta ${showDuration((total - done) / rate)}`] : []
-  return [
+  return {
     name,
-    `step ${done}/${total}`,
-    ...Object.entries(metrics).map(showMetric),
-    ...(rate > 0 ? [showRate(rate)] : []),
-    ...time,
-  ].join('  ')
+    step: `step ${done}/${total}`,
+    metrics: Object.entries(metrics).map(showMetric),
+    pace: [...(rate > 0 ? [showRate(rate)] : []), ...time],
+  }
+}
+const showLine = ({ name, step, metrics, pace }: Line): string => [name, step, ...metrics, ...pace].join('  ')
+
+const bar = (width: number, { total }: Work, { done }: State): string => {
+  const filled = Math.min(width, Math.floor((width * done) / Math.max(total, 1)))
+  return `${'█'.repeat(filled)}${'░'.repeat(width - filled)}`
 }
 
-const barWidth = 20
-const bar = ({ total }: Work, { done }: State): string => {
-  const filled = Math.min(barWidth, Math.floor((barWidth * done) / Math.max(total, 1)))
-  return `${'█'.repeat(filled)}${'░'.repeat(barWidth - filled)}  `
+/** What of a line a terminal of this many columns has room for: rate and time left are the last that it loses. */
+const fitted = (width: number, work: Work, state: State, whole: Line): string => {
+  const { name, step, metrics, pace } = whole
+  const first = metrics.slice(0, 1)
+  const ways: readonly (readonly string[])[] = [
+    [bar(20, work, state), name, step, ...metrics, ...pace],
+    [bar(10, work, state), name, step, ...metrics, ...pace],
+    [bar(20, work, state), name, step, ...first, ...pace],
+    [bar(10, work, state), name, step, ...first, ...pace],
+    [name, step, ...first, ...pace],
+    [name, step, ...pace],
+    [step, ...pace],
+    [step.replace('step ', ''), ...pace],
+    pace,
+  ]
+  const texts = ways.map((parts) => parts.join('  '))
+  return texts.find((text) => text.length <= width) ?? (texts.at(-1) ?? '').slice(0, width)
 }
 
 /** Redrawing more often than this (ms) cannot be seen. */
@@ -83,10 +111,10 @@ export const progress = (name: string, total: number, options: ProgressOptions =
   const shown = { at: Number.NEGATIVE_INFINITY, done: Number.NaN }
   const latest: { state: State } = { state: { done: from, metrics: {} } }
   const show = (at: number, final: boolean): void => {
-    const text = line(work, latest.state, (at - start) / 1000)
-    const width = Math.max(20, (screen.columns ?? 80) - 1)
+    const whole = line(work, latest.state, (at - start) / 1000)
+    const width = columnsOf(screen) - 1
     screen.write(
-      live ? `\r\u001b[K${`${bar(work, latest.state)}${text}`.slice(0, width)}${final ? '\n' : ''}` : `${text}\n`,
+      live ? `\r\u001b[K${fitted(width, work, latest.state, whole)}${final ? '\n' : ''}` : `${showLine(whole)}\n`,
     )
     shown.at = at
     shown.done = latest.state.done

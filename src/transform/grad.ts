@@ -1,7 +1,7 @@
 import type { TensorOf } from '../declare/index.ts'
-import { add, leafName, reshape, scalar, type Tensor, topological, zerosLike } from '../declare/index.ts'
+import { add, faulty, leafName, reshape, scalar, type Tensor, topological, zerosLike } from '../declare/index.ts'
 import type { OpKind } from '../graph/ops.ts'
-import { isFloat } from '../graph/types.ts'
+import { isFloat, showType, size } from '../graph/types.ts'
 import { pipe } from '../prelude.ts'
 import { type Cotangent, gradientRules } from './gradient-rules.ts'
 
@@ -48,7 +48,8 @@ export const vjp = (
 
 /**
  * The gradient of a scalar: expressions of the shapes of `wrt`. A parameter that the loss does not reach has
- * gradient zero (`lint` says so). A loss that is not a scalar is a shape fault.
+ * gradient zero (`lint` says so). A loss that is not a scalar of
+ * floats is a shape fault, and so are integers among `wrt`.
  *
  * @example
  * const x = input('x', float(3))
@@ -56,8 +57,16 @@ export const vjp = (
  */
 export const grad = (loss: Tensor, wrt: readonly Tensor[]): readonly Tensor[] => {
   if (loss.fault !== undefined) return wrt.map(() => loss)
-  const whole = pipe(loss, reshape())
-  return whole.fault === undefined ? vjp([[whole, scalar(1)]], wrt) : wrt.map(() => whole)
+  const at = (x: Tensor): string => `${leafName(x) ?? (x.scope === '' ? '(root)' : x.scope)} (grad)`
+  if (size(loss.shape) !== 1 || !isFloat(loss.type.dtype)) {
+    const hint = isFloat(loss.type.dtype) ? 'sum or mean it first: pipe(loss, mean())' : undefined
+    const whole = faulty(at(loss), 'a scalar loss of floats', showType(loss.type), hint)
+    return wrt.map(() => whole)
+  }
+  return vjp([[pipe(loss, reshape()), scalar(1)]], wrt).map((dx, i) => {
+    const x = wrt[i] ?? dx
+    return isFloat(x.type.dtype) ? dx : faulty(at(x), 'floats to differentiate with respect to', showType(x.type))
+  })
 }
 
 /** The trainable parameters an expression is made of, each once, in order of first use. */

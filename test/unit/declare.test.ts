@@ -13,6 +13,7 @@ import {
   integers,
   matmul,
   maxPool,
+  mean,
   mul,
   neg,
   noise,
@@ -35,6 +36,7 @@ import type { Errors } from '../../src/error.ts'
 import { feedTypes, outputTypes } from '../../src/graph/graph.ts'
 import { float, int } from '../../src/graph/types.ts'
 import { E, pipe } from '../../src/prelude.ts'
+import { grad } from '../../src/transform/index.ts'
 
 const faults = (outputs: Readonly<Record<string, Tensor>>): Errors => {
   const frozen = freeze(outputs)
@@ -149,4 +151,32 @@ test('a ladder of shared expressions freezes in as many nodes as it has rungs', 
   const frozen = freeze({ y: ladder })
   expect(E.isRight(frozen) && frozen.right.nodes.length).toBe(201)
   expect(E.isRight(frozen) && outputTypes(frozen.right)).toEqual({ y: float() })
+})
+
+describe('what has no gradient', () => {
+  const x = input('x', float(2, 3))
+  const seen = (loss: Tensor, ...wrt: readonly Tensor[]) =>
+    faults(Object.fromEntries(grad(loss, wrt).map((dx, i) => [String(i), dx])))
+  test('a loss of many numbers is told so, once, with a way on', () => {
+    const loss = pipe(x, linear('head', 3, 4))
+    expect(seen(loss, x, weight('head', 4, 3))).toEqual([
+      {
+        tag: 'shape',
+        at: 'head (grad)',
+        expected: 'a scalar loss of floats',
+        got: 'float32[2, 4]',
+        hint: 'sum or mean it first: pipe(loss, mean())',
+      },
+    ])
+  })
+  test('the hint works, and one number of any rank is a scalar', () => {
+    for (const loss of [pipe(x, mean()), pipe(x, sum({ keepDims: true }))])
+      expect(grad(loss, [x]).map((dx) => [dx.fault, dx.shape])).toEqual([[undefined, [2, 3]]])
+  })
+  test('integers have none, neither as a loss nor as a variable', () => {
+    const index = input('index', int())
+    expect(seen(index, x).map(({ at: place, got }) => [place, got])).toEqual([['index (grad)', 'int32[]']])
+    const table = pipe(weight('table', 5), gather(index))
+    expect(seen(table, index).map(({ at: place, got }) => [place, got])).toEqual([['index (grad)', 'int32[]']])
+  })
 })

@@ -49,8 +49,37 @@ describe('progress', () => {
     expect(texts).toHaveLength(5)
     expect(texts.every((t) => t.startsWith('\r\u001b[K'))).toBe(true)
     expect(texts.map((t) => t.replace('\r\u001b[K', '').trimEnd().length).every((n) => n < 60)).toBe(true)
-    expect(texts[1]).toContain('██████████░░░░░░░░░░  diffusion  step 2/4  loss 0.5')
+    expect(texts[1]).toContain('diffusion  step 2/4  loss 0.5  5 s/step  eta 10s')
     expect(texts.map((t) => t.endsWith('\n'))).toEqual([false, false, false, false, true])
+  })
+
+  const shownAt = (columns: number | undefined): string => {
+    const { texts, clock, options } = recorder(true, columns)
+    const p = progress('first-stage', 12_000, options)
+    clock.ms += 100_000
+    p.update(1234, { loss: 123.4, rec_loss: 99.12, kl_loss: 0.001234 })
+    return (texts[0] ?? '').replace('\r\u001b[K', '')
+  }
+
+  it('keeps rate and time left in every terminal, and gives up the rest in order', () => {
+    expect([120, 80, 60, 48, 40, 36, 30].map(shownAt)).toEqual([
+      '██░░░░░░░░░░░░░░░░░░  first-stage  step 1234/12000  loss 123  rec_loss 99.1  kl_loss 0.00123  12 steps/s  eta 14m 32s',
+      '█░░░░░░░░░  first-stage  step 1234/12000  loss 123  12 steps/s  eta 14m 32s',
+      'first-stage  step 1234/12000  12 steps/s  eta 14m 32s',
+      'step 1234/12000  12 steps/s  eta 14m 32s',
+      '1234/12000  12 steps/s  eta 14m 32s',
+      '1234/12000  12 steps/s  eta 14m 32s',
+      '12 steps/s  eta 14m 32s',
+    ])
+    for (let columns = 2; columns <= 200; columns++) {
+      const text = shownAt(columns)
+      expect(text.length).toBeLessThan(columns)
+      if (columns > 24) expect(text).toContain('12 steps/s  eta 14m 32s')
+    }
+  })
+
+  it('takes a terminal that does not know its width for one of 80 columns', () => {
+    expect(shownAt(0)).toBe(shownAt(80))
   })
 
   it('draws on a terminal at most ten times a second', () => {

@@ -1,8 +1,7 @@
-import { at, type Scope, silu, sumAll, type Tensor } from '../../declare/index.ts'
+import { at, faulty, type Scope, silu, sumAll, type Tensor } from '../../declare/index.ts'
 import { showType } from '../../graph/types.ts'
 import { flow, pipe } from '../../prelude.ts'
 import { timeMlp, timestepEmbedding } from '../embedding.ts'
-import { fault } from '../fault.ts'
 import { conv2d, embedding, groupNorm, type Layer, type Mode, zeros } from '../layers.ts'
 import { skipConnected } from '../skip-connected.ts'
 import { inputBlocks, middleBlock, outputBlocks } from './blocks.ts'
@@ -31,8 +30,8 @@ const misgiven = (s: Scope, { classes, attention }: UNetConfig, { context, y }: 
   const seen =
     attention.kind === 'self' ? 'no context, as attention is of kind "self"' : `[N, L, ${attention.contextDim}]`
   return [
-    ...(labelsFit ? [] : [fault(at(s, 'y'), labels, got(y))]),
-    ...(contextFits ? [] : [fault(at(s, 'context'), seen, got(context))]),
+    ...(labelsFit ? [] : [faulty(at(s, 'y'), labels, got(y))]),
+    ...(contextFits ? [] : [faulty(at(s, 'context'), seen, got(context))]),
   ]
 }
 

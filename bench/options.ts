@@ -1,0 +1,64 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { executorNames } from '../src/execute/auto.ts'
+import { works } from './works.ts'
+
+/** What `npm run bench -- ...` was asked for. */
+export interface BenchOptions {
+  readonly work: readonly string[] | undefined
+  readonly executor: string
+  /** Our executors beside each other, in place of PyTorch. */
+  readonly executors: readonly string[] | undefined
+  readonly rounds: number
+  readonly threads: number
+  readonly json: string | undefined
+  readonly python: string
+}
+
+const oneOf =
+  (names: readonly string[]) =>
+  (name: string): string => {
+    if (names.includes(name)) return name
+    throw new InvalidArgumentError(`Allowed: ${names.join(', ')}.`)
+  }
+const count = (text: string): number => {
+  if (/^[1-9]\d*$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('Expected a whole number above 0.')
+}
+const work = oneOf(Object.keys(works))
+const executor = oneOf(executorNames)
+
+const command = (): Command =>
+  new Command('npm run bench --')
+    .description(
+      "Our works beside eager PyTorch's, two processes taking turns, iteration by iteration: medians and their ratio, below 1 is faster. NAME/2 is the work in two micro-batches here, in one there.",
+    )
+    .option(
+      '--work <name>',
+      'one of them alone; can be repeated',
+      (name: string, before?: readonly string[]) => [...(before ?? []), work(name)],
+      undefined,
+    )
+    .addOption(
+      new Option('--executor <name>', 'what runs ours').argParser(executor).default('onnx:cpu').conflicts('executors'),
+    )
+    .option('--executors <names>', 'our executors beside each other, on small works: onnx:cpu,tfjs:wasm', (names) =>
+      names.split(',').map(executor),
+    )
+    .option('--rounds <n>', 'runs of each side', count, 15)
+    .option('--threads <n>', 'of each side', count, 2)
+    .option('--json <file>', 'what was measured, as JSON')
+    .option('--python <program>', 'that has PyTorch', '/usr/bin/python3')
+    .helpOption('-h, --help', 'print help')
+    .addHelpText('after', `\nWorks: ${Object.keys(works).join(', ')}\nExecutors: ${executorNames.join(', ')}`)
+    .allowExcessArguments(false)
+    .exitOverride()
+
+/** The options, or the exit code of a command line that asks for help (0) or cannot be understood (2), after it was told. */
+export const benchOptions = (args: readonly string[]): BenchOptions | number => {
+  try {
+    return command().parse(args, { from: 'user' }).opts<BenchOptions>()
+  } catch (reason) {
+    if (reason instanceof CommanderError) return reason.exitCode === 0 ? 0 : 2
+    throw reason
+  }
+}
