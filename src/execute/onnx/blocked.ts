@@ -27,14 +27,13 @@ export const rectified = (x: Value): Value | undefined => {
   return { ...x, call: { ...x.call, inputs: [{ ...conv, call: { ...conv.call, attributes } }] } }
 }
 
-/** Reordering the weights, where they are not constant, costs as much as is gained on about this many positions. */
-const fewestPositions = 128
-export const blocksFit = ({ n, c, o, kh, kw, oh, ow }: Geometry, { block }: Target, weight?: Value): boolean =>
+/** Reordering the weights, where they are not constant, costs as much as is gained on some positions. */
+export const blocksFit = ({ n, c, o, kh, kw, oh, ow }: Geometry, { block, costs }: Target, weight?: Value): boolean =>
   block !== null &&
   kh * kw > 1 &&
   c % block === 0 &&
   o % block === 0 &&
-  (n * oh * ow >= fewestPositions || weight?.kind === 'constant')
+  (n * oh * ow >= costs.blockedPositions || weight?.kind === 'constant')
 
 const blockOf = ({ block }: Target): number => {
   if (block === null) throw new Error('this processor has no blocked convolutions')

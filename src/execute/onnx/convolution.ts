@@ -89,7 +89,12 @@ const inputGradients: readonly Choice<InputGradient>[] = [
   { when: (g) => !isFlippable(g), lower: byTransposedConvolution },
   { when: winogradFitsBack, lower: winogradInputGradient },
   { when: blocksFit, lower: blockedInputGradient },
-  { when: (g) => !isPointwise(g) && (g.c <= 16 || (g.h * g.w <= 64 && g.o > 16)), lower: byTransposedConvolution },
+  {
+    when: (g, { costs: { transposed } }) =>
+      !isPointwise(g) &&
+      (g.c <= transposed.channels || (g.h * g.w <= transposed.positions && g.o > transposed.channels)),
+    lower: byTransposedConvolution,
+  },
 ]
 
 type Convolution = Pick<LoweringTable, 'conv2d' | 'convInputGrad' | 'convWeightGrad'>

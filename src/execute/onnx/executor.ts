@@ -7,6 +7,7 @@ import type { Carry, Executable, Executor, Stepper, Values } from '../executor.t
 import type { Types } from '../feeds.ts'
 import { defer } from '../lifetime.ts'
 import { assemble } from './assemble.ts'
+import { type Costs, measured } from './costs.ts'
 import type { Device } from './devices.ts'
 import { checkHalf } from './half-support.ts'
 import { writableInPlace } from './in-place.ts'
@@ -56,11 +57,12 @@ export interface Source {
   readonly options: SessionOptions
   readonly constants: Values
   readonly block: number | null
+  readonly costs: Costs
 }
 
-export const sessionOf = ({ ort, options, constants, block }: Source, graph: Graph) =>
+export const sessionOf = ({ ort, options, constants, block, costs }: Source, graph: Graph) =>
   pipe(
-    TE.of({ model: lower(graph, { ...options, block }, constants) }),
+    TE.of({ model: lower(graph, { ...options, block, costs }, constants) }),
     TE.bind('session', ({ model }) => createSession(ort, model, options)),
   )
 
@@ -113,6 +115,7 @@ export const executorOn = (
   device: Device,
   runtime: Effect<Runtime>,
   program: (of: Source) => Effect<Program> = whole,
+  costs: Costs = measured,
 ): Executor =>
   contracted({
     name: `onnx:${device}`,
@@ -125,7 +128,7 @@ export const executorOn = (
           TE.fromTask(device === 'cpu' && mode === 'training' ? ort.blockSize : async () => null),
         ),
         TE.let('options', (): SessionOptions => ({ device, mode, ...(threads === undefined ? {} : { threads }) })),
-        TE.bind('program', (of) => program({ ...of, graph, constants })),
+        TE.bind('program', (of) => program({ ...of, graph, constants, costs })),
         TE.map(({ ort, program: made }) => executable({ ...made, ort })),
       ),
   })

@@ -9,6 +9,7 @@ import { independentParts } from '../parts.ts'
 import { addressable, compileTail, tailBytes } from '../tail/machine.ts'
 import { type Split, splitTail } from '../tail/split.ts'
 import { turnWeights } from '../tail/turned.ts'
+import { type Costs, measured } from './costs.ts'
 import { executorOn, type Program, type Source, sessionOf, whole } from './executor.ts'
 import { lower } from './lower.ts'
 import { runtime } from './native.ts'
@@ -29,7 +30,7 @@ const bodySession = (of: Source, body: Graph): Effect<Session> => {
   const part = (graph: Graph): Part => {
     const types = feedTypes(graph)
     return {
-      model: lower(graph, { ...of.options, block: of.block }, only(of.constants, Object.keys(types))),
+      model: lower(graph, { ...of.options, block: of.block, costs: of.costs }, only(of.constants, Object.keys(types))),
       fed: omit(types, baked),
       made: outputTypes(graph),
     }
@@ -80,7 +81,9 @@ export type Device = 'cpu' | 'webgpu'
  * Runs graphs on ONNX Runtime. `cpu` is its multi-threaded CPU provider, `webgpu` its WebGPU provider (Vulkan,
  * Metal or D3D12), which falls back on the CPU op by op. A run blocks the event loop until it is done.
  *
+ * `costs` choose between ways to compute the same.
+ *
  * Errors: `compile` where the runtime or the device is missing, or refuses the graph; `run` where feeds do not fit.
  */
-export const onnx = (device: Device): Executor => executorOn(device, runtime, program)
+export const onnx = (device: Device, costs: Costs = measured): Executor => executorOn(device, runtime, program, costs)
 export { type Available, available } from './available.ts'

@@ -4,6 +4,7 @@ import type { OpKind } from '../../graph/ops.ts'
 import type { Value as ArrayValue, Values } from '../executor.ts'
 import { assemble, type ModelOutput } from './assemble.ts'
 import { convolutionLowerings } from './convolution.ts'
+import { type Costs, measured } from './costs.ts'
 import { elementwiseLowerings } from './elementwise.ts'
 import type { Lowered, LoweringTable, Site, Target } from './lowering.ts'
 import { movementLowerings } from './movement.ts'
@@ -50,8 +51,12 @@ const countUses = (g: Graph): readonly number[] => {
   return uses
 }
 
+/** What a graph is lowered for; the costs that were measured where none are given. */
+export type LoweredFor = Omit<Target, 'costs'> & { readonly costs?: Costs }
+
 /** The ONNX model of a graph whose types are true; leaves named in `constants` become initialisers. Pure. */
-export const lower = (g: Graph, target: Target, constants: Values = {}): Model => {
+export const lower = (g: Graph, { costs = measured, ...rest }: LoweredFor, constants: Values = {}): Model => {
+  const target: Target = { ...rest, costs }
   const uses = countUses(g)
   const weights = new Map(Object.entries(constants).map(([name, v]) => [name, bake(v)]))
   const lowered: Lowered[] = []

@@ -2,6 +2,7 @@ import type { NodeOf } from '../../graph/graph.ts'
 import type { OpKind } from '../../graph/ops.ts'
 import type { Shape } from '../../graph/types.ts'
 import type { CompileOptions } from '../executor.ts'
+import type { Costs } from './costs.ts'
 import { type Device, type Kernels, kernels } from './devices.ts'
 import type { Value } from './value.ts'
 
@@ -10,6 +11,7 @@ export interface Target {
   readonly mode: CompileOptions['mode']
   /** Channels a block of the processor's blocked convolutions; null where there are none, or the runtime blocks. */
   readonly block: number | null
+  readonly costs: Costs
 }
 
 /** A node beside the ONNX value that computes it. `stopGradient`, `mark` and what is not worth recomputing are seen through. */

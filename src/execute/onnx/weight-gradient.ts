@@ -36,27 +36,25 @@ const channelsLast = (x: Value): Value => transpose(x, [0, 2, 3, 1])
  * How many parts a long sum over positions is made in. ONNX Runtime shares a product out by its rows and columns,
  * never along its sum, so a small product of two long matrices keeps one thread busy; two parts keep two.
  */
-const partsOf = (positions: number, { o, c }: Geometry): number =>
-  positions % 2 === 0 && (positions >= 2048 || o * c >= 128 * 128) ? 2 : 1
+const partsOf = (positions: number, { o, c }: Geometry, { costs: { halved } }: Target): number =>
+  positions % 2 === 0 && (positions >= halved.positions || o * c >= halved.product) ? 2 : 1
 
 /** Sums over positions of x^T dy, for each tap's dy[positions, O] and x[positions, C]: [O, C, h, w] */
 const fromTaps = (
   pairs: readonly (readonly [dy: Value, x: Value])[],
   positions: number,
   g: Geometry,
-  { device }: Target,
+  target: Target,
 ): Value => {
   const { o, c, kh, kw } = g
-  const parts = partsOf(positions, g)
+  const parts = partsOf(positions, g, target)
   const shapeOf = (channels: number): Shape => [parts, positions / parts, channels]
   const [dyShape, xShape] = [shapeOf(o), shapeOf(c)]
   const products = pairs.map(([dy, x]) =>
-    reshape(product(device, [reshape(x, xShape), xShape], [reshape(dy, dyShape), dyShape], { transposeA: true }), [
-      1,
-      parts,
-      c,
-      o,
-    ]),
+    reshape(
+      product(target.device, [reshape(x, xShape), xShape], [reshape(dy, dyShape), dyShape], { transposeA: true }),
+      [1, parts, c, o],
+    ),
   )
   return turnedBack(reshape(reduceSum(concat(0, products), [1], false), [kh, kw, c, o]))
 }
@@ -131,10 +129,9 @@ const byGatheredOutput: WeightGradient = (x, dy, g, { device }) => {
   )
   return transpose(turned, [2, 3, 0, 1])
 }
-/** Up to so many numbers gathered, one product is faster than one a tap; beyond, they leave the caches. */
-const gatherable = 2_400_000
-const isGatherable = (g: Geometry, { device }: Target, rows: number, channels: number): boolean =>
-  device === 'cpu' && rows * g.kh * g.kw * channels <= gatherable
+/** Up to some numbers gathered, one product is faster than one a tap; beyond, they leave the caches. */
+const isGatherable = (g: Geometry, { device, costs }: Target, rows: number, channels: number): boolean =>
+  device === 'cpu' && rows * g.kh * g.kw * channels <= costs.gathered
 
 /** a[n, rows, positions] b[n, columns, positions]^T, summed over items: [rows, columns]. Both stay channels first. */
 const overItems = (
@@ -202,9 +199,9 @@ const byPositions: WeightGradient = (x, dy, g, { device }) =>
 const byTiles: WeightGradient = (x, dy, g, target) => turnedBack(winogradWeightGradient(x, dy, g, target))
 
 const weightGradients: readonly Choice<WeightGradient>[] = [
-  { when: (g) => isPointwise(g) && g.h * g.w > 64, lower: byPositions },
-  { when: (g) => g.c <= 8, lower: byColumns },
-  { when: (g) => g.o <= 8 && isFlippable(g), lower: byOutputColumns },
+  { when: (g, { costs }) => isPointwise(g) && g.h * g.w > costs.pointwisePositions, lower: byPositions },
+  { when: (g, { costs }) => g.c <= costs.fewChannels, lower: byColumns },
+  { when: (g, { costs }) => g.o <= costs.fewChannels && isFlippable(g), lower: byOutputColumns },
   { when: winogradFitsWeight, lower: byTiles },
   {
     when: (g, target) => g.c > g.o && isFlippable(g) && isGatherable(g, target, g.n * g.h * g.w, g.o),

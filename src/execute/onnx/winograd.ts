@@ -213,14 +213,20 @@ const isTransformable = (weight: Value | undefined): boolean =>
 /** The numbers of all tiles, which go through memory several times. */
 const written = (g: Geometry): number => places * tileCount(g) * Math.max(g.c, g.o)
 /** Products large enough to save more than transforms cost. */
-const isLargeProduct = (g: Geometry): boolean =>
-  Math.min(g.c, g.o) >= 128 && Math.max(g.c, g.o) >= 256 && tileCount(g) >= 64 && written(g) <= 2_400_000
+const isLargeProduct = (g: Geometry, { costs: { tiled } }: Target): boolean =>
+  Math.min(g.c, g.o) >= tiled.narrow &&
+  Math.max(g.c, g.o) >= tiled.wide &&
+  tileCount(g) >= tiled.fewestTiles &&
+  written(g) <= tiled.written
 
 export const winogradFits = (g: Geometry, target: Target, weight?: Value): boolean =>
-  isTiled(g, target) && isLargeProduct(g) && isTransformable(weight)
+  isTiled(g, target) && isLargeProduct(g, target) && isTransformable(weight)
 /** The gradient of what is flippable is a convolution back. */
 export const winogradFitsBack = (g: Geometry, target: Target, weight?: Value): boolean =>
   winogradFits({ ...g, oh: g.h, ow: g.w }, target, weight)
 /** Transforms cost as much as x has channels, and save as much as dy has for each of these; large maps leave the caches. */
 export const winogradFitsWeight = (g: Geometry, target: Target): boolean =>
-  isTiled(g, target) && Math.min(g.c, g.o) >= 16 && tileCount(g) * g.c <= 16 * g.o ** 2 && written(g) <= 4_200_000
+  isTiled(g, target) &&
+  Math.min(g.c, g.o) >= target.costs.tiledGradient.narrow &&
+  tileCount(g) * g.c <= target.costs.tiledGradient.ratio * g.o ** 2 &&
+  written(g) <= target.costs.tiledGradient.written
