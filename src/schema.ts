@@ -14,8 +14,9 @@ export type JsonSchema = { readonly [key: string]: unknown }
 export type Decoded<C> = C extends t.Type<infer A, infer _O, infer _I> ? A : never
 type AnyCodec = t.Mixed & { readonly json: JsonSchema }
 
+/** JSON, with the numbers that JSON has no words for. */
 const show = (u: unknown): string => {
-  const s = u === undefined ? 'nothing' : (JSON.stringify(u) ?? String(u))
+  const s = u === undefined ? 'nothing' : typeof u === 'number' ? String(u) : (JSON.stringify(u) ?? String(u))
   return s.length > 120 ? `${s.slice(0, 117)}...` : s
 }
 
@@ -55,6 +56,11 @@ const scalar = <A>(name: string, json: JsonSchema, accepts: (u: unknown) => u is
   codec(name, json, (u, c) => (accepts(u) ? E.right(u) : mismatch(u, c, name)))
 
 export const text: Codec<string> = scalar('a string', { type: 'string' }, (u): u is string => typeof u === 'string')
+export const nonEmpty: Codec<string> = scalar(
+  'a string that is not empty',
+  { type: 'string', minLength: 1 },
+  (u): u is string => typeof u === 'string' && u !== '',
+)
 export const flag: Codec<boolean> = scalar(
   'true or false',
   { type: 'boolean' },
@@ -71,21 +77,29 @@ export interface Bounds {
   readonly max?: number
   /** The bound itself is excluded. */
   readonly above?: number
+  /** The bound itself is excluded. */
+  readonly below?: number
 }
-const within = (u: number, { min, max, above }: Bounds): boolean =>
-  Number.isFinite(u) && u >= (min ?? -Infinity) && u <= (max ?? Infinity) && (above === undefined || u > above)
-const boundsName = (kind: string, { min, max, above }: Bounds): string =>
-  [
-    kind,
-    ...(above === undefined ? [] : [`above ${above}`]),
-    ...(min === undefined ? [] : [`of at least ${min}`]),
-    ...(max === undefined ? [] : [`at most ${max}`]),
-  ].join(' ')
-const boundsJson = (type: string, { min, max, above }: Bounds): JsonSchema => ({
+const within = (u: number, { min = -Infinity, max = Infinity, above = -Infinity, below = Infinity }: Bounds): boolean =>
+  Number.isFinite(u) && u >= min && u <= max && u > above && u < below
+const boundsName = (kind: string, { min, max, above, below }: Bounds): string => {
+  const [from, to] = [min ?? above, max ?? below]
+  return from !== undefined && to !== undefined
+    ? `${kind} in ${min === undefined ? '(' : '['}${from}, ${to}${max === undefined ? ')' : ']'}`
+    : [
+        kind,
+        ...(above === undefined ? [] : [`above ${above}`]),
+        ...(min === undefined ? [] : [`of at least ${min}`]),
+        ...(max === undefined ? [] : [`at most ${max}`]),
+        ...(below === undefined ? [] : [`below ${below}`]),
+      ].join(' ')
+}
+const boundsJson = (type: string, { min, max, above, below }: Bounds): JsonSchema => ({
   type,
   ...(min === undefined ? {} : { minimum: min }),
   ...(max === undefined ? {} : { maximum: max }),
   ...(above === undefined ? {} : { exclusiveMinimum: above }),
+  ...(below === undefined ? {} : { exclusiveMaximum: below }),
 })
 
 export const number = (b: Bounds = {}): Codec<number> =>
@@ -108,17 +122,38 @@ export const word = <const W extends readonly string[]>(words: W): Codec<W[numbe
   })
 }
 
-export const list = <A>(of: Codec<A>, { min = 0 }: { readonly min?: number } = {}): Codec<readonly A[]> =>
-  codec<readonly A[]>(
-    min > 0 ? `a list of at least ${min}` : 'a list',
-    { type: 'array', items: of.json, ...(min > 0 ? { minItems: min } : {}) },
+export interface Lengths {
+  readonly min?: number
+  readonly max?: number
+}
+const lengthsName = ({ min = 0, max }: Lengths): string =>
+  max === undefined
+    ? min > 0
+      ? `a list of at least ${min}`
+      : 'a list'
+    : min === max
+      ? `a list of ${min}`
+      : `a list of ${min} to ${max}`
+
+export const list = <A>(of: Codec<A>, lengths: Lengths = {}): Codec<readonly A[]> => {
+  const { min = 0, max = Infinity } = lengths
+  const name = lengthsName(lengths)
+  return codec<readonly A[]>(
+    name,
+    {
+      type: 'array',
+      items: of.json,
+      ...(min > 0 ? { minItems: min } : {}),
+      ...(lengths.max === undefined ? {} : { maxItems: lengths.max }),
+    },
     (u, c) => {
-      if (!Array.isArray(u) || u.length < min) return mismatch(u, c, min > 0 ? `a list of at least ${min}` : 'a list')
+      if (!Array.isArray(u) || u.length < min || u.length > max) return mismatch(u, c, name)
       const results = u.map((item: unknown, i) => of.validate(item, enter(c, String(i), of, item)))
       const errors = results.flatMap((r) => (E.isLeft(r) ? r.left : []))
       return errors.length > 0 ? E.left(errors) : E.right(results.flatMap((r) => (E.isRight(r) ? [r.right] : [])))
     },
   )
+}
 
 export const dictionary = <A>(of: Codec<A>): Codec<Readonly<Record<string, A>>> =>
   codec<Readonly<Record<string, A>>>('an object', { type: 'object', additionalProperties: of.json }, (u, c) => {
@@ -241,7 +276,8 @@ export const tagged = <const K extends string, B extends Required>(
   })
 }
 
-const escapePointer = (key: string): string => key.replaceAll('~', '~0').replaceAll('/', '~1')
+/** A key as JSON pointers (RFC 6901) have it. */
+export const escapePointer = (key: string): string => key.replaceAll('~', '~0').replaceAll('/', '~1')
 
 const toError = (tag: LatentError['tag'], base: string, e: t.ValidationError): LatentError => {
   const pointer = e.context

@@ -5,50 +5,72 @@ import { discriminatorConfig } from '../nn/discriminator.ts'
 import { perceptualHeads } from '../nn/lpips.ts'
 import { unetConfig } from '../nn/unet/config.ts'
 import { restartConfig } from '../optimizers/index.ts'
-import { type Decoded, flag, integer, list, number, record, tagged, text, withDefault, word } from '../schema.ts'
+import {
+  type Decoded,
+  flag,
+  integer,
+  list,
+  nonEmpty,
+  number,
+  record,
+  tagged,
+  text,
+  withDefault,
+  word,
+} from '../schema.ts'
 
 /**
  * An experiment as a document: what `experiment.json` holds. Every field is checked, unknown keys are refused, and
  * the decoded document has every default filled in.
  */
 
-const count = integer({ min: 1 })
-const positive = number({ above: 0 })
+/** Of steps, pictures, or both together. */
+const count = integer({ min: 1, max: 1e9 })
 const fraction = number({ min: 0, max: 1 })
+/** Of a term of a loss: its square is a float32 still. */
+const weight = number({ min: 0, max: 1e6 })
 
-const picture = { size: withDefault(integer({ min: 8 }), 32), heldOut: withDefault(integer({ min: 1 }), 100) }
+const picture = {
+  size: withDefault(integer({ min: 8, max: 4096 }), 32),
+  heldOut: withDefault(integer({ min: 1, max: 1e6 }), 100),
+}
 export const dataSource = tagged('kind', {
   /** The pictures of the npm package `emoji-datasource-twitter`, classes by category. */
   emoji: record({}, picture),
   /** A folder with `metadata.jsonl`, or with one folder a class; relative to the experiment's file. */
-  folder: record({ path: text }, picture),
+  folder: record({ path: nonEmpty }, picture),
   /** A folder of label maps, as `folder` has it: a pixel's grey value is its label. One channel a label, 1 where it is, else -1. */
-  segmentation: record({ path: text, labels: integer({ min: 2, max: 256 }) }, picture),
+  segmentation: record({ path: nonEmpty, labels: integer({ min: 2, max: 256 }) }, picture),
 })
 
+const rate = number({ min: 1e-12, max: 100 })
 const learningRate = tagged('kind', {
-  constant: record({ rate: positive }),
-  'warm-up': record({ rate: positive, warmUp: count }),
+  constant: record({ rate }),
+  'warm-up': record({ rate, warmUp: count }),
   /** Down to `floor` times the rate at the last step. */
-  'warm-up-cosine': record({ rate: positive, warmUp: count }, { floor: withDefault(fraction, 0) }),
+  'warm-up-cosine': record({ rate, warmUp: count }, { floor: withDefault(fraction, 0) }),
 })
 
-const betas = withDefault(list(number({ min: 0, max: 0.999999 }), { min: 2 }), [0.9, 0.999])
+/** The share of the past in a running average: at 1 nothing new would come in. */
+const share = number({ min: 0, max: 0.999999 })
+const betas = withDefault(list(share, { min: 2, max: 2 }), [0.9, 0.999])
+const eps = withDefault(number({ min: 1e-20, max: 1 }), 1e-8)
+const decay = number({ min: 0, max: 1e4 })
 const optimizer = tagged('kind', {
-  adam: record({}, { betas, eps: withDefault(positive, 1e-8), weightDecay: withDefault(number({ min: 0 }), 0) }),
+  adam: record({}, { betas, eps, weightDecay: withDefault(decay, 0) }),
   /** Decoupled weight decay. */
-  adamw: record({}, { betas, eps: withDefault(positive, 1e-8), weightDecay: withDefault(number({ min: 0 }), 0.01) }),
-  sgd: record({}, { momentum: withDefault(fraction, 0), weightDecay: withDefault(number({ min: 0 }), 0) }),
+  adamw: record({}, { betas, eps, weightDecay: withDefault(decay, 0.01) }),
+  sgd: record({}, { momentum: withDefault(share, 0), weightDecay: withDefault(decay, 0) }),
 })
 
 export const training = record(
-  { steps: count, batchSize: count, optimizer, learningRate },
+  { steps: count, batchSize: integer({ min: 1, max: 65536 }), optimizer, learningRate },
   {
     /**
      * Equal parts of the batch, whose gradients are averaged; they are computed side by side where the processor has cores for it,
      * which small networks gain from.
      */
-    microBatches: withDefault(count, 1),
+    microBatches: withDefault(integer({ min: 1, max: 64 }), 1),
     /** Pictures are mirrored with probability 1/2. */
     flip: withDefault(flag, false),
     logEvery: withDefault(count, 50),
@@ -57,28 +79,26 @@ export const training = record(
   },
   {
     /** Gradients are scaled down to at most this global norm. */
-    clipNorm: positive,
+    clipNorm: number({ min: 1e-6, max: 1e6 }),
     /** Decay of the exponential moving average of the weights, used for sampling; rises with (1 + n)/(10 + n). */
     emaDecay: number({ min: 0, max: 0.9999999 }),
   },
 )
 export type Training = Decoded<typeof training>
 
-const nonNegative = number({ min: 0 })
-
 /** LPIPS (Zhang et al. 2018), beside the error of the pixels. */
 const perceptual = withDefault(
   record(
     {},
     {
-      weight: withDefault(nonNegative, 0),
+      weight: withDefault(weight, 0),
       /** Channels weighed as LPIPS has learned to, or all alike: then VGG16 is all that is needed. */
       heads: withDefault(word(perceptualHeads), 'learned'),
       /**
        * Where the weights are, torch or safetensors: torchvision's `vgg16-397923af.pth` and taming-transformers' `vgg.pth`,
        * or a checkpoint of the reference; relative to the working folder.
        */
-      files: withDefault(list(text), []),
+      files: withDefault(list(nonEmpty, { max: 8 }), []),
     },
   ),
   { weight: 0, heads: 'learned', files: [] },
@@ -109,7 +129,7 @@ export const adversarial = record(
        * The label of each pixel: one channel a label. A folder of label maps under the pictures' names, as `segmentation` reads them,
        * relative to the experiment's file.
        */
-      'label-map': record({ path: text, labels: integer({ min: 2, max: 256 }) }),
+      'label-map': record({ path: nonEmpty, labels: integer({ min: 2, max: 256 }) }),
     }),
     /** The discriminator's; the autoencoder's where left out. */
     optimizer,
@@ -118,14 +138,18 @@ export const adversarial = record(
 )
 export type Adversarial = Decoded<typeof adversarial>
 
-const entries = integer({ min: 2 })
-const usedCodes = list(integer({ min: 0 }), { min: 1 })
+const mostEntries = 2 ** 20
+const entries = integer({ min: 2, max: mostEntries })
+const code = integer({ min: 0, max: mostEntries - 1 })
+const usedCodes = list(code, { min: 1, max: mostEntries })
+/** Logits are divided by it. */
+const temperature = number({ min: 1e-3, max: 1e3 })
 const quantizer = tagged('kind', {
   /** The nearest vector of a codebook (van den Oord et al. 2017). */
   nearest: record(
     { entries },
     {
-      beta: withDefault(nonNegative, 0.25),
+      beta: withDefault(weight, 0.25),
       /** The term that beta weighs; `legacyBeta` is the slip that the published models were trained with. */
       weighs: withDefault(word(['beta', 'legacyBeta']), 'beta'),
     },
@@ -138,7 +162,7 @@ const quantizer = tagged('kind', {
         {
           /** What the number of any other code is: one of the used by chance, one further number, or this one. */
           unknown: withDefault(
-            tagged('kind', { random: record({}), extra: record({}), index: record({ index: integer({ min: 0 }) }) }),
+            tagged('kind', { random: record({}), extra: record({}), index: record({ index: code }) }),
             { kind: 'random' },
           ),
         },
@@ -150,14 +174,18 @@ const quantizer = tagged('kind', {
     { entries },
     {
       /** Of the divergence from the uniform distribution over codes. */
-      klWeight: withDefault(nonNegative, 5e-4),
+      klWeight: withDefault(weight, 5e-4),
       /** One code a position while training too. */
       hard: withDefault(flag, true),
       /** Falls from `start` to `end` by a cosine over `steps` steps. */
       temperature: withDefault(
         record(
           {},
-          { start: withDefault(positive, 1), end: withDefault(positive, 0.0625), steps: withDefault(count, 10000) },
+          {
+            start: withDefault(temperature, 1),
+            end: withDefault(temperature, 0.0625),
+            steps: withDefault(count, 10000),
+          },
         ),
         {
           start: 1,
@@ -183,21 +211,24 @@ export const firstStage = tagged('kind', {
         {},
         {
           pixel,
-          klWeight: withDefault(nonNegative, 1e-6),
+          klWeight: withDefault(weight, 1e-6),
           perceptual,
           /** Log-variance of the output: a number, or learnt from it on. */
-          logvar: withDefault(record({}, { initial: withDefault(number(), 0), learned: withDefault(flag, false) }), {
-            initial: 0,
-            learned: false,
-          }),
+          logvar: withDefault(
+            record({}, { initial: withDefault(number({ min: -30, max: 20 }), 0), learned: withDefault(flag, false) }),
+            {
+              initial: 0,
+              learned: false,
+            },
+          ),
         },
         {
           /** How much each pixel counts in the reconstruction (not in what weighs the contest); 1 where left out. */
           weights: tagged('kind', {
             /** What is transparent counts so much, what is opaque 1. */
-            transparency: record({}, { transparent: withDefault(nonNegative, 0) }),
+            transparency: record({}, { transparent: withDefault(weight, 0) }),
             /** Pixels of label maps by their label. */
-            labels: record({ weights: list(nonNegative, { min: 2 }) }),
+            labels: record({ weights: list(weight, { min: 2, max: 256 }) }),
           }),
         },
       ),
@@ -211,7 +242,7 @@ export const firstStage = tagged('kind', {
     {
       network: autoencoderConfig,
       quantizer,
-      loss: record({}, { pixel, codebookWeight: withDefault(nonNegative, 1), perceptual }),
+      loss: record({}, { pixel, codebookWeight: withDefault(weight, 1), perceptual }),
       training,
     },
     {},
@@ -220,13 +251,16 @@ export const firstStage = tagged('kind', {
 })
 export type FirstStage = Decoded<typeof firstStage>
 
-const ends = { betaStart: withDefault(positive, 1e-4), betaEnd: withDefault(positive, 0.02) }
-const timesteps = { timesteps: withDefault(integer({ min: 2 }), 1000) }
+/** Above what 1 - beta in float64 rounds away. */
+const variance = number({ min: 1e-10, below: 1 })
+const ends = { betaStart: withDefault(variance, 1e-4), betaEnd: withDefault(variance, 0.02) }
+const mostTimesteps = 100_000
+const timesteps = { timesteps: withDefault(integer({ min: 2, max: mostTimesteps }), 1000) }
 export const noiseSchedule = tagged('kind', {
   linear: record({}, { ...timesteps, ...ends }),
   'scaled-linear': record({}, { ...timesteps, ...ends }),
   sqrt: record({}, { ...timesteps, ...ends }),
-  cosine: record({}, { ...timesteps, offset: withDefault(positive, 0.008) }),
+  cosine: record({}, { ...timesteps, offset: withDefault(number({ min: 1e-6, max: 1 }), 0.008) }),
 })
 
 export const conditioning = tagged('kind', {
@@ -246,14 +280,17 @@ export const diffusion = record(
     predicts: withDefault(word(['eps', 'x0', 'v']), 'eps'),
     loss: withDefault(word(['l1', 'l2']), 'l2'),
     /** Weight of the variational bound beside the simple loss. */
-    elboWeight: withDefault(number({ min: 0 }), 0),
+    elboWeight: withDefault(weight, 0),
     conditioning: withDefault(conditioning, { kind: 'none' }),
     /** Of a quantised first stage, the latents before they are quantised (`VQModelInterface`), or the vectors of their codes. */
     latents: withDefault(word(['unquantised', 'quantised']), 'unquantised'),
     /** Latents are multiplied by 1 / their standard deviation, or by a given number. */
-    latentScale: withDefault(tagged('kind', { measured: record({}), fixed: record({ value: positive }) }), {
-      kind: 'measured',
-    }),
+    latentScale: withDefault(
+      tagged('kind', { measured: record({}), fixed: record({ value: number({ min: 1e-6, max: 1e6 }) }) }),
+      {
+        kind: 'measured',
+      },
+    ),
   },
 )
 export type Diffusion = Decoded<typeof diffusion>
@@ -263,23 +300,23 @@ export const sampling = record(
   {},
   {
     sampler: withDefault(word(samplerNames), 'ddim'),
-    steps: withDefault(count, 50),
+    steps: withDefault(integer({ min: 1, max: mostTimesteps }), 50),
     spacing: withDefault(word(['uniform', 'quad']), 'uniform'),
-    eta: withDefault(number({ min: 0 }), 0),
+    eta: withDefault(fraction, 0),
     /** Scale of classifier-free guidance; 1 is the conditional model. */
-    guidance: withDefault(number({ min: 0 }), 1),
+    guidance: withDefault(number({ min: 0, max: 1000 }), 1),
     /** Pictures a class, or in all without classes. */
-    perClass: withDefault(count, 8),
+    perClass: withDefault(integer({ min: 1, max: 1000 }), 8),
   },
 )
 export type Sampling = Decoded<typeof sampling>
 
 export const experiment = record(
-  { name: text, data: dataSource, firstStage },
+  { name: nonEmpty, data: dataSource, firstStage },
   {
     /** Names the document's JSON Schema for editors. */
     $schema: withDefault(text, ''),
-    seed: withDefault(integer({ min: 0 }), 0),
+    seed: withDefault(integer({ min: 0, max: Number.MAX_SAFE_INTEGER }), 0),
     executor: withDefault(word(['auto', ...executorNames]), 'auto'),
     sampling: withDefault(sampling, {
       sampler: 'ddim',

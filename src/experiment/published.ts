@@ -4,6 +4,7 @@ import { type Checked, collect } from '../error.ts'
 import type { Graph } from '../graph/graph.ts'
 import { float, int } from '../graph/types.ts'
 import { klAutoencoderLoss, vqAutoencoderLoss } from '../losses/index.ts'
+import { entries, width } from '../nn/bounds.ts'
 import {
   autoencoderConfig,
   decode,
@@ -22,22 +23,20 @@ import { type Decoded, integer, list, record, tagged, text, withDefault } from '
 
 /** Published models, declared: what is in their checkpoints, without how they are trained. */
 
-const positive = integer({ min: 1 })
-
 /** What a first stage was trained with, whose parameters its checkpoint holds too. */
 export const publishedLoss = record(
   {},
   {
     discriminator: withDefault(discriminatorConfig, { channels: 64, layers: 3, norm: 'batch' }),
     /** Channels of a condition that the discriminator sees beside the pictures. */
-    conditionChannels: withDefault(integer({ min: 0 }), 0),
+    conditionChannels: withDefault(integer({ min: 0, max: 65536 }), 0),
   },
 )
 export type PublishedLoss = Decoded<typeof publishedLoss>
 
 export const conditioningStage = tagged('kind', {
   /** An embedding of class labels, one token [ClassEmbedder]. */
-  classes: record({ classes: positive, dim: positive }),
+  classes: record({ classes: width, dim: width }),
   /** What comes in goes on as it is. */
   identity: record({}),
   /** One of the reference that has no counterpart here. */
@@ -49,9 +48,9 @@ export const publishedModel = record(
   { autoencoder: autoencoderConfig },
   {},
   {
-    sources: list(text),
+    sources: list(text, { max: 100 }),
     /** Entries of the codebook of a quantised autoencoder. */
-    codebook: positive,
+    codebook: entries,
     loss: publishedLoss,
     unet: unetConfig,
     conditioning: conditioningStage,

@@ -1,5 +1,6 @@
-import { type Checked, fail } from '../error.ts'
-import { E, pipe, RA } from '../prelude.ts'
+import { type Checked, fail, type LatentError } from '../error.ts'
+import { E, pipe, RA, RNEA } from '../prelude.ts'
+import { parseJsonText } from './json-text.ts'
 
 /** A change to a document before it is decoded: what stands at a JSON pointer (RFC 6901). */
 export interface Setting {
@@ -8,11 +9,16 @@ export interface Setting {
   readonly value: unknown
 }
 
-const readValue = (text: string): unknown =>
-  E.toUnion(
+/** JSON where it is, else the text itself. */
+const readValue = (text: string, at: string): Checked<unknown> =>
+  pipe(
     E.tryCatch(
-      (): unknown => JSON.parse(text),
+      () => JSON.parse(text),
       () => text,
+    ),
+    E.fold(
+      (plain): Checked<unknown> => E.right(plain),
+      () => pipe(parseJsonText(text, at), E.mapLeft(RNEA.map((e): LatentError => ({ ...e, tag: 'usage' })))),
     ),
   )
 
@@ -37,7 +43,10 @@ export const parseSetting = (text: string): Checked<Setting> => {
     .slice(1)
     .split('/')
     .map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'))
-  return E.right({ pointer, keys, value: readValue(value) })
+  return pipe(
+    readValue(value, `--set ${pointer}`),
+    E.map((read) => ({ pointer, keys, value: read })),
+  )
 }
 
 const isRecord = (u: unknown): u is Readonly<Record<string, unknown>> =>

@@ -20,9 +20,9 @@ import { grad } from '../transform/index.ts'
 export const adaptiveWeightConfig = record(
   {},
   {
-    weight: withDefault(number({ min: 0 }), 1),
+    weight: withDefault(number({ min: 0, max: 1e6 }), 1),
     /** The largest ratio of the norms. */
-    cap: withDefault(number({ min: 0 }), 1e4),
+    cap: withDefault(number({ min: 0, max: 1e12 }), 1e4),
     /** The share of the past in a running average of the ratio; 0 for none, as in the reference. */
     smoothing: withDefault(number({ min: 0, max: 0.9999 }), 0),
   },

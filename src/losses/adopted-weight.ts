@@ -6,13 +6,17 @@ export const progressUnits = ['steps', 'epochs', 'samples'] as const
 export type Progress = Readonly<Record<(typeof progressUnits)[number], number>>
 
 /** A weight that is adopted once training has come to `start`, as in `adopt_weight` of taming/modules/losses/vqperceptual.py. */
+/** A factor of a term, which may turn it around. */
+const factor = number({ min: -1e6, max: 1e6 })
+const moment = number({ min: 0, max: 1e12 })
+
 export const adoptedWeight = record(
-  { start: number({ min: 0 }), unit: word(progressUnits) },
+  { start: moment, unit: word(progressUnits) },
   {
-    weight: withDefault(number(), 1),
-    before: withDefault(number(), 0),
+    weight: withDefault(factor, 1),
+    before: withDefault(factor, 0),
     /** How long the way from `before` to `weight` is, in the same unit; 0 for a jump. */
-    ramp: withDefault(number({ min: 0 }), 0),
+    ramp: withDefault(moment, 0),
   },
 )
 export type AdoptedWeight = Decoded<typeof adoptedWeight>

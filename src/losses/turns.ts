@@ -22,7 +22,7 @@ export const adversarialFields = {
   loss: withDefault(word(adversarialKinds), 'hinge'),
   generator: withDefault(adaptiveWeightConfig, { weight: 1, cap: 1e4, smoothing: 0 }),
   /** gamma / 2 times the R1 penalty on real pictures; 0 for none, as in the reference. */
-  r1: withDefault(number({ min: 0 }), 0),
+  r1: withDefault(number({ min: 0, max: 1e6 }), 0),
 }
 export const adversarialConfig = record({}, adversarialFields)
 export type AdversarialConfig = Decoded<typeof adversarialConfig>

@@ -1,7 +1,8 @@
 import { at, channels, leakyRelu, type Scope, type Tensor } from '../declare/index.ts'
 import type { Initializer } from '../graph/ops.ts'
 import { pipe } from '../prelude.ts'
-import { type Decoded, integer, record, withDefault, word } from '../schema.ts'
+import { type Decoded, record, withDefault, word } from '../schema.ts'
+import { depth, width } from './bounds.ts'
 import { conv2d, kaimingUniform, type Mode } from './layers.ts'
 import {
   type ActNorm,
@@ -13,16 +14,14 @@ import {
   stateless,
 } from './stateful.ts'
 
-const positive = integer({ min: 1 })
-
 /** The discriminator, as declared in experiments. In brackets the names of the reference's arguments. */
 export const discriminatorConfig = record(
   {},
   {
     /** Channels of the first layer [ndf]; doubled by each further layer, up to eight times. */
-    channels: withDefault(positive, 64),
+    channels: withDefault(width, 64),
     /** Layers between the first and the last [n_layers]; every one but the last of these halves the resolution. */
-    layers: withDefault(positive, 3),
+    layers: withDefault(depth, 3),
     /** [use_actnorm] */
     norm: withDefault(word(['batch', 'act']), 'batch'),
   },

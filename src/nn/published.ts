@@ -1,19 +1,8 @@
 import { type Checked, fail, type LatentError } from '../error.ts'
 import { E, pipe, RNEA } from '../prelude.ts'
-import {
-  type Codec,
-  type Decoded,
-  decode,
-  flag,
-  integer,
-  list,
-  nullable,
-  number,
-  record,
-  withDefault,
-  word,
-} from '../schema.ts'
+import { type Codec, type Decoded, decode, flag, integer, nullable, record, withDefault, word } from '../schema.ts'
 import { type AutoencoderConfig, attentionKinds, type DdpmUNetConfig, type Pyramid } from './autoencoder/config.ts'
+import { depth, dropoutRate, entries, multipliers, places, side, width } from './bounds.ts'
 import {
   type AttentionConfig,
   type EncoderUNetConfig,
@@ -27,31 +16,28 @@ import {
  * meaning are those of the reference's constructors.
  */
 
-const positive = integer({ min: 1 })
-const positives = list(positive)
 /** The reference writes -1 for a number that is not given. */
-const countOrNone = integer({ min: -1 })
-const rate = number({ min: 0, max: 1 })
+const countOrNone = integer({ min: -1, max: 65536 })
 
 const modelPy = {
   required: {
-    ch: positive,
-    out_ch: positive,
-    num_res_blocks: positive,
-    attn_resolutions: positives,
-    in_channels: positive,
-    resolution: positive,
+    ch: width,
+    out_ch: width,
+    num_res_blocks: depth,
+    attn_resolutions: places,
+    in_channels: width,
+    resolution: side,
   },
   defaulted: {
-    ch_mult: withDefault(list(positive, { min: 1 }), [1, 2, 4, 8]),
-    dropout: withDefault(rate, 0),
+    ch_mult: withDefault(multipliers, [1, 2, 4, 8]),
+    dropout: withDefault(dropoutRate, 0),
     resamp_with_conv: withDefault(flag, true),
     use_linear_attn: withDefault(flag, false),
     attn_type: withDefault(word(attentionKinds), 'vanilla'),
   },
 }
 const ddconfig = record(
-  { ...modelPy.required, z_channels: positive },
+  { ...modelPy.required, z_channels: width },
   {
     ...modelPy.defaulted,
     double_z: withDefault(flag, true),
@@ -103,15 +89,15 @@ export const publishedDdpmUNet = (params: unknown, base = ''): Checked<DdpmUNetC
 
 const openaiModel = {
   required: {
-    in_channels: positive,
-    model_channels: positive,
-    out_channels: positive,
-    num_res_blocks: positive,
-    attention_resolutions: positives,
+    in_channels: width,
+    model_channels: width,
+    out_channels: width,
+    num_res_blocks: depth,
+    attention_resolutions: places,
   },
   defaulted: {
-    dropout: withDefault(rate, 0),
-    channel_mult: withDefault(list(positive, { min: 1 }), [1, 2, 4, 8]),
+    dropout: withDefault(dropoutRate, 0),
+    channel_mult: withDefault(multipliers, [1, 2, 4, 8]),
     conv_resample: withDefault(flag, true),
     dims: withDefault(integer({ min: 2, max: 2 }), 2),
     use_checkpoint: withDefault(flag, false),
@@ -123,18 +109,18 @@ const openaiModel = {
     use_new_attention_order: withDefault(flag, false),
   },
   /** Used by nothing but the attention pool, which goes by the size of its input here. */
-  optional: { image_size: positive },
+  optional: { image_size: side },
 }
 const unetModel = record(
   openaiModel.required,
   {
     ...openaiModel.defaulted,
     num_heads: withDefault(countOrNone, -1),
-    num_classes: withDefault(nullable(positive), null),
+    num_classes: withDefault(nullable(width), null),
     use_spatial_transformer: withDefault(flag, false),
-    transformer_depth: withDefault(positive, 1),
-    context_dim: withDefault(nullable(positive), null),
-    n_embed: withDefault(nullable(positive), null),
+    transformer_depth: withDefault(depth, 1),
+    context_dim: withDefault(nullable(width), null),
+    n_embed: withDefault(nullable(entries), null),
     legacy: withDefault(flag, true),
   },
   openaiModel.optional,

@@ -37,7 +37,8 @@ import {
 } from '../declare/index.ts'
 import { type Shape, size } from '../graph/types.ts'
 import { flow, identity, pipe } from '../prelude.ts'
-import { type Decoded, flag, integer, number, record, withDefault, word } from '../schema.ts'
+import { type Decoded, flag, number, record, withDefault, word } from '../schema.ts'
+import { entries, width } from './bounds.ts'
 import { conv2d, embedding, type Layer, type Mode } from './layers.ts'
 import { straightThrough } from './straight-through.ts'
 
@@ -77,9 +78,9 @@ const nearest =
     pipe(pipe(table, square, sum({ axes: [1] })), sub(pipe(z, matmul(table, { transposeB: true }), mul(2))), argMin(1))
 
 export const vectorQuantizerConfig = record(
-  { entries: integer({ min: 1 }), dim: integer({ min: 1 }) },
+  { entries, dim: width },
   {
-    beta: withDefault(number({ min: 0 }), 0.25),
+    beta: withDefault(number({ min: 0, max: 1e6 }), 0.25),
     /**
      * Which term beta weighs: `beta` that of the encoder, |sg(e) - z|^2 (van den Oord et al. 2017, equation 3); `legacyBeta` that of the
      * codebook, |e - sg(z)|^2, a slip that the published models were trained with.
@@ -168,10 +169,10 @@ export const gumbelNoise = (name: string, shape: Shape): Tensor =>
   pipe(noise(name, shape, 'uniform'), maximum(2 ** -25), log, neg, log, neg)
 
 export const gumbelQuantizerConfig = record(
-  { entries: integer({ min: 1 }), dim: integer({ min: 1 }) },
+  { entries, dim: width },
   {
     /** Of the divergence from the uniform distribution over codes. */
-    klWeight: withDefault(number({ min: 0 }), 5e-4),
+    klWeight: withDefault(number({ min: 0, max: 1e6 }), 5e-4),
     /** One code a position while training too [straight_through]; in evaluation always. */
     hard: withDefault(flag, true),
   },

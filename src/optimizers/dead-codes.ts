@@ -27,7 +27,7 @@ import { type Amendment, flat } from './optimizer.ts'
 /** When codes are dead: chosen fewer than `below` times within `every` steps. */
 export const restartConfig = record(
   {},
-  { every: withDefault(integer({ min: 1 }), 100), below: withDefault(number({ above: 0 }), 1) },
+  { every: withDefault(integer({ min: 1, max: 1e9 }), 100), below: withDefault(number({ above: 0, max: 1e9 }), 1) },
 )
 export type Restart = Decoded<typeof restartConfig>
 

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { experimentSchema, experimentSchemaText } from '../../src/experiment/json-schema.ts'
 import { parseJsonText } from '../../src/experiment/json-text.ts'
 import { decodeExperiment, loadExperiment } from '../../src/experiment/load.ts'
+import { publishedModel } from '../../src/experiment/published.ts'
 import { applySettings, parseSetting } from '../../src/experiment/settings.ts'
 import { E } from '../../src/prelude.ts'
 
@@ -101,6 +102,14 @@ describe('cross checks', () => {
     ['/diffusion/conditioning/dropout=1', '/sampling/guidance'],
     ['/sampling/steps=1001', '/sampling/steps'],
     ['/sampling/steps=999', '/sampling/steps'],
+    ['/sampling/eta=1.5', '/sampling/eta'],
+    ['/diffusion/schedule/timesteps=1000000000', '/diffusion/schedule/timesteps'],
+    ['/firstStage/network/dropout=1', '/firstStage/network/dropout'],
+    ['/diffusion/unet/dropout=1', '/diffusion/unet/dropout'],
+    ['/firstStage/training/batchSize=1000000000', '/firstStage/training/batchSize'],
+    ['/firstStage/network/resBlocks=100000', '/firstStage/network/resBlocks'],
+    [`/firstStage/network/channelMultipliers=[${'1,'.repeat(99)}1]`, '/firstStage/network/channelMultipliers'],
+    ['/data={"kind":"folder","path":""}', '/data/path'],
   ]
   it.each(alone)('%s is refused', (set, at) => {
     const result = decodedWith(set)
@@ -201,8 +210,22 @@ describe('JSON text', () => {
     ['{"a": [1,]}', 'f:1:10'],
     ['{} x', 'f:1:4'],
     ['{"a": 1,\n "a": 2}', 'f:2:2'],
+    ['{"a": [1,\n 1e400]}', 'f:2:2'],
+    ['[1e-400]', 'f:1:2'],
+    ['9007199254740993', 'f:1:1'],
   ])('%j is refused where it goes wrong', (text, at) => {
     expect(errorsOf(parseJsonText(text, 'f'))).toEqual([at])
+  })
+
+  it('says a number that is out of reach as it was written, and where', () => {
+    const refused = parseJsonText('{"sampling": {"e/ta": -1E+400}}', 'f')
+    expect(refused).toMatchObject({
+      left: [{ at: 'f:1:23', expected: 'a number that 64-bit floats have, at /sampling/e~1ta', got: '-1E+400' }],
+    })
+    expect(parseSetting('/seed=1e400')).toMatchObject({ left: [{ tag: 'usage', at: '--set /seed:1:1', got: '1e400' }] })
+    expect(parseJsonText('[0, -0, 0e-999, 1e300, 0.1, 9007199254740992]', 'f')).toEqual(
+      E.right([0, -0, 0, 1e300, 0.1, 9007199254740992]),
+    )
   })
 
   it('law: reads what JSON.stringify writes', () => {
@@ -261,6 +284,21 @@ describe('JSON Schema', () => {
   it('is the one that is committed (latentgraph schema > graphs/experiment.schema.json, then npm run format)', async () => {
     const committed = await readFile(new URL('../../graphs/experiment.schema.json', import.meta.url), 'utf8')
     expect(JSON.parse(committed)).toEqual(JSON.parse(experimentSchemaText))
+  })
+
+  it('bounds every number and every list, and the codec alike', () => {
+    const found: string[] = []
+    const walk = (at: string, u: unknown): void => {
+      if (typeof u !== 'object' || u === null) return
+      const has = (...keys: readonly string[]): boolean => keys.some((k) => k in u)
+      if ('type' in u && (u.type === 'number' || u.type === 'integer')) {
+        if (!has('minimum', 'exclusiveMinimum') || !has('maximum', 'exclusiveMaximum')) found.push(at)
+      } else if ('type' in u && u.type === 'array' && !has('maxItems')) found.push(at)
+      for (const [k, v] of Object.entries(u)) if (k !== 'default') walk(`${at}/${k}`, v)
+    }
+    walk('', experimentSchema)
+    walk('/published', publishedModel.json)
+    expect(found).toEqual([])
   })
 
   it('knows every section', () => {

@@ -9,6 +9,7 @@ import {
   flag,
   integer,
   list,
+  nonEmpty,
   nullable,
   number,
   record,
@@ -123,12 +124,14 @@ describe('unions', () => {
 describe('scalars', () => {
   test.each<readonly [string, (u: unknown) => Checked<unknown>, readonly unknown[], readonly unknown[]]>([
     ['number', decode(number({ min: 0, max: 1 })), [0, 1, 0.5], [-0.1, 1.1, Number.NaN, '0', null, undefined]],
+    ['number below', decode(number({ min: 0, below: 1 })), [0, 0.999], [1, 2, -1]],
     ['number above', decode(number({ above: 0 })), [0.1, 1e300], [0, -1, Infinity]],
     ['integer', decode(integer({ min: -1 })), [-1, 0, 2 ** 53 - 1], [0.5, -2, 2 ** 53, true]],
     ['flag', decode(flag), [true, false], [0, 'true', null]],
     ['word', decode(word(['a', 'b'])), ['a', 'b'], ['c', 0, null]],
     ['nullable', decode(nullable(integer())), [null, 3], [undefined, 'x']],
-    ['list', decode(list(integer(), { min: 1 })), [[1], [1, 2]], [[], {}, '1']],
+    ['list', decode(list(integer(), { min: 1, max: 2 })), [[1], [1, 2]], [[], {}, '1', [1, 2, 3]]],
+    ['not empty', decode(nonEmpty), ['a'], ['', 1]],
   ])('%s', (_, read, accepted, refused) => {
     for (const u of accepted) expect(read(u)).toEqual(E.right(u))
     for (const u of refused) expect(read(u)).toMatchObject({ left: [{ at: '/' }] })
@@ -144,6 +147,18 @@ describe('scalars', () => {
         Array.from({ length: 1000 }, (_, i) => i),
       )[0].got.length,
     ).toBeLessThanOrEqual(120)
+  })
+  test.each([
+    [number({ min: 0, max: 1 }), 'a number in [0, 1]'],
+    [number({ above: 0, below: 1 }), 'a number in (0, 1)'],
+    [integer({ min: 2, below: 9 }), 'an integer in [2, 9)'],
+    [number({ below: 1 }), 'a number below 1'],
+    [list(text, { min: 2, max: 2 }), 'a list of 2'],
+    [list(text, { max: 3 }), 'a list of 0 to 3'],
+  ])('bounds are said: %#', ({ name }, said) => expect(name).toBe(said))
+  test('numbers that JSON has no words for', () => {
+    expect(bad(number(), Number.POSITIVE_INFINITY)[0].got).toBe('Infinity')
+    expect(bad(number(), Number.NaN)[0].got).toBe('NaN')
   })
   test('did you mean', () => {
     expect(didYouMean('Lineer', ['linear', 'cosine'])).toBe('did you mean "linear"?')

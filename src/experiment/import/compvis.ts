@@ -33,7 +33,11 @@ const reading =
     pipe(params, withoutNulls, decode(codec, { base }))
 
 const instance = reading(
-  record({ target: text }, { params: withDefault(anything, {}) }, { base_learning_rate: number() }),
+  record(
+    { target: text },
+    { params: withDefault(anything, {}) },
+    { base_learning_rate: number({ min: -1e6, max: 1e6 }) },
+  ),
 )
 
 /** `other` reads targets that the table lacks; without it they are refused. */
@@ -53,20 +57,20 @@ const byTarget =
       }),
     )
 
-const positive = integer({ min: 1 })
-const weight = number()
+const positive = integer({ min: 1, max: 2 ** 20 })
+const weight = number({ min: -1e6, max: 1e6 })
 const contest = {
   disc_conditional: withDefault(flag, false),
   disc_factor: withDefault(weight, 1),
   disc_in_channels: withDefault(positive, 3),
   disc_loss: withDefault(word(['hinge', 'vanilla']), 'hinge'),
-  disc_num_layers: withDefault(positive, 3),
+  disc_num_layers: withDefault(integer({ min: 1, max: 32 }), 3),
   disc_weight: withDefault(weight, 1),
   perceptual_weight: withDefault(weight, 1),
   pixelloss_weight: withDefault(weight, 1),
   use_actnorm: withDefault(flag, false),
 }
-const disc_start = number({ min: 0 })
+const disc_start = number({ min: 0, max: 1e12 })
 const klLoss = record(
   { disc_start },
   { ...contest, kl_weight: withDefault(weight, 1), logvar_init: withDefault(weight, 0) },

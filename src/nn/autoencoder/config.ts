@@ -1,31 +1,31 @@
-import { type Decoded, flag, integer, list, number, record, withDefault, word } from '../../schema.ts'
+import { type Decoded, flag, record, withDefault, word } from '../../schema.ts'
+import { depth, dropoutRate, multipliers, places, side, width } from '../bounds.ts'
 
 export const attentionKinds = ['vanilla', 'linear', 'none'] as const
 
-const positive = integer({ min: 1 })
 const pyramid = {
   required: {
-    inChannels: positive,
-    outChannels: positive,
+    inChannels: width,
+    outChannels: width,
     /** Side of the pictures the model is made for; decides where attention stands, not what sizes are accepted. */
-    resolution: positive,
+    resolution: side,
     /** Channels at full resolution, a multiple of `normGroups` as are all its multiples below. */
-    channels: positive,
+    channels: width,
     /** Residual blocks a level on the way down; one more on the way up. */
-    resBlocks: positive,
+    resBlocks: depth,
   },
   defaulted: {
     /** Channels of each level over `channels`; every level but the last halves the resolution. */
-    channelMultipliers: withDefault(list(positive, { min: 1 }), [1, 2, 4, 8]),
+    channelMultipliers: withDefault(multipliers, [1, 2, 4, 8]),
     /** Sides of the feature maps that get attention in every block. The middle has it in any case. */
-    attentionResolutions: withDefault(list(positive), []),
+    attentionResolutions: withDefault(places, []),
     attention: withDefault(word(attentionKinds), 'vanilla'),
     /** Resample with a learnt convolution, or else by plain means and repetition. */
     convResample: withDefault(flag, true),
     /** Groups of channels that are normalised together; the reference always has 32. */
-    normGroups: withDefault(positive, 32),
+    normGroups: withDefault(width, 32),
     /** Rate, while training. */
-    dropout: withDefault(number({ min: 0, max: 1 }), 0),
+    dropout: withDefault(dropoutRate, 0),
   },
 }
 
@@ -34,9 +34,9 @@ export const autoencoderConfig = record(
   {
     ...pyramid.required,
     /** Channels of the latents that diffusion sees [embed_dim]. */
-    latentChannels: positive,
+    latentChannels: width,
     /** Channels between encoder and decoder themselves, on the inner side of quant_conv [z_channels]. */
-    zChannels: positive,
+    zChannels: width,
   },
   {
     ...pyramid.defaulted,

@@ -1,12 +1,11 @@
-import { type Decoded, flag, integer, list, nullable, number, record, tagged, withDefault, word } from '../../schema.ts'
-
-const positive = integer({ min: 1 })
+import { type Decoded, flag, nullable, record, tagged, withDefault, word } from '../../schema.ts'
+import { depth, dropoutRate, entries, multipliers, places, width } from '../bounds.ts'
 
 /** How many heads an attention has: their number, or the width of each, which gives their number at every level. */
 export const heads = tagged('by', {
   /** `upsample`: another number on the way up. */
-  count: record({ count: positive }, {}, { upsample: positive }),
-  channels: record({ channels: positive }),
+  count: record({ count: width }, {}, { upsample: width }),
+  channels: record({ channels: width }),
 })
 export type HeadsConfig = Decoded<typeof heads>
 
@@ -16,9 +15,9 @@ export const attention = tagged('kind', {
   self: record({}, { order: withDefault(order, 'legacy') }),
   /** They attend to each other and to a context [N, L, contextDim]. */
   transformer: record(
-    { contextDim: positive },
+    { contextDim: width },
     {
-      depth: withDefault(positive, 1),
+      depth: withDefault(depth, 1),
       /** With heads by channels that do not divide a level's width: widen them to the whole width [legacy]. */
       widenHeads: withDefault(flag, true),
     },
@@ -27,25 +26,25 @@ export const attention = tagged('kind', {
 export type AttentionConfig = Decoded<typeof attention>
 
 const required = {
-  inChannels: positive,
-  outChannels: positive,
+  inChannels: width,
+  outChannels: width,
   /** Channels at full resolution, a multiple of 32. */
-  modelChannels: positive,
+  modelChannels: width,
   /** Residual blocks a level on the way down; one more on the way up. */
-  resBlocks: positive,
+  resBlocks: depth,
   /** Factors of downsampling at which blocks have attention: 1 is full resolution [attention_resolutions]. */
-  attentionFactors: list(positive),
+  attentionFactors: places,
   heads,
 }
 const defaulted = {
   /** Channels of each level over `modelChannels`; every level but the last halves the resolution. */
-  channelMultipliers: withDefault(list(positive, { min: 1 }), [1, 2, 4, 8]),
+  channelMultipliers: withDefault(multipliers, [1, 2, 4, 8]),
   /** Between levels: a strided convolution, plain means and repetition, or a residual block around these. */
   resample: withDefault(word(['conv', 'plain', 'residual']), 'conv'),
   /** The timestep scales and shifts the second norm's result, rather than being added before it. */
   scaleShiftNorm: withDefault(flag, false),
   /** Rate, while training. */
-  dropout: withDefault(number({ min: 0, max: 1 }), 0),
+  dropout: withDefault(dropoutRate, 0),
 }
 const self: AttentionConfig = { kind: 'self', order: 'legacy' }
 
@@ -54,9 +53,9 @@ export const unetConfig = record(required, {
   ...defaulted,
   attention: withDefault(attention, self),
   /** Class labels, added to the timestep embedding. */
-  classes: withDefault(nullable(positive), null),
+  classes: withDefault(nullable(width), null),
   /** Predict logits over the entries of a codebook of this size instead of `outChannels` [n_embed]. */
-  codebook: withDefault(nullable(positive), null),
+  codebook: withDefault(nullable(entries), null),
 })
 export type UNetConfig = Decoded<typeof unetConfig>
 
