@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { type Effect, effect } from '../error.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { loadExperiment } from '../experiment/load.ts'
+import { asArgument } from '../io/names.ts'
 import { TE } from '../prelude.ts'
 import { type Register, setOption, several } from './command.ts'
 import { runFolder } from './run-folder.ts'
@@ -38,38 +39,28 @@ export const importCheckpoint: Register = (program, { terminal, run }) => {
       'after',
       `
 Examples:
-  latentgraph import kl-f8.ckpt --into graphs/kl-f8.json --ignore-keys loss
+  latentgraph import autoencoder.ckpt --into graphs/emoji.json --ignore-keys loss
   latentgraph import emoji.safetensors --into graphs/emoji.json --fine-tune --out runs/tuned`,
     )
     .action((file: string, { into, out, ignoreKeys, fineTune = false, set }: Options) =>
       run(
         effect(async (go) => {
-          const { readCheckpointFile } = await import('../io/checkpoint-file.ts')
-          const { loadReport, showLoadReport, strictly } = await import('../io/load-report.ts')
-          const { planExperiment, stagesOf } = await import('../train/plan.ts')
-          const imported = await import('./imported-run.ts')
+          const { withCheckpointFile } = await import('../io/checkpoint-file.ts')
+          const { planExperiment } = await import('../train/plan.ts')
+          const { importArrays } = await import('./imported-run.ts')
           const declared = await go(loadExperiment(into, set))
           const dir = await go(runFolder({ file: into, out, resume: false }))
           const classes = await go(classesOf(declared))
           const plan = await go(TE.fromEither(planExperiment(declared, classes.length)))
-          const found = await go(readCheckpointFile(file))
-          const stages = await go(TE.fromEither(imported.importedStages(file, plan, declared.seed, found)))
-          const hasDiffusion = stages.some(({ stage }) => stage.name === 'diffusion')
-          const experiment = hasDiffusion
-            ? await go(TE.fromEither(imported.agreeing(file, declared, plan, found)))
-            : declared
-          const arrays = hasDiffusion ? imported.withoutDerived(found) : found
-          const wanted = stages.flatMap((s) => s.wanted)
-          const report = await go(TE.fromEither(loadReport(wanted, arrays, ignoreKeys)))
-          terminal.err(`${file}: ${stages.map(({ stage }) => stage.name).join(', ')}\n${showLoadReport(report)}\n`)
-          await go(TE.fromEither(strictly(file)(report)))
-          await go(imported.writeImportedRun({ dir, experiment, classes, stages, report, found: arrays, fineTune }))
+          const options = { file, dir, declared, plan, classes, ignoreKeys, fineTune }
+          const say = (text: string): void => terminal.err(`${text}\n`)
+          const { complete } = await go(withCheckpointFile(file, (found) => importArrays(options, found, say)))
           terminal.out(`${dir}\n`)
-          const complete = !fineTune && experiment.diffusion !== undefined && stages.length === stagesOf(plan).length
-          terminal.err(
+          const folder = asArgument(dir)
+          say(
             complete
-              ? `To draw pictures: npx latentgraph sample ${dir} --out samples.png\n`
-              : `To go on: npx latentgraph train ${join(dir, 'experiment.json')} --out ${dir} --resume\n`,
+              ? `To draw pictures: npx latentgraph sample ${folder} --out samples.png`
+              : `To go on: npx latentgraph train ${asArgument(join(dir, 'experiment.json'))} --out ${folder} --resume`,
           )
           return exitCodes.done
         }),

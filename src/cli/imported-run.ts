@@ -1,182 +1,100 @@
 import { join } from 'node:path'
-import { type Checked, type Effect, effect, fail } from '../error.ts'
-import { floats, type Value, type Values } from '../execute/executor.ts'
+import { type Effect, effect, fail } from '../error.ts'
+import { floats, type Values } from '../execute/executor.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
 import { saveCheckpoint } from '../io/checkpoint.ts'
-import { keyIn, type LoadReport, type Wanted } from '../io/load-report.ts'
-import type { StoredArray, StoredArrays } from '../io/stored.ts'
-import { E, pipe, RR } from '../prelude.ts'
+import { type LoadReport, loadReport, showLoadReport, strictly, type Wanted } from '../io/load-report.ts'
+import type { StoredArray, UnreadArray, UnreadArrays } from '../io/stored.ts'
+import { unwrapped, unwrappedName } from '../io/wrapped-names.ts'
+import { RR, TE } from '../prelude.ts'
 import { checkpointPath } from '../train/checkpoints.ts'
-import { modelParameters, type Plan, type StagePlan, stageIdentity, stagesOf, trainingOf } from '../train/plan.ts'
+import { type Plan, type StagePlan, stageIdentity, stagesOf, trainingOf } from '../train/plan.ts'
 import { grouped } from '../train/state.ts'
+import { agreeing, type ImportedStage, importedStages, withoutDerived } from './imported-stages.ts'
 
 /** A run made of a published checkpoint: which of its arrays go where, and the folder that training and sampling read. */
 
-/** Where files keep a stage's parameters and their averages: as a part of latent diffusion, or by themselves. */
-interface Layout {
-  readonly weights: string
-  readonly average: string
-}
-const layouts: Readonly<Record<StagePlan['name'], readonly Layout[]>> = {
-  'first-stage': [
-    { weights: 'first_stage_model.', average: 'first_stage_model.model_ema.' },
-    { weights: '', average: 'model_ema.' },
-  ],
-  diffusion: [
-    { weights: 'model.diffusion_model.', average: 'model_ema.diffusion_model' },
-    { weights: '', average: 'model_ema.' },
-  ],
+const asFloats = ({ dtype, data }: StoredArray): Float32Array =>
+  dtype === 'float32' ? data : Float32Array.from<number | bigint>(data, Number)
+
+const countOfNonFinite = (data: Float32Array): number => {
+  let count = 0
+  for (const x of data) if (!Number.isFinite(x)) count += 1
+  return count
 }
 
-const shadow = 'ema.shadow.'
-
-/** A stage that the file holds, and what is wanted for it. */
-export interface ImportedStage {
-  readonly stage: StagePlan
-  readonly initial: Values
-  readonly wanted: readonly Wanted[]
+interface Filling {
+  readonly wanted: Wanted
+  readonly array: UnreadArray
 }
-
-/** What a stage holds, and what the file has beside it, as weights of LPIPS, which training reads from files of their own. */
-const wantedIn = (stage: StagePlan, initial: Values, found: StoredArrays, layout: Layout): readonly Wanted[] => {
-  const held = ({ name }: { readonly name: string }): boolean => Object.hasOwn(initial, name)
-  const own = modelParameters(stage).filter((p) => held(p) || Object.hasOwn(found, layout.weights + p.name))
-  const averaged = Object.keys(found).some((key) => key.startsWith(layout.average))
-  const weights = keyIn({ prefix: layout.weights, dotless: false })
-  const average = keyIn({ prefix: layout.average, dotless: true })
-  return [
-    ...own.map(({ name, shape }) => ({ name, key: weights(name), shape })),
-    ...own.flatMap(({ name, shape }) =>
-      averaged && Object.hasOwn(initial, shadow + name) ? [{ name: shadow + name, key: average(name), shape }] : [],
-    ),
-  ]
-}
-
-/** The stages that a file holds at least one parameter of. Errors (`file`): none. */
-export const importedStages = (
-  path: string,
-  plan: Plan,
-  seed: number,
-  found: StoredArrays,
-): Checked<readonly ImportedStage[]> => {
-  const stages = stagesOf(plan).flatMap((stage): readonly ImportedStage[] => {
-    const names = modelParameters(stage).map(({ name }) => name)
-    const layout = layouts[stage.name].find(({ weights }) => names.some((name) => Object.hasOwn(found, weights + name)))
-    if (layout === undefined) return []
-    const initial = stage.step.initial(seed)
-    return [{ stage, initial, wanted: wantedIn(stage, initial, found, layout) }]
+const fillingsOf = ({ wanted }: ImportedStage, report: LoadReport, found: UnreadArrays): readonly Filling[] => {
+  const loaded = new Set(report.loaded.map(({ key }) => key))
+  return wanted.flatMap((w) => {
+    const array = loaded.has(w.key) ? found[w.key] : undefined
+    return array === undefined ? [] : [{ wanted: w, array }]
   })
-  const [first] = modelParameters(plan.firstStage)
-  return stages.length > 0
-    ? E.right(stages)
-    : fail(
-        'file',
-        path,
-        `parameters of the experiment, such as ${first?.name} or first_stage_model.${first?.name}`,
-        Object.keys(found).slice(0, 3).join(', ') || 'no arrays',
-      )
 }
 
-/** What latent diffusion saves beside its parameters, and an experiment declares or derives. */
-const derived: ReadonlySet<string> = new Set([
-  'betas',
-  'alphas_cumprod',
-  'alphas_cumprod_prev',
-  'sqrt_alphas_cumprod',
-  'sqrt_one_minus_alphas_cumprod',
-  'log_one_minus_alphas_cumprod',
-  'sqrt_recip_alphas_cumprod',
-  'sqrt_recipm1_alphas_cumprod',
-  'posterior_variance',
-  'posterior_log_variance_clipped',
-  'posterior_mean_coef1',
-  'posterior_mean_coef2',
-  'lvlb_weights',
-  'scale_factor',
-  'model_ema.decay',
-  'model_ema.num_updates',
-])
+const mostNamed = 8
 
-/** The arrays of a file without those that follow from the experiment. */
-export const withoutDerived: (found: StoredArrays) => StoredArrays = RR.filterWithIndex((key) => !derived.has(key))
-
-const numbers = ({ data }: StoredArray): readonly number[] => Array.from<number | bigint, number>(data, Number)
-const near = (a: number, b: number): boolean => Math.abs(a - b) <= 1e-5 * Math.abs(b)
-
-const sameSchedule = (path: string, declared: readonly number[], found: StoredArray | undefined): Checked<unknown> => {
-  if (found === undefined) return E.right(found)
-  const betas = numbers(found)
-  return betas.length === declared.length && betas.every((b, i) => near(b, declared[i] ?? 0))
-    ? E.right(found)
-    : fail(
-        'config',
-        '/diffusion/schedule',
-        `the schedule of ${path}: ${betas.length} betas from ${betas[0]} to ${betas.at(-1)}`,
-        `${declared.length} from ${declared[0]} to ${declared.at(-1)}`,
-      )
-}
-
-/**
- * The experiment with the latents' scale that the file was trained with, if its U-Net is imported. Errors (`config`):
- * another noise schedule or another fixed scale than the file's.
- */
-export const agreeing = (path: string, e: Experiment, plan: Plan, found: StoredArrays): Checked<Experiment> => {
-  const scale = found.scale_factor === undefined ? undefined : numbers(found.scale_factor)[0]
-  if (e.diffusion === undefined || plan.diffusion === undefined) return E.right(e)
-  const { latentScale } = e.diffusion
-  const schedule = sameSchedule(path, plan.diffusion.model.schedule.betas, found.betas)
-  if (E.isLeft(schedule)) return schedule
-  if (scale === undefined) return E.right(e)
-  return latentScale.kind === 'fixed' && !near(latentScale.value, scale)
-    ? fail('config', '/diffusion/latentScale', `${scale}, as in ${path}`, String(latentScale.value))
-    : E.right({ ...e, diffusion: { ...e.diffusion, latentScale: { kind: 'fixed', value: scale } } })
-}
-
-const asValue = ({ data }: StoredArray, { shape }: Value): Value =>
-  floats(shape, Float32Array.from<number | bigint>(data, Number))
+/** Reads what will be imported once, before anything is written. Errors (`file`): names of arrays that hold NaN or infinity. */
+const allFinite = (path: string, fillings: readonly Filling[]): Effect<void> =>
+  effect(async (run) => {
+    const broken: string[] = []
+    for (const { wanted, array } of fillings) {
+      const data = asFloats(await run(array.read))
+      const count = countOfNonFinite(data)
+      if (count > 0) broken.push(`${wanted.key} (${count} of ${data.length})`)
+    }
+    if (broken.length === 0) return
+    const named = broken.slice(0, mostNamed).join(', ')
+    const rest = broken.length > mostNamed ? ` and ${broken.length - mostNamed} more` : ''
+    return run(
+      TE.fromEither(
+        fail(
+          'file',
+          path,
+          'finite numbers, in single precision',
+          `NaN or infinity in ${broken.length} of ${fillings.length} arrays: ${named}${rest}`,
+        ),
+      ),
+    )
+  })
 
 /** The stage's state: imported arrays over initial ones. Averages that the file lacks begin as copies. */
-const stateOf = ({ initial, wanted }: ImportedStage, report: LoadReport, found: StoredArrays): Values => {
-  const loaded = new Set(report.loaded.map(({ key }) => key))
-  const arrays = new Map(
-    wanted.flatMap(({ name, key }) => {
-      const array = loaded.has(key) ? found[key] : undefined
-      return array === undefined ? [] : [[name, array] as const]
-    }),
-  )
-  return pipe(
-    initial,
-    RR.mapWithIndex((name, value: Value) => {
-      const array = arrays.get(name) ?? (name.startsWith(shadow) ? arrays.get(name.slice(shadow.length)) : undefined)
-      return array === undefined ? value : asValue(array, value)
-    }),
-  )
-}
+const stateOf = (stage: StagePlan, seed: number, fillings: readonly Filling[]): Effect<Values> =>
+  effect(async (run) => {
+    const given = new Map<string, Values[string]>()
+    for (const { wanted, array } of fillings)
+      given.set(wanted.name, floats(wanted.shape, asFloats(await run(array.read))))
+    return stage.step.initial(seed, Object.fromEntries(given))
+  })
 
 const json = (value: unknown): Uint8Array => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`)
 
-export interface ImportedRun {
+export interface ImportOptions {
+  /** The checkpoint. */
+  readonly file: string
+  /** The folder to be written. */
   readonly dir: string
-  readonly experiment: Experiment
+  readonly declared: Experiment
+  readonly plan: Plan
   readonly classes: readonly string[]
-  readonly stages: readonly ImportedStage[]
-  readonly report: LoadReport
-  readonly found: StoredArrays
+  readonly ignoreKeys: readonly string[]
   /** Training begins at the imported weights; else it is over. */
   readonly fineTune: boolean
 }
 
-/** Writes the folder of a run, in the layout that `train` writes; the experiment last, which makes it a run. Errors: `file`. */
-export const writeImportedRun = ({
-  dir,
-  experiment,
-  classes,
-  stages,
-  report,
-  found,
-  fineTune,
-}: ImportedRun): Effect<void> =>
+interface ImportedRun extends ImportOptions {
+  readonly experiment: Experiment
+  readonly stages: readonly ImportedStage[]
+  readonly report: LoadReport
+  readonly found: UnreadArrays
+}
+
+/** In the layout that `train` writes; the experiment last, which makes it a run. */
+const writeRun = ({ dir, experiment, classes, stages, report, found, fineTune }: ImportedRun): Effect<void> =>
   effect(async (run) => {
     for (const imported of stages) {
       const { stage } = imported
@@ -184,10 +102,82 @@ export const writeImportedRun = ({
       const done = fineTune ? 0 : steps
       const meta = stageIdentity(stage, { seed: experiment.seed, steps })
       const path = checkpointPath(join(dir, stage.name), done)
-      await run(saveCheckpoint(path, { step: done, groups: grouped(stateOf(imported, report, found)), meta }))
+      const state = await run(stateOf(stage, experiment.seed, fillingsOf(imported, report, found)))
+      await run(saveCheckpoint(path, { step: done, groups: grouped(state), meta }))
     }
     const scale = experiment.diffusion?.latentScale
     if (scale?.kind === 'fixed' && stages.some(({ stage }) => stage.name === 'diffusion'))
       await run(writeFileAtomic(join(dir, 'latents.json'), json({ scale: scale.value, classes })))
     await run(writeFileAtomic(join(dir, 'experiment.json'), json(experiment)))
+  })
+
+/** Parameters of the losses alone, such as a discriminator: nothing is drawn by them. */
+const ofLoss = ({ name }: Wanted): boolean => name.startsWith('loss.')
+
+/** What counts as trained has come from the file. */
+const checkKept = ({ kept }: LoadReport, fineTune: boolean): Effect<unknown> => {
+  const untrained = kept.filter((w) => !ofLoss(w))
+  return fineTune || untrained.length === 0
+    ? TE.right(kept)
+    : TE.fromEither(
+        fail(
+          'usage',
+          '--ignore-keys',
+          'keys that the model can be drawn from without',
+          `${untrained.length} of its parameters, which would keep their initial values: ${untrained
+            .slice(0, mostNamed)
+            .map(({ key }) => key)
+            .join(', ')}${untrained.length > mostNamed ? ', ...' : ''}`,
+          'narrower prefixes, or --fine-tune to train these from their initial values',
+        ),
+      )
+}
+
+/** A prefix may be given as the file has it, with what is stripped. */
+const asStripped =
+  (keys: readonly string[]) =>
+  (prefix: string): string =>
+    keys.some((key) => key.startsWith(prefix)) ? prefix : unwrappedName(prefix) || prefix
+
+/**
+ * Makes the folder of a run out of a checkpoint's arrays; `say` is told what was found. Nothing is written unless all of it fits.
+ * Whether the run is ready to draw from comes back. Errors: `file`, `usage`, `config`.
+ */
+export const importArrays = (
+  options: ImportOptions,
+  given: UnreadArrays,
+  say: (text: string) => void,
+): Effect<{ readonly complete: boolean }> =>
+  effect(async (run) => {
+    const { file, declared, plan, fineTune } = options
+    const { arrays, stripped } = unwrapped(given)
+    const ignoreKeys = options.ignoreKeys.map(asStripped(Object.keys(arrays)))
+    for (const [part, count] of stripped) say(`${file}: ${part}. stripped off ${count} names`)
+    const sought = RR.filterWithIndex((key: string) => !ignoreKeys.some((prefix) => key.startsWith(prefix)))(arrays)
+    const stages = await run(TE.fromEither(importedStages(file, plan, sought)))
+    const hasDiffusion = stages.some(({ stage }) => stage.name === 'diffusion')
+    const experiment = hasDiffusion ? await run(agreeing(file, declared, plan, arrays)) : declared
+    const found = withoutDerived(arrays)
+    const report = await run(
+      TE.fromEither(
+        loadReport(
+          stages.flatMap((s) => s.wanted),
+          found,
+          ignoreKeys,
+        ),
+      ),
+    )
+    const derived = Object.keys(arrays).length - Object.keys(found).length
+    if (derived > 0) say(`${file}: ${derived} arrays are left out that an experiment declares or derives, as betas`)
+    say(`${file}: ${stages.map(({ stage }) => stage.name).join(', ')}\n${showLoadReport(report)}`)
+    await run(TE.fromEither(strictly(file)(report)))
+    await run(checkKept(report, fineTune))
+    await run(
+      allFinite(
+        file,
+        stages.flatMap((stage) => fillingsOf(stage, report, found)),
+      ),
+    )
+    await run(writeRun({ ...options, experiment, stages, report, found }))
+    return { complete: !fineTune && experiment.diffusion !== undefined && stages.length === stagesOf(plan).length }
   })

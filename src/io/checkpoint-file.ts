@@ -1,9 +1,9 @@
 import { type Effect, fail } from '../error.ts'
-import { pipe, TE } from '../prelude.ts'
-import { readSafetensors } from './safetensors.ts'
-import type { StoredArrays } from './stored.ts'
-import { readTorch } from './torch/index.ts'
-import { withSource } from './torch/source.ts'
+import { E, pipe, TE } from '../prelude.ts'
+import { openSafetensors, readSafetensors } from './safetensors.ts'
+import { type Source, withSource } from './source.ts'
+import type { StoredArrays, UnreadArrays } from './stored.ts'
+import { openTorch, readTorch } from './torch/index.ts'
 
 type Format = 'safetensors' | 'torch'
 
@@ -13,6 +13,22 @@ const formatOf = (first: Uint8Array, path: string): Format | undefined => {
     return 'safetensors'
   return (first[0] === 0x50 && first[1] === 0x4b) || first[0] === 0x80 ? 'torch' : undefined
 }
+
+const formatIn = (source: Source): Effect<Format> =>
+  pipe(
+    source.read(0, Math.min(source.size, 9)),
+    TE.flatMapEither((first) => {
+      const format = formatOf(first, source.path)
+      return format === undefined
+        ? fail(
+            'file',
+            source.path,
+            'a safetensors file, or one of torch.save (zip or legacy)',
+            first.length === 0 ? 'an empty file' : 'other bytes',
+          )
+        : E.right(format)
+    }),
+  )
 
 const readers: { readonly [F in Format]: (path: string) => Effect<StoredArrays> } = {
   safetensors: (path) =>
@@ -29,18 +45,21 @@ const readers: { readonly [F in Format]: (path: string) => Effect<StoredArrays> 
  */
 export const readCheckpointFile = (path: string): Effect<StoredArrays> =>
   pipe(
-    withSource(path, ({ size, read }) => read(0, Math.min(size, 9))),
-    TE.flatMap((first) => {
-      const format = formatOf(first, path)
-      return format === undefined
-        ? TE.fromEither(
-            fail(
-              'file',
-              path,
-              'a safetensors file, or one of torch.save (zip or legacy)',
-              first.length === 0 ? 'an empty file' : 'other bytes',
-            ),
-          )
-        : readers[format](path)
-    }),
+    withSource(path, formatIn),
+    TE.flatMap((format) => readers[format](path)),
+  )
+
+const openers: { readonly [F in Format]: (source: Source) => Effect<UnreadArrays> } = {
+  safetensors: openSafetensors,
+  torch: (source) => openTorch(source),
+}
+
+/** Opens a published checkpoint for as long as `use` takes; arrays are read when they are asked for. Errors: `file`. */
+export const withCheckpointFile = <A>(path: string, use: (arrays: UnreadArrays) => Effect<A>): Effect<A> =>
+  withSource(path, (source) =>
+    pipe(
+      formatIn(source),
+      TE.flatMap((format) => openers[format](source)),
+      TE.flatMap(use),
+    ),
   )

@@ -1,6 +1,7 @@
 import { type Checked, collect, fail } from '../error.ts'
 import { E, pipe } from '../prelude.ts'
-import { elementsOf, type StoredArray, type StoredArrays } from './stored.ts'
+import { asArgument } from './names.ts'
+import { elementsOf, isFloatingPoint } from './stored.ts'
 
 /** What comes of loading a file's arrays into a model's parameters: `load_state_dict` with nothing left unsaid. */
 
@@ -23,8 +24,14 @@ export const keyIn =
   (name: string): string =>
     prefix + (dotless ? name.replaceAll('.', '') : name)
 
+/** What is known of an array without its numbers. */
+export interface ArrayType {
+  readonly dtype: string
+  readonly shape: readonly number[]
+}
+
 export interface Misshaped extends Wanted {
-  readonly found: StoredArray
+  readonly found: ArrayType
 }
 
 export interface LoadReport {
@@ -42,9 +49,10 @@ export interface LoadReport {
   readonly kept: readonly Wanted[]
 }
 
-const isFloat = ({ dtype }: StoredArray): boolean => dtype === 'float32' || dtype === 'float64'
-const fits = (wanted: Wanted, found: StoredArray): boolean =>
-  isFloat(found) && wanted.shape.length === found.shape.length && wanted.shape.every((n, i) => n === found.shape[i])
+const fits = (wanted: Wanted, found: ArrayType): boolean =>
+  isFloatingPoint(found.dtype) &&
+  wanted.shape.length === found.shape.length &&
+  wanted.shape.every((n, i) => n === found.shape[i])
 
 /**
  * Compares what a model wants with what a file holds. Keys that begin with one of `ignoreKeys` are left alone (as
@@ -53,7 +61,7 @@ const fits = (wanted: Wanted, found: StoredArray): boolean =>
  */
 export const loadReport = (
   wanted: readonly Wanted[],
-  found: StoredArrays,
+  found: Readonly<Record<string, ArrayType>>,
   ignoreKeys: readonly string[] = [],
 ): Checked<LoadReport> => {
   const ignores = (key: string): boolean => ignoreKeys.some((prefix) => key.startsWith(prefix))
@@ -88,15 +96,35 @@ const example = (keys: readonly string[]): string =>
     : `the file has ${keys.slice(0, 3).join(', ')}${keys.length > 3 ? ', ...' : ''}`
 
 const showShape = (shape: readonly number[]): string => `[${shape.join(', ')}]`
-const showFound = ({ dtype, shape }: StoredArray): string => `${dtype}${showShape(shape)}`
+const showFound = ({ dtype, shape }: ArrayType): string => `${dtype}${showShape(shape)}`
+
+/** Beginnings that keys have in common, each as short as can be while no wanted key begins so; none where that cannot be. */
+const beginnings = (keys: readonly string[], wanted: readonly string[]): readonly string[] | undefined => {
+  const free = (beginning: string): boolean => !wanted.some((key) => key.startsWith(beginning))
+  const found = keys.map((key) => {
+    const ends = [...key.matchAll(/\./g)].map(({ index }) => index)
+    return [...ends.flatMap((end) => [key.slice(0, end), key.slice(0, end + 1)]), key].find(free)
+  })
+  const known = found.flatMap((beginning) => beginning ?? [])
+  return known.length === keys.length ? [...new Set(known)] : undefined
+}
+
+const mostHinted = 8
+
+/** What to add to the command where the file has but too much. */
+const leavingAlone = ({ loaded, missing, misshaped, kept, unexpected }: LoadReport): string | undefined => {
+  const wanted = [loaded, missing, misshaped, kept].flatMap((list) => list.map(({ key }) => key))
+  const prefixes = beginnings(unexpected, wanted)
+  return missing.length + misshaped.length > 0 || prefixes === undefined || prefixes.length > mostHinted
+    ? undefined
+    : `${prefixes.map((prefix) => `--ignore-keys ${asArgument(prefix)}`).join(' ')} leaves these keys alone`
+}
 
 /** The report, if file and model agree in every parameter. Errors (`file`): how many are missing, unexpected, misshaped. */
 export const strictly =
   (path: string) =>
   (report: LoadReport): Checked<LoadReport> => {
     const apart = (['missing', 'misshaped', 'unexpected'] as const).filter((kind) => report[kind].length > 0)
-    const [stranger] = report.unexpected
-    const hint = stranger === undefined ? undefined : `--ignore-keys ${stranger.split('.')[0]} leaves such keys alone`
     return apart.length === 0
       ? E.right(report)
       : fail(
@@ -104,7 +132,7 @@ export const strictly =
           path,
           "the model's parameters, all and no other",
           apart.map((kind) => `${report[kind].length} ${kind}`).join(', '),
-          hint,
+          leavingAlone(report),
         )
   }
 

@@ -8,3 +8,7 @@ export const hasLoneSurrogate = (text: string): boolean => /\p{Surrogate}/u.test
 
 /** Whether a name can stand alone as the name of a file in a folder, on every system. */
 export const isPlainName = (name: string): boolean => /^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(name)
+
+/** A text as a shell takes it for one argument: itself, or quoted. */
+export const asArgument = (text: string): string =>
+  /^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`

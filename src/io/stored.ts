@@ -1,3 +1,5 @@
+import type { Effect } from '../error.ts'
+
 /** Arrays as files hold them. */
 
 /** An array of a file: row-major, its element type, its shape. `bool` is one byte an element, 0 or 1. */
@@ -11,6 +13,19 @@ export type StoredArray =
 export type StoredDtype = StoredArray['dtype']
 
 export type StoredArrays = Readonly<Record<string, StoredArray>>
+
+/** An array that still lies in its file, which is open as long as it may be read. */
+export interface UnreadArray {
+  /** As safetensors calls it; of what is no array, what it is instead. */
+  readonly dtype: string
+  readonly shape: readonly number[]
+  /** What it takes in the file. */
+  readonly bytes: number
+  /** Errors: `file`, where it is damaged or of a type that is not known. */
+  readonly read: Effect<StoredArray>
+}
+
+export type UnreadArrays = Readonly<Record<string, UnreadArray>>
 
 /** How many elements a shape has. */
 export const elementsOf = (shape: readonly number[]): number => shape.reduce((n, size) => n * size, 1)
@@ -41,10 +56,23 @@ const halfToFloatBits = (half: number): number => {
   return sign | ((113 - shift) << 23) | (((fraction << shift) & 0x3ff) << 13)
 }
 
-const widenBits = (bytes: Uint8Array, widen: (bits: number) => number): Float32Array => {
-  const bits = Uint32Array.from(view(Uint16Array, bytes), widen)
-  return new Float32Array(bits.buffer)
+/** Of 4 bits of exponent and 3 of fraction, without infinity: NaN is all bits set (OCP 8-bit Floating Point 1.0, 5.2). */
+const e4m3ToFloatBits = (byte: number): number => {
+  const sign = (byte & 0x80) << 24
+  const exponent = (byte >> 3) & 0xf
+  const fraction = byte & 7
+  if (exponent === 0xf && fraction === 7) return sign | 0x7fc00000
+  if (exponent !== 0) return sign | ((exponent + 120) << 23) | (fraction << 20)
+  if (fraction === 0) return sign
+  const shift = Math.clz32(fraction) - 28
+  return sign | ((121 - shift) << 23) | (((fraction << shift) & 7) << 20)
 }
+
+/** E5M2 is the upper half of a half-precision number. */
+const e5m2ToFloatBits = (byte: number): number => halfToFloatBits(byte << 8)
+
+const widenBits = (narrow: Uint8Array | Uint16Array, widen: (bits: number) => number): Float32Array =>
+  new Float32Array(Uint32Array.from(narrow, widen).buffer)
 
 type Shape = readonly number[]
 
@@ -69,8 +97,10 @@ const float32 = (itemBytes: number, read: (bytes: Uint8Array) => Float32Array): 
  */
 export const storedFormats: ReadonlyMap<string, StoredFormat> = new Map<string, StoredFormat>([
   ['F32', float32(4, (bytes) => view(Float32Array, bytes))],
-  ['F16', float32(2, (bytes) => widenBits(bytes, halfToFloatBits))],
-  ['BF16', float32(2, (bytes) => widenBits(bytes, (bits) => bits << 16))],
+  ['F16', float32(2, (bytes) => widenBits(view(Uint16Array, bytes), halfToFloatBits))],
+  ['BF16', float32(2, (bytes) => widenBits(view(Uint16Array, bytes), (bits) => bits << 16))],
+  ['F8_E4M3', float32(1, (bytes) => widenBits(bytes, e4m3ToFloatBits))],
+  ['F8_E5M2', float32(1, (bytes) => widenBits(bytes, e5m2ToFloatBits))],
   ['F64', { itemBytes: 8, read: (bytes, shape) => ({ dtype: 'float64', shape, data: view(Float64Array, bytes) }) }],
   ['I64', { itemBytes: 8, read: (bytes, shape) => ({ dtype: 'int64', shape, data: view(BigInt64Array, bytes) }) }],
   [
@@ -96,6 +126,13 @@ export const storedFormats: ReadonlyMap<string, StoredFormat> = new Map<string, 
       read: (bytes, shape) => ({ dtype: 'bool', shape, data: Uint8Array.from(bytes, (b) => (b === 0 ? 0 : 1)) }),
     },
   ],
+])
+
+/** Whether a type is one of floating-point numbers that can be read, in a file or in memory. */
+export const isFloatingPoint = (dtype: string): boolean => floatingPoint.has(dtype)
+const floatingPoint: ReadonlySet<string> = new Set([
+  ...['float32', 'float64'],
+  ...['F64', 'F32', 'F16', 'BF16', 'F8_E4M3', 'F8_E5M2'],
 ])
 
 /** The safetensors dtype that each `StoredDtype` is written as. */

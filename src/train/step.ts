@@ -32,8 +32,11 @@ export interface StepPlan {
   /** Scalars of step 0, 1, ... that the host computes in float64: rates, bias corrections, the average's decay. */
   readonly hostFeeds: (step: number) => Values
   readonly rate: (step: number) => number
-  /** The carried arrays before the first step; the average begins as a copy of the parameters. */
-  readonly initial: (seed: number) => Values
+  /**
+   * The carried arrays before the first step; the average begins as a copy of the parameters. Nothing is drawn of what is given,
+   * by name, in the shape of its leaf.
+   */
+  readonly initial: (seed: number, given?: Values) => Values
 }
 
 /** What of a training's declaration an optimiser depends on. */
@@ -204,7 +207,7 @@ export const stepOfTurns = (
           average === undefined ? {} : scalarFeeds('ema', average.at(step + 1), average.scalars),
           amendment === undefined ? {} : scalarFeeds(amendment.scope, amendment.at(step + 1), amendment.scalars),
         ),
-      initial: (seed) => initialState(declared, Object.keys(state), seed),
+      initial: (seed, given = {}) => initialState(declared, Object.keys(state), seed, given),
     })),
   )
 }
@@ -217,14 +220,14 @@ export const trainingStep = (loss: Loss, options: StepOptions): Checked<StepPlan
   })
 
 const shadowOf = 'ema.shadow.'
-const initialState = (g: Graph, carried: readonly string[], seed: number): Values => {
+const initialState = (g: Graph, carried: readonly string[], seed: number, given: Values): Values => {
   const leaves = Object.fromEntries(parameters(g).map((p) => [p.name, p]))
   return Object.fromEntries(
     carried.flatMap((name) => {
       const leaf = leaves[name]
       if (leaf === undefined) return []
       const source = name.startsWith(shadowOf) ? leaves[name.slice(shadowOf.length)] : undefined
-      const value = initialValue(seed, source ?? leaf)
+      const value = given[name] ?? given[source?.name ?? name] ?? initialValue(seed, source ?? leaf)
       return [[name, source === undefined ? value : { ...value, shape: leaf.shape }] as const]
     }),
   )

@@ -1,7 +1,11 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { showErrors } from '../../src/error.ts'
-import { encodeSafetensors, parseSafetensors, type TensorFile } from '../../src/io/safetensors.ts'
+import { effect, showErrors } from '../../src/error.ts'
+import { encodeSafetensors, openSafetensors, parseSafetensors, type TensorFile } from '../../src/io/safetensors.ts'
+import { withSource } from '../../src/io/source.ts'
 import { elementsOf, type StoredArray, type StoredArrays } from '../../src/io/stored.ts'
 import { E, pipe } from '../../src/prelude.ts'
 
@@ -121,6 +125,58 @@ describe('safetensors', () => {
   })
 
   it.each([
+    { dtype: 'F8_E4M3', exponentBits: 4, bias: 7, special: (_: number, fraction: number) => fraction === 7 },
+    { dtype: 'F8_E5M2', exponentBits: 5, bias: 15, special: () => true },
+  ])('widens every number of $dtype exactly', ({ dtype, exponentBits, bias, special }) => {
+    const bits = Array.from({ length: 256 }, (_, i) => i)
+    const fractionBits = 7 - exponentBits
+    const expected = (byte: number): number => {
+      const [sign, fraction] = [byte >> 7 ? -1 : 1, byte % 2 ** fractionBits]
+      const exponent = (byte >> fractionBits) % 2 ** exponentBits
+      const unit = fraction / 2 ** fractionBits
+      if (exponent === 2 ** exponentBits - 1 && special(exponent, fraction))
+        return exponentBits === 5 && fraction === 0 ? sign * Infinity : Number.NaN
+      return sign * (exponent === 0 ? unit * 2 ** (1 - bias) : (1 + unit) * 2 ** (exponent - bias))
+    }
+    const header = `{"x":{"dtype":"${dtype}","shape":[256],"data_offsets":[0,256]}}`
+    const { x } = value(parseSafetensors(withHeader(header, bits), 'f')).tensors
+    expect(x).toMatchObject({ dtype: 'float32', shape: [256] })
+    expect([...(x?.data ?? [])]).toEqual(bits.map(expected))
+  })
+  it('the largest and the least of both 8-bit types', () => {
+    const header =
+      '{"a":{"dtype":"F8_E4M3","shape":[3],"data_offsets":[0,3]},"b":{"dtype":"F8_E5M2","shape":[3],"data_offsets":[3,6]}}'
+    const { a, b } = value(parseSafetensors(withHeader(header, [0x7e, 0x01, 0x80, 0x7b, 0x01, 0xfc]), 'f')).tensors
+    expect([...(a?.data ?? [])]).toEqual([448, 2 ** -9, -0])
+    expect([...(b?.data ?? [])]).toEqual([57344, 2 ** -16, -Infinity])
+  })
+
+  it('of a file that is opened, an array of a type that is not known matters when it is read', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'latentgraph-safetensors-'))
+    const path = join(folder, 'f4.safetensors')
+    const header =
+      '{"odd":{"dtype":"F4","shape":[2,3],"data_offsets":[0,3]},"w":{"dtype":"U8","shape":[2],"data_offsets":[3,5]}}'
+    writeFileSync(path, withHeader(header, [1, 2, 3, 7, 8]))
+    const read = await withSource(path, (source) =>
+      effect(async (run) => {
+        const arrays = await run(openSafetensors(source))
+        const types = Object.entries(arrays).map(([name, { dtype, shape, bytes }]) => ({ name, dtype, shape, bytes }))
+        const odd = await (arrays.odd?.read ?? expect.unreachable('no such array'))()
+        return { types, w: [...((await run(arrays.w?.read ?? expect.unreachable('none'))).data ?? [])], odd }
+      }),
+    )()
+    rmSync(folder, { recursive: true })
+    expect(value(read)).toMatchObject({
+      types: [
+        { name: 'odd', dtype: 'F4', shape: [2, 3], bytes: 3 },
+        { name: 'w', dtype: 'U8', shape: [2], bytes: 2 },
+      ],
+      w: [7, 8],
+      odd: { _tag: 'Left', left: [{ tag: 'file', at: `${path}: odd`, got: '"F4"' }] },
+    })
+  })
+
+  it.each([
     ['BF16', [0x80, 0x3f, 0x40, 0xc0], 'float32', [1, -3]],
     ['U8', [1, 255], 'int32', [1, 255]],
     ['I8', [1, 255], 'int32', [1, -1]],
@@ -152,7 +208,7 @@ describe('safetensors', () => {
     ['half a surrogate pair', info('"dtype":"U8","shape":[1],"data_offsets":[0,1],"\\ud800":1')],
     ['space before the object', ` ${info('"dtype":"U8","shape":[1],"data_offsets":[0,1]')}`],
     ['deep nesting', info(`"dtype":"U8","shape":[1],"data_offsets":[0,1],"x":${'['.repeat(9000)}${']'.repeat(9000)}`)],
-    ['an unsupported dtype', info('"dtype":"F8_E4M3","shape":[1],"data_offsets":[0,1]')],
+    ['an unsupported dtype', info('"dtype":"F4","shape":[1],"data_offsets":[0,1]')],
   ])('refuses %s', (_, header) => {
     expect(E.isLeft(parseSafetensors(withHeader(header, [0]), 'f'))).toBe(true)
   })

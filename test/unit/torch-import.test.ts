@@ -10,7 +10,7 @@ import { latestCheckpoint, loadCheckpoint } from '../../src/io/checkpoint.ts'
 import { keyIn, loadReport, showLoadReport, strictly } from '../../src/io/load-report.ts'
 import { encodeSafetensors } from '../../src/io/safetensors.ts'
 import type { StoredArray, StoredArrays } from '../../src/io/stored.ts'
-import { E, O } from '../../src/prelude.ts'
+import { E, O, pipe } from '../../src/prelude.ts'
 import { modelParameters, type Plan, planExperiment } from '../../src/train/plan.ts'
 
 const value = <A>(result: E.Either<Errors, A>): A =>
@@ -56,6 +56,40 @@ describe('load report', () => {
   })
   it('a prefix that nothing begins with is an error', () =>
     expect(loadReport(wanted, whole, ['model', 'los'])).toMatchObject({ left: [{ tag: 'usage', got: '"los"' }] }))
+  describe('the hint on what is too much', () => {
+    const unet = { name: 'u', key: 'model.diffusion_model.out.weight', shape: [2] }
+    const hintOf = (found: StoredArrays, ...ignored: readonly string[]): string | undefined => {
+      const strict = pipe(
+        loadReport([...wanted, unet], { ...whole, [unet.key]: floats([2]), ...found }, ignored),
+        E.flatMap(strictly('f')),
+      )
+      return E.isLeft(strict) ? strict.left[0].hint : 'agrees'
+    }
+    const given = (hint = ''): readonly string[] =>
+      [...hint.matchAll(/--ignore-keys (?:'([^']*)'|(\S+))/g)].map(([, quoted, plain]) => quoted ?? plain ?? '')
+
+    it.each([
+      [
+        'beside what is wanted',
+        { 'model.diffusion_model.label_emb.weight': floats([1]) },
+        ['model.diffusion_model.label_emb'],
+      ],
+      ['where a wanted name begins alike', { 'model.diff.w': floats([1]) }, ['model.diff.']],
+      ['of several kinds', { 'loss.a.b': floats([1]), 'loss.c': floats([1]), 'cond.x': floats([1]) }, ['loss', 'cond']],
+      ['with blanks', { 'my loss.a': floats([1]) }, ['my loss']],
+      ['without a dot', { betas: floats([1]) }, ['betas']],
+    ])('%s, when followed, leaves all that is wanted', (_, found, prefixes) => {
+      expect(given(hintOf(found))).toEqual(prefixes)
+      expect(hintOf(found, ...prefixes)).toBe('agrees')
+      expect(
+        value(loadReport([...wanted, unet], { ...whole, [unet.key]: floats([2]), ...found }, prefixes)).kept,
+      ).toEqual([])
+    })
+    it('there is none where it would not help', () => {
+      expect(hintOf({ 'model.diffusion_model.out.weight': floats([3]), 'loss.a': floats([1]) })).toBeUndefined()
+      expect(hintOf({ model: floats([1]) })).toBeUndefined()
+    })
+  })
   it('averages have names without dots', () =>
     expect(keyIn({ prefix: 'model_ema.', dotless: true })('out.0.weight')).toBe('model_ema.out0weight'))
   it('names of the language are names like others', () =>
@@ -203,10 +237,97 @@ describe('latentgraph import', () => {
     }
   })
 
+  it('what was wrapped for training: what its names were wrapped in is stripped, and said', async () => {
+    const wrapped = Object.fromEntries(
+      Object.entries(published()).map(([name, array]) => [
+        name.startsWith('model.') ? name.replace('model.', 'module.model._orig_mod.') : `module.${name}`,
+        array,
+      ]),
+    )
+    const { code, err } = await running(file('wrapped.safetensors', wrapped), '--out', at('wrapped'))
+    expect(code, err).toBe(0)
+    expect(err).toContain(`module. stripped off ${Object.keys(wrapped).length} names`)
+    expect(err).toContain('_orig_mod. stripped off')
+    const run = value(await openRun(at('wrapped'))())
+    expect(run.scale).toBe(0.5)
+    expect(run.diffusion['ema.shadow.input_blocks.0.0.weight']?.data[0]).toBe(3)
+  })
+
+  it('numbers that are not finite: refused by name before anything is written', async () => {
+    const broken = (x: number): StoredArray => ({
+      dtype: 'float32',
+      shape: [32],
+      data: new Float32Array(32).fill(x, 3, 5),
+    })
+    const { code, out, err } = await running(
+      file('nan.safetensors', {
+        ...published(),
+        'first_stage_model.encoder.conv_in.bias': broken(Number.NaN),
+        'model.diffusion_model.input_blocks.0.0.bias': broken(-Infinity),
+      }),
+      ...['--out', at('nan')],
+    )
+    expect({ code, out }).toEqual({ code: 1, out: '' })
+    expect(err).toContain('first_stage_model.encoder.conv_in.bias (2 of 32)')
+    expect(err).toContain('model.diffusion_model.input_blocks.0.0.bias (2 of 32)')
+    expect(existsSync(at('nan'))).toBe(false)
+  })
+
+  it('a type that is not known matters only where its array is wanted', async () => {
+    const bytes = value(encodeSafetensors({ ...published(), 'loss.x': floats([1]) }))
+    const odd = (name: string): string => {
+      const text = Buffer.from(bytes).toString('latin1')
+      const at4 = text.indexOf('"dtype":"F32"', text.indexOf(JSON.stringify(name)))
+      writeFileSync(
+        at('odd.safetensors'),
+        Buffer.from(`${text.slice(0, at4)}"dtype":"F99"${text.slice(at4 + 13)}`, 'latin1'),
+      )
+      return at('odd.safetensors')
+    }
+    const beside = await running(odd('loss.x'), '--ignore-keys', 'loss', '--out', at('beside'))
+    expect(beside.code, beside.err).toBe(0)
+    const within = await running(
+      odd('model.diffusion_model.out.2.bias'),
+      '--ignore-keys',
+      'loss',
+      '--out',
+      at('within'),
+    )
+    expect(within.code).toBe(1)
+    expect(within.err).toContain('model.diffusion_model.out.2.bias [2], in the file F99[2]')
+  })
+
+  it('a stage that is ignored whole is left to be trained; a part of one needs --fine-tune', async () => {
+    const path = file('both.safetensors', published())
+    const first = await running(path, '--ignore-keys', 'model', '--out', at('first'))
+    expect(first.code, first.err).toBe(0)
+    expect(first.err).toContain('both.safetensors: first-stage\n')
+    expect(first.err).toContain('train')
+    expect(existsSync(at('first/diffusion'))).toBe(false)
+    const part = ['--ignore-keys', 'model.diffusion_model.out', '--ignore-keys', 'model_ema']
+    const refused = await running(path, ...part, '--out', at('part'))
+    expect(refused.code).toBe(2)
+    expect(refused.err).toContain('--fine-tune')
+    expect(existsSync(at('part'))).toBe(false)
+    expect((await running(path, ...part, '--fine-tune', '--out', at('part'))).code).toBe(0)
+  })
+
+  it('what to do next can be pasted, whatever the folder is called', async () => {
+    const { err } = await running(file('ldm.safetensors', published()), '--out', at("a b's"))
+    expect(err).toContain(`npx latentgraph sample '${at('a b')}'\\''s' --out samples.png`)
+  })
+
+  it("the help's experiments exist", async () => {
+    const { out } = await running('--help')
+    const named = [...out.matchAll(/graphs\/\S+\.json/g)].map(([path]) => path)
+    expect(named.length).toBeGreaterThan(0)
+    expect(named.filter((path) => !existsSync(join(import.meta.dirname, '../..', path)))).toEqual([])
+  })
+
   it.each([
     ['an array too many', { 'cond_stage_model.w': floats([1]) }, '--ignore-keys cond_stage_model'],
     ['another schedule', { betas: floats([10], 0.1) }, '/diffusion/schedule'],
-    ['another shape', { 'first_stage_model.encoder.conv_in.bias': floats([7]) }, 'float32[7]'],
+    ['another shape', { 'first_stage_model.encoder.conv_in.bias': floats([7]) }, 'F32[7]'],
   ])('%s: nothing is written', async (_, change, message) => {
     const { code, out, err } = await running(file('odd.safetensors', { ...published(), ...change }), '--out', at('odd'))
     expect({ code, out }).toEqual({ code: 1, out: '' })

@@ -1,10 +1,10 @@
 import type { Checked, Effect } from '../../error.ts'
-import { pipe, TE } from '../../prelude.ts'
-import type { StoredArrays } from '../stored.ts'
+import { E, pipe, TE } from '../../prelude.ts'
+import { type Source, withSource } from '../source.ts'
+import type { StoredArrays, UnreadArrays } from '../stored.ts'
 import { openLegacy } from './legacy.ts'
-import { type Source, withSource } from './source.ts'
 import { stateDict } from './state-dict.ts'
-import { checkStorages, readTensors, type TorchContent, type TorchTensors } from './stored.ts'
+import { checkStorages, readTensors, type TorchContent, type TorchTensors, unreadTensors } from './stored.ts'
 import type { TorchValue } from './values.ts'
 import { openZip } from './zip.ts'
 
@@ -23,6 +23,25 @@ const opened = (source: Source): Effect<TorchContent> =>
     TE.flatMap((first) => (zipBegins.every((byte, i) => first[i] === byte) ? openZip(source) : openLegacy(source))),
   )
 
+/** Everything but the tensors' data is read and checked. */
+const checked = (source: Source): Effect<TorchContent> =>
+  pipe(
+    opened(source),
+    TE.tap((content) => TE.fromEither(checkStorages(content))),
+  )
+
+/** As `readTorch`; of the tensors that are picked, each is read when it is asked for. Errors: `file`. */
+export const openTorch = (source: Source, pick: Pick = stateDict): Effect<UnreadArrays> =>
+  pipe(
+    checked(source),
+    TE.flatMapEither((content) =>
+      pipe(
+        pick(content.value, source.path),
+        E.flatMap((tensors) => unreadTensors(content, tensors)),
+      ),
+    ),
+  )
+
 /**
  * Reads tensors of a file of `torch.save`, zip or legacy, and executes nothing of it. The whole file's structure is
  * checked first, then only the tensors that are picked are read. float16 and bfloat16 widen to float32, small integers
@@ -36,8 +55,7 @@ const opened = (source: Source): Effect<TorchContent> =>
 export const readTorch = (path: string, pick: Pick = stateDict): Effect<StoredArrays> =>
   withSource(path, (source) =>
     pipe(
-      opened(source),
-      TE.tap((content) => TE.fromEither(checkStorages(content))),
+      checked(source),
       TE.flatMap((content) =>
         pipe(
           TE.fromEither(pick(content.value, path)),

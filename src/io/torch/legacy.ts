@@ -1,7 +1,7 @@
 import { type Effect, effect, failure } from '../../error.ts'
 import { TE } from '../../prelude.ts'
+import type { Source } from '../source.ts'
 import { type Unpickled, unpickle } from './pickle.ts'
-import type { Source } from './source.ts'
 import type { StoredData, TorchContent } from './stored.ts'
 import { describe, isKind, quoted, type TorchValue } from './values.ts'
 

@@ -1,6 +1,13 @@
 import { type Checked, collect, type Effect, effect, fail } from '../../error.ts'
-import { E, RA, TE } from '../../prelude.ts'
-import { elementsOf, type StoredArray, type StoredArrays, storedFormats } from '../stored.ts'
+import { E, pipe, RA, RR, TE } from '../../prelude.ts'
+import {
+  elementsOf,
+  type StoredArray,
+  type StoredArrays,
+  storedFormats,
+  type UnreadArray,
+  type UnreadArrays,
+} from '../stored.ts'
 import { quoted, type TorchStorage, type TorchTensor, type TorchValue } from './values.ts'
 
 /** The data of a storage in a file. */
@@ -86,31 +93,59 @@ const arrayOf = (bytes: Uint8Array, tensor: TorchTensor, path: string): Checked<
   )
 }
 
+/** The data of the storage that was read last: views of one storage mostly follow each other. */
+const storageReader = (content: TorchContent): ((key: string) => Effect<Uint8Array>) => {
+  const last: { key?: string; bytes: Uint8Array } = { bytes: new Uint8Array() }
+  return (key) =>
+    last.key === key
+      ? TE.right(last.bytes)
+      : pipe(
+          content.data.get(key)?.read ?? TE.right(new Uint8Array()),
+          TE.map((bytes) => Object.assign(last, { key, bytes }).bytes),
+        )
+}
+
 /**
- * Reads tensors out of the file, each storage once; they become row-major, narrow types wide. Contiguous ones are views
- * of their storage. What they need is reckoned before any memory is taken. Errors: `file`.
+ * The tensors of a file as arrays to be read: row-major, narrow types wide. Contiguous ones will be views of their storage.
+ * What all of them need is reckoned before any memory is taken. Errors: `file`.
  */
+export const unreadTensors = (content: TorchContent, tensors: TorchTensors): Checked<UnreadArrays> =>
+  pipe(
+    checkSize(content, Object.values(tensors)),
+    E.map(() => {
+      const read = storageReader(content)
+      return pipe(
+        tensors,
+        RR.map(
+          (tensor): UnreadArray => ({
+            dtype: tensor.storage.format,
+            shape: tensor.shape,
+            bytes: elementsOf(tensor.shape) * tensor.storage.itemBytes,
+            read: pipe(
+              read(tensor.storage.key),
+              TE.flatMapEither((bytes) => arrayOf(bytes, tensor, content.path)),
+            ),
+          }),
+        ),
+      )
+    }),
+  )
+
+/** Reads all of them, each storage once. Errors: `file`. */
 export const readTensors = (content: TorchContent, tensors: TorchTensors): Effect<StoredArrays> =>
   effect(async (run) => {
-    await run(TE.fromEither(checkSize(content, Object.values(tensors))))
-    const byStorage = new Map<string, (readonly [string, TorchTensor])[]>()
-    for (const [name, tensor] of Object.entries(tensors)) {
-      const { key } = tensor.storage
-      const views = byStorage.get(key) ?? []
-      views.push([name, tensor])
-      byStorage.set(key, views)
-    }
+    const unread = await run(TE.fromEither(unreadTensors(content, tensors)))
+    const places = new Map([...content.storages.keys()].map((key, i) => [key, i]))
+    const placeOf = (name: string): number => places.get(tensors[name]?.storage.key ?? '') ?? -1
     const found = new Map<string, StoredArray>()
-    for (const [key, views] of byStorage) {
-      const data = content.data.get(key)
-      const bytes = data === undefined ? new Uint8Array() : await run(data.read)
-      for (const [name, tensor] of views)
-        found.set(name, await run(TE.fromEither(arrayOf(bytes, tensor, content.path))))
+    for (const name of Object.keys(tensors).sort((a, b) => placeOf(a) - placeOf(b))) {
+      const array = unread[name]
+      if (array !== undefined) found.set(name, await run(array.read))
     }
     return Object.fromEntries(
       Object.keys(tensors).flatMap((name) => {
         const array = found.get(name)
-        return array === undefined ? [] : [[name, array]]
+        return array === undefined ? [] : [[name, array] as const]
       }),
     )
   })

@@ -1,6 +1,6 @@
 import { type Checked, type Effect, type Errors, effect, failure } from '../../error.ts'
 import { E, TE } from '../../prelude.ts'
-import type { Source } from './source.ts'
+import type { Source } from '../source.ts'
 import { quoted } from './values.ts'
 
 /** The directory at the end of a zip file, with Zip64 (PKWARE APPNOTE 6.3.10, sections 4.3 and 4.5.3). */

@@ -1,7 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises'
-import type { Effect } from '../../error.ts'
-import { pipe, TE } from '../../prelude.ts'
-import { fileEffect, fileFailure } from '../bytes.ts'
+import type { Effect } from '../error.ts'
+import { pipe, TE } from '../prelude.ts'
+import { fileEffect, fileFailure } from './bytes.ts'
 
 /** A file that is open: parts of it are read as they are needed. */
 export interface Source {
