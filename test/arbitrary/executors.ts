@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs'
-import { input, neg } from '../../src/declare/index.ts'
+import { describe, test } from 'vitest'
+import type { Checked, Errors } from '../../src/error.ts'
 import { executorByName } from '../../src/execute/auto.ts'
 import type { Executor } from '../../src/execute/executor.ts'
 import * as web from '../../src/execute/onnx/web.ts'
-import { float } from '../../src/graph/types.ts'
-import { E, pipe } from '../../src/prelude.ts'
-import { frozen } from './cases.ts'
+import { ready } from '../../src/execute/ready.ts'
+import { E } from '../../src/prelude.ts'
 import { right } from './run.ts'
 
 /**
@@ -41,21 +41,48 @@ const inBrowsers: { readonly [N in Name]?: Executor } = {
   'onnx:wasm': web.onnx('wasm', () => import('onnxruntime-web')),
 }
 
+/** The executor, if it can run here. */
+const tried = async (name: Name): Promise<Checked<Executor>> => {
+  if (process.env.VK_ICD_FILENAMES === undefined && existsSync(swiftShader)) process.env.VK_ICD_FILENAMES = swiftShader
+  return ready(inBrowsers[name] ?? right(executorByName(name)))()
+}
+const known = new Map<Name, Promise<Checked<Executor>>>()
+const found = (name: Name): Promise<Checked<Executor>> => {
+  const asked = known.get(name) ?? tried(name)
+  known.set(name, asked)
+  return asked
+}
+const reasonIn = (errors: Errors): string => {
+  const hints = errors.flatMap(({ hint }) => hint ?? [])
+  return [...errors.map(({ got }) => got), ...hints].join('; ')
+}
+
 export interface Present {
   readonly name: Name
   readonly executor: Executor
 }
 /** Those that can run here; says in a line why the others cannot. */
 export const present = async (names: readonly Name[]): Promise<readonly Present[]> => {
-  if (process.env.VK_ICD_FILENAMES === undefined && existsSync(swiftShader)) process.env.VK_ICD_FILENAMES = swiftShader
-  const found: Present[] = []
+  const here: Present[] = []
   for (const name of names) {
-    const executor = inBrowsers[name] ?? right(executorByName(name))
-    const probe = await executor.compile(frozen({ y: pipe(input('x', float(1)), neg) }), { mode: 'training' })()
-    if (E.isRight(probe)) {
-      probe.right.dispose()
-      found.push({ name, executor })
-    } else console.warn(`${name} is not tested: ${probe.left.map(({ got }) => got).join('; ')}`)
+    const executor = await found(name)
+    if (E.isRight(executor)) here.push({ name, executor: executor.right })
+    else console.warn(`${name} is not tested: ${reasonIn(executor.left)}`)
   }
-  return found
+  return here
+}
+
+/**
+ * Tests of an executor that not every machine can run. Elsewhere `body` is not called: one skipped test stands for all of
+ * them and says why.
+ */
+export const suiteOn = async (name: Name, title: string, body: (executor: Executor) => void): Promise<void> => {
+  const executor = await found(name)
+  if (E.isRight(executor)) describe(title, () => body(executor.right))
+  else skipped(title, `${name} cannot run here: ${reasonIn(executor.left)}`)
+}
+/** One test in the place of those that cannot run here. */
+export const skipped = (title: string, reason: string): void => {
+  console.warn(`${title}: skipped, ${reason}`)
+  test(title, ({ skip }) => skip(reason))
 }

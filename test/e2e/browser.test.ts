@@ -6,6 +6,7 @@ import { build, type PreviewServer, preview } from 'vite'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Request, train } from '../../examples/browser/training.ts'
 import { onnx } from '../../src/execute/onnx/index.ts'
+import { skipped } from '../arbitrary/executors.ts'
 import { right } from '../arbitrary/run.ts'
 
 /** The page of examples/browser in Debian's Chromium: what its executors compute beside what Node's does. */
@@ -42,7 +43,6 @@ const installed = async (): Promise<string | undefined> => {
       )
     )
       return path
-  console.warn('the page is not tested: no chromium in PATH; on Debian: apt-get install chromium')
   return undefined
 }
 const executablePath = await installed()
@@ -109,7 +109,7 @@ const trained = async (name: Name): Promise<Numbers> => {
   return numbers
 }
 
-describe.runIf(executablePath !== undefined)('in Chromium', () => {
+const inChromium = (path: string): void => {
   beforeAll(async () => {
     held.folder = await mkdtemp(join(tmpdir(), 'latentgraph-page-'))
     const configFile = join(import.meta.dirname, '../../examples/browser/vite.config.ts')
@@ -121,7 +121,7 @@ describe.runIf(executablePath !== undefined)('in Chromium', () => {
       preview: { port: 0, host: '127.0.0.1' },
       logLevel: 'error',
     })
-    held.browser = await chromium.launch({ executablePath: executablePath ?? '', args: flags })
+    held.browser = await chromium.launch({ executablePath: path, args: flags })
   }, 120_000)
   afterAll(async () => {
     await held.browser?.close()
@@ -157,4 +157,6 @@ describe.runIf(executablePath !== undefined)('in Chromium', () => {
     expect(await page?.getByRole('radio', { name: 'WebAssembly' }).first().isEnabled()).toBe(true)
     await page?.close()
   })
-})
+}
+if (executablePath === undefined) skipped('in Chromium', 'no chromium in PATH; on Debian: apt-get install chromium')
+else describe('in Chromium', () => inChromium(executablePath))

@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import sharp from 'sharp'
@@ -35,16 +35,27 @@ export interface Interruption {
 export interface Workplace {
   readonly dir: string
   readonly run: (args: readonly string[], interruption?: Interruption) => Promise<Ended>
+  /** What the runs have left in their home, cache and temporary folders, which were empty. */
+  readonly leftOutside: () => Promise<readonly string[]>
   readonly dispose: () => Promise<void>
 }
 export const workplace = async (): Promise<Workplace> => {
-  const dir = await mkdtemp(join(tmpdir(), 'latentgraph-e2e-'))
+  const whole = await mkdtemp(join(tmpdir(), 'latentgraph-e2e-'))
+  const [dir, outside] = [join(whole, 'work'), join(whole, 'outside')]
+  const own = { HOME: join(outside, 'home'), XDG_CACHE_HOME: join(outside, 'cache'), TMPDIR: join(outside, 'tmp') }
+  for (const folder of [dir, ...Object.values(own)]) await mkdir(folder, { recursive: true })
+  const { ORT_DISABLE_TELEMETRY: _, ...env } = process.env
   return {
     dir,
-    dispose: () => rm(dir, { recursive: true }),
+    dispose: () => rm(whole, { recursive: true }),
+    leftOutside: async () =>
+      (await readdir(outside, { recursive: true })).filter((path) => !Object.values(own).includes(join(outside, path))),
     run: (args, interruption) =>
       new Promise((resolve) => {
-        const child = spawn(process.execPath, [join(compiled, 'src/cli/main.js'), ...args], { cwd: dir })
+        const child = spawn(process.execPath, [join(compiled, 'src/cli/main.js'), ...args], {
+          cwd: dir,
+          env: { ...env, ...own },
+        })
         const texts = { out: '', err: '' }
         child.stdout.on('data', (text) => {
           texts.out += text

@@ -19,9 +19,9 @@ import { planExperiment } from '../../src/train/plan.ts'
 import { grad, optimise, precision } from '../../src/transform/index.ts'
 import { frozen } from '../arbitrary/cases.ts'
 import { check } from '../arbitrary/check.ts'
+import { suiteOn } from '../arbitrary/executors.ts'
 import { arbitraryGraph } from '../arbitrary/graphs.ts'
 import { right, runOn } from '../arbitrary/run.ts'
-import { devices } from '../unit/onnx-support.ts'
 
 /** The unit of float16's rounding. */
 const unit = 2 ** -11
@@ -170,11 +170,11 @@ describe('precision', () => {
   })
 })
 
-describe.runIf((await devices()).includes('webgpu'))('on onnx:webgpu', () => {
+await suiteOn('onnx:webgpu', 'on onnx:webgpu', (webgpu) => {
   test('float16 runs, or is refused before it does', async () => {
     const x = D.input('x', float(2, 3))
     const graph = frozen({ y: pipe(x, D.cast('float16'), D.add(pipe(x, D.cast('float16')))) })
-    const made = await onnx('webgpu').compile(graph, { mode: 'training' })()
+    const made = await webgpu.compile(graph, { mode: 'training' })()
     if (E.isLeft(made)) {
       expect(made.left).toMatchObject([
         { tag: 'compile', at: 'onnx:webgpu', expected: expect.stringContaining('shader-f16') },

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Tensor } from '../../src/declare/index.ts'
 import * as D from '../../src/declare/index.ts'
-import { floats, type Values } from '../../src/execute/executor.ts'
+import { type Executor, floats, type Values } from '../../src/execute/executor.ts'
 import type { Device } from '../../src/execute/onnx/devices.ts'
 import { onnx } from '../../src/execute/onnx/index.ts'
 import { lower } from '../../src/execute/onnx/lower.ts'
@@ -11,7 +11,8 @@ import type { Graph } from '../../src/graph/graph.ts'
 import { opKinds } from '../../src/graph/ops.ts'
 import { float, int, sameShape } from '../../src/graph/types.ts'
 import { pipe } from '../../src/prelude.ts'
-import { devices, difference, feedsOf, graphOf, run } from './onnx-support.ts'
+import { suiteOn } from '../arbitrary/executors.ts'
+import { difference, feedsOf, graphOf, run } from './onnx-support.ts'
 
 const x = (...shape: readonly number[]): Tensor => D.input('x', float(...shape))
 const y = (...shape: readonly number[]): Tensor => D.input('y', float(...shape))
@@ -321,9 +322,11 @@ const beside = (all: Readonly<Record<string, Graph>>): Graph =>
     { nodes: [], outputs: {} },
   )
 
-test.runIf((await devices()).includes('webgpu'))('onnx:webgpu agrees with the reference on all of these', async () => {
-  const g = beside(graphs)
-  expect(faults('webgpu', await run(onnx('webgpu'), g, feedsOf(g)), await run(reference, g, feedsOf(g)))).toEqual([])
+await suiteOn('onnx:webgpu', 'onnx:webgpu agrees with the reference', (webgpu) => {
+  test('on all of these', async () => {
+    const g = beside(graphs)
+    expect(faults('webgpu', await run(webgpu, g, feedsOf(g)), await run(reference, g, feedsOf(g)))).toEqual([])
+  })
 })
 
 /** Its WebAssembly runs in Node too; browsers have the same. */
@@ -335,9 +338,9 @@ describe("onnx:wasm, onnxruntime-web's, agrees with the reference on all of thes
   })
 })
 
-describe.each(await devices())('the exponential on onnx:%s', (device) => {
+const exponential = (executor: Executor): void => {
   const exps = async (x: Float32Array): Promise<readonly number[]> => {
-    const { y } = await run(onnx(device), graphOf({ y: D.exp(D.input('x', float(x.length))) }), {
+    const { y } = await run(executor, graphOf({ y: D.exp(D.input('x', float(x.length))) }), {
       x: floats([x.length], x),
     })
     return Array.from(y?.data ?? [])
@@ -351,4 +354,5 @@ describe.each(await devices())('the exponential on onnx:%s', (device) => {
     const x = Float32Array.of(-Infinity, -110, 0, 89, Infinity, Number.NaN)
     expect(await exps(x)).toEqual([0, 0, 1, Infinity, Infinity, Number.NaN])
   })
-})
+}
+for (const name of ['onnx:cpu', 'onnx:webgpu'] as const) await suiteOn(name, `the exponential on ${name}`, exponential)

@@ -1,9 +1,7 @@
-import { existsSync } from 'node:fs'
 import type { Tensor } from '../../src/declare/index.ts'
 import * as D from '../../src/declare/index.ts'
 import { type Checked, showErrors } from '../../src/error.ts'
 import { type CompileOptions, type Executor, floats, type Value, type Values } from '../../src/execute/executor.ts'
-import { type Device, onnx } from '../../src/execute/onnx/index.ts'
 import { feedTypes, type Graph } from '../../src/graph/graph.ts'
 import { float, size, type TensorType } from '../../src/graph/types.ts'
 import { E, pipe, TE } from '../../src/prelude.ts'
@@ -70,21 +68,4 @@ export const difference = (got: Value | undefined, expected: Value | undefined):
     const d = Math.abs(v - (b[i] ?? 0)) / scale
     return Number.isNaN(d) ? Infinity : Math.max(worst, d)
   }, 0)
-}
-
-/** SwiftShader, a software GPU that Debian's chromium brings; used where no other Vulkan driver is named. */
-const swiftShader = '/usr/lib/chromium/vk_swiftshader_icd.json'
-
-/** The devices that can be tested here; says so where there is no WebGPU adapter. */
-export const devices = async (): Promise<readonly Device[]> => {
-  if (process.env.VK_ICD_FILENAMES === undefined && existsSync(swiftShader)) process.env.VK_ICD_FILENAMES = swiftShader
-  const probe = await onnx('webgpu').compile(graphOf({ y: pipe(D.input('x', float(1)), D.neg) }), {
-    mode: 'training',
-  })()
-  if (E.isRight(probe)) probe.right.dispose()
-  else
-    console.warn(
-      `skipped on onnx:webgpu: ${probe.left[0].got}; for a software GPU on Debian: apt-get install chromium libvulkan1`,
-    )
-  return E.isRight(probe) ? ['cpu', 'webgpu'] : ['cpu']
 }

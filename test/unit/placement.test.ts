@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { assemble } from '../../src/execute/onnx/assemble.ts'
 import { placementOf, webgpuPlacement } from '../../src/execute/onnx/placement.ts'
 import { call, leaf } from '../../src/execute/onnx/value.ts'
@@ -18,10 +18,8 @@ import { TE } from '../../src/prelude.ts'
 import { planExperiment, type StagePlan, stagesOf } from '../../src/train/plan.ts'
 import { precision } from '../../src/transform/index.ts'
 import { caseOf } from '../arbitrary/cases.ts'
-import { present } from '../arbitrary/executors.ts'
-import { devices, right } from './onnx-support.ts'
-
-const webgpu = (await devices()).includes('webgpu')
+import { suiteOn } from '../arbitrary/executors.ts'
+import { right } from './onnx-support.ts'
 
 /** An adversarial first stage, as small as tiny's. */
 const adversarial = [
@@ -37,7 +35,7 @@ test('docs/executors.md knows every executor', async () => {
   for (const name of Object.keys(placements)) expect(text).toContain(`| \`${name}\``)
 })
 
-describe.runIf(webgpu)('on onnx:webgpu', () => {
+await suiteOn('onnx:webgpu', 'on onnx:webgpu', () => {
   test('nothing of the training steps of a KL autoencoder, a KL-GAN and a U-Net leaves the device', async () => {
     for (const set of [[], adversarial])
       for (const { step } of await stages(set)) {
@@ -78,8 +76,7 @@ describe.runIf(webgpu)('on onnx:webgpu', () => {
   })
 })
 
-describe.runIf((await present(['tfjs:webgpu'])).length > 0)('on tfjs:webgpu', async () => {
-  const { device, target, ...found } = right(await load('webgpu')())
+await suiteOn('tfjs:webgpu', 'on tfjs:webgpu', () => {
   const backs = (leaving: readonly { readonly toHost: number }[]) => leaving.filter(({ toHost }) => toHost > 0)
 
   test('the device waits for nothing in the training steps of a KL autoencoder, a KL-GAN and a U-Net', async () => {
@@ -101,6 +98,7 @@ describe.runIf((await present(['tfjs:webgpu'])).length > 0)('on tfjs:webgpu', as
   })
 
   test('what reads back, and what the host makes, is seen, and the backend is whole again', async () => {
+    const { device, target, ...found } = right(await load('webgpu')())
     const type = float(2, 1, 1, 1, 600)
     const [x, y] = [tfjs.leaf('x', type), tfjs.leaf('y', float(3))]
     const shape = [2, 2, 1, 1, 600]

@@ -24,11 +24,11 @@ const importsOf = (text: string): readonly string[] =>
     .flatMap(([, specifier]) => specifier ?? [])
 const source = (path: string, text: string): Source => ({ path, text, imports: importsOf(text) })
 const sources: readonly Source[] = readdirSync(root, { recursive: true, withFileTypes: true })
-  .filter((f) => f.isFile() && f.name.endsWith('.ts'))
+  .filter((f) => f.isFile() && /\.[jt]s$/.test(f.name))
   .map((f) => join(f.parentPath, f.name))
   .map((file) => source(relative(root, file).split(sep).join('/'), readFileSync(file, 'utf8')))
 
-const roomOf = (path: string): string => path.split('/')[0]?.replace(/\.ts$/, '') ?? ''
+const roomOf = (path: string): string => path.split('/')[0]?.replace(/\.[jt]s$/, '') ?? ''
 /** The files of src that a file imports. */
 const targets = ({ path, imports }: Source): readonly string[] =>
   imports.filter((i) => i.startsWith('.')).map((i) => posix.join(posix.dirname(path), i))
@@ -101,6 +101,11 @@ const beyondBrowsers = (all: readonly Source[], from: string): readonly string[]
       ),
     ])
 }
+/** Who loads ONNX Runtime's package otherwise than through the file that switches its telemetry off first. */
+const telling = (all: readonly Source[]): readonly string[] =>
+  all.flatMap(({ path, text }) =>
+    path !== 'execute/onnx/package.js' && importsOf(running(text)).includes('onnxruntime-node') ? [path] : [],
+  )
 const evasions = /@ts-(ignore|nocheck|expect-error)|biome-ignore|eslint-disable|\bas (any|never|unknown as)\b|<any>/
 const silenced = (all: readonly Source[]): readonly string[] =>
   all.flatMap(({ path, text }) => (evasions.test(text) ? [path] : []))
@@ -112,9 +117,18 @@ describe('src', () => {
   test('imports name files that exist', () => expect(dangling(sources)).toEqual([]))
   test('imports are acyclic', () => expect(knotted(sources)).toEqual([]))
   test('only the prelude imports fp-ts and io-ts', () => expect(effectful(sources)).toEqual([]))
+  test("one file loads ONNX Runtime's package", () => expect(telling(sources)).toEqual([]))
   test('no file is longer than 400 lines without a reason at its top', () => expect(long(sources)).toEqual([]))
   test('a browser can load browser.ts', () => expect(beyondBrowsers(sources, 'browser.ts')).toEqual([]))
   test('the compiler is not silenced', () => expect(silenced(sources)).toEqual([]))
+})
+
+test('tests that cannot run here are skipped in one way, which runs nothing of theirs and says why', () => {
+  const tests = readdirSync(join(root, '../test'), { recursive: true, encoding: 'utf8' }).filter((f) =>
+    f.endsWith('.test.ts'),
+  )
+  const otherwise = /\b(describe|test|it)\.(runIf|skipIf|skip|todo)\(/
+  expect(tests.filter((f) => otherwise.test(readFileSync(join(root, '../test', f), 'utf8')))).toEqual([])
 })
 
 describe('the rules see what they forbid', () => {
@@ -152,6 +166,14 @@ describe('the rules see what they forbid', () => {
       ['graph/x.ts -> node:fs/promises', 'graph/x.ts -> sharp', 'graph/x.ts: Buffer'],
     ],
     ['fp-ts', effectful([source('graph/a.ts', "import { either } from 'fp-ts'\n")]), ['graph/a.ts']],
+    [
+      "loading ONNX Runtime's package, but not its types",
+      telling([
+        source('io/a.ts', "import type { Tensor } from 'onnxruntime-node'\n"),
+        source('io/b.ts', "const { Tensor } = await import('onnxruntime-node')\n"),
+      ]),
+      ['io/b.ts'],
+    ],
     ['long files', long([source('graph/a.ts', 'x\n'.repeat(401))]), ['graph/a.ts: 401']],
     ['long files with a reason', long([source('graph/a.ts', `// a table: 401 lines\n${'x\n'.repeat(400)}`)]), []],
     ['silenced checks', silenced([source('graph/a.ts', '// @ts-ignore\n')]), ['graph/a.ts']],

@@ -15,7 +15,7 @@ import { schedule } from '../../src/execute/tfjs/program.ts'
 import { none } from '../../src/execute/tfjs/quirks.ts'
 import { float } from '../../src/graph/types.ts'
 import { E, pipe } from '../../src/prelude.ts'
-import { present } from '../arbitrary/executors.ts'
+import { suiteOn } from '../arbitrary/executors.ts'
 import { adam, adamFeeds, graphOf, right } from './onnx-support.ts'
 
 const carry = { w: 'net.weight', m: 'm/net.weight', v: 'v/net.weight' }
@@ -34,13 +34,10 @@ const held = () => {
   const gpu: unknown = Reflect.get(tf.memory(), 'numBytesInGPU')
   return { numTensors, numBytes, gpu }
 }
+type Counted = 'cpu' | 'wasm' | 'webgpu'
 /** A software GPU takes a minute or more for ten thousand steps. */
-const counted = [
-  ['cpu', 10_000],
-  ['wasm', 10_000],
-  ...((await present(['tfjs:webgpu'])).length === 0 ? [] : [['webgpu', 500] as const]),
-] as const
-describe.each(counted)('tfjs:%s', (backend, steps) => {
+const counted = { cpu: 10_000, wasm: 10_000, webgpu: 500 } as const
+const books = (backend: Counted, steps: number): void => {
   test(`${steps} steps leave as many tensors as one, and dispose none`, async () => {
     right(await load(backend)())
     choose(right(await load(backend)()).device)
@@ -83,18 +80,19 @@ describe.each(counted)('tfjs:%s', (backend, steps) => {
     expect(tf.memory().numTensors).toBe(numTensors)
     program.dispose()
   })
-})
+}
 
-test.each(counted)('a choice between two numbers is exactly one of them on tfjs:%s', async (backend) => {
-  const g = graphOf({ y: pipe(D.input('x', float(2, 3)), D.less(0), D.select(D.scalar(0.2), D.scalar(-7))) })
-  const program = right(await tfjs(backend).compile(g, { mode: 'training' })())
-  const feeds = { x: floats([2, 3], Float32Array.of(-1, 2, 0, -3, -0.5, 4)) }
-  const expected = floats([2, 3], Float32Array.of(0.2, -7, -7, 0.2, 0.2, -7))
-  expect(right(await program.run(feeds)())).toEqual({ y: expected })
-  program.dispose()
-})
+const choices = (backend: Counted): void =>
+  test('a choice between two numbers is exactly one of them', async () => {
+    const g = graphOf({ y: pipe(D.input('x', float(2, 3)), D.less(0), D.select(D.scalar(0.2), D.scalar(-7))) })
+    const program = right(await tfjs(backend).compile(g, { mode: 'training' })())
+    const feeds = { x: floats([2, 3], Float32Array.of(-1, 2, 0, -3, -0.5, 4)) }
+    const expected = floats([2, 3], Float32Array.of(0.2, -7, -7, 0.2, 0.2, -7))
+    expect(right(await program.run(feeds)())).toEqual({ y: expected })
+    program.dispose()
+  })
 
-describe.each(counted)('integers beyond 2^24 on tfjs:%s', (backend) => {
+const integers = (backend: Counted): void => {
   const big = 2 ** 24 + 1
   const ints = (...data: readonly number[]): Value => ({
     dtype: 'int32',
@@ -106,25 +104,35 @@ describe.each(counted)('integers beyond 2^24 on tfjs:%s', (backend) => {
   const compiled = async () => right(await tfjs(backend).compile(g, { mode: 'sampling' })())
   const feeds = { x: ints(big, 2 ** 30, 1 - 2 ** 30, -big, big + 1), i: ints(0, 1, 1, 1, 0) }
 
-  test.runIf(backend !== 'webgpu')('add up to the last bit', async () => {
-    const program = await compiled()
-    expect(right(await program.run(feeds)())).toEqual({ y: ints(2 * big + 1, 1 - big) })
-    program.dispose()
-  })
-  test.runIf(backend === 'webgpu')('are errors by name', async () => {
-    const error = { expected: 'integers of up to 16777216, as far as tfjs:webgpu has them', got: String(big) }
-    const program = await compiled()
-    expect(await program.run(feeds)()).toEqual({ left: [{ tag: 'run', at: 'x', ...error }], _tag: 'Left' })
-    expect(right(await program.run({ ...feeds, x: ints(big - 1, 1, 2, 3, -1) })())).toEqual({ y: ints(big - 2, 6) })
-    program.dispose()
-    const options = { mode: 'sampling', constants: { x: feeds.x } } as const
-    expect(await tfjs(backend).compile(g, options)()).toMatchObject({ left: [{ tag: 'compile', at: 'x', ...error }] })
-    const constant = graphOf({ y: D.integers([1, big]) })
-    expect(await tfjs(backend).compile(constant, { mode: 'sampling' })()).toMatchObject({
-      left: [{ tag: 'compile', ...error }],
+  if (backend !== 'webgpu')
+    test('add up to the last bit', async () => {
+      const program = await compiled()
+      expect(right(await program.run(feeds)())).toEqual({ y: ints(2 * big + 1, 1 - big) })
+      program.dispose()
     })
+  else
+    test('are errors by name', async () => {
+      const error = { expected: 'integers of up to 16777216, as far as tfjs:webgpu has them', got: String(big) }
+      const program = await compiled()
+      expect(await program.run(feeds)()).toEqual({ left: [{ tag: 'run', at: 'x', ...error }], _tag: 'Left' })
+      expect(right(await program.run({ ...feeds, x: ints(big - 1, 1, 2, 3, -1) })())).toEqual({ y: ints(big - 2, 6) })
+      program.dispose()
+      const options = { mode: 'sampling', constants: { x: feeds.x } } as const
+      expect(await tfjs(backend).compile(g, options)()).toMatchObject({
+        left: [{ tag: 'compile', at: 'x', ...error }],
+      })
+      const constant = graphOf({ y: D.integers([1, big]) })
+      expect(await tfjs(backend).compile(constant, { mode: 'sampling' })()).toMatchObject({
+        left: [{ tag: 'compile', ...error }],
+      })
+    })
+}
+for (const backend of ['cpu', 'wasm', 'webgpu'] as const)
+  await suiteOn(`tfjs:${backend}`, `tfjs:${backend}`, () => {
+    books(backend, counted[backend])
+    choices(backend)
+    describe('integers beyond 2^24', () => integers(backend))
   })
-})
 
 describe('the program', () => {
   test('ends every intermediate once, at its last reader', () => {

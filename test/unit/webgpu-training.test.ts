@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { fillNormal, fold, key } from '../../src/distributions/random.ts'
 import { type Executor, floats, ints, type Value } from '../../src/execute/executor.ts'
 import { onnx } from '../../src/execute/onnx/index.ts'
@@ -9,7 +9,8 @@ import { TE } from '../../src/prelude.ts'
 import { planExperiment, stagesOf } from '../../src/train/plan.ts'
 import { noiseFeeds } from '../../src/train/state.ts'
 import type { StepPlan } from '../../src/train/step.ts'
-import { devices, right } from './onnx-support.ts'
+import { suiteOn } from '../arbitrary/executors.ts'
+import { right } from './onnx-support.ts'
 
 const seed = 3
 const steps = 12
@@ -54,13 +55,13 @@ const losses = async (
   return found
 }
 
-describe.runIf((await devices()).includes('webgpu'))('a short training on onnx:webgpu', async () => {
-  const experiment = right(await loadExperiment('graphs/tiny.json', tiny)())
-  const stages = stagesOf(right(await TE.fromEither(planExperiment(experiment, 8))()))
+const experiment = right(await loadExperiment('graphs/tiny.json', tiny)())
+const stages = stagesOf(right(await TE.fromEither(planExperiment(experiment, 8))()))
+await suiteOn('onnx:webgpu', 'a short training on onnx:webgpu', (webgpu) => {
   test.each(stages.map((s) => [s.name, s.step] as const))(
     'has the losses of onnx:cpu: %s',
     async (_, plan) => {
-      const [ours, native] = [await losses(onnx('webgpu'), plan), await losses(onnx('cpu'), plan)]
+      const [ours, native] = [await losses(webgpu, plan), await losses(onnx('cpu'), plan)]
       expect(new Set(native).size).toBe(steps)
       const apart = native.map((loss, i) => Math.abs((ours[i] ?? Number.NaN) / loss - 1))
       for (const error of apart) expect(error).toBeLessThan(tolerance)

@@ -3,6 +3,7 @@ import { type Effect, failure, reasonOf } from '../../error.ts'
 import { TE } from '../../prelude.ts'
 import { explained } from './adapter-error.ts'
 import { blockSize } from './block-size.ts'
+import { load } from './package.js'
 import type { Runtime } from './runtime.ts'
 
 export interface NativeRuntime extends Runtime {
@@ -13,8 +14,7 @@ export interface NativeRuntime extends Runtime {
 /** Node's: loaded when first needed, 45 MB of native code that not every machine has a build for. */
 export const runtime: Effect<NativeRuntime> = TE.tryCatch(
   async () => {
-    const { env, InferenceSession, listSupportedBackends, Tensor } = await import('onnxruntime-node')
-    env.logLevel = 'error'
+    const { env, InferenceSession, listSupportedBackends, Tensor } = await load()
     return {
       InferenceSession,
       Tensor,

@@ -4,6 +4,7 @@ import { pipe, RR, TE } from '../../prelude.ts'
 import type { CompileOptions } from '../executor.ts'
 import { inputName, outputName } from './assemble.ts'
 import type { Device } from './devices.ts'
+import { showingBits } from './half-tensor.js'
 import { encode, initializerBytes, type Model } from './proto.ts'
 import type { Runtime } from './runtime.ts'
 
@@ -102,6 +103,8 @@ const shapedAs = ({ outputs }: Model, which: 'made' | 'read') => {
   })
 }
 
+const bits = RR.map(showingBits)
+
 const wrap = (session: InferenceSession, at: string, model: Model): Session => {
   const outputs = Object.fromEntries(model.outputs.map(({ name }) => [name, null]))
   const [asMade, asRead] = [shapedAs(model, 'made'), shapedAs(model, 'read')]
@@ -109,8 +112,8 @@ const wrap = (session: InferenceSession, at: string, model: Model): Session => {
     run: (feeds, into = {}) =>
       TE.tryCatch(
         async () => {
-          const buffers = asMade(renamed(into, outputName))
-          const results = await session.run(renamed(feeds, inputName), { ...outputs, ...buffers })
+          const buffers = bits(asMade(renamed(into, outputName)))
+          const results = await session.run(bits(renamed(feeds, inputName)), { ...outputs, ...buffers })
           return renamed(asRead(results), (name) => name.slice(outputName('').length))
         },
         (e) => [failure('run', at, 'a run that succeeds', reasonOf(e))],
