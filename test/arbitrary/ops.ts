@@ -70,12 +70,15 @@ const along = (...domains: readonly Domain[]) =>
       axisOf(shape).map((axis) => ({ attributes: { axis }, operands: [real(shape, domain)] })),
     )
 
+/** Now and then as many as there are in a processor's vectors and blocks, and one more. */
+const channelCount = fc.oneof({ arbitrary: extent, weight: 6 }, { arbitrary: fc.constantFrom(4, 8, 16, 17), weight: 1 })
+
 /** A convolution whose kernel fits: shapes of x, weight and y, and the window. */
 const convolution = fc
   .record({
     batch: fc.integer({ min: 1, max: 2 }),
-    channels: extent,
-    outs: extent,
+    channels: channelCount,
+    outs: channelCount,
     kernel: fc.tuple(extent, extent),
     stride: fc.tuple(fc.integer({ min: 1, max: 2 }), fc.integer({ min: 1, max: 2 })),
     padding: fc.array(fc.integer({ min: 0, max: 2 }), { minLength: 4, maxLength: 4 }),

@@ -1,6 +1,6 @@
 import type { Tensor } from '../../src/declare/index.ts'
 import { type Errors, showErrors } from '../../src/error.ts'
-import type { Executor, Value, Values } from '../../src/execute/executor.ts'
+import type { CompileOptions, Executor, Value, Values } from '../../src/execute/executor.ts'
 import { reference } from '../../src/execute/reference/index.ts'
 import { feedTypes, type Graph } from '../../src/graph/graph.ts'
 import { E, type Either } from '../../src/prelude.ts'
@@ -10,13 +10,16 @@ export const right = <A>(x: Either<Errors, A>): A => {
   if (E.isLeft(x)) throw new Error(showErrors(x.left))
   return x.right
 }
-/** Runs a graph once; feeds that a transform made needless are left out. */
+/** Runs a graph once; feeds that a transform made needless, or that are constants, are left out. */
 export const runOn =
-  (executor: Executor) =>
+  (executor: Executor, { constants = {}, ...options }: CompileOptions = { mode: 'sampling' }) =>
   async (graph: Graph, feeds: Values): Promise<Values> => {
-    const program = right(await executor.compile(graph, { mode: 'sampling' })())
     const needed = feedTypes(graph)
-    const own = Object.fromEntries(Object.entries(feeds).filter(([name]) => name in needed))
+    const pick = (values: Values, when: (name: string) => boolean): Values =>
+      Object.fromEntries(Object.entries(values).filter(([name]) => name in needed && when(name)))
+    const baked = pick(constants, () => true)
+    const program = right(await executor.compile(graph, { ...options, constants: baked })())
+    const own = pick(feeds, (name) => !(name in baked))
     const results = right(await program.run(own)())
     program.dispose()
     return results

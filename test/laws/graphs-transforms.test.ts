@@ -1,13 +1,23 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { div, input, integers, mul } from '../../src/declare/index.ts'
+import {
+  add,
+  convWeightGrad,
+  div,
+  input,
+  integers,
+  mul,
+  sub,
+  type Tensor,
+  type Window,
+} from '../../src/declare/index.ts'
 import { ints } from '../../src/execute/executor.ts'
 import { reference } from '../../src/execute/reference/index.ts'
 import { type Graph, outputTypes } from '../../src/graph/graph.ts'
-import { int } from '../../src/graph/types.ts'
+import { float, int } from '../../src/graph/types.ts'
 import { pipe } from '../../src/prelude.ts'
-import { fold, grad, optimise, prune, pullScalars, share } from '../../src/transform/index.ts'
-import { type Case, frozen } from '../arbitrary/cases.ts'
+import { fold, grad, mergeGradients, optimise, prune, pullScalars, share } from '../../src/transform/index.ts'
+import { type Case, fedCase, frozen } from '../arbitrary/cases.ts'
 import { arbitraryChain } from '../arbitrary/chains.ts'
 import { check } from '../arbitrary/check.ts'
 import { lossOf, variables } from '../arbitrary/differentiate.ts'
@@ -20,6 +30,7 @@ const transforms: readonly (readonly [string, (g: Graph) => Graph])[] = [
   ['share', share],
   ['pullScalars', pullScalars],
   ['optimise', optimise],
+  ['mergeGradients', mergeGradients],
   ['keeping every output', (g) => prune(Object.keys(g.outputs))(g)],
 ]
 
@@ -76,4 +87,47 @@ test('share leaves no two equal nodes', () =>
       const { nodes } = share(withGradients(c))
       expect(new Set(nodes.map((n) => JSON.stringify([n.op, n.attributes, n.operands]))).size).toBe(nodes.length)
     }),
+  ))
+
+/** A weight's gradients over batches of their own, their windows and pictures mostly alike, put together by sums and differences. */
+const usual: Window = { stride: [1, 1], padding: [1, 1, 0, 0] }
+const other: Window = { stride: [2, 1], padding: [1, 1, 1, 0] }
+const batches = fc.array(
+  fc.record({
+    items: fc.integer({ min: 1, max: 3 }),
+    odd: fc.constantFrom(...(['no', 'no', 'no', 'window', 'size'] as const)),
+    joined: fc.constantFrom(add, add, add, sub),
+    read: fc.constantFrom(false, false, false, true),
+  }),
+  { minLength: 2, maxLength: 5, size: 'max' },
+)
+type Batches = typeof batches extends fc.Arbitrary<infer A> ? A : never
+const gradientsOf = (all: Batches): readonly Tensor[] =>
+  all.map(({ items, odd }, i) => {
+    const window = odd === 'window' ? other : usual
+    const [h, w] = [odd === 'size' ? 5 : 4, 3]
+    const [oh, ow] = odd === 'window' ? [Math.floor((h + 2 - 2) / 2) + 1, w] : [h, w]
+    return pipe(
+      input(`dy${i}`, float(items, 2, oh, ow)),
+      convWeightGrad(input(`x${i}`, float(items, 3, h, w)), [2, 2], window),
+    )
+  })
+const summed = batches.chain((all) => {
+  const gradients = gradientsOf(all)
+  const total = gradients.reduce((sum, g, i) => (i === 0 ? g : pipe(sum, (all[i]?.joined ?? add)(g))))
+  const read = gradients.flatMap((g, i) => (all[i]?.read === true ? [[`read${i}`, g] as const] : []))
+  return fc.tuple(fc.constant(all), fedCase({ total, ...Object.fromEntries(read) }, new Map()))
+})
+const walks = (g: Graph): number => g.nodes.filter(({ op }) => op === 'convWeightGrad').length
+test('gradients of a weight over several batches are one over all, where the sum alone reads them', () =>
+  check(
+    fc.asyncProperty(summed, async ([all, { graph, feeds }]) => {
+      const merged = mergeGradients(graph)
+      expect(outputTypes(merged)).toEqual(outputTypes(graph))
+      expect(difference(await run(merged, feeds), await run(graph, feeds), 1e-12)).toBeUndefined()
+      const alike = all.every(({ odd, joined, read }, i) => odd === 'no' && !read && (i === 0 || joined === add))
+      if (alike) expect(walks(merged)).toBe(1)
+      expect(walks(merged)).toBeGreaterThanOrEqual(all.filter(({ read }) => read).length)
+    }),
+    200,
   ))
