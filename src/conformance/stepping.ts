@@ -76,13 +76,13 @@ export const prefixed = (prefix: string, values: Values): Values =>
 
 export const scalarValue = (x: number): Value => floats([], Float64Array.of(x))
 
-/** Zeros for a flat slot beside every parameter. */
+/** Zeros for a slot beside every parameter. */
 export const emptySlots = (scope: string, slots: readonly string[], shapes: Readonly<Record<string, Shape>>): Values =>
   Object.fromEntries(
     slots.flatMap((slot) =>
       Object.entries(shapes).map(([k, shape]) => [
         at(at(scope, slot), k),
-        floats([size(shape)], new Float64Array(size(shape))),
+        floats(shape, new Float64Array(size(shape))),
       ]),
     ),
   )

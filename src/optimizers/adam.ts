@@ -69,9 +69,11 @@ const adamWith = <H extends 'rate' | 'eps' | 'decay'>(
     const rows = pipe(
       parameters,
       RR.mapWithIndex((k, p: Tensor) => {
-        const row = own.prepare({ p: flat(p), g: flat(gradients[k]), m: state.m[k], v: state.v[k] }, scalars)
-        const next = advance(betas, scalars, row)
-        return { ...next, p: pipe(next.p, shaped(p.shape)) }
+        const row = own.prepare(
+          { p: flat(p), g: flat(gradients[k]), m: flat(state.m[k]), v: flat(state.v[k]) },
+          scalars,
+        )
+        return pipe(advance(betas, scalars, row), RR.map(shaped(p.shape)))
       }),
     )
     const column = (name: 'p' | Slots) =>

@@ -1,6 +1,6 @@
 import { mul, type Scope, sub, type Tensor } from '../declare/index.ts'
 import { pipe, RR } from '../prelude.ts'
-import { flat, type State, slot, type Tensors } from './optimizer.ts'
+import { flat, type State, shaped, slot, type Tensors } from './optimizer.ts'
 
 export interface EmaOptions {
   /** Default 0.9999. */
@@ -15,8 +15,8 @@ export interface Ema {
   /** The fed scalars of update n = 1, 2, ...: 1 - decay. */
   readonly at: (update: number) => { readonly forget: number }
   /**
-   * The shadow's leaves, flat, named `<scope>.shadow.<parameter>`. They begin as copies of the parameters: whoever holds the
-   * arrays copies them.
+   * The shadow's leaves, named `<scope>.shadow.<parameter>`. They begin as copies of the parameters: whoever holds the arrays
+   * copies them.
    */
   readonly init: <K extends string>(scope: Scope, parameters: Tensors<K>) => State<'shadow', K>
   readonly update: <K extends string>(from: {
@@ -42,8 +42,8 @@ export const ema = (options: EmaOptions = {}): Ema => ({
     shadow: pipe(
       parameters,
       RR.mapWithIndex((k, p: Tensor) => {
-        const shadow = state.shadow[k]
-        return pipe(shadow, sub(pipe(shadow, sub(flat(p)), mul(scalars.forget))))
+        const shadow = flat(state.shadow[k])
+        return pipe(shadow, sub(pipe(shadow, sub(flat(p)), mul(scalars.forget))), shaped(p.shape))
       }),
     ),
   }),

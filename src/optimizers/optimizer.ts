@@ -5,7 +5,7 @@ import { pipe, RR } from '../prelude.ts'
 /** Tensors by the names of the parameters they belong to. */
 export type Tensors<K extends string = string> = Readonly<Record<K, Tensor>>
 
-/** What an optimiser remembers: for each slot a tensor of every parameter, flat ([numel]). */
+/** What an optimiser remembers: for each slot a tensor of every parameter, in its shape. */
 export type State<S extends string = string, K extends string = string> = Readonly<Record<S, Tensors<K>>>
 
 /**
@@ -45,7 +45,7 @@ export const scalarInputs = <H extends string>(scope: Scope, names: readonly H[]
 export const slot = <K extends string>(scope: Scope, name: string, parameters: Tensors<K>): Tensors<K> =>
   pipe(
     parameters,
-    RR.mapWithIndex((k: K, p: Tensor) => buffer(at(scope, name), k, [size(p.shape)], { kind: 'zeros' })),
+    RR.mapWithIndex((k: K, p: Tensor) => buffer(at(scope, name), k, p.shape, { kind: 'zeros' })),
   )
 
 /**

@@ -20,7 +20,7 @@ export const sgd = ({ momentum = 0, weightDecay = 0 }: SgdOptions = {}): Optimiz
       RR.mapWithIndex((k, p: Tensor) => {
         const g = flat(gradients[k])
         const penalised = weightDecay === 0 ? g : pipe(flat(p), mul(weightDecay), add(g))
-        return pipe(state.momentum[k], mul(momentum), add(penalised))
+        return pipe(flat(state.momentum[k]), mul(momentum), add(penalised))
       }),
     )
     return {
@@ -28,7 +28,12 @@ export const sgd = ({ momentum = 0, weightDecay = 0 }: SgdOptions = {}): Optimiz
         parameters,
         RR.mapWithIndex((k, p: Tensor) => pipe(flat(p), sub(pipe(buffers[k], mul(scalars.rate))), shaped(p.shape))),
       ),
-      state: { momentum: buffers },
+      state: {
+        momentum: pipe(
+          parameters,
+          RR.mapWithIndex((k, p: Tensor) => pipe(buffers[k], shaped(p.shape))),
+        ),
+      },
     }
   },
 })

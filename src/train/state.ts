@@ -102,6 +102,10 @@ export const grouped = (state: Values): Readonly<Record<string, StoredArrays>> =
   )
 }
 
+/** Version 0.1.0 wrote moments and averages flat. */
+const unflattened = (name: string, got: Value, { shape }: Value): Value =>
+  groupOf(name)[0] !== 'parameters' && sameShape(got.shape, [size(shape)]) ? { ...got, shape } : got
+
 /** The state of a checkpoint, which must hold every array of `like` in its shape, and no other. */
 export const loadedState = (
   at: string,
@@ -121,8 +125,9 @@ export const loadedState = (
         if (wanted === undefined) return fail('training', `${at}: ${name}`, 'no such array', 'one')
         if (got === undefined)
           return fail('training', `${at}: ${name}`, `${wanted.dtype}${showShape(wanted.shape)}`, 'nothing')
-        return got.dtype === wanted.dtype && sameShape(got.shape, wanted.shape)
-          ? E.right([name, got])
+        const value = unflattened(name, got, wanted)
+        return value.dtype === wanted.dtype && sameShape(value.shape, wanted.shape)
+          ? E.right([name, value])
           : fail(
               'training',
               `${at}: ${name}`,

@@ -227,8 +227,7 @@ const initialState = (g: Graph, carried: readonly string[], seed: number, given:
       const leaf = leaves[name]
       if (leaf === undefined) return []
       const source = name.startsWith(shadowOf) ? leaves[name.slice(shadowOf.length)] : undefined
-      const value = given[name] ?? given[source?.name ?? name] ?? initialValue(seed, source ?? leaf)
-      return [[name, source === undefined ? value : { ...value, shape: leaf.shape }] as const]
+      return [[name, given[name] ?? given[source?.name ?? name] ?? initialValue(seed, source ?? leaf)] as const]
     }),
   )
 }

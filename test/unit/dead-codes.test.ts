@@ -13,11 +13,11 @@ import { right, runOn } from '../arbitrary/run.ts'
 
 const [entries, dim] = [6, 3]
 const name = 'quantize.embedding.weight'
-const flatLeaf = (scope: string) => buffer(scope, name, [entries * dim], { kind: 'zeros' })
+const stateLeaf = (scope: string) => buffer(scope, name, [entries, dim], { kind: 'zeros' })
 const leaves = {
   [name]: parameter('quantize.embedding', 'weight', [entries, dim], { kind: 'zeros' }),
-  [`optimizer.m.${name}`]: flatLeaf('optimizer.m'),
-  [`ema.shadow.${name}`]: flatLeaf('ema.shadow'),
+  [`optimizer.m.${name}`]: stateLeaf('optimizer.m'),
+  [`ema.shadow.${name}`]: stateLeaf('ema.shadow'),
   other: parameter('', 'other', [2], { kind: 'zeros' }),
 }
 const counted = (shape: readonly number[], from: number): Value =>
@@ -27,8 +27,8 @@ const counted = (shape: readonly number[], from: number): Value =>
   )
 const state: Values = {
   [name]: counted([entries, dim], 100),
-  [`optimizer.m.${name}`]: counted([entries * dim], 200),
-  [`ema.shadow.${name}`]: counted([entries * dim], 300),
+  [`optimizer.m.${name}`]: counted([entries, dim], 200),
+  [`ema.shadow.${name}`]: counted([entries, dim], 300),
 }
 const usageLeaf = `optimizer.usage.${name}`
 

@@ -113,9 +113,7 @@ test.each(fixtures<EmaConfig>('training', /^litema/))('$name', async (f) => {
     'ema',
     average.update({ parameters, state, scalars: scalarInputs('ema', average.scalars) }),
   )
-  let held: Values = Object.fromEntries(
-    names.map((k) => [`ema.shadow.${k}`, floats([f.value(`param.${k}`).data.length], floatsOf(f.value(`param.${k}`)))]),
-  )
+  let held: Values = Object.fromEntries(names.map((k) => [`ema.shadow.${k}`, f.value(`param.${k}`)]))
   for (let step = 0; step < f.config.steps; step++) {
     held = await evaluate(outputs, {
       ...held,
@@ -127,4 +125,3 @@ test.each(fixtures<EmaConfig>('training', /^litema/))('$name', async (f) => {
     expect(emaDecay(options, step + 1)).toBeCloseTo(f.value('out.effective_decay').data[step] ?? Number.NaN, 12)
   }
 })
-const floatsOf = (v: Value): Float64Array => Float64Array.from(v.data)

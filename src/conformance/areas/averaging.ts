@@ -1,6 +1,6 @@
 import { at, input } from '../../declare/index.ts'
 import type { Checked } from '../../error.ts'
-import { floats, ints, type Values } from '../../execute/executor.ts'
+import { ints, type Values } from '../../execute/executor.ts'
 import { ema, emaDecay, scalarInputs, stateOutputs } from '../../optimizers/index.ts'
 import { E, pipe, RR, TE } from '../../prelude.ts'
 import { flag, integer, list, number, record, text, withDefault } from '../../schema.ts'
@@ -32,12 +32,7 @@ export const averaging = adapter(emaConfig, ({ steps, buffer_names, decay, use_n
   const stepping = {
     state: stateOutputs('ema', state),
     outputs: {},
-    initial: Object.fromEntries(
-      Object.entries(averaged).map(([k, array]) => {
-        const { data } = toValue(array)
-        return [leaf(k), floats([data.length], Float64Array.from(data))]
-      }),
-    ),
+    initial: Object.fromEntries(Object.entries(averaged).map(([k, array]) => [leaf(k), toValue(array)])),
     feeds: updates.map((n) => ({
       ...fedScalars('ema', average.scalars, average.at(n)),
       ...Object.fromEntries(
@@ -50,11 +45,9 @@ export const averaging = adapter(emaConfig, ({ steps, buffer_names, decay, use_n
   }
   const shadows = ({ state: after }: Stepped, i: number): Values =>
     Object.fromEntries(
-      Object.entries(averaged).flatMap(([k, { shape }]) => {
+      Object.keys(averaged).flatMap((k) => {
         const value = after[leaf(k)]
-        return value === undefined
-          ? []
-          : [[`out.step${i}.shadow.${shadowNames.get(k)}`, floats(shape, Float64Array.from(value.data))] as const]
+        return value === undefined ? [] : [[`out.step${i}.shadow.${shadowNames.get(k)}`, value] as const]
       }),
     )
   return E.right({

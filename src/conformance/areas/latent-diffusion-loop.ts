@@ -111,8 +111,6 @@ const initialParameters = (c: Case, formula: FormulaParameters, parameters: read
     E.map((entries): Values => Object.fromEntries(entries)),
   )
 
-const flat = ({ data }: Value): Value => floats([data.length], Float64Array.from(data))
-
 const loopPlan = (config: LoopConfig, c: Case): Checked<Plan> =>
   pipe(
     E.Do,
@@ -172,7 +170,7 @@ const loopPlan = (config: LoopConfig, c: Case): Checked<Plan> =>
         initial: {
           ...initial,
           ...emptySlots('opt', Object.keys(next.state), RR.map(({ shape }: Value) => shape)(initial)),
-          ...Object.fromEntries(Object.entries(initial).map(([key, value]) => [shadowLeaf(key), flat(value)])),
+          ...Object.fromEntries(Object.entries(initial).map(([key, value]) => [shadowLeaf(key), value])),
         },
         feeds: rates.map((rate, s) => ({
           ...fedBatch(c, s),

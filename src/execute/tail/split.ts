@@ -186,8 +186,10 @@ const drafting = (g: Graph, tail: ReadonlySet<number>) => {
       if (isTailOp(op)) computed.set(i, { kind: 'step', index: steps.push({ op, operands: of }) - 1 })
       else if (first !== undefined) computed.set(i, first)
     }
+    // In the order of what is computed, behind however many views: loops of the same arithmetic have the same text.
+    const inOrder = [...new Set(computed.values())].flatMap((of) => [...computed].filter(([, o]) => o === of))
     const results = (namesOf: (node: number) => readonly string[]): readonly Named[] =>
-      [...computed].flatMap(([i, of]) => namesOf(i).map((name) => ({ name, operand: of })))
+      inOrder.flatMap(([i, of]) => namesOf(i).map((name) => ({ name, operand: of })))
     return {
       reads,
       loop: {
