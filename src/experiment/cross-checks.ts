@@ -3,7 +3,8 @@ import { E } from '../prelude.ts'
 import { timesteps } from '../schedulers/timesteps.ts'
 import type { Diffusion, Experiment, Training } from './document.ts'
 import { codeRules, weightRules } from './first-stage-rules.ts'
-import { type Problems, problem, unless } from './problems.ts'
+import { type Problems, problem, setting, unless } from './problems.ts'
+import { scheduleRules } from './schedule-rules.ts'
 
 /** Rules between fields of an experiment that need no graph. Each gives the problems it finds. */
 
@@ -27,13 +28,13 @@ const widthRule = (at: string, channels: number, groups: number): Problems =>
     at,
     `a multiple of ${groups}, the number of groups of every GroupNorm`,
     channels,
-    `such as ${nearestMultiple(groups, channels)}`,
+    setting({ [at]: nearestMultiple(groups, channels) }),
   )
 
 /** Attention declared for a place that is no level of the network would silently not be there. */
 const placesRule = (at: string, places: readonly number[], levels: readonly number[]): Problems =>
   places.flatMap((place, i) =>
-    unless(levels.includes(place), `${at}/${i}`, levels.join(' | '), place, 'a level of the network'),
+    unless(levels.includes(place), `${at}/${i}`, `a level of the network: ${levels.join(' | ')}`, place),
   )
 
 const trainingRules = (at: string, { batchSize, learningRate, microBatches, optimizer, steps }: Training): Problems => [
@@ -51,9 +52,12 @@ const trainingRules = (at: string, { batchSize, learningRate, microBatches, opti
         `at most the ${steps} steps of this training`,
         learningRate.warmUp,
       )),
-  ...(optimizer.kind === 'sgd'
-    ? []
-    : unless(optimizer.betas.length === 2, `${at}/optimizer/betas`, 'two numbers in [0, 1)', optimizer.betas)),
+  ...unless(
+    learningRate.rate * optimizer.weightDecay <= 1,
+    `${at}/optimizer/weightDecay`,
+    `at most ${1 / learningRate.rate}, 1 over the learning rate: more would turn the weights around at each step`,
+    optimizer.weightDecay,
+  ),
 ]
 
 /** Red, green, blue. */
@@ -74,7 +78,7 @@ const perceptualRules = (experiment: Experiment): Problems => {
       `${at}/files`,
       'files with the weights of VGG16 and LPIPS, torch or safetensors',
       files,
-      `they are not shipped; ${at}/heads=even needs VGG16 alone, ${at}/weight=0 none`,
+      `they are not shipped; to do without: ${setting({ [`${at}/weight`]: 0 })}`,
     ),
     ...unless(channelsOf(experiment) === colours, `${at}/weight`, '0, as label maps have no colours', weight),
     ...unless(
@@ -112,6 +116,13 @@ const microBatchRules = ({ firstStage: { adversarial, kind, training } }: Experi
     training.microBatches,
   )
 
+/** The size nearest to the declared one that both stages can halve as often as they do. */
+const fittingSize = ({ data, firstStage, diffusion }: Experiment): Readonly<Record<string, number>> => {
+  const factor = factorOf(firstStage.network) * (diffusion === undefined ? 1 : factorOf(diffusion.unet))
+  const size = nearestMultiple(factor, data.size)
+  return { '/data/size': size, '/firstStage/network/resolution': size }
+}
+
 const firstStageRules = (experiment: Experiment): Problems => {
   const { data, firstStage } = experiment
   const { network } = firstStage
@@ -138,7 +149,7 @@ const firstStageRules = (experiment: Experiment): Problems => {
       '/data/size',
       `a multiple of ${factor}, by which the first stage downsamples`,
       data.size,
-      `such as ${nearestMultiple(factor, data.size)}, or fewer ${at}/channelMultipliers`,
+      setting(fittingSize(experiment)),
     ),
     ...widthRule(`${at}/channels`, network.channels, network.normGroups),
     ...(network.resolution % factor === 0
@@ -206,24 +217,10 @@ const unetRules = ({ data, firstStage }: Experiment, diffusion: Diffusion): Prob
       `${at}/classes`,
       'null, as the data says how many there are',
       unet.classes,
-      'for a class-conditional model set /diffusion/conditioning to {"kind": "class"}',
+      `for a class-conditional model: ${setting({ [`${at}/classes`]: null, '/diffusion/conditioning': { kind: 'class' } })}`,
     ),
   ]
 }
-
-const scheduleRules = ({ schedule }: Diffusion): Problems =>
-  schedule.kind === 'cosine'
-    ? []
-    : [
-        ...unless(schedule.betaEnd < 1, '/diffusion/schedule/betaEnd', 'a variance below 1', schedule.betaEnd),
-        ...unless(
-          schedule.betaStart <= schedule.betaEnd,
-          '/diffusion/schedule/betaStart',
-          `at most betaEnd, ${schedule.betaEnd}`,
-          schedule.betaStart,
-          'the variance of the noise rises',
-        ),
-      ]
 
 const samplingRules = ({ sampling }: Experiment, { conditioning, schedule }: Diffusion): Problems => {
   const unconditional = conditioning.kind === 'class' && conditioning.dropout > 0 && conditioning.dropout < 1
@@ -234,7 +231,7 @@ const samplingRules = ({ sampling }: Experiment, { conditioning, schedule }: Dif
       '/sampling/guidance',
       '1, for a model that has not learnt to do without its condition',
       sampling.guidance,
-      'guidance needs /diffusion/conditioning {"kind": "class", "dropout": 0.1}',
+      `${setting({ '/sampling/guidance': 1 })}, or train with ${setting({ '/diffusion/conditioning': { kind: 'class', dropout: 0.1 } })}`,
     ),
     ...(sampling.sampler === 'ddim' && E.isLeft(visited)
       ? visited.left.map((e) => ({ ...e, at: '/sampling/steps' }))

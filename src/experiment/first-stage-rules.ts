@@ -1,5 +1,5 @@
 import type { Experiment } from './document.ts'
-import { type Problems, unless } from './problems.ts'
+import { type Problems, setting, unless } from './problems.ts'
 
 /** Rules of what weighs pixels and of what numbers codes. */
 
@@ -20,6 +20,13 @@ export const weightRules = ({ data, firstStage }: Experiment): Problems => {
         `${at}/weights`,
         `${data.labels} numbers, one a label (/data/labels)`,
         weights.weights,
+      ).concat(
+        unless(
+          weights.weights.some((w) => w > 0),
+          `${at}/weights`,
+          'a weight above 0 at least',
+          weights.weights,
+        ),
       )
     : unless(false, `${at}/kind`, '"transparency", as only label maps have labels', weights.kind)
 }
@@ -47,7 +54,7 @@ export const codeRules = ({ firstStage }: Experiment): Problems => {
           `${at}/remap/unknown/index`,
           `below ${used.length}, a place in "used"`,
           unknown.index,
-          'for a number of their own: {"kind": "extra"}',
+          `for a number of their own: ${setting({ [`${at}/remap/unknown`]: { kind: 'extra' } })}`,
         )
       : []),
   ]

@@ -1,4 +1,4 @@
-import { failure, type LatentError } from '../error.ts'
+import { failure, type LatentError, shellWord } from '../error.ts'
 
 /** What a rule between fields of an experiment finds. */
 export type Problems = readonly LatentError[]
@@ -6,3 +6,12 @@ export type Problems = readonly LatentError[]
 export const problem = (at: string, expected: string, got: unknown, hint?: string): LatentError =>
   failure('config', at, expected, typeof got === 'string' ? got : JSON.stringify(got), hint)
 export const unless = (holds: boolean, ...p: Parameters<typeof problem>): Problems => (holds ? [] : [problem(...p)])
+
+/** Options that make the changes, for hints: what stands at JSON pointers, by these. */
+export const setting = (values: Readonly<Record<string, unknown>>): string =>
+  Object.entries(values)
+    .map(
+      ([pointer, value]) =>
+        `--set ${shellWord(`${pointer}=${typeof value === 'string' ? value : JSON.stringify(value)}`)}`,
+    )
+    .join(' ')

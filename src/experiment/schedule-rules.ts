@@ -1,0 +1,95 @@
+import { type Parameterization, parameterizations } from '../diffusion/parameterization.ts'
+import { E } from '../prelude.ts'
+import { type Column, type NoiseSchedule, noiseSchedule } from '../schedulers/noise-schedule.ts'
+import type { Diffusion } from './document.ts'
+import { type Problems, problem, setting, unless } from './problems.ts'
+
+/** Rules of a noise schedule and of what a network predicts along it. */
+
+const at = '/diffusion/schedule'
+
+/** What is added to a number near 1 is lost to float32's rounding below this. */
+const leastShare = 2 ** -24
+/** Samplers divide alpha-bars by each other, in float64. */
+const leastAlphaBar = 2 ** -1022
+
+/** Where a share of x_t = alpha x_0 + sigma eps is lost, and how small it is there. */
+interface Lost {
+  readonly timestep: number
+  readonly share: string
+  readonly part: string
+}
+const lostIn = (column: Column, least: number, part: string): Lost | undefined => {
+  const timestep = column.findIndex((x) => x < least)
+  return timestep < 0 ? undefined : { timestep, part, share: (column[timestep] ?? 0).toPrecision(2) }
+}
+const inFloat32 = (column: Column): Column => column.map(Math.fround)
+
+/** What a sampler cannot tell from x_t and a prediction in float32, training and sampling visiting every timestep: it would divide by alpha, or by sigma. */
+const lost: { readonly [P in Parameterization]: (s: NoiseSchedule) => Lost | undefined } = {
+  eps: (s) => lostIn(inFloat32(s.sqrtAlphasCumprod), leastShare, 'x_0'),
+  x0: (s) => lostIn(inFloat32(s.sqrtOneMinusAlphasCumprod), leastShare, 'the noise') ?? lost.v(s),
+  v: (s) => lostIn(s.alphasCumprod, leastAlphaBar, 'x_0'),
+}
+
+type Ends = Extract<Diffusion['schedule'], { readonly betaStart: number }>
+
+const passes = (schedule: Ends, timesteps: number): boolean => {
+  const made = noiseSchedule({ ...schedule, timesteps })
+  return E.isRight(made) && parameterizations.every((p) => lost[p](made.right) === undefined)
+}
+/** So many timesteps that no target loses anything, the variances between the same ends; alpha-bar falls nearly as a power of their number. */
+const fewerTimesteps = (schedule: Ends, { betas }: NoiseSchedule): number => {
+  const fallen = betas.reduce((sum, beta) => sum + Math.log1p(-beta), 0)
+  const shrink = (timesteps: number): number =>
+    timesteps <= 2 || passes(schedule, timesteps) ? timesteps : shrink(Math.max(2, Math.floor(0.9 * timesteps)))
+  return shrink(Math.max(2, Math.floor((betas.length * 2 * Math.log(leastShare)) / fallen)))
+}
+
+const targetRule = ({ schedule, predicts }: Diffusion, columns: NoiseSchedule): Problems => {
+  const found = lost[predicts](columns)
+  if (found === undefined) return []
+  const { timestep, share, part } = found
+  const why = `${part} has a share of ${share} in x_t at timestep ${timestep}, which is lost to rounding`
+  const others = parameterizations.filter((p) => lost[p](columns) === undefined).toReversed()
+  const [other] = others
+  return other !== undefined
+    ? [
+        problem(
+          '/diffusion/predicts',
+          `${others.map((p) => `"${p}"`).join(' | ')}: ${why}`,
+          predicts,
+          setting({ '/diffusion/predicts': other }),
+        ),
+      ]
+    : schedule.kind === 'cosine'
+      ? [problem(at, `a schedule that can be inverted: ${why}`, schedule)]
+      : [
+          problem(
+            `${at}/timesteps`,
+            `fewer timesteps, or smaller variances: ${why}`,
+            schedule.timesteps,
+            setting({ [`${at}/timesteps`]: fewerTimesteps(schedule, columns) }),
+          ),
+        ]
+}
+
+const endsRule = ({ schedule }: Diffusion): Problems =>
+  schedule.kind === 'cosine'
+    ? []
+    : unless(
+        schedule.betaStart <= schedule.betaEnd,
+        `${at}/betaStart`,
+        `at most betaEnd, ${schedule.betaEnd}, as the variance of the noise rises`,
+        schedule.betaStart,
+      )
+
+export const scheduleRules = (diffusion: Diffusion): Problems => {
+  const ends = endsRule(diffusion)
+  const columns = noiseSchedule(diffusion.schedule)
+  return ends.length > 0
+    ? ends
+    : E.isLeft(columns)
+      ? columns.left.map((e) => ({ ...e, at: `${at}${e.at}` }))
+      : targetRule(diffusion, columns.right)
+}
