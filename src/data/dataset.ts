@@ -1,3 +1,5 @@
+import type { Effect } from '../error.ts'
+import { pipe, TE } from '../prelude.ts'
 import type { Random } from './batches.ts'
 import { permutation } from './batches.ts'
 
@@ -11,104 +13,91 @@ export interface About {
   readonly bytes: number
   /** SHA-256 of its file's content, in hexadecimal; where a label map belongs to it, of both. */
   readonly sha256: string
+  /** Pictures of one group are variants or copies of each other: `split` keeps them together. Absent: its own. */
+  readonly group?: string
 }
 
-export type FileFacts = Pick<About, 'bytes' | 'sha256'>
-
-/** Pictures in memory and what is known about each. All arrays that are present have `n` rows. */
-export interface Dataset {
+/** Pictures and what is known of their pixels, as many rows each as were asked for, in their order. */
+export interface Batch {
   /** `[n, channels, height, width]`, in [-1, 1]. */
   readonly pictures: Float32Array
-  readonly n: number
-  /** Of picture i. */
-  readonly about: (i: number) => About
-  readonly channels: number
-  readonly height: number
-  readonly width: number
   /** Indices into `classes`. */
   readonly labels?: Int32Array
-  readonly classes: readonly string[]
-  readonly captions?: readonly string[]
-  /** What identifies each picture: its file's path, its emoji. */
-  readonly names: readonly string[]
   /** How much of each pixel a picture covers, `[n, height, width]` in [0, 1]: 0 where it is transparent. */
   readonly coverage?: Float32Array
   /** The label of each pixel, `[n, height, width]`. */
   readonly maps?: Float32Array
-  /** Pictures of one group are variants of each other: `split` keeps them together. Absent: each is its own. */
-  readonly groups?: readonly string[]
 }
 
-/** How many values one picture has. */
-export const pictureSize = ({ channels, height, width }: Pick<Dataset, 'channels' | 'height' | 'width'>): number =>
-  channels * height * width
-
-/** Rows of `size` values each, at `indices`, in their order. */
-export const gatherRows = (rows: Float32Array, size: number, indices: ArrayLike<number>): Float32Array => {
-  const batch = new Float32Array(indices.length * size)
-  Array.from(indices).forEach((index, i) => {
-    batch.set(rows.subarray(index * size, (index + 1) * size), i * size)
-  })
-  return batch
+/** Pictures that are read when they are needed. */
+export interface Dataset {
+  readonly n: number
+  readonly channels: number
+  readonly height: number
+  readonly width: number
+  readonly classes: readonly string[]
+  /** Of picture i, from 0. */
+  readonly about: (i: number) => About
+  /** The pictures at `indices`, in their order. Errors: `file`, where they lie outside of memory. */
+  readonly read: (indices: ArrayLike<number>) => Effect<Batch>
+  /** What was left out, ignored or guessed on the way to the pictures, a sentence each. */
+  readonly notes: readonly string[]
 }
 
-/** The pictures at `indices`, in their order, as `[indices.length, channels, height, width]`. */
-export const gather = (dataset: Dataset, indices: ArrayLike<number>): Float32Array =>
-  gatherRows(dataset.pictures, pictureSize(dataset), indices)
+/** Pictures that were found, and not decoded yet. */
+export interface Found extends Pick<Dataset, 'n' | 'classes'> {
+  /** How much memory they will take. */
+  readonly bytes: number
+  readonly load: Effect<Dataset>
+}
 
-/** The same of one value a pixel, `[indices.length, height, width]`. */
-export const gatherPlanes = (
-  { height, width }: Pick<Dataset, 'height' | 'width'>,
-  planes: Float32Array,
-  indices: ArrayLike<number>,
-): Float32Array => gatherRows(planes, height * width, indices)
+/** Finds pictures and decodes them. */
+export const loaded = (found: Effect<Found>): Effect<Dataset> =>
+  pipe(
+    found,
+    TE.flatMap(({ load }) => load),
+  )
 
-const nameless: About = { name: '', bytes: 0, sha256: '' }
+/** The class of every picture as an index into `classes`, where pictures have classes. */
+export const labelsOf = ({ n, classes, about }: Pick<Dataset, 'n' | 'classes' | 'about'>): Int32Array | undefined => {
+  if (classes.length === 0) return undefined
+  const indexOf = new Map(classes.map((name, i) => [name, i]))
+  return Int32Array.from({ length: n }, (_, i) => indexOf.get(about(i).class ?? '') ?? 0)
+}
 
-/** The facts of pictures, put together from columns of `n` rows. */
-export const aboutOf =
-  ({
-    names,
-    classes,
-    labels,
-    captions,
-    files,
-  }: Pick<Dataset, 'names' | 'classes' | 'labels' | 'captions'> & { readonly files: readonly FileFacts[] }) =>
-  (i: number): About => {
-    const [name, file, label, caption] = [names[i], files[i], labels?.[i], captions?.[i]]
-    const of = label === undefined ? undefined : classes[label]
-    return name === undefined || file === undefined
-      ? nameless
-      : { name, ...file, ...(of === undefined ? {} : { class: of }), ...(caption === undefined ? {} : { caption }) }
-  }
-
-const pick = (texts: readonly string[], indices: readonly number[]): readonly string[] =>
-  indices.flatMap((i) => texts.slice(i, i + 1))
-
-/** The dataset of the pictures at `indices`, in their order; the classes stay as they are. */
-export const select = (dataset: Dataset, indices: readonly number[]): Dataset => ({
+/** The dataset of the pictures at `indices`, in their order; the classes stay as they are, and nothing is copied. */
+export const select = (dataset: Dataset, indices: ArrayLike<number>): Dataset => ({
   ...dataset,
   n: indices.length,
   about: (i) => dataset.about(indices[i] ?? -1),
-  pictures: gather(dataset, indices),
-  names: pick(dataset.names, indices),
-  ...(dataset.labels === undefined ? {} : { labels: Int32Array.from(indices, (i) => dataset.labels?.[i] ?? 0) }),
-  ...(dataset.coverage === undefined ? {} : { coverage: gatherPlanes(dataset, dataset.coverage, indices) }),
-  ...(dataset.maps === undefined ? {} : { maps: gatherPlanes(dataset, dataset.maps, indices) }),
-  ...(dataset.captions === undefined ? {} : { captions: pick(dataset.captions, indices) }),
-  ...(dataset.groups === undefined ? {} : { groups: pick(dataset.groups, indices) }),
+  read: (wanted) => dataset.read(Int32Array.from(wanted, (i) => indices[i] ?? -1)),
 })
 
 /**
  * Parts a dataset in two, whole groups at a time, chosen by `random`: `heldOut` has `count` pictures, or as many
- * less as groups force (none where groups are single pictures). Both keep the dataset's order.
+ * less as groups force (none where groups are single pictures). Where every group has more, `torn` says that groups were
+ * parted, for else none could be held out. Both keep the dataset's order.
  */
 export const split = (
   dataset: Dataset,
   count: number,
   random: Random,
-): { readonly train: Dataset; readonly heldOut: Dataset } => {
-  const groupOf = dataset.groups ?? dataset.names.map((_, i) => `${i}`)
+): { readonly train: Dataset; readonly heldOut: Dataset; readonly torn: boolean } => {
+  const groupOf = Array.from({ length: dataset.n }, (_, i) => dataset.about(i).group ?? `${i}`)
+  const whole = heldGroups(groupOf, count, random)
+  const torn = whole.size === 0 && count > 0
+  const single = groupOf.map((_, i) => `${i}`)
+  const [names, held] = torn ? [single, heldGroups(single, count, random)] : [groupOf, whole]
+  const part = (inside: boolean): Dataset =>
+    select(
+      dataset,
+      names.flatMap((group, i) => (held.has(group) === inside ? [i] : [])),
+    )
+  return { train: part(false), heldOut: part(true), torn }
+}
+
+/** Groups of `count` items at most. */
+const heldGroups = (groupOf: readonly string[], count: number, random: Random): ReadonlySet<string> => {
   const sizes = groupOf.reduce((all, group) => all.set(group, (all.get(group) ?? 0) + 1), new Map<string, number>())
   const groups = [...sizes]
   const held = new Set<string>()
@@ -118,13 +107,11 @@ export const split = (
     held.add(group)
     return room - size
   }, count)
-  const part = (inside: boolean): Dataset =>
-    select(
-      dataset,
-      groupOf.flatMap((group, i) => (held.has(group) === inside ? [i] : [])),
-    )
-  return { train: part(false), heldOut: part(true) }
+  return held
 }
+
+/** How many pictures are held out where nobody says: the lesser of 100 and a tenth, and one at least. */
+export const heldOutOf = (n: number): number => Math.max(1, Math.min(100, Math.floor(n / 10)))
 
 /** A batch `[n, channels, height, width]` with the pictures whose flag is set mirrored left to right. */
 export const flipHorizontal = (batch: Float32Array, width: number, flips: readonly boolean[]): Float32Array => {

@@ -1,68 +1,95 @@
 import { availableParallelism } from 'node:os'
-import { collect, type Effect } from '../error.ts'
+import { type Checked, type Effect, type Errors, failure } from '../error.ts'
 import { readBytes, sha256 } from '../io/bytes.ts'
-import { decodeCoverage, decodePicture, type ReadPictureOptions } from '../io/images.ts'
+import { decodePicture, type Picture, type PictureFacts, type PictureOptions } from '../io/images.ts'
 import { E, pipe, T, TE } from '../prelude.ts'
-import type { FileFacts } from './dataset.ts'
+import { collectFew } from './left-out.ts'
 
-/** How pictures become `[3, size, size]`: size, background, fit, kernel. */
-export interface PictureOptions extends ReadPictureOptions {
-  /** Whether the pictures' transparency is wanted too. Default no. */
-  readonly coverage?: boolean
-}
-
-/** Pictures being decoded at a time: enough to hide the waiting for files, few enough to be gentle with memory. */
+/** Files being read at a time: enough to hide the waiting for them, few enough to be gentle with memory. */
 const inFlight = 2 * availableParallelism()
 
-/** Pictures `[n, 3, size, size]`, where it is wanted how much of each pixel they cover, `[n, size, size]`, and their files. */
+/** Runs an effect for every item, so many at a time; results in the items' order. */
+export const severally = <A, B>(items: readonly A[], of: (item: A, i: number) => Effect<B>): Effect<readonly B[]> => {
+  const run = async (): Promise<readonly Checked<B>[]> => {
+    const done: Checked<B>[] = []
+    const queue = items.entries()
+    const worker = async (): Promise<void> => {
+      for (const [i, item] of queue) done[i] = await of(item, i)()
+    }
+    await Promise.all(Array.from({ length: inFlight }, worker))
+    return done
+  }
+  return pipe(run, T.map(collectFew))
+}
+
+/** What a file was found to be. */
+export interface FileFacts extends PictureFacts {
+  readonly bytes: number
+  readonly sha256: string
+  /** A hash of the pixels that are kept: copies have the same, whatever the kind of file. */
+  readonly pixels: string
+}
+
 export interface Decoded {
-  readonly pictures: Float32Array
-  readonly coverage?: Float32Array
+  /** `[n, planes, size, size]`: what `keep` leaves of each picture. */
+  readonly pictures: Uint8Array
+  /** How much of each pixel is covered, `[n, size, size]`; where asked for. */
+  readonly coverage?: Uint8Array
   readonly files: readonly FileFacts[]
 }
 
-/** Runs so many effects at a time, in order. */
-const severally = async <A, B>(items: readonly A[], of: (item: A, i: number) => Effect<B>) => {
-  const done: Awaited<ReturnType<Effect<B>>>[] = []
-  const queue = items.entries()
-  const worker = async () => {
-    for (const [i, item] of queue) done[i] = await of(item, i)()
-  }
-  await Promise.all(Array.from({ length: inFlight }, worker))
-  return done
+/** What is kept of a picture, so many bytes a pixel. */
+export interface Keep {
+  readonly planes: number
+  readonly of: (picture: Picture) => Checked<Uint8Array>
 }
+export const keepColours: Keep = { planes: 3, of: ({ colours }) => E.right(colours) }
 
-/** Reads pictures, all or none. Errors: `file`, one for each unreadable picture. */
-export const decodeAll = (paths: readonly string[], options: PictureOptions): Effect<Decoded> => {
+/** Bytes that `decodeAll` makes. */
+export const decodedBytes = (n: number, { size, coverage }: PictureOptions, { planes }: Keep): number =>
+  n * size * size * (planes + (coverage === true ? 1 : 0))
+
+const allocated = (bytes: number): Effect<Uint8Array> =>
+  TE.tryCatch(
+    async () => new Uint8Array(bytes),
+    () => [failure('data', 'memory', `${(bytes / 2 ** 30).toFixed(1)} GiB in one piece for the pictures`, 'less')],
+  )
+
+/** Reads pictures, all or none. Errors: `file` and those of `keep`, one for each picture that cannot be taken; `data` where they do not fit in memory. */
+export const decodeAll = (paths: readonly string[], options: PictureOptions, keep = keepColours): Effect<Decoded> => {
   const plane = options.size * options.size
-  const pictures = new Float32Array(paths.length * 3 * plane)
-  const coverage = options.coverage === true ? new Float32Array(paths.length * plane) : undefined
-  const one = (path: string, i: number): Effect<FileFacts> =>
-    pipe(
-      readBytes(path),
-      TE.tap((bytes) =>
-        pipe(
-          decodePicture(path, bytes, options),
-          TE.map((picture) => pictures.set(picture, i * 3 * plane)),
-        ),
-      ),
-      TE.tap((bytes) =>
-        coverage === undefined
-          ? TE.right(undefined)
-          : pipe(
-              decodeCoverage(path, bytes, options),
-              TE.map((covered) => coverage.set(covered, i * plane)),
-            ),
-      ),
-      TE.map((bytes) => ({ bytes: bytes.length, sha256: sha256(bytes) })),
-    )
   return pipe(
-    () => severally(paths, one),
-    T.map((results) =>
-      pipe(
-        collect(results),
-        E.map((files) => ({ pictures, files, ...(coverage === undefined ? {} : { coverage }) })),
+    TE.Do,
+    TE.bind('pictures', () => allocated(paths.length * keep.planes * plane)),
+    TE.bind('coverage', () => allocated(options.coverage === true ? paths.length * plane : 0)),
+    TE.bind('files', ({ pictures, coverage }) =>
+      severally(
+        paths,
+        (path, i): Effect<FileFacts> =>
+          pipe(
+            TE.Do,
+            TE.bind('bytes', () => readBytes(path)),
+            TE.bind('picture', ({ bytes }) => decodePicture(path, bytes, options)),
+            TE.bind('kept', ({ picture }) =>
+              TE.fromEither(
+                pipe(
+                  keep.of(picture),
+                  E.mapLeft(([first, ...rest]): Errors => [{ ...first, at: path }, ...rest]),
+                ),
+              ),
+            ),
+            TE.map(({ bytes, picture, kept }) => {
+              pictures.set(kept, i * keep.planes * plane)
+              if (picture.coverage !== undefined) coverage.set(picture.coverage, i * plane)
+              return { ...picture.facts, bytes: bytes.length, sha256: sha256(bytes), pixels: sha256(kept) }
+            }),
+          ),
       ),
     ),
+    TE.map(({ pictures, coverage, files }) => ({
+      pictures,
+      files,
+      ...(options.coverage === true ? { coverage } : {}),
+    })),
   )
 }

@@ -2,10 +2,12 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { type Effect, type Errors, fail, failure, reasonOf } from '../error.ts'
 import { readBytes } from '../io/bytes.ts'
+import type { PictureOptions } from '../io/images.ts'
 import { byCodePoint } from '../io/names.ts'
 import { E, pipe, TE, t } from '../prelude.ts'
-import { aboutOf, type Dataset } from './dataset.ts'
-import { decodeAll, type PictureOptions } from './decode.ts'
+import { type About, type Dataset, type Found, loaded } from './dataset.ts'
+import { decodeAll, decodedBytes, keepColours } from './decode.ts'
+import { colours, held } from './held.ts'
 
 /** The artwork's credit, to be shown with what is made from it. */
 export const emojiCredit = 'Twemoji, copyright Twitter, Inc and other contributors, CC-BY 4.0'
@@ -76,46 +78,50 @@ const readEmojis = (path: string): Effect<readonly Emoji[]> =>
     ),
   )
 
+/** As `loadEmoji`, but nothing is decoded yet. Errors: `data`, `file`. */
+export const findEmoji = (options: Partial<PictureOptions> = {}): Effect<Found> => {
+  const layout = { ...options, size: options.size ?? 32 }
+  return pipe(
+    TE.Do,
+    TE.bind('folder', () => packageFolder),
+    TE.bind('all', ({ folder }) => readEmojis(join(folder, 'emoji.json'))),
+    TE.map(({ folder, all }) => {
+      const emojis = all
+        .filter((emoji) => emoji.has_img_twitter && !leftOut.has(emoji.category))
+        .sort((a, b) => byCodePoint(a.short_name, b.short_name))
+      const classes = [...new Set(emojis.map(({ category }) => category))].sort(byCodePoint)
+      return {
+        n: emojis.length,
+        classes,
+        bytes: decodedBytes(emojis.length, layout, keepColours),
+        load: pipe(
+          decodeAll(
+            emojis.map(({ image }) => join(folder, 'img', 'twitter', '64', image)),
+            layout,
+          ),
+          TE.map(({ files, ...decoded }) =>
+            held({
+              ...decoded,
+              encoding: colours,
+              height: layout.size,
+              width: layout.size,
+              classes,
+              about: emojis.map(({ short_name: name, category, unified }, i): About => {
+                const { bytes = 0, sha256 = '' } = files[i] ?? {}
+                return { name, class: category, caption: words(name), bytes, sha256, group: emojiBase(unified) }
+              }),
+              notes: [],
+            }),
+          ),
+        ),
+      }
+    }),
+  )
+}
+
 /**
  * The emoji of the npm package `emoji-datasource-twitter` without flags and skin tones: about 1,636 pictures of 64x64,
  * resized to `size` (default 32) on a background (default white). Classes are the categories, captions the short names
  * in words, groups the base emoji. In order of short name. Errors: `data`, `file`.
  */
-export const loadEmoji = (options: Partial<PictureOptions> = {}): Effect<Dataset> => {
-  const { size = 32 } = options
-  return pipe(
-    TE.Do,
-    TE.bind('folder', () => packageFolder),
-    TE.bind('all', ({ folder }) => readEmojis(join(folder, 'emoji.json'))),
-    TE.let('emojis', ({ all }) =>
-      all
-        .filter((emoji) => emoji.has_img_twitter && !leftOut.has(emoji.category))
-        .sort((a, b) => byCodePoint(a.short_name, b.short_name)),
-    ),
-    TE.bind('decoded', ({ folder, emojis }) =>
-      decodeAll(
-        emojis.map(({ image }) => join(folder, 'img', 'twitter', '64', image)),
-        { ...options, size },
-      ),
-    ),
-    TE.map(({ emojis, decoded: { files, ...decoded } }) => {
-      const classes = [...new Set(emojis.map(({ category }) => category))].sort(byCodePoint)
-      const known = {
-        names: emojis.map(({ short_name }) => short_name),
-        classes,
-        labels: Int32Array.from(emojis, ({ category }) => classes.indexOf(category)),
-        captions: emojis.map(({ short_name }) => words(short_name)),
-      }
-      return {
-        ...decoded,
-        ...known,
-        n: emojis.length,
-        about: aboutOf({ ...known, files }),
-        channels: 3,
-        height: size,
-        width: size,
-        groups: emojis.map(({ unified }) => emojiBase(unified)),
-      }
-    }),
-  )
-}
+export const loadEmoji = (options: Partial<PictureOptions> = {}): Effect<Dataset> => loaded(findEmoji(options))

@@ -1,179 +1,301 @@
-import type { Dirent } from 'node:fs'
-import { readdir } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Checked, collect, type Effect, type Errors, fail, failure, reasonOf } from '../error.ts'
-import { fileEffect, readBytes } from '../io/bytes.ts'
+import { type Checked, type Effect, type Errors, effect, fail, failure } from '../error.ts'
+import { readBytes } from '../io/bytes.ts'
+import type { PictureOptions } from '../io/images.ts'
 import { byCodePoint } from '../io/names.ts'
-import { E, pipe, RA, TE, t } from '../prelude.ts'
-import { aboutOf, type Dataset } from './dataset.ts'
-import { decodeAll, type PictureOptions } from './decode.ts'
+import { E, pipe, RA, TE } from '../prelude.ts'
+import { type About, type Dataset, type Found, loaded } from './dataset.ts'
+import { type Decoded, decodeAll, decodedBytes, type FileFacts, type Keep, keepColours, severally } from './decode.ts'
+import { colours, type Encoding, held } from './held.ts'
+import { fileKind } from './kinds.ts'
+import { collectFew, type LeftOut, leftOutNotes, several, suchAs } from './left-out.ts'
+import { alikeNotes, type Listed, metadataName, parseMetadata } from './metadata.ts'
+import { type Walked, walk } from './walk.ts'
 
-/** A picture of a folder: its path from there, with `/` between folders, and what is said about it. */
-interface Listed {
-  readonly file: string
-  readonly text?: string | undefined
-  readonly class?: string | undefined
-  /** Where it is listed, for errors. */
-  readonly at: string
+/** How a folder's pictures are taken: their layout, and what is kept of each. */
+export interface FolderOptions extends PictureOptions {
+  readonly keep?: Keep
+  readonly encoding?: Encoding
 }
 
-const metadataName = 'metadata.jsonl'
-const pictureFile = /\.(png|jpe?g|webp|gif|avif|tiff?)$/i
+/** The files of a folder, told apart. */
+interface Sorted extends Walked {
+  /** From the folder, in order of their paths by code point. */
+  readonly pictures: readonly string[]
+  readonly notes: readonly string[]
+}
 
-const Line = t.intersection([t.type({ file_name: t.string }), t.partial({ text: t.string, class: t.string })])
+interface Listing {
+  readonly listed: readonly Listed[]
+  readonly notes: readonly string[]
+}
 
-const parseLine =
-  (path: string) =>
-  (line: string, index: number): Checked<readonly Listed[]> => {
-    const at = `${path}:${index + 1}`
-    if (line.trim() === '') return E.right([])
-    return pipe(
-      E.tryCatch(
-        (): unknown => JSON.parse(line),
-        (reason): Errors => [failure('data', at, 'a line of JSON', reasonOf(reason))],
-      ),
-      E.flatMap((value) => {
-        if (!Line.is(value))
-          return fail('data', at, '{ "file_name": string, "text"?: string, "class"?: string }', line.slice(0, 120))
-        const { file_name: file, text, class: label } = value
-        return /^([/\\]|[a-z]:)|(^|[/\\])\.\.([/\\]|$)/i.test(file)
-          ? fail('data', at, 'a file inside the folder', JSON.stringify(file))
-          : E.right([{ file, text, class: label, at }])
-      }),
-    )
-  }
-
-/** Every picture has the member, or none has. */
-const checkUniform =
-  (member: 'text' | 'class') =>
-  (listed: readonly Listed[]): Checked<readonly Listed[]> => {
-    const without = listed.filter((one) => one[member] === undefined)
-    return without.length === 0 || without.length === listed.length
-      ? E.right(listed)
-      : collect(without.map(({ at, file }) => fail('data', at, `"${member}", as other lines have`, `none for ${file}`)))
-  }
-
-const parseMetadata =
-  (path: string) =>
-  (bytes: Uint8Array): Checked<readonly Listed[]> =>
-    pipe(
-      collect(new TextDecoder().decode(bytes).split('\n').map(parseLine(path))),
-      E.map(RA.flatten),
-      E.flatMap(checkUniform('text')),
-      E.flatMap(checkUniform('class')),
-    )
-
-const entriesOf = (dir: string): Effect<readonly Dirent[]> =>
-  fileEffect(dir, 'a folder of pictures', () => readdir(dir, { withFileTypes: true }))
-
-const isPicture = (entry: Dirent): boolean => !entry.isDirectory() && pictureFile.test(entry.name)
-
-const listClass =
-  (dir: string) =>
-  (label: string): Effect<readonly Listed[]> =>
-    pipe(
-      entriesOf(join(dir, label)),
-      TE.flatMapEither((entries) => {
-        const pictures = entries.filter(isPicture)
-        return pictures.length === 0
-          ? fail('data', join(dir, label), 'pictures of the class', 'none')
-          : E.right(
-              pictures.map(({ name }) => ({ file: `${label}/${name}`, class: label, at: join(dir, label, name) })),
-            )
-      }),
-    )
-
-/** One folder a class, or pictures without classes. */
-const listFolder =
-  (dir: string) =>
-  (entries: readonly Dirent[]): Effect<readonly Listed[]> => {
-    const pictures = entries.filter(isPicture)
-    const folders = entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
-    const [stray] = pictures
-    if (folders.length === 0) return TE.right(pictures.map(({ name }) => ({ file: name, at: join(dir, name) })))
-    return stray === undefined
-      ? pipe(
-          folders.map(({ name }) => name),
-          TE.traverseSeqArray(listClass(dir)),
-          TE.map(RA.flatten),
-        )
-      : TE.left([
-          failure('data', dir, 'pictures in one folder a class', `${stray.name} beside folders`, `add ${metadataName}`),
-        ])
-  }
-
-const listPictures = (dir: string): Effect<readonly Listed[]> =>
+const sorted = (dir: string): Effect<Sorted> =>
   pipe(
-    entriesOf(dir),
-    TE.flatMap((entries) =>
-      entries.some(({ name }) => name === metadataName)
-        ? pipe(readBytes(join(dir, metadataName)), TE.flatMapEither(parseMetadata(join(dir, metadataName))))
-        : listFolder(dir)(entries),
-    ),
-    TE.map((listed) => [...listed].sort((a, b) => byCodePoint(a.file, b.file))),
-    TE.filterOrElse(RA.isNonEmpty, (): Errors => [failure('data', dir, 'pictures', 'none in the folder')]),
+    walk(dir),
+    TE.bindTo('walked'),
+    TE.bind('kinds', ({ walked }) => severally(walked.files, (path) => fileKind(dir, path))),
+    TE.map(({ walked, kinds }) => {
+      const of = (...wanted: readonly string[]) => walked.files.filter((_, i) => wanted.includes(kinds[i] ?? ''))
+      const inside = of('inside')
+      const rest = walked.files.flatMap((path, i): readonly LeftOut[] => {
+        const kind = kinds[i]
+        return kind === undefined || kind === 'named' || kind === 'inside' || path === metadataName
+          ? []
+          : [{ path, reason: kind }]
+      })
+      return {
+        ...walked,
+        pictures: [...of('named', 'inside')].sort(byCodePoint),
+        leftOut: [...walked.leftOut, ...rest],
+        notes:
+          inside.length === 0
+            ? []
+            : [`taken for what they are, not for their names: ${several(inside.length, 'picture')}${suchAs(inside)}`],
+      }
+    }),
   )
 
+const below = (folder: string, path: string): boolean => path.startsWith(`${folder}/`)
+
+/** One folder a class, and what is in folders below is of that class too. */
+const classFolders = (dir: string, { pictures, folders, leftOut, notes }: Sorted): Checked<Listing> =>
+  pipe(
+    collectFew(
+      folders.map((folder): Checked<string> => {
+        const without = leftOutNotes(leftOut.filter(({ path }) => below(folder, path)))
+        return pictures.some((path) => below(folder, path))
+          ? E.right(folder)
+          : fail('data', join(dir, folder), 'pictures of the class', ['none', ...without].join('; '))
+      }),
+    ),
+    E.map(() => {
+      const deep = [...new Set(pictures.flatMap((path) => /^[^/]+\/.+(?=\/)/.exec(path)?.[0] ?? []))]
+      return {
+        listed: pictures.map((path) => ({ file: path, class: path.split('/')[0], at: join(dir, path) })),
+        notes: [
+          ...notes,
+          ...leftOutNotes(leftOut),
+          ...(deep.length === 0
+            ? []
+            : [`pictures of ${several(deep.length, 'folder')} inside class folders count to the class${suchAs(deep)}`]),
+        ],
+      }
+    }),
+  )
+
+const byPlace = (dir: string, found: Sorted): Checked<Listing> => {
+  const stray = found.pictures.find((path) => !path.includes('/'))
+  if (found.folders.length > 0 && stray !== undefined)
+    return fail('data', dir, 'pictures in one folder a class', `${stray} beside folders`, `add ${metadataName}`)
+  if (found.folders.length > 0) return classFolders(dir, found)
+  return E.right({
+    listed: found.pictures.map((path) => ({ file: path, at: join(dir, path) })),
+    notes: [...found.notes, ...leftOutNotes(found.leftOut)],
+  })
+}
+
+/** Another spelling under which a file is there. */
+const spelling = (file: string, files: readonly string[]): string | undefined => {
+  const folded = (name: string): string => name.replaceAll('\\', '/').normalize('NFC').toLowerCase()
+  const wanted = folded(file)
+  return files.find((other) => folded(other) === wanted)
+}
+
 /** Says which line lists a file that is absent, before any picture is decoded. */
-const checkPresent =
-  (dir: string) =>
-  (listed: readonly Listed[]): Effect<readonly Listed[]> =>
-    pipe(
-      fileEffect(dir, 'a folder of pictures', () => readdir(dir, { recursive: true })),
-      TE.flatMapEither((names) => {
-        const present = new Set(names.map((name) => name.replaceAll('\\', '/')))
-        return collect(
-          listed.map((one) =>
-            present.has(one.file.replace(/^(\.\/)+/, ''))
-              ? E.right(one)
-              : fail('data', one.at, `the file ${join(dir, one.file)}`, 'no such file'),
-          ),
+const present =
+  (dir: string, files: readonly string[]) =>
+  (listed: readonly Listed[]): Effect<readonly Listed[]> => {
+    const known = new Set(files)
+    return severally(listed, (one) =>
+      effect(async (run) => {
+        const { file, at } = one
+        if (known.has(file)) return one
+        const there = await stat(join(dir, file)).catch(() => undefined)
+        if (there?.isFile() === true) return one
+        const other = spelling(file, files)
+        return run(
+          TE.left([
+            failure(
+              'data',
+              at,
+              `the file ${join(dir, file)}`,
+              there === undefined ? 'no such file' : 'something that is no file',
+              other === undefined ? undefined : `did you mean ${JSON.stringify(other)}?`,
+            ),
+          ]),
         )
       }),
     )
+  }
 
-const present = (texts: readonly (string | undefined)[]): readonly string[] | undefined => {
-  const known = texts.filter((text) => text !== undefined)
-  return known.length === 0 ? undefined : known
+const byMetadata = (dir: string, { files, pictures, leftOut }: Sorted): Effect<Listing> => {
+  const path = join(dir, metadataName)
+  return pipe(
+    readBytes(path),
+    TE.flatMapEither((bytes) => parseMetadata(path, bytes)),
+    TE.bindTo('metadata'),
+    TE.bind('listed', ({ metadata }) => present(dir, files)(metadata.listed)),
+    TE.map(({ metadata, listed }) => {
+      const taken = new Set(listed.map(({ file }) => file))
+      const unlisted = pictures.filter((picture) => !taken.has(picture))
+      const others = leftOut.filter((one) => !taken.has(one.path))
+      return {
+        listed,
+        notes: [
+          ...metadata.notes,
+          ...leftOutNotes([...others, ...unlisted.map((picture): LeftOut => ({ path: picture, reason: 'unlisted' }))]),
+        ],
+      }
+    }),
+  )
 }
+
+const list = (dir: string): Effect<Listing> =>
+  pipe(
+    sorted(dir),
+    TE.flatMap((found) =>
+      found.files.includes(metadataName) ? byMetadata(dir, found) : TE.fromEither(byPlace(dir, found)),
+    ),
+    TE.map(({ listed, notes }) => ({ listed: [...listed].sort((a, b) => byCodePoint(a.file, b.file)), notes })),
+    TE.filterOrElse(
+      ({ listed }) => RA.isNonEmpty(listed),
+      ({ notes }): Errors => [failure('data', dir, 'pictures', ['none in the folder', ...notes].join('; '))],
+    ),
+  )
+
+/** What was done to pictures so that all are alike. */
+const layoutNotes = (
+  names: readonly string[],
+  files: readonly FileFacts[],
+  { size, fit = 'cover' }: PictureOptions,
+) => {
+  const which = (of: (file: FileFacts) => boolean): readonly string[] =>
+    names.filter((_, i) => {
+      const file = files[i]
+      return file !== undefined && of(file)
+    })
+  const says = (found: readonly string[], what: string): readonly string[] =>
+    found.length === 0 ? [] : [`${several(found.length, 'picture')} ${what}${suchAs(found)}`]
+  return [
+    ...says(
+      which(({ frames }) => frames > 1),
+      'of several frames or pages: the first is taken',
+    ),
+    ...(fit === 'cover'
+      ? says(
+          which(({ width, height }) => width !== height),
+          'not square: the middle is taken',
+        )
+      : []),
+    ...says(
+      which(({ width, height }) => Math.min(width, height) < size),
+      `smaller than ${size}x${size}: enlarged`,
+    ),
+    ...says(
+      which(({ alpha }) => alpha),
+      'with an alpha channel: what is transparent shows white',
+    ),
+  ]
+}
+
+/** Pictures that are there more than once are kept together, and said. */
+const copiesOf = (listed: readonly Listed[], files: readonly FileFacts[]) => {
+  const groups = new Map<string, Listed[]>()
+  listed.forEach((one, i) => {
+    const pixels = files[i]?.pixels ?? ''
+    groups.set(pixels, [...(groups.get(pixels) ?? []), one])
+  })
+  const copied = [...groups.values()].filter((group) => group.length > 1)
+  const examples = (some: readonly (readonly Listed[])[]) =>
+    suchAs(
+      some.map((g) =>
+        g
+          .slice(0, 2)
+          .map(({ file }) => file)
+          .join(' = '),
+      ),
+    )
+  const torn = copied.filter((group) => new Set(group.map((one) => one.class)).size > 1)
+  return [
+    ...(copied.length === 0
+      ? []
+      : [
+          `${several(copied.length, 'picture')} there more than once: the copies are trained on, or held out, together${examples(copied)}`,
+        ]),
+    ...(torn.length === 0 ? [] : [`${several(torn.length, 'picture')} in more than one class${examples(torn)}`]),
+  ]
+}
+
+const datasetOf = (
+  listed: readonly Listed[],
+  notes: readonly string[],
+  { files, ...decoded }: Decoded,
+  options: FolderOptions,
+): Dataset => {
+  const classes = classesOf(listed)
+  return held({
+    ...decoded,
+    encoding: options.encoding ?? colours,
+    height: options.size,
+    width: options.size,
+    classes,
+    about: listed.map(({ file: name, class: label, text: caption }, i): About => {
+      const { bytes = 0, sha256 = '', pixels = '' } = files[i] ?? {}
+      return {
+        name,
+        bytes,
+        sha256,
+        group: pixels,
+        ...(label === undefined ? {} : { class: label }),
+        ...(caption === undefined ? {} : { caption }),
+      }
+    }),
+    notes: [
+      ...notes,
+      ...alikeNotes(classes),
+      ...layoutNotes(
+        listed.map(({ file }) => file),
+        files,
+        options,
+      ),
+      ...copiesOf(listed, files),
+    ],
+  })
+}
+
+const classesOf = (listed: readonly Listed[]): readonly string[] =>
+  [...new Set(listed.flatMap((one) => one.class ?? []))].sort(byCodePoint)
+
+/** As `loadFolder`, but nothing is decoded yet. Errors: `data`, and `file` where a folder cannot be read. */
+export const findFolder = (dir: string, options: FolderOptions): Effect<Found> =>
+  pipe(
+    list(dir),
+    TE.map(({ listed, notes }) => ({
+      n: listed.length,
+      classes: classesOf(listed),
+      bytes: decodedBytes(listed.length, options, options.keep ?? keepColours),
+      load: pipe(
+        decodeAll(
+          listed.map(({ file }) => join(dir, file)),
+          options,
+          options.keep,
+        ),
+        TE.map((decoded) => datasetOf(listed, notes, decoded, options)),
+      ),
+    })),
+  )
 
 /**
  * Loads a folder of pictures, `[n, 3, size, size]` in [-1, 1], in order of their paths by code point. What is known of
  * them comes from `metadata.jsonl` (lines of `{ "file_name", "text"?, "class"? }`) or, without that file, from one
- * folder a class; pictures directly in the folder have no classes.
+ * folder a class; pictures directly in the folder have no classes. Links are followed; what is left out is in `notes`.
  * Errors: `data` (an empty folder or class, a malformed line, a listed file that is absent), `file` (an unreadable
- * picture), each with its path or line; all that stand side by side at once.
+ * picture), each with its path or line; all that stand side by side at once, ten of a kind at most.
+ *
+ * ```ts
+ * const dataset = await loadFolder('my-pictures', { size: 64 })()
+ * ```
  */
-export const loadFolder = (dir: string, options: PictureOptions): Effect<Dataset> =>
-  pipe(
-    listPictures(dir),
-    TE.flatMap(checkPresent(dir)),
-    TE.bindTo('listed'),
-    TE.bind('decoded', ({ listed }) =>
-      decodeAll(
-        listed.map(({ file }) => join(dir, file)),
-        options,
-      ),
-    ),
-    TE.map(({ listed, decoded: { files, ...decoded } }) => {
-      const captions = present(listed.map(({ text }) => text))
-      const named = present(listed.map((one) => one.class))
-      const classes = [...new Set(named)].sort(byCodePoint)
-      const indexOf = new Map(classes.map((name, i) => [name, i]))
-      const known = {
-        names: listed.map(({ file }) => file),
-        classes,
-        ...(named === undefined ? {} : { labels: Int32Array.from(named, (name) => indexOf.get(name) ?? 0) }),
-        ...(captions === undefined ? {} : { captions }),
-      }
-      return {
-        ...decoded,
-        ...known,
-        n: listed.length,
-        about: aboutOf({ ...known, files }),
-        channels: 3,
-        height: options.size,
-        width: options.size,
-      }
-    }),
-  )
+export const loadFolder = (dir: string, options: FolderOptions): Effect<Dataset> => loaded(findFolder(dir, options))

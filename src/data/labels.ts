@@ -1,9 +1,13 @@
 import { join } from 'node:path'
-import { type Checked, collect, type Effect, fail } from '../error.ts'
+import { type Checked, type Effect, fail } from '../error.ts'
 import { sha256 } from '../io/bytes.ts'
+import type { Picture } from '../io/images.ts'
 import { E, pipe, TE } from '../prelude.ts'
-import { type About, type Dataset, gatherPlanes } from './dataset.ts'
-import { loadFolder } from './folder.ts'
+import { type About, type Batch, type Dataset, type Found, loaded } from './dataset.ts'
+import type { Keep } from './decode.ts'
+import { type FolderOptions, findFolder } from './folder.ts'
+import { type Encoding, oneChannelALabel, oneLabel } from './held.ts'
+import { collectFew, several, suchAs } from './left-out.ts'
 
 export interface LabelMapOptions {
   /** Width and height in pixels of what comes out. */
@@ -12,58 +16,88 @@ export interface LabelMapOptions {
   readonly labels: number
 }
 
-/** Values of three equal channels in [-1, 1] as the bytes that they were read from; -1 where the channels differ. */
-const greyOf = (pictures: Float32Array, plane: number, picture: number, pixel: number): number => {
-  const at = 3 * picture * plane + pixel
-  const [r, g, b] = [0, plane, 2 * plane].map((offset) => pictures[at + offset])
-  return r === g && g === b && r !== undefined ? Math.round((r + 1) * 127.5) : -1
-}
+/** The label of each pixel, `[size, size]`: its grey value. */
+const keepLabels = (labels: number): Keep => ({
+  planes: 1,
+  of: ({ colours: rgb, coverage, facts }: Picture): Checked<Uint8Array> => {
+    const refuse = (got: string): Checked<never> => fail('data', '', `grey values below ${labels}, each a label`, got)
+    if (facts.bitsAChannel !== 8) return refuse(`${facts.bitsAChannel} bits a channel, of which 8 would be taken`)
+    if (coverage?.some((alpha) => alpha < 255) === true) return refuse('transparency')
+    const plane = rgb.length / 3
+    const [r, g, b] = [0, 1, 2].map((i) => rgb.subarray(i * plane, (i + 1) * plane))
+    const coloured = r === undefined || r.some((grey, i) => grey !== g?.[i] || grey !== b?.[i])
+    const beyond = r?.find((label) => label >= labels)
+    return coloured ? refuse('colours') : beyond !== undefined ? refuse(`${beyond}`) : E.right(r)
+  },
+})
 
-/** The label of each pixel, `[n, size, size]`. */
-const labelsOf =
-  (labels: number) =>
-  (maps: Dataset): Checked<Float32Array> => {
-    const plane = maps.height * maps.width
-    const found = new Float32Array(maps.n * plane)
-    for (let i = 0; i < maps.n; i++)
-      for (let pixel = 0; pixel < plane; pixel++) {
-        const label = greyOf(maps.pictures, plane, i, pixel)
-        if (label < 0 || label >= labels)
-          return fail(
-            'data',
-            maps.names[i] ?? '',
-            `grey values below ${labels}, each a label`,
-            label < 0 ? 'colours' : `${label}`,
-          )
-        found[i * plane + pixel] = label
-      }
-    return E.right(found)
-  }
+/** Label maps as they are: no value between two labels, whatever the size. */
+const mapOptions = ({ size, labels }: LabelMapOptions, encoding: Encoding): FolderOptions => ({
+  size,
+  kernel: 'nearest',
+  keep: keepLabels(labels),
+  encoding,
+  coverage: true,
+})
 
-const oneChannelALabel =
-  (labels: number) =>
-  (maps: Dataset): Checked<Dataset> =>
-    pipe(
-      labelsOf(labels)(maps),
-      E.map((found) => {
-        const plane = maps.height * maps.width
-        const pictures = new Float32Array(maps.n * labels * plane).fill(-1)
-        found.forEach((label, at) => {
-          pictures[(Math.floor(at / plane) * labels + label) * plane + (at % plane)] = 1
-        })
-        return { ...maps, pictures, channels: labels }
-      }),
-    )
+const withoutCoverage = ({ coverage: _, ...batch }: Batch): Batch => batch
+
+/** As `loadLabelMaps`, but nothing is decoded yet. */
+export const findLabelMaps = (dir: string, options: LabelMapOptions): Effect<Found> =>
+  pipe(
+    findFolder(dir, mapOptions(options, oneChannelALabel(options.labels))),
+    TE.map((found) => ({
+      ...found,
+      load: pipe(
+        found.load,
+        TE.map((maps): Dataset => ({ ...maps, read: (indices) => pipe(maps.read(indices), TE.map(withoutCoverage)) })),
+      ),
+    })),
+  )
 
 /**
  * A folder of label maps, laid out as `loadFolder` reads it: a pixel's grey value is its label. `[n, labels, size, size]`, 1 in
  * the channel of the label and -1 elsewhere. Errors: those of `loadFolder`; `data` for a map with colours or another label.
  */
-export const loadLabelMaps = (dir: string, { size, labels }: LabelMapOptions): Effect<Dataset> =>
-  pipe(loadFolder(dir, { size, kernel: 'nearest' }), TE.flatMapEither(oneChannelALabel(labels)))
+export const loadLabelMaps = (dir: string, options: LabelMapOptions): Effect<Dataset> =>
+  loaded(findLabelMaps(dir, options))
 
 /** What a picture and its label map have in common: the path without the kind of file. */
 const stem = (name: string): string => name.replace(/\.[^./]+$/, '')
+
+const stemsOf = (dir: string, maps: Dataset): Checked<ReadonlyMap<string, number>> => {
+  const places = new Map<string, number>()
+  const all = Array.from({ length: maps.n }, (_, i) => maps.about(i).name)
+  for (const [i, name] of all.entries()) if (!places.has(stem(name))) places.set(stem(name), i)
+  return pipe(
+    collectFew(
+      all.map((name, i): Checked<string> => {
+        const first = all[places.get(stem(name)) ?? i] ?? name
+        return first === name ? E.right(name) : fail('data', join(dir, name), `one label map of ${stem(name)}`, first)
+      }),
+    ),
+    E.map(() => places),
+  )
+}
+
+/** Which map is whose. */
+const mapOf = (dir: string, pictures: Dataset, places: ReadonlyMap<string, number>): Checked<readonly number[]> =>
+  collectFew(
+    Array.from({ length: pictures.n }, (_, i): Checked<number> => {
+      const { name } = pictures.about(i)
+      const index = places.get(stem(name))
+      return index === undefined
+        ? fail('data', join(dir, stem(name)), `the label map of ${name}`, 'no such file')
+        : E.right(index)
+    }),
+  )
+
+const unusedNotes = (maps: Dataset, used: ReadonlySet<number>): readonly string[] => {
+  const unused = Array.from({ length: maps.n }, (_, i) => i).filter((i) => !used.has(i))
+  return unused.length === 0
+    ? []
+    : [`${several(unused.length, 'label map')} without a picture${suchAs(unused.map((i) => maps.about(i).name))}`]
+}
 
 const withMap = (picture: About, map: About): About => ({
   ...picture,
@@ -71,35 +105,41 @@ const withMap = (picture: About, map: About): About => ({
   sha256: sha256(picture.sha256 + map.sha256),
 })
 
+const joined = (dir: string, pictures: Dataset, maps: Dataset): Checked<Dataset> =>
+  pipe(
+    stemsOf(dir, maps),
+    E.flatMap((places) => mapOf(dir, pictures, places)),
+    E.map((of) => ({
+      ...pictures,
+      about: (i) => withMap(pictures.about(i), maps.about(of[i] ?? -1)),
+      read: (indices) =>
+        pipe(
+          TE.Do,
+          TE.bind('batch', () => pictures.read(indices)),
+          TE.bind('labels', () => maps.read(Int32Array.from(indices, (i) => of[i] ?? -1))),
+          TE.map(({ batch, labels }) => ({ ...batch, maps: labels.pictures })),
+        ),
+      notes: [...pictures.notes, ...maps.notes, ...unusedNotes(maps, new Set(of))],
+    })),
+  )
+
 /**
  * Pictures with their label maps, which a folder has under the same names, whatever the kinds of files. Errors: those of
- * `loadLabelMaps`; `data` for a picture without a map.
+ * `loadLabelMaps`; `data` for a picture without a map, or with two.
  */
 export const withLabelMaps =
   (dir: string, options: LabelMapOptions) =>
-  (pictures: Dataset): Effect<Dataset> =>
+  (pictures: Found): Effect<Found> =>
     pipe(
-      loadFolder(dir, { size: options.size, kernel: 'nearest' }),
-      TE.flatMapEither((maps) => {
-        const places = new Map(maps.names.map((name, i) => [stem(name), i]))
-        return pipe(
-          labelsOf(options.labels)(maps),
-          E.bindTo('labels'),
-          E.bind('indices', () =>
-            collect(
-              pictures.names.map((name): Checked<number> => {
-                const index = places.get(stem(name))
-                return index === undefined
-                  ? fail('data', join(dir, stem(name)), `the label map of ${name}`, 'no such file')
-                  : E.right(index)
-              }),
-            ),
-          ),
-          E.map(({ labels, indices }) => ({
-            ...pictures,
-            about: (i) => withMap(pictures.about(i), maps.about(indices[i] ?? -1)),
-            maps: gatherPlanes(maps, labels, indices),
-          })),
-        )
-      }),
+      findFolder(dir, mapOptions(options, oneLabel)),
+      TE.map((maps) => ({
+        ...pictures,
+        bytes: pictures.bytes + maps.bytes,
+        load: pipe(
+          TE.Do,
+          TE.bind('pictures', () => pictures.load),
+          TE.bind('maps', () => maps.load),
+          TE.flatMapEither((loadedBoth) => joined(dir, loadedBoth.pictures, loadedBoth.maps)),
+        ),
+      })),
     )

@@ -30,17 +30,16 @@ const fraction = number({ min: 0, max: 1 })
 /** Of a term of a loss: its square is a float32 still. */
 const weight = number({ min: 0, max: 1e6 })
 
-const picture = {
-  size: withDefault(integer({ min: 8, max: 4096 }), 32),
-  heldOut: withDefault(integer({ min: 1, max: 1e6 }), 100),
-}
+const picture = { size: withDefault(integer({ min: 8, max: 4096 }), 32) }
+/** Pictures that are not trained on; the lesser of 100 and a tenth where left out. */
+const heldOut = { heldOut: integer({ min: 1, max: 1e6 }) }
 export const dataSource = tagged('kind', {
   /** The pictures of the npm package `emoji-datasource-twitter`, classes by category. */
-  emoji: record({}, picture),
+  emoji: record({}, picture, heldOut),
   /** A folder with `metadata.jsonl`, or with one folder a class; relative to the experiment's file. */
-  folder: record({ path: nonEmpty }, picture),
+  folder: record({ path: nonEmpty }, picture, heldOut),
   /** A folder of label maps, as `folder` has it: a pixel's grey value is its label. One channel a label, 1 where it is, else -1. */
-  segmentation: record({ path: nonEmpty, labels: integer({ min: 2, max: 256 }) }, picture),
+  segmentation: record({ path: nonEmpty, labels: integer({ min: 2, max: 256 }) }, picture, heldOut),
 })
 
 const rate = number({ min: 1e-12, max: 100 })

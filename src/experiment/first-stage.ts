@@ -61,6 +61,12 @@ export const latentShape = (c: AutoencoderConfig): readonly [number, number, num
   return [c.latentChannels, side, side]
 }
 
+/** What the encoder makes of a picture: means and log-variances of a posterior, or a vector. */
+export const encodedShape = ({ kind, network }: FirstStage): readonly [number, number, number] => {
+  const [channels, ...side] = latentShape(network)
+  return [kind === 'kl' ? 2 * channels : channels, ...side]
+}
+
 /** A batch through the autoencoder, and its loss without a contest. */
 interface Pass {
   readonly inputs: Tensor

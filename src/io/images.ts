@@ -1,8 +1,8 @@
 import sharp, { type Sharp } from 'sharp'
-import { type Checked, type Effect, fail, reasonOf } from '../error.ts'
+import { type Checked, type Effect, type Errors, fail, reasonOf } from '../error.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { writeFileAtomic } from './atomic.ts'
-import { fileFailure, readBytes } from './bytes.ts'
+import { fileFailure } from './bytes.ts'
 
 /** An 8-bit colour: red, green, blue. */
 export type Rgb = readonly [number, number, number]
@@ -99,7 +99,7 @@ export const writeGrid = (path: string, pictures: Float32Array, layout: GridLayo
     TE.flatMap((bytes) => writeFileAtomic(path, bytes)),
   )
 
-export interface ReadPictureOptions {
+export interface PictureOptions {
   /** Width and height in pixels of what comes out. */
   readonly size: number
   /** What shows through transparent pixels. Default white. */
@@ -108,19 +108,51 @@ export interface ReadPictureOptions {
   readonly fit?: 'cover' | 'contain' | 'fill'
   /** The filter for making pictures smaller. Default `lanczos3`. */
   readonly kernel?: 'nearest' | 'linear' | 'cubic' | 'mitchell' | 'lanczos2' | 'lanczos3'
+  /** Whether the picture's transparency is wanted too. Default no. */
+  readonly coverage?: boolean
 }
 
+/** A picture's pixels as bytes, laid out to the size asked for. */
+export interface Picture {
+  /** `[3, size, size]`: red, green and blue, 0 to 255. */
+  readonly colours: Uint8Array
+  /** How much of each pixel it covers, `[size, size]`, 0 to 255; only where asked for. */
+  readonly coverage?: Uint8Array
+  /** What the file has, upright. */
+  readonly facts: PictureFacts
+}
+export interface PictureFacts {
+  readonly width: number
+  readonly height: number
+  readonly alpha: boolean
+  /** Frames of an animation, pages of a document; the first is taken. */
+  readonly frames: number
+  readonly bitsAChannel: 8 | 16
+}
+
+const depths: Readonly<Record<string, PictureFacts['bitsAChannel']>> = { uchar: 8, ushort: 16 }
+
+const readable = 'a readable picture'
+const factsOf = (path: string, bytes: Uint8Array): Effect<PictureFacts> =>
+  pipe(
+    TE.tryCatch(() => sharp(bytes).metadata(), reasonOf),
+    TE.mapLeft(fileFailure(path, readable)),
+    TE.flatMapEither(({ autoOrient: { width, height }, hasAlpha: alpha, pages: frames = 1, depth }) => {
+      const bitsAChannel = depths[depth]
+      return bitsAChannel === undefined
+        ? fail('file', path, 'a picture of 8 or 16 bits a channel', depth, 'convert it to PNG')
+        : E.right({ width, height, alpha, frames, bitsAChannel })
+    }),
+  )
+
+/** The pixels, row-major, so many channels interleaved. */
 const opened = (path: string, of: () => Sharp) =>
   pipe(
     TE.tryCatch(() => of().raw().toBuffer({ resolveWithObject: true }), reasonOf),
-    TE.mapLeft(fileFailure(path, 'a readable picture')),
+    TE.mapLeft(fileFailure(path, readable)),
   )
 
-/**
- * A picture file's content (PNG, JPEG, WebP, GIF, AVIF, TIFF, SVG) as `[3, size, size]` in [-1, 1], turned upright as its
- * EXIF data says, composited on a fixed background. Errors: `file`, with the path.
- */
-export const decodePicture = (path: string, bytes: Uint8Array, options: ReadPictureOptions): Effect<Float32Array> => {
+const coloursOf = (path: string, bytes: Uint8Array, options: PictureOptions): Effect<Uint8Array> => {
   const { size, background = white, fit = 'cover', kernel = 'lanczos3' } = options
   const [r, g, b] = background
   return pipe(
@@ -131,31 +163,19 @@ export const decodePicture = (path: string, bytes: Uint8Array, options: ReadPict
         .resize({ width: size, height: size, fit, kernel, position: 'centre', background: { r, g, b } })
         .toColourspace('srgb'),
     ),
-    TE.map(({ data, info }) => {
+    TE.map(({ data, info: { channels } }) => {
       const plane = size * size
-      const picture = new Float32Array(3 * plane)
+      const picture = new Uint8Array(3 * plane)
       for (let channel = 0; channel < 3; channel++) {
-        const offset = info.channels < 3 ? 0 : channel
-        for (let i = 0; i < plane; i++)
-          picture[channel * plane + i] = (data[i * info.channels + offset] ?? 0) / 127.5 - 1
+        const offset = channels < 3 ? 0 : channel
+        for (let i = 0; i < plane; i++) picture[channel * plane + i] = data[i * channels + offset] ?? 0
       }
       return picture
     }),
   )
 }
 
-/** Reads a picture file and decodes it. Errors: `file`, with the path. */
-export const readPicture = (path: string, options: ReadPictureOptions): Effect<Float32Array> =>
-  pipe(
-    readBytes(path),
-    TE.flatMap((bytes) => decodePicture(path, bytes, options)),
-  )
-
-/**
- * How much of each pixel a picture covers, `[size, size]` in [0, 1]: its alpha channel, 1 where it has none, laid out as
- * `decodePicture` does. Errors: `file`, with the path.
- */
-export const decodeCoverage = (path: string, bytes: Uint8Array, options: ReadPictureOptions): Effect<Float32Array> => {
+const coverageOf = (path: string, bytes: Uint8Array, options: PictureOptions): Effect<Uint8Array> => {
   const { size, fit = 'cover', kernel = 'lanczos3' } = options
   const clear = { r: 0, g: 0, b: 0, alpha: 0 }
   return pipe(
@@ -166,6 +186,25 @@ export const decodeCoverage = (path: string, bytes: Uint8Array, options: ReadPic
         .resize({ width: size, height: size, fit, kernel, position: 'centre', background: clear })
         .extractChannel('alpha'),
     ),
-    TE.map(({ data }) => Float32Array.from(data, (byte) => byte / 255)),
+    TE.map(({ data }) => Uint8Array.from(data)),
   )
 }
+
+/**
+ * The content of a picture file (PNG, JPEG, WebP, GIF, AVIF, TIFF, SVG), turned upright as its EXIF data says and
+ * composited on a fixed background; of several frames the first. Errors: `file`, with the path.
+ *
+ * ```ts
+ * const picture = pipe(readBytes('cat.png'), TE.flatMap((bytes) => decodePicture('cat.png', bytes, { size: 64 })))
+ * ```
+ */
+export const decodePicture = (path: string, bytes: Uint8Array, options: PictureOptions): Effect<Picture> =>
+  pipe(
+    TE.Do,
+    TE.bind('facts', () => factsOf(path, bytes)),
+    TE.bind('colours', () => coloursOf(path, bytes, options)),
+    TE.bind('coverage', () =>
+      options.coverage === true ? coverageOf(path, bytes, options) : TE.right<Errors, undefined>(undefined),
+    ),
+    TE.map(({ coverage, ...picture }) => ({ ...picture, ...(coverage === undefined ? {} : { coverage }) })),
+  )

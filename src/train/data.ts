@@ -1,14 +1,15 @@
 import type { Random } from '../data/batches.ts'
-import type { Dataset } from '../data/dataset.ts'
-import { loadEmoji } from '../data/emoji.ts'
-import { loadFolder } from '../data/folder.ts'
-import { loadLabelMaps, withLabelMaps } from '../data/labels.ts'
+import { type Dataset, type Found, heldOutOf, loaded, split } from '../data/dataset.ts'
+import { findEmoji } from '../data/emoji.ts'
+import { findFolder } from '../data/folder.ts'
+import { findLabelMaps, withLabelMaps } from '../data/labels.ts'
+import { several } from '../data/left-out.ts'
 import { bits, fold, key } from '../distributions/random.ts'
-import { type Checked, type Effect, fail } from '../error.ts'
+import { type Checked, type Effect, effect, fail, failure } from '../error.ts'
 import type { Experiment } from '../experiment/document.ts'
-import { size } from '../graph/types.ts'
 import { E, pipe, TE } from '../prelude.ts'
-import type { Items } from './inference.ts'
+import type { Rows } from './inference.ts'
+import { toldClasses } from './plan.ts'
 
 /** The data of a run, and its chances. */
 
@@ -21,55 +22,113 @@ export const randomOf =
     )[0]
 
 type Source = Experiment['data']
-const loaders: {
+const finders: {
   readonly [K in Source['kind']]: (
     source: Extract<Source, { readonly kind: K }>,
     wanted: { readonly coverage: boolean },
-  ) => Effect<Dataset>
+  ) => Effect<Found>
 } = {
-  emoji: ({ size: side }, wanted) => loadEmoji({ size: side, ...wanted }),
-  folder: ({ path, size: side }, wanted) => loadFolder(path, { size: side, ...wanted }),
-  segmentation: ({ path, ...options }) => loadLabelMaps(path, options),
+  emoji: ({ size: side }, wanted) => findEmoji({ size: side, ...wanted }),
+  folder: ({ path, size: side }, wanted) => findFolder(path, { size: side, ...wanted }),
+  segmentation: ({ path, ...options }) => findLabelMaps(path, options),
 }
-const loaded = <K extends Source['kind']>(
+const foundBy = <K extends Source['kind']>(
   kind: K,
   source: Extract<Source, { readonly kind: K }>,
   wanted: { readonly coverage: boolean },
-): Effect<Dataset> => loaders[kind](source, wanted)
+): Effect<Found> => finders[kind](source, wanted)
 
+const batchSize = 256
 /** Transparency that weighs pixels must be there: without it all would weigh alike. */
-const transparent = (dataset: Dataset): Checked<Dataset> =>
-  dataset.coverage?.every((x) => x === 1) === true
-    ? fail('data', '/firstStage/loss/weights', 'pictures with transparency', 'opaque ones')
-    : E.right(dataset)
+const transparent = (dataset: Dataset): Effect<Dataset> =>
+  effect(async (run) => {
+    for (let from = 0; from < dataset.n; from += batchSize) {
+      const count = Math.min(batchSize, dataset.n - from)
+      const { coverage } = await run(dataset.read(Array.from({ length: count }, (_, i) => from + i)))
+      if (coverage === undefined || coverage.some((x) => x < 1)) return dataset
+    }
+    return run(TE.left([failure('data', '/firstStage/loss/weights', 'pictures with transparency', 'opaque ones')]))
+  })
 
-/** The pictures of an experiment, with what its first stage asks for beside them. Errors: `data`, `file`. */
-export const loadData = ({ data, firstStage }: Experiment): Effect<Dataset> => {
+/** The pictures of an experiment, with what its first stage asks for beside them; not decoded yet. Errors: `data`, `file`. */
+export const findData = ({ data, firstStage }: Experiment): Effect<Found> => {
   const coverage = firstStage.kind === 'kl' && firstStage.loss.weights?.kind === 'transparency'
   const condition = firstStage.adversarial?.condition
   return pipe(
-    loaded(data.kind, data, { coverage }),
-    TE.flatMapEither(transparent),
+    foundBy(data.kind, data, { coverage }),
     TE.flatMap(
       condition?.kind === 'label-map'
         ? withLabelMaps(condition.path, { size: data.size, labels: condition.labels })
         : TE.right,
     ),
+    TE.map((found) => (coverage ? { ...found, load: pipe(found.load, TE.flatMap(transparent)) } : found)),
   )
 }
 
-export const itemsOf = ({ pictures, n, channels, height, width }: Dataset): Items => ({
+/** The pictures of an experiment. Errors: `data`, `file`. */
+export const loadData = (e: Experiment): Effect<Dataset> => loaded(findData(e))
+
+/** A dataset's pictures alone. */
+export const picturesOf = ({ n, channels, height, width, read }: Dataset): Rows => ({
   n,
   shape: [channels, height, width],
-  data: pictures,
+  read: (indices) =>
+    pipe(
+      read(indices),
+      TE.map(({ pictures }) => pictures),
+    ),
 })
 
-/** The items at `indices`, in their order. */
-export const rows = (items: Items, indices: ArrayLike<number>): Float32Array => {
-  const each = size(items.shape)
-  const out = new Float32Array(indices.length * each)
-  Array.from(indices).forEach((index, i) => {
-    out.set(items.data.subarray(index * each, (index + 1) * each), i * each)
-  })
-  return out
+/** A dataset in two, and what is to be said of both. */
+export interface Parted {
+  readonly train: Dataset
+  readonly heldOut: Dataset
+  /** What was left out, ignored or guessed on the way, a sentence each. */
+  readonly notes: readonly string[]
 }
+
+/** The class and the caption of pictures are for those who ask. */
+const unreadNotes = (e: Experiment, { n, classes, about }: Dataset): readonly string[] => {
+  if (e.data.kind === 'emoji') return []
+  const captions = Array.from({ length: n }, (_, i) => about(i).caption).filter((caption) => caption !== undefined)
+  return [
+    ...(captions.length === 0
+      ? []
+      : [`captions of ${several(captions.length, 'picture')}: nothing of this experiment reads them`]),
+    ...(classes.length === 0 || toldClasses(e)
+      ? []
+      : [`${several(classes.length, 'class', 'classes')}: nothing of this experiment reads them`]),
+  ]
+}
+
+/** The pictures to train on and those held out, chosen by the experiment's seed. Errors: `data`. */
+export const parted = (e: Experiment, dataset: Dataset): Checked<Parted> => {
+  const { n } = dataset
+  const count = e.data.heldOut ?? heldOutOf(n)
+  if (count >= n)
+    return e.data.heldOut === undefined
+      ? fail('data', 'path' in e.data ? e.data.path : '/data', 'at least 2 pictures, as one is held out', `${n}`)
+      : fail(
+          'data',
+          '/data/heldOut',
+          `fewer held-out pictures than the ${n} there are`,
+          `${count}`,
+          `leave it out to hold out ${heldOutOf(n)}`,
+        )
+  const { train, heldOut, torn } = split(dataset, count, randomOf(e.seed, 'split'))
+  return E.right({
+    train,
+    heldOut,
+    notes: [
+      ...dataset.notes,
+      ...(torn ? ['all pictures are copies of a few: what is held out is trained on too'] : []),
+      ...unreadNotes(e, dataset),
+    ],
+  })
+}
+
+/** What a run says of its data. */
+export const dataLines = ({ train, heldOut, notes }: Parted): readonly string[] => [
+  `data: ${train.n} pictures to train on, ${heldOut.n} held out, ${train.classes.length} classes`,
+  ...notes.map((note) => `data: ${note}`),
+]

@@ -4,8 +4,9 @@ import { effect } from '../error.ts'
 import { floats, ints, type Values } from '../execute/executor.ts'
 import { diffusionLeaves, type LatentDiffusion, nullLabel } from '../experiment/diffusion-stage.ts'
 import type { Experiment, Sampling, Training } from '../experiment/document.ts'
-import { randomOf, rows } from './data.ts'
-import { drawPictures, type Items } from './inference.ts'
+import { pipe, TE } from '../prelude.ts'
+import { randomOf } from './data.ts'
+import { drawPictures, type Rows } from './inference.ts'
 import { labelRows, previewPath, writePictures } from './pictures.ts'
 import type { StagePlan } from './plan.ts'
 import { type RunOptions, runStage } from './stage.ts'
@@ -16,7 +17,7 @@ export const trainDiffusion = (
   given: {
     readonly stage: StagePlan & { readonly model: LatentDiffusion }
     readonly training: Training
-    readonly moments: Items
+    readonly moments: Rows
     readonly labels: Int32Array | undefined
     readonly scale: number
     readonly firstStage: Values
@@ -31,18 +32,21 @@ export const trainDiffusion = (
     training,
     batch: (step) => {
       const indices = batches(step)
-      return {
-        [diffusionLeaves.moments]: floats([training.batchSize, ...moments.shape], rows(moments, indices)),
-        [diffusionLeaves.scale]: floats([], Float32Array.of(scale)),
-        ...(conditional
-          ? {
-              [diffusionLeaves.labels]: ints(
-                [training.batchSize],
-                Int32Array.from(indices, (i) => labels?.[i] ?? nullLabel(model)),
-              ),
-            }
-          : {}),
-      }
+      return pipe(
+        moments.read(indices),
+        TE.map((encoded) => ({
+          [diffusionLeaves.moments]: floats([training.batchSize, ...moments.shape], encoded),
+          [diffusionLeaves.scale]: floats([], Float32Array.of(scale)),
+          ...(conditional
+            ? {
+                [diffusionLeaves.labels]: ints(
+                  [training.batchSize],
+                  Int32Array.from(indices, (i) => labels?.[i] ?? nullLabel(model)),
+                ),
+              }
+            : {}),
+        })),
+      )
     },
     preview: (done, state) =>
       effect(async (run) => {

@@ -1,17 +1,16 @@
 import { join } from 'node:path'
 import { batchesOf } from '../data/batches.ts'
-import { type Dataset, flipHorizontal, gather, gatherPlanes } from '../data/dataset.ts'
+import { type Batch, type Dataset, flipHorizontal } from '../data/dataset.ts'
 import { effect } from '../error.ts'
 import { floats, ints, type Value, type Values } from '../execute/executor.ts'
 import type { Experiment, Training } from '../experiment/document.ts'
 import { firstStageLeaves } from '../experiment/first-stage.ts'
 import { temperatureAt, temperatureLeaf } from '../experiment/quantize.ts'
 import { feedTypes, type Graph } from '../graph/graph.ts'
-import type { Shape } from '../graph/types.ts'
 import { weightAt } from '../losses/index.ts'
-import { pipe, RR } from '../prelude.ts'
-import { itemsOf, randomOf } from './data.ts'
-import { drawPrior, reconstruct } from './inference.ts'
+import { pipe, RR, TE } from '../prelude.ts'
+import { picturesOf, randomOf } from './data.ts'
+import { drawPrior, firstItems, reconstruct } from './inference.ts'
 import { heldOutLayout, previewPath, writePictures, writeReconstructions } from './pictures.ts'
 import type { Plan } from './plan.ts'
 import { type RunOptions, runStage } from './stage.ts'
@@ -26,25 +25,16 @@ const mirrored = (training: Training, seed: number, step: number, width: number)
 
 /** Pictures and what is known of them, by their leaves; of these a step is fed what it asks for. */
 const batchOf = (
-  data: Dataset,
-  indices: ArrayLike<number>,
+  { channels, height, width }: Dataset,
+  { pictures, labels, coverage, maps }: Batch,
   mirror: (batch: Float32Array) => Float32Array,
 ): Readonly<Record<string, Value>> => {
-  const { channels, height, width, labels, coverage, maps } = data
-  const planes = (of: Float32Array, ...shape: Shape): Value => floats(shape, mirror(gatherPlanes(data, of, indices)))
-  const n = indices.length
+  const n = pictures.length / (channels * height * width)
   return {
-    [firstStageLeaves.pixels]: floats([n, channels, height, width], mirror(gather(data, indices))),
-    ...(coverage === undefined ? {} : { [firstStageLeaves.coverage]: planes(coverage, n, 1, height, width) }),
-    ...(maps === undefined ? {} : { [firstStageLeaves.map]: planes(maps, n, height, width) }),
-    ...(labels === undefined
-      ? {}
-      : {
-          [firstStageLeaves.labels]: ints(
-            [n],
-            Int32Array.from(indices, (i) => labels[i] ?? 0),
-          ),
-        }),
+    [firstStageLeaves.pixels]: floats([n, channels, height, width], mirror(pictures)),
+    ...(coverage === undefined ? {} : { [firstStageLeaves.coverage]: floats([n, 1, height, width], mirror(coverage)) }),
+    ...(maps === undefined ? {} : { [firstStageLeaves.map]: floats([n, height, width], mirror(maps)) }),
+    ...(labels === undefined ? {} : { [firstStageLeaves.labels]: ints([n], labels) }),
   }
 }
 
@@ -78,25 +68,29 @@ export const trainFirstStage = (
 ) => {
   const { training } = e.firstStage
   const batches = batchesOf(data.train.n, training.batchSize, randomOf(e.seed, 'batches', 'first-stage'))
-  const shown = itemsOf(data.heldOut)
+  const shown = picturesOf(data.heldOut)
   const wanted = feedTypes(plan.firstStage.step.graph)
   const schedules = scheduled(e, data.train.n, plan.firstStage.step.graph)
   return runStage(e, o, {
     stage: plan.firstStage,
     training,
     constants,
-    batch: (step) => ({
-      ...schedules(step),
-      ...pipe(
-        batchOf(data.train, batches(step), mirrored(training, e.seed, step, data.train.width)),
-        RR.filterWithIndex((name) => name in wanted),
+    batch: (step) =>
+      pipe(
+        data.train.read(batches(step)),
+        TE.map((batch) => ({
+          ...schedules(step),
+          ...pipe(
+            batchOf(data.train, batch, mirrored(training, e.seed, step, data.train.width)),
+            RR.filterWithIndex((name) => name in wanted),
+          ),
+        })),
       ),
-    }),
     preview: (done, state) =>
       effect(async (run) => {
         const { n, columns } = heldOutLayout(shown.n)
         const as = { columns, seed: e.seed }
-        const inputs = { ...shown, n }
+        const inputs = await run(firstItems(shown, n))
         const dir = join(o.dir, plan.firstStage.name)
         const made = await run(reconstruct(o.executor, e.firstStage, state, inputs))
         await run(writeReconstructions(previewPath(dir, done, 'inputs-and-reconstructions'), inputs, made, as))

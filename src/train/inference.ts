@@ -12,7 +12,7 @@ import {
 } from '../experiment/first-stage.ts'
 import { feedTypes, type Graph, parameters } from '../graph/graph.ts'
 import { type Shape, size } from '../graph/types.ts'
-import { TE } from '../prelude.ts'
+import { pipe, TE } from '../prelude.ts'
 import { initialNoise, keyedNoise, sample } from '../samplers/index.ts'
 import { noiseFeeds } from './state.ts'
 
@@ -23,6 +23,32 @@ export interface Items {
   readonly n: number
   readonly shape: Shape
   readonly data: Float32Array
+}
+
+/** Items that are read when they are needed, each of a shape. */
+export interface Rows {
+  readonly n: number
+  readonly shape: Shape
+  /** The items at `indices`, in their order. */
+  readonly read: (indices: ArrayLike<number>) => Effect<Float32Array>
+}
+
+const range = (from: number, to: number): readonly number[] => Array.from({ length: to - from }, (_, i) => from + i)
+
+const rowsOf = ({ n, shape, data }: Items): Rows => ({
+  n,
+  shape,
+  read: (indices) =>
+    TE.fromIO(() => joined(Array.from(indices, (i) => data.subarray(i * size(shape), (i + 1) * size(shape))))),
+})
+
+/** The first items, in memory. */
+export const firstItems = ({ n, shape, read }: Rows, most: number): Effect<Items> => {
+  const count = Math.min(n, most)
+  return pipe(
+    read(range(0, count)),
+    TE.map((data) => ({ n: count, shape, data })),
+  )
 }
 
 /** The weights that a graph asks for, out of a training state; the moving average where there is one. */
@@ -47,33 +73,47 @@ const using = <A>(executor: Executor, graph: Graph, constants: Values, body: (x:
 
 const batchSize = 32
 
-/** Runs a graph with one input and one output over all items; the last batch is filled up with zeros. */
-const mapItems = (
+interface Mapping {
+  readonly leaf: string
+  readonly output: string
+  readonly rows: Rows
+}
+
+/** Runs a graph with one input and one output over all items, a batch at a time; the last is filled up with zeros. */
+const eachBatch = (
   executor: Executor,
   built: Checked<Graph>,
   state: Values,
-  { leaf, output, items }: { readonly leaf: string; readonly output: string; readonly items: Items },
-): Effect<Items> =>
+  { leaf, output, rows }: Mapping,
+  take: (made: Items, from: Items) => Effect<void>,
+): Effect<void> =>
   effect(async (run) => {
     const graph = await run(TE.fromEither(built))
     return run(
       using(executor, graph, weightsFor(graph, state), (executable) =>
         effect(async (go) => {
-          const each = size(items.shape)
-          const results: Float32Array[] = []
-          let shape: Shape = []
-          for (let from = 0; from < items.n; from += batchSize) {
-            const batch = new Float32Array(batchSize * each)
-            batch.set(items.data.subarray(from * each, Math.min(from + batchSize, items.n) * each))
-            const out = (await go(executable.run({ [leaf]: floats([batchSize, ...items.shape], batch) })))[output]
+          for (let from = 0; from < rows.n; from += batchSize) {
+            const n = Math.min(batchSize, rows.n - from)
+            const data = await go(rows.read(range(from, from + n)))
+            const batch = new Float32Array(batchSize * size(rows.shape))
+            batch.set(data)
+            const out = (await go(executable.run({ [leaf]: floats([batchSize, ...rows.shape], batch) })))[output]
             if (out === undefined) return go(TE.left([failure('run', output, 'an output of this name', 'none')]))
-            shape = out.shape.slice(1)
-            results.push(Float32Array.from(out.data).subarray(0, Math.min(batchSize, items.n - from) * size(shape)))
+            const shape = out.shape.slice(1)
+            const made = Float32Array.from(out.data).subarray(0, n * size(shape))
+            await go(take({ n, shape, data: made }, { n, shape: rows.shape, data }))
           }
-          return { n: items.n, shape, data: joined(results) }
         }),
       ),
     )
+  })
+
+const mapItems = (executor: Executor, built: Checked<Graph>, state: Values, mapping: Mapping): Effect<Items> =>
+  effect(async (run) => {
+    const parts: Items[] = []
+    const take = (made: Items): Effect<void> => TE.fromIO(() => void parts.push(made))
+    await run(eachBatch(executor, built, state, mapping, take))
+    return { n: mapping.rows.n, shape: parts[0]?.shape ?? [], data: joined(parts.map(({ data }) => data)) }
   })
 const joined = (parts: readonly Float32Array[]): Float32Array => {
   const whole = new Float32Array(parts.reduce((n, p) => n + p.length, 0))
@@ -84,33 +124,58 @@ const joined = (parts: readonly Float32Array[]): Float32Array => {
   return whole
 }
 
-/** Pictures to their posteriors' moments [2C, h, w]; by VQ to latents [C, h, w], not quantised yet or quantised. */
+/**
+ * Pictures to their posteriors' moments [2C, h, w]; by VQ to latents [C, h, w], not quantised yet or quantised. `take` has them
+ * a batch at a time, in order.
+ */
 export const encodePictures = (
   executor: Executor,
   { stage, latents }: { readonly stage: FirstStage; readonly latents: Diffusion['latents'] },
   state: Values,
-  pictures: Items,
-): Effect<Items> =>
-  mapItems(executor, encoderGraph(stage, latents, batchSize), state, {
-    leaf: firstStageLeaves.pixels,
-    output: 'moments',
-    items: pictures,
-  })
+  pictures: Rows,
+  take: (moments: Items) => Effect<void>,
+): Effect<void> =>
+  eachBatch(
+    executor,
+    encoderGraph(stage, latents, batchSize),
+    state,
+    { leaf: firstStageLeaves.pixels, output: 'moments', rows: pictures },
+    take,
+  )
 
 /** Raw latents to pictures. */
 export const decodeLatents = (executor: Executor, stage: FirstStage, state: Values, latents: Items): Effect<Items> =>
   mapItems(executor, decoderGraph(stage, batchSize), state, {
     leaf: firstStageLeaves.latents,
     output: 'pixels',
-    items: latents,
+    rows: rowsOf(latents),
   })
+
+const reconstructions = (pictures: Rows): Mapping => ({
+  leaf: firstStageLeaves.pixels,
+  output: 'pixels',
+  rows: pictures,
+})
 
 /** Pictures to what the first stage makes of them. */
 export const reconstruct = (executor: Executor, stage: FirstStage, state: Values, pictures: Items): Effect<Items> =>
-  mapItems(executor, reconstructionGraph(stage, batchSize), state, {
-    leaf: firstStageLeaves.pixels,
-    output: 'pixels',
-    items: pictures,
+  mapItems(executor, reconstructionGraph(stage, batchSize), state, reconstructions(rowsOf(pictures)))
+
+/** Mean PSNR of what the first stage makes of pictures, in dB; they are never in memory all at once. */
+export const reconstructionPsnr = (
+  executor: Executor,
+  stage: FirstStage,
+  state: Values,
+  pictures: Rows,
+): Effect<number> =>
+  effect(async (run) => {
+    let sum = 0
+    const take = (made: Items, inputs: Items): Effect<void> =>
+      TE.fromIO(() => {
+        for (const each of psnrs(inputs, made)) sum += each
+      })
+    await run(eachBatch(executor, reconstructionGraph(stage, batchSize), state, reconstructions(pictures), take))
+    return sum / pictures.n
   })
 
 /** `n` samples from the first stage's prior, the same for a seed whatever the weights. */
@@ -130,8 +195,8 @@ export const drawPrior = (
       : { n, shape: pixels.shape.slice(1), data: Float32Array.from(pixels.data) }
   })
 
-/** Peak signal-to-noise ratio in dB of pictures in [-1, 1]: the mean over pictures, each clamped to the range. */
-export const psnr = (originals: Items, others: Items): number => {
+/** Peak signal-to-noise ratios in dB of pictures in [-1, 1], each clamped to the range. */
+export const psnrs = (originals: Items, others: Items): readonly number[] => {
   const each = size(originals.shape)
   const one = (i: number): number => {
     let error = 0
@@ -141,14 +206,14 @@ export const psnr = (originals: Items, others: Items): number => {
     }
     return 10 * Math.log10(4 / Math.max(error / each, 1e-12))
   }
-  return Array.from({ length: originals.n }, (_, i) => one(i)).reduce((a, b) => a + b, 0) / originals.n
+  return Array.from({ length: originals.n }, (_, i) => one(i))
 }
 
-/** Latents drawn once from every posterior. */
-const drawnOnce = (moments: Items, seed: number): Float64Array => {
+/** Latents drawn once from posteriors, of which the first is the `from`th. */
+const drawnOnce = (moments: Items, seed: number, from: number): Float64Array => {
   const half = size(moments.shape) / 2
   const eps = new Float32Array(moments.n * half)
-  fillNormal(fold(key(seed), 'latent-scale'), eps)
+  fillNormal(fold(key(seed), 'latent-scale'), eps, from * half)
   return Float64Array.from(eps, (e, i) => {
     const at = Math.floor(i / half) * 2 * half + (i % half)
     const logvar = Math.min(20, Math.max(-30, moments.data[at + half] ?? 0))
@@ -156,16 +221,24 @@ const drawnOnce = (moments: Items, seed: number): Float64Array => {
   })
 }
 
-/** 1 / the standard deviation of what a first stage encodes to (Rombach et al. 2022, section D.1). */
-export const measureScale = (kind: FirstStage['kind'], encoded: Items, seed: number): number => {
-  const latents = kind === 'kl' ? drawnOnce(encoded, seed) : encoded.data
-  let [sum, squares] = [0, 0]
-  for (const z of latents) {
-    sum += z
-    squares += z * z
+/** 1 / the standard deviation of what a first stage encodes to (Rombach et al. 2022, section D.1), told a part after the other. */
+export const scaleMeter = (kind: FirstStage['kind'], seed: number) => {
+  let [count, items, sum, squares] = [0, 0, 0, 0]
+  return {
+    add: (encoded: Items): void => {
+      const latents = kind === 'kl' ? drawnOnce(encoded, seed, items) : encoded.data
+      for (const z of latents) {
+        sum += z
+        squares += z * z
+      }
+      count += latents.length
+      items += encoded.n
+    },
+    scale: (): number => {
+      const mean = sum / count
+      return 1 / Math.sqrt(squares / count - mean * mean)
+    },
   }
-  const mean = sum / latents.length
-  return 1 / Math.sqrt(squares / latents.length - mean * mean)
 }
 
 /** Which pictures to draw. */

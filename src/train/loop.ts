@@ -26,7 +26,8 @@ export interface Loop {
   /** Facts that a resumed run must share; written in every checkpoint. */
   readonly identity: Readonly<Record<string, Json>>
   readonly initial: Values
-  readonly feeds: (step: number) => Values
+  /** What a step is fed beside the scalars of the plan: made while the step before it runs. */
+  readonly feeds: (step: number) => Effect<Values>
   readonly resume: boolean
   readonly onStep: (done: number, metrics: Metrics) => void
   readonly preview: (done: number, state: Values) => Effect<void>
@@ -103,8 +104,11 @@ const advance = (loop: Loop, stepper: Stepper, from: number): Effect<{ readonly 
       await run(saveCheckpoint(checkpointPath(loop.dir, done), { step: done, groups, meta: loop.identity }))
       await run(keepLatest(loop.dir, 2))
     }
+    let coming = loop.feeds(from)()
     for (let step = from; step < loop.steps; step++) {
-      const metrics = metricsOf(await run(stepper.step({ ...loop.plan.hostFeeds(step), ...loop.feeds(step) })))
+      const feeds = await run(() => coming)
+      if (step + 1 < loop.steps) coming = loop.feeds(step + 1)()
+      const metrics = metricsOf(await run(stepper.step({ ...loop.plan.hostFeeds(step), ...feeds })))
       const broken = notFinite(metrics)
       if (broken !== undefined) {
         await flush()

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { split } from '../data/dataset.ts'
+import { labelsOf } from '../data/dataset.ts'
 import { type Effect, type Errors, effect, failure } from '../error.ts'
 import { type Experiment, experiment } from '../experiment/document.ts'
 import { latentShape } from '../experiment/first-stage.ts'
@@ -9,10 +9,11 @@ import { writeFileAtomic } from '../io/atomic.ts'
 import { readBytes } from '../io/bytes.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { decode } from '../schema.ts'
-import { itemsOf, loadData, randomOf } from './data.ts'
+import { dataLines, loadData, parted, picturesOf } from './data.ts'
 import { trainDiffusion } from './diffusion.ts'
 import { trainFirstStage } from './first-stage.ts'
-import { drawPictures, drawPrior, encodePictures, measureScale, psnr, reconstruct } from './inference.ts'
+import { drawPictures, drawPrior, firstItems, reconstruct, reconstructionPsnr } from './inference.ts'
+import { encodeLatents } from './latents.ts'
 import { perceptualWeights } from './perceptual-weights.ts'
 import { heldOutLayout, labelRows, writePictures, writeReconstructions } from './pictures.ts'
 import { type Plan, planExperiment } from './plan.ts'
@@ -62,33 +63,21 @@ export const trainExperiment = (e: Experiment, o: RunOptions): Effect<RunSummary
     const started = performance.now()
     await run(claimFolder(e, o))
     const dataset = await run(loadData(e))
-    const data = split(dataset, e.data.heldOut, randomOf(e.seed, 'split'))
-    if (data.train.n === 0)
-      return run(
-        TE.left([
-          failure(
-            'data',
-            '/data/heldOut',
-            `fewer held-out pictures than the ${dataset.n} there are`,
-            String(e.data.heldOut),
-          ),
-        ]),
-      )
-    o.listener.say(
-      `data: ${data.train.n} pictures to train on, ${data.heldOut.n} held out, ${dataset.classes.length} classes`,
-    )
+    const data = await run(TE.fromEither(parted(e, dataset)))
+    for (const line of dataLines(data)) o.listener.say(line)
     const plan = await run(TE.fromEither(planExperiment(e, dataset.classes.length)))
     const constants = await run(perceptualWeights(e.firstStage, plan.firstStage.step))
     await run(writeText(experimentFile(o), JSON.stringify(e, null, 2)))
 
     const first = await run(trainFirstStage(e, o, plan, data, constants))
-    const shown = itemsOf(data.heldOut)
-    const made = await run(reconstruct(o.executor, e.firstStage, first.state, shown))
-    const heldOutPsnr = psnr(shown, made)
+    const heldOut = picturesOf(data.heldOut)
+    const heldOutPsnr = await run(reconstructionPsnr(o.executor, e.firstStage, first.state, heldOut))
     const reconstructions = join(o.dir, 'reconstructions.png')
     const priorSamples = join(o.dir, 'prior-samples.png')
-    const { n, columns } = heldOutLayout(shown.n)
-    await run(writeReconstructions(reconstructions, { ...shown, n }, made, { columns, seed: e.seed }))
+    const { n, columns } = heldOutLayout(heldOut.n)
+    const shown = await run(firstItems(heldOut, n))
+    const made = await run(reconstruct(o.executor, e.firstStage, first.state, shown))
+    await run(writeReconstructions(reconstructions, shown, made, { columns, seed: e.seed }))
     const drawn = await run(drawPrior(o.executor, e.firstStage, first.state, { n, seed: e.seed }))
     await run(writePictures(priorSamples, drawn, { columns, seed: e.seed }))
     o.listener.say(`held-out reconstructions: ${heldOutPsnr.toFixed(2)} dB PSNR`)
@@ -104,22 +93,21 @@ export const trainExperiment = (e: Experiment, o: RunOptions): Effect<RunSummary
     const { diffusion } = plan
     if (!first.finished || diffusion === undefined || e.diffusion === undefined) return summary(first.finished)
 
-    const { latents, latentScale: declared } = e.diffusion
-    const stage = { stage: e.firstStage, latents }
-    const moments = await run(encodePictures(o.executor, stage, first.state, itemsOf(data.train)))
-    const scale = declared.kind === 'fixed' ? declared.value : measureScale(e.firstStage.kind, moments, e.seed)
+    const dir = join(o.dir, diffusion.name)
+    const encoding = { executor: o.executor, stage: e.firstStage, state: first.state, seed: e.seed, dir }
+    const latents = await run(encodeLatents(encoding, e.diffusion, picturesOf(data.train)))
+    const { scale } = latents
     o.listener.say(`latents: [${latentShape(e.firstStage.network).join(', ')}], multiplied by ${scale.toFixed(4)}`)
     await run(writeText(join(o.dir, 'latents.json'), JSON.stringify({ scale, classes: dataset.classes })))
-    const second = await run(
-      trainDiffusion(e, o, {
-        stage: diffusion,
-        training: e.diffusion.training,
-        moments,
-        labels: data.train.labels,
-        scale,
-        firstStage: first.state,
-      }),
-    )
+    const trained = await trainDiffusion(e, o, {
+      stage: diffusion,
+      training: e.diffusion.training,
+      moments: latents,
+      labels: labelsOf(data.train),
+      scale,
+      firstStage: first.state,
+    })().finally(latents.close)
+    const second = await run(TE.fromEither(trained))
     if (!second.finished) return summary(false)
     const pictures = await run(
       drawPictures(

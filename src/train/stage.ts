@@ -3,6 +3,7 @@ import { type Effect, effect } from '../error.ts'
 import type { Executor, Values } from '../execute/executor.ts'
 import type { Experiment, Training } from '../experiment/document.ts'
 import { feedTypes, type Graph } from '../graph/graph.ts'
+import { pipe, TE } from '../prelude.ts'
 import { type Metrics, train } from './loop.ts'
 import { type StagePlan, stageIdentity } from './plan.ts'
 import { noiseFeeds } from './state.ts'
@@ -31,7 +32,7 @@ export interface StageRun {
   readonly training: Training
   /** Weights that never change. */
   readonly constants?: Values
-  readonly batch: (step: number) => Values
+  readonly batch: (step: number) => Effect<Values>
   readonly preview: (done: number, state: Values) => Effect<void>
 }
 
@@ -63,7 +64,11 @@ export const runStage = (e: Experiment, o: RunOptions, { stage, training, consta
     o.listener.onStage(stage.name, training.steps)
     const executable = await run(o.executor.compile(step.graph, { mode: 'training', constants }))
     try {
-      const feeds = (s: number): Values => ({ ...batch(s), ...noiseFeeds(step.graph, e.seed, s) })
+      const feeds = (s: number): Effect<Values> =>
+        pipe(
+          batch(s),
+          TE.map((given) => ({ ...given, ...noiseFeeds(step.graph, e.seed, s) })),
+        )
       const result = await run(
         train({
           plan: step,
@@ -74,7 +79,7 @@ export const runStage = (e: Experiment, o: RunOptions, { stage, training, consta
           previewEvery: training.previewEvery,
           dir: join(o.dir, stage.name),
           identity: stageIdentity(stage, { seed: e.seed, steps: training.steps }),
-          initial: await run(startingState(o.executor, stage.start, step.initial(e.seed), feeds(0))),
+          initial: await run(startingState(o.executor, stage.start, step.initial(e.seed), await run(feeds(0)))),
           feeds,
           resume: o.resume,
           onStep: (done, metrics) => o.listener.onStep(stage.name, done, metrics),

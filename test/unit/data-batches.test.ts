@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { batchesOf, epochOrder, permutation, type Random } from '../../src/data/batches.ts'
-import { type Dataset, flipHorizontal, gather, select, split } from '../../src/data/dataset.ts'
+import { type Dataset, flipHorizontal, heldOutOf, select, split } from '../../src/data/dataset.ts'
+import { colours, held } from '../../src/data/held.ts'
+import { right } from '../arbitrary/run.ts'
 
 const seeded =
   (seed: number): Random =>
@@ -55,52 +57,94 @@ describe('batches', () => {
   })
 })
 
-const dataset: Dataset = {
-  about: (i) => ({ name: `n${i}`, bytes: i, sha256: `${i}` }),
-  pictures: Float32Array.from({ length: 10 * 6 }, (_, i) => i),
-  n: 10,
-  channels: 1,
-  height: 2,
-  width: 3,
-  labels: Int32Array.from({ length: 10 }, (_, i) => i % 2),
-  classes: ['even', 'odd'],
-  captions: range(10).map((i) => `caption ${i}`),
-  names: range(10).map((i) => `n${i}`),
-  groups: ['a', 'a', 'b', 'c', 'c', 'c', 'd', 'e', 'f', 'g'],
-}
+const groups = ['a', 'a', 'b', 'c', 'c', 'c', 'd', 'e', 'f', 'g']
+const [height, width] = [2, 3]
+const grey = (i: number, pixel: number): number => (60 * i + pixel) % 256
+const of = (groupOf: (i: number) => string | undefined): Dataset =>
+  held({
+    encoding: colours,
+    height,
+    width,
+    classes: ['even', 'odd'],
+    notes: ['a note'],
+    pictures: Uint8Array.from({ length: 10 * 18 }, (_, at) => grey(Math.floor(at / 18), at % 18)),
+    coverage: Uint8Array.from({ length: 10 * 6 }, (_, at) => (at < 6 ? 51 : 255)),
+    about: range(10).map((i) => {
+      const group = groupOf(i)
+      return {
+        name: `n${i}`,
+        class: i % 2 === 0 ? 'even' : 'odd',
+        caption: `caption ${i}`,
+        bytes: i,
+        sha256: `${i}`,
+        ...(group === undefined ? {} : { group }),
+      }
+    }),
+  })
+const dataset = of((i) => groups[i])
+const namesOf = ({ n, about }: Dataset): readonly string[] => range(n).map((i) => about(i).name)
+const groupsOf = ({ n, about }: Dataset): readonly (string | undefined)[] => range(n).map((i) => about(i).group)
 
 describe('datasets', () => {
-  it('a split keeps every picture once, whole groups, and everything known about them', () => {
-    fc.assert(
-      fc.property(seed, fc.nat({ max: 10 }), (s, count) => {
-        const { train, heldOut } = split(dataset, count, seeded(s))
-        expect([...train.names, ...heldOut.names].sort()).toEqual([...dataset.names].sort())
-        expect(heldOut.groups?.some((group) => train.groups?.includes(group))).toBe(false)
+  it('are bytes, and a batch at a time becomes numbers', async () => {
+    const { pictures, labels, coverage } = right(await dataset.read([4, 0])())
+    const floats = (i: number) => range(18).map((pixel) => Math.fround(grey(i, pixel) / 127.5 - 1))
+    expect([...pictures]).toEqual([...floats(4), ...floats(0)])
+    expect(labels).toEqual(Int32Array.of(0, 0))
+    expect([...(coverage ?? [])]).toEqual([...range(6).map(() => 1), ...range(6).map(() => Math.fround(0.2))])
+  })
+
+  it('a split keeps every picture once, whole groups, and everything known about them', async () => {
+    await fc.assert(
+      fc.asyncProperty(seed, fc.integer({ min: 1, max: 9 }), async (s, count) => {
+        const { train, heldOut, torn } = split(dataset, count, seeded(s))
+        expect(torn).toBe(false)
+        expect([...namesOf(train), ...namesOf(heldOut)].sort()).toEqual([...namesOf(dataset)].sort())
+        expect(groupsOf(heldOut).filter((group) => groupsOf(train).includes(group))).toEqual([])
         expect(heldOut.n).toBeLessThanOrEqual(count)
         expect(heldOut.n).toBeGreaterThanOrEqual(count - 2)
         for (const part of [train, heldOut])
-          part.names.forEach((name, i) => {
-            const index = dataset.names.indexOf(name)
-            expect(part.captions?.[i]).toBe(dataset.captions?.[index])
-            expect(part.labels?.[i]).toBe(dataset.labels?.[index])
-            expect(part.about(i).name).toBe(name)
-            expect(gather(part, [i])).toEqual(gather(dataset, [index]))
-          })
+          for (const i of range(part.n)) {
+            const index = namesOf(dataset).indexOf(part.about(i).name)
+            expect(part.about(i)).toEqual(dataset.about(index))
+            expect(await part.read([i])()).toEqual(await dataset.read([index])())
+          }
       }),
+      { numRuns: 20 },
     )
   })
 
   it('a split of single pictures holds out exactly as many as asked', () => {
-    const { groups: _, ...single } = dataset
+    const single = of(() => undefined)
     expect(split(single, 4, seeded(1)).heldOut.n).toBe(4)
-    expect(select(single, [3, 1]).names).toEqual(['n3', 'n1'])
+    expect(namesOf(select(single, [3, 1]))).toEqual(['n3', 'n1'])
+    expect(namesOf(select(select(single, [3, 1, 7]), [2, 0]))).toEqual(['n7', 'n3'])
   })
 
+  it('groups that are too large to be held out are parted, and that is told', () => {
+    const { heldOut, train, torn } = split(
+      of(() => 'all'),
+      3,
+      seeded(2),
+    )
+    expect([heldOut.n, train.n, torn]).toEqual([3, 7, true])
+  })
+
+  it.each([
+    [2, 1],
+    [9, 1],
+    [60, 6],
+    [999, 99],
+    [1636, 100],
+    [20_000, 100],
+  ])('of %i pictures %i are held out where nobody says how many', (n, held) => expect(heldOutOf(n)).toBe(held))
+
   it('flips mirror the rows of the flagged pictures, and undo themselves', () => {
+    const pictures = Float32Array.from({ length: 10 * 6 }, (_, i) => i)
     const flips = range(10).map((i) => i === 1)
-    const flipped = flipHorizontal(dataset.pictures, 3, flips)
+    const flipped = flipHorizontal(pictures, 3, flips)
     expect([...flipped.subarray(0, 12)]).toEqual([0, 1, 2, 3, 4, 5, 8, 7, 6, 11, 10, 9])
-    expect(flipped.subarray(12)).toEqual(dataset.pictures.subarray(12))
-    expect(flipHorizontal(flipped, 3, flips)).toEqual(dataset.pictures)
+    expect(flipped.subarray(12)).toEqual(pictures.subarray(12))
+    expect(flipHorizontal(flipped, 3, flips)).toEqual(pictures)
   })
 })

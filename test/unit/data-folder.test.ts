@@ -6,6 +6,7 @@ import sharp from 'sharp'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { loadFolder } from '../../src/data/folder.ts'
 import { E } from '../../src/prelude.ts'
+import { right } from '../arbitrary/run.ts'
 
 let dir = ''
 beforeEach(async () => {
@@ -43,25 +44,35 @@ describe('loadFolder', () => {
     await picture(0, '\u{1F600}', '1.png')
     await picture(0, '\u{FB01}', '1.png')
     await writeFile(join(dir, 'b', 'notes.txt'), '')
-    const { pictures, about: _, ...known } = await loaded()
+    const { about, read, ...known } = await loaded()
+    const { pictures, labels } = right(await read([0, 1, 2, 3, 4])())
     expect(known).toEqual({
       n: 5,
       channels: 3,
       height: 2,
       width: 2,
       classes: ['Z', 'b', '\u{FB01}', '\u{1F600}'],
-      labels: Int32Array.from([0, 0, 1, 2, 3]),
-      names: ['Z/z.PNG', 'Z/é.png', 'b/1.png', '\u{FB01}/1.png', '\u{1F600}/1.png'],
+      notes: [
+        'left out 1 (no pictures, .txt 1): b/notes.txt',
+        expect.stringMatching('there more than once'),
+        expect.stringMatching('in more than one class'),
+      ],
     })
+    expect(labels).toEqual(Int32Array.from([0, 0, 1, 2, 3]))
+    expect([0, 1, 2, 3, 4].map((i) => about(i).name)).toEqual([
+      ...['Z/z.PNG', 'Z/é.png', 'b/1.png', '\u{FB01}/1.png', '\u{1F600}/1.png'],
+    ])
     expect([...pictures]).toEqual(Array.from({ length: 60 }, (_, i) => (i < 24 ? 1 : -1)))
   })
 
   it('takes pictures without classes', async () => {
     await picture(0, 'b.png')
     await picture(0, 'a.png')
-    expect(await loaded()).toMatchObject({ n: 2, names: ['a.png', 'b.png'], classes: [] })
-    expect(await loaded()).not.toHaveProperty('labels')
-    expect(await loaded()).not.toHaveProperty('captions')
+    const { n, classes, about, read } = await loaded()
+    expect([n, classes, about(0).name, about(1).name]).toEqual([2, [], 'a.png', 'b.png'])
+    expect(about(0)).not.toHaveProperty('class')
+    expect(about(0)).not.toHaveProperty('caption')
+    expect(right(await read([0])())).not.toHaveProperty('labels')
   })
 
   it('takes captions and classes from metadata.jsonl', async () => {
@@ -73,12 +84,14 @@ describe('loadFolder', () => {
       class: 'x',
       other: 1,
     })
-    expect(await loaded()).toMatchObject({
-      names: ['b.png', 'deep/a.png'],
-      captions: ['dark', 'light'],
-      classes: ['x', 'y'],
-      labels: Int32Array.from([0, 1]),
-    })
+    const { classes, about, read, notes } = await loaded()
+    expect(classes).toEqual(['x', 'y'])
+    expect([about(0), about(1)]).toMatchObject([
+      { name: 'b.png', caption: 'dark', class: 'x' },
+      { name: 'deep/a.png', caption: 'light', class: 'y' },
+    ])
+    expect(right(await read([1, 0])()).labels).toEqual(Int32Array.from([1, 0]))
+    expect(notes).toEqual(['metadata.jsonl: nothing reads "other"; a line\'s "file_name", "text" and "class" are read'])
   })
 
   it('knows the class, the caption, the size and the hash of every file', async () => {
@@ -90,7 +103,7 @@ describe('loadFolder', () => {
       return { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') }
     }
     const all = await loaded()
-    expect([all.about(0), all.about(1)]).toEqual([
+    expect([all.about(0), all.about(1)]).toMatchObject([
       { name: 'a.png', class: 'x', caption: 'grey', ...(await facts('a.png')) },
       { name: 'b.png', class: 'y', caption: 'dark', ...(await facts('b.png')) },
     ])

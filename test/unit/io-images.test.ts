@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { encodeGrid, type GridLayout, readPicture, writeGrid } from '../../src/io/images.ts'
-import { E } from '../../src/prelude.ts'
+import { readBytes } from '../../src/io/bytes.ts'
+import { decodePicture, encodeGrid, type GridLayout, type PictureOptions, writeGrid } from '../../src/io/images.ts'
+import { E, pipe, TE } from '../../src/prelude.ts'
 
 let dir = ''
 beforeAll(async () => {
@@ -81,7 +82,12 @@ describe('encodeGrid', () => {
   })
 })
 
-describe('readPicture', () => {
+describe('decodePicture', () => {
+  const decoded = (path: string, options: PictureOptions) =>
+    pipe(
+      readBytes(path),
+      TE.flatMap((bytes) => decodePicture(path, bytes, options)),
+    )
   const save = async (
     name: string,
     width: number,
@@ -93,9 +99,12 @@ describe('readPicture', () => {
     await sharp(Uint8Array.from(data), { raw: { width, height, channels } }).png().toFile(path)
     return path
   }
-  const read = async (...args: Parameters<typeof readPicture>) => {
-    const picture = await readPicture(...args)()
-    return E.isRight(picture) ? [...picture.right] : expect.unreachable(JSON.stringify(picture.left))
+  /** In [-1, 1]. */
+  const read = async (...args: Parameters<typeof decoded>) => {
+    const picture = await decoded(...args)()
+    return E.isRight(picture)
+      ? [...Float32Array.from(picture.right.colours, (byte) => byte / 127.5 - 1)]
+      : expect.unreachable(JSON.stringify(picture.left))
   }
 
   it('gives planes in [-1, 1] that draw again as they were', async () => {
@@ -153,7 +162,7 @@ describe('readPicture', () => {
   it('names what it cannot read', async () => {
     await writeFile(join(dir, 'broken.png'), 'not a picture')
     for (const name of ['broken.png', 'absent.png'])
-      expect(await readPicture(join(dir, name), { size: 2 })()).toMatchObject({
+      expect(await decoded(join(dir, name), { size: 2 })()).toMatchObject({
         _tag: 'Left',
         left: [{ tag: 'file', at: join(dir, name) }],
       })
