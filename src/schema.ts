@@ -179,6 +179,12 @@ export interface WithDefault<A> {
   readonly fallback: A
 }
 export const withDefault = <A>(of: Codec<A>, fallback: NoInfer<A>): WithDefault<A> => ({ of, fallback })
+/** An object that may be left out: the decoded document then holds `given`, with the object's own defaults. */
+export const withOwnDefaults = <A>(of: Codec<A>, given: object = {}): WithDefault<A> => {
+  const decoded = of.decode(given)
+  if (E.isLeft(decoded)) throw new Error(`a default that is no ${of.name}: ${show(given)}`)
+  return { of, fallback: decoded.right }
+}
 
 type Required = Readonly<Record<string, AnyCodec>>
 type Defaulted = Readonly<Record<string, { readonly of: AnyCodec; readonly fallback: unknown }>>

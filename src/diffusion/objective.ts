@@ -7,6 +7,8 @@ import type { Denoiser } from './denoiser.ts'
 import { extract, mixtureAt } from './forward.ts'
 import { mix, target } from './parameterization.ts'
 
+export const objectiveDefaults = { norm: 'l2', simpleWeight: 1, vlbWeight: 0 } as const
+
 /** Weighs the parts of a diffusion loss. */
 export interface DiffusionObjective {
   /** Default `l2`. */
@@ -49,8 +51,9 @@ const vlb =
  * `ldm/models/diffusion/ddpm.py`.
  */
 export const ddpmLoss =
-  (s: NoiseSchedule, { norm = 'l2', simpleWeight = 1, vlbWeight = 0, vlbWeights }: DiffusionObjective = {}) =>
+  (s: NoiseSchedule, objective: DiffusionObjective = {}) =>
   (denoise: Denoiser, batch: DiffusionBatch): Loss<'loss_simple' | 'loss_vlb' | 'loss'> => {
+    const { norm, simpleWeight, vlbWeight, vlbWeights } = { ...objectiveDefaults, ...objective }
     const errors = itemErrors(s, norm, denoise, batch)
     const simple = mean()(errors)
     const bound = pipe(errors, vlb(s, vlbWeights, denoise.predicts, batch.t))
@@ -63,17 +66,9 @@ export const ddpmLoss =
  * added (`LatentDiffusion.p_losses` of the same file, which always does so; see `learnedLogvar` and `fixedLogvar`).
  */
 export const latentDiffusionLoss =
-  (
-    s: NoiseSchedule,
-    {
-      norm = 'l2',
-      simpleWeight = 1,
-      vlbWeight = 0,
-      vlbWeights,
-      logvar,
-    }: DiffusionObjective & { readonly logvar: Tensor },
-  ) =>
+  (s: NoiseSchedule, { logvar, ...objective }: DiffusionObjective & { readonly logvar: Tensor }) =>
   (denoise: Denoiser, batch: DiffusionBatch): Loss<'loss_simple' | 'loss_gamma' | 'logvar' | 'loss_vlb' | 'loss'> => {
+    const { norm, simpleWeight, vlbWeight, vlbWeights } = { ...objectiveDefaults, ...objective }
     const errors = itemErrors(s, norm, denoise, batch)
     const logvarAt = at(logvar, batch.t)
     const gamma = pipe(errors, div(exp(logvarAt)), add(logvarAt), mean())

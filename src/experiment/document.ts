@@ -1,10 +1,14 @@
+import { objectiveDefaults } from '../diffusion/index.ts'
 import { executorNames } from '../execute/names.ts'
-import { adoptedWeight, adversarialFields } from '../losses/index.ts'
+import { adoptedWeight, adversarialFields, norms, vqAutoencoderDefaults } from '../losses/index.ts'
 import { autoencoderConfig } from '../nn/autoencoder/config.ts'
 import { discriminatorConfig } from '../nn/discriminator.ts'
-import { perceptualHeads } from '../nn/lpips.ts'
+import { lpipsDefaults, perceptualHeads } from '../nn/lpips.ts'
+import { gumbelQuantizerFields, gumbelTemperature, vectorQuantizerFields } from '../nn/quantize.ts'
 import { unetConfig } from '../nn/unet/config.ts'
-import { restartConfig } from '../optimizers/index.ts'
+import { adamDefaults, adamWDefaults, restartConfig, sgdDefaults } from '../optimizers/index.ts'
+import { learningRateDefaults } from '../schedulers/learning-rate.ts'
+import { noiseScheduleDefaults } from '../schedulers/noise-schedule.ts'
 import {
   type Decoded,
   flag,
@@ -16,6 +20,7 @@ import {
   tagged,
   text,
   withDefault,
+  withOwnDefaults,
   word,
 } from '../schema.ts'
 
@@ -47,19 +52,25 @@ const learningRate = tagged('kind', {
   constant: record({ rate }),
   'warm-up': record({ rate, warmUp: count }),
   /** Down to `floor` times the rate at the last step. */
-  'warm-up-cosine': record({ rate, warmUp: count }, { floor: withDefault(fraction, 0) }),
+  'warm-up-cosine': record({ rate, warmUp: count }, { floor: withDefault(fraction, learningRateDefaults.floor) }),
 })
 
 /** The share of the past in a running average: at 1 nothing new would come in. */
 const share = number({ min: 0, max: 0.999999 })
-const betas = withDefault(list(share, { min: 2, max: 2 }), [0.9, 0.999])
-const eps = withDefault(number({ min: 1e-20, max: 1 }), 1e-8)
+const betas = withDefault(list(share, { min: 2, max: 2 }), adamDefaults.betas)
+const eps = withDefault(number({ min: 1e-20, max: 1 }), adamDefaults.eps)
 const decay = number({ min: 0, max: 1e4 })
 const optimizer = tagged('kind', {
-  adam: record({}, { betas, eps, weightDecay: withDefault(decay, 0) }),
+  adam: record({}, { betas, eps, weightDecay: withDefault(decay, adamDefaults.weightDecay) }),
   /** Decoupled weight decay. */
-  adamw: record({}, { betas, eps, weightDecay: withDefault(decay, 0.01) }),
-  sgd: record({}, { momentum: withDefault(share, 0), weightDecay: withDefault(decay, 0) }),
+  adamw: record({}, { betas, eps, weightDecay: withDefault(decay, adamWDefaults.weightDecay) }),
+  sgd: record(
+    {},
+    {
+      momentum: withDefault(share, sgdDefaults.momentum),
+      weightDecay: withDefault(decay, sgdDefaults.weightDecay),
+    },
+  ),
 })
 
 export const training = record(
@@ -86,13 +97,13 @@ export const training = record(
 export type Training = Decoded<typeof training>
 
 /** LPIPS (Zhang et al. 2018), beside the error of the pixels. */
-const perceptual = withDefault(
+const perceptual = withOwnDefaults(
   record(
     {},
     {
       weight: withDefault(weight, 0),
       /** Channels weighed as LPIPS has learned to, or all alike: then VGG16 is all that is needed. */
-      heads: withDefault(word(perceptualHeads), 'learned'),
+      heads: withDefault(word(perceptualHeads), lpipsDefaults.heads),
       /**
        * Where the weights are, torch or safetensors: torchvision's `vgg16-397923af.pth` and taming-transformers' `vgg.pth`,
        * or a checkpoint of the reference; relative to the working folder.
@@ -100,9 +111,8 @@ const perceptual = withDefault(
       files: withDefault(list(nonEmpty, { max: 8 }), []),
     },
   ),
-  { weight: 0, heads: 'learned', files: [] },
 )
-const pixel = withDefault(word(['l1', 'l2']), 'l1')
+const pixel = withDefault(word(norms), vqAutoencoderDefaults.norm)
 
 /** A discriminator that judges reconstructions, trained beside the autoencoder. */
 export const adversarial = record(
@@ -112,7 +122,7 @@ export const adversarial = record(
   },
   {
     ...adversarialFields,
-    discriminator: withDefault(discriminatorConfig, { channels: 64, layers: 3, norm: 'batch' }),
+    discriminator: withOwnDefaults(discriminatorConfig),
     /**
      * Whether both sides answer to one forward pass, or the discriminator to a second one, of the autoencoder just updated, as
      * in the reference, at about 1.4 times the work.
@@ -145,52 +155,36 @@ const usedCodes = list(code, { min: 1, max: mostEntries })
 const temperature = number({ min: 1e-3, max: 1e3 })
 const quantizer = tagged('kind', {
   /** The nearest vector of a codebook (van den Oord et al. 2017). */
-  nearest: record(
-    { entries },
-    {
-      beta: withDefault(weight, 0.25),
-      /** The term that beta weighs; `legacyBeta` is the slip that the published models were trained with. */
-      weighs: withDefault(word(['beta', 'legacyBeta']), 'beta'),
-    },
-    {
-      /** Codes chosen fewer than `below` times within `every` steps move to where latents are (Dhariwal et al. 2020). */
-      restart: restartConfig,
-      /** Codes are numbered anew, by their place among some that are used (`remap` of `VectorQuantizer2`). */
-      remap: record(
-        { used: usedCodes },
-        {
-          /** What the number of any other code is: one of the used by chance, one further number, or this one. */
-          unknown: withDefault(
-            tagged('kind', { random: record({}), extra: record({}), index: record({ index: code }) }),
-            { kind: 'random' },
-          ),
-        },
-      ),
-    },
-  ),
+  nearest: record({ entries }, vectorQuantizerFields, {
+    /** Codes chosen fewer than `below` times within `every` steps move to where latents are (Dhariwal et al. 2020). */
+    restart: restartConfig,
+    /** Codes are numbered anew, by their place among some that are used (`remap` of `VectorQuantizer2`). */
+    remap: record(
+      { used: usedCodes },
+      {
+        /** What the number of any other code is: one of the used by chance, one further number, or this one. */
+        unknown: withDefault(
+          tagged('kind', { random: record({}), extra: record({}), index: record({ index: code }) }),
+          { kind: 'random' },
+        ),
+      },
+    ),
+  }),
   /** A mixture of a codebook's vectors, ever harder (Jang et al. 2017). */
   gumbel: record(
     { entries },
     {
-      /** Of the divergence from the uniform distribution over codes. */
-      klWeight: withDefault(weight, 5e-4),
-      /** One code a position while training too. */
-      hard: withDefault(flag, true),
+      ...gumbelQuantizerFields,
       /** Falls from `start` to `end` by a cosine over `steps` steps. */
-      temperature: withDefault(
+      temperature: withOwnDefaults(
         record(
           {},
           {
-            start: withDefault(temperature, 1),
+            start: withDefault(temperature, gumbelTemperature),
             end: withDefault(temperature, 0.0625),
             steps: withDefault(count, 10000),
           },
         ),
-        {
-          start: 1,
-          end: 0.0625,
-          steps: 10000,
-        },
       ),
     },
     {
@@ -213,12 +207,8 @@ export const firstStage = tagged('kind', {
           klWeight: withDefault(weight, 1e-6),
           perceptual,
           /** Log-variance of the output: a number, or learnt from it on. */
-          logvar: withDefault(
+          logvar: withOwnDefaults(
             record({}, { initial: withDefault(number({ min: -30, max: 20 }), 0), learned: withDefault(flag, false) }),
-            {
-              initial: 0,
-              learned: false,
-            },
           ),
         },
         {
@@ -241,7 +231,10 @@ export const firstStage = tagged('kind', {
     {
       network: autoencoderConfig,
       quantizer,
-      loss: record({}, { pixel, codebookWeight: withDefault(weight, 1), perceptual }),
+      loss: record(
+        {},
+        { pixel, codebookWeight: withDefault(weight, vqAutoencoderDefaults.codebookWeight), perceptual },
+      ),
       training,
     },
     {},
@@ -252,14 +245,15 @@ export type FirstStage = Decoded<typeof firstStage>
 
 /** Above what 1 - beta in float64 rounds away. */
 const variance = number({ min: 1e-10, below: 1 })
-const ends = { betaStart: withDefault(variance, 1e-4), betaEnd: withDefault(variance, 0.02) }
+const { betaStart, betaEnd, offset } = noiseScheduleDefaults
+const ends = { betaStart: withDefault(variance, betaStart), betaEnd: withDefault(variance, betaEnd) }
 const mostTimesteps = 100_000
 const timesteps = { timesteps: withDefault(integer({ min: 2, max: mostTimesteps }), 1000) }
 export const noiseSchedule = tagged('kind', {
   linear: record({}, { ...timesteps, ...ends }),
   'scaled-linear': record({}, { ...timesteps, ...ends }),
   sqrt: record({}, { ...timesteps, ...ends }),
-  cosine: record({}, { ...timesteps, offset: withDefault(number({ min: 1e-6, max: 1 }), 0.008) }),
+  cosine: record({}, { ...timesteps, offset: withDefault(number({ min: 1e-6, max: 1 }), offset) }),
 })
 
 export const conditioning = tagged('kind', {
@@ -277,9 +271,9 @@ export const diffusion = record(
   },
   {
     predicts: withDefault(word(['eps', 'x0', 'v']), 'eps'),
-    loss: withDefault(word(['l1', 'l2']), 'l2'),
+    loss: withDefault(word(norms), objectiveDefaults.norm),
     /** Weight of the variational bound beside the simple loss. */
-    elboWeight: withDefault(weight, 0),
+    elboWeight: withDefault(weight, objectiveDefaults.vlbWeight),
     conditioning: withDefault(conditioning, { kind: 'none' }),
     /** Of a quantised first stage, the latents before they are quantised (`VQModelInterface`), or the vectors of their codes. */
     latents: withDefault(word(['unquantised', 'quantised']), 'unquantised'),
@@ -317,14 +311,7 @@ export const experiment = record(
     $schema: withDefault(text, ''),
     seed: withDefault(integer({ min: 0, max: Number.MAX_SAFE_INTEGER }), 0),
     executor: withDefault(word(['auto', ...executorNames]), 'auto'),
-    sampling: withDefault(sampling, {
-      sampler: 'ddim',
-      steps: 50,
-      spacing: 'uniform',
-      eta: 0,
-      guidance: 1,
-      perClass: 8,
-    }),
+    sampling: withOwnDefaults(sampling),
   },
   { diffusion },
 )

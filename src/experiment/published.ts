@@ -19,7 +19,7 @@ import {
   zeros,
 } from '../nn/index.ts'
 import { E, pipe } from '../prelude.ts'
-import { type Decoded, integer, list, record, tagged, text, withDefault } from '../schema.ts'
+import { type Decoded, integer, list, record, tagged, text, withDefault, withOwnDefaults } from '../schema.ts'
 
 /** Published models, declared: what is in their checkpoints, without how they are trained. */
 
@@ -27,7 +27,7 @@ import { type Decoded, integer, list, record, tagged, text, withDefault } from '
 export const publishedLoss = record(
   {},
   {
-    discriminator: withDefault(discriminatorConfig, { channels: 64, layers: 3, norm: 'batch' }),
+    discriminator: withOwnDefaults(discriminatorConfig),
     /** Channels of a condition that the discriminator sees beside the pictures. */
     conditionChannels: withDefault(integer({ min: 0, max: 65536 }), 0),
   },

@@ -16,15 +16,17 @@ import { pipe } from '../prelude.ts'
 import { type Decoded, number, record, withDefault } from '../schema.ts'
 import { grad } from '../transform/index.ts'
 
+export const adaptiveWeightDefaults = { weight: 1, cap: 1e4, smoothing: 0 } as const
+
 /** How the discriminator is weighed against the reconstruction. */
 export const adaptiveWeightConfig = record(
   {},
   {
-    weight: withDefault(number({ min: 0, max: 1e6 }), 1),
+    weight: withDefault(number({ min: 0, max: 1e6 }), adaptiveWeightDefaults.weight),
     /** The largest ratio of the norms. */
-    cap: withDefault(number({ min: 0, max: 1e12 }), 1e4),
+    cap: withDefault(number({ min: 0, max: 1e12 }), adaptiveWeightDefaults.cap),
     /** The share of the past in a running average of the ratio; 0 for none, as in the reference. */
-    smoothing: withDefault(number({ min: 0, max: 0.9999 }), 0),
+    smoothing: withDefault(number({ min: 0, max: 0.9999 }), adaptiveWeightDefaults.smoothing),
   },
 )
 export type AdaptiveWeightConfig = Decoded<typeof adaptiveWeightConfig>
@@ -37,7 +39,10 @@ export const normRatio =
 
 /** clamp(|a| / (|b| + 1e-4), 0, cap) weight */
 export const lambda =
-  ({ weight = 1, cap = 1e4 }: Partial<Pick<AdaptiveWeightConfig, 'weight' | 'cap'>> = {}) =>
+  ({
+    weight = adaptiveWeightDefaults.weight,
+    cap = adaptiveWeightDefaults.cap,
+  }: Partial<Pick<AdaptiveWeightConfig, 'weight' | 'cap'>> = {}) =>
   (aNorm: Tensor, bNorm: Tensor): Tensor =>
     pipe(normRatio(cap)(aNorm, bNorm), mul(weight))
 

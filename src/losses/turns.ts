@@ -12,7 +12,7 @@ import {
 import type { Discriminator } from '../nn/discriminator.ts'
 import type { Buffers } from '../nn/stateful.ts'
 import { pipe } from '../prelude.ts'
-import { type Decoded, number, record, withDefault, word } from '../schema.ts'
+import { type Decoded, number, record, withDefault, withOwnDefaults, word } from '../schema.ts'
 import { adaptiveWeight, adaptiveWeightConfig } from './adaptive-weight.ts'
 import { adversarialKinds, discriminatorLoss, generatorLoss, r1Penalty } from './adversarial.ts'
 import type { Loss } from './reconstruction.ts'
@@ -20,7 +20,7 @@ import type { Loss } from './reconstruction.ts'
 /** The adversarial term of an autoencoder, as declared in experiments: fields with a default. */
 export const adversarialFields = {
   loss: withDefault(word(adversarialKinds), 'hinge'),
-  generator: withDefault(adaptiveWeightConfig, { weight: 1, cap: 1e4, smoothing: 0 }),
+  generator: withOwnDefaults(adaptiveWeightConfig),
   /** gamma / 2 times the R1 penalty on real pictures; 0 for none, as in the reference. */
   r1: withDefault(number({ min: 0, max: 1e6 }), 0),
 }

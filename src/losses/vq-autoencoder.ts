@@ -3,6 +3,8 @@ import { codebookUsage } from '../nn/quantize.ts'
 import { pipe } from '../prelude.ts'
 import { distance, type Loss, type Norm } from './reconstruction.ts'
 
+export const vqAutoencoderDefaults = { norm: 'l1', codebookWeight: 1, perceptualWeight: 1 } as const
+
 export interface VqAutoencoderObjective {
   /** Default `l1`. */
   readonly norm?: Norm
@@ -34,8 +36,9 @@ export interface VqAutoencoderLoss extends Loss<'total_loss' | 'quant_loss' | 'n
  * which `generatorTurn` adds.
  */
 export const vqAutoencoderLoss =
-  ({ norm = 'l1', codebookWeight = 1, perceptualWeight = 1 }: VqAutoencoderObjective = {}) =>
+  (objective: VqAutoencoderObjective = {}) =>
   ({ inputs, reconstructions, codebookLoss, perceptual, codes }: VqReconstruction): VqAutoencoderLoss => {
+    const { norm, codebookWeight, perceptualWeight } = { ...vqAutoencoderDefaults, ...objective }
     const pixels = pipe(reconstructions, distance(norm, inputs))
     const error = perceptual === undefined ? pixels : pipe(pixels, add(pipe(perceptual, mul(perceptualWeight))))
     const nll = mean()(error)

@@ -15,7 +15,18 @@ import {
   unsqueeze,
 } from '../declare/index.ts'
 import { flow, pipe } from '../prelude.ts'
-import { conv1d, conv2d, groupNorm, type Layer, layerNorm, linear, type Module, sequential, zeros } from './layers.ts'
+import {
+  conv1d,
+  conv2d,
+  defaultGroups,
+  groupNorm,
+  type Layer,
+  layerNorm,
+  linear,
+  type Module,
+  sequential,
+  zeros,
+} from './layers.ts'
 
 /** Queries, keys and values of one attention. */
 interface Attended {
@@ -48,7 +59,7 @@ const flat: Layer = (x) => {
  * Source: `AttnBlock` of ldm/modules/diffusionmodules/model.py.
  */
 export const attnBlock =
-  (s: Scope, groups = 32): Layer =>
+  (s: Scope, groups = defaultGroups): Layer =>
   (x) => {
     const h = pipe(x, groupNorm(at(s, 'norm'), { groups, eps: 1e-6 }))
     const project = (name: string): Layer => conv2d(at(s, name), { out: channels(x), kernel: 1 })

@@ -118,13 +118,16 @@ export const linear = (s: Scope, { out, bias = true, init }: Weighted): Layer =>
     return bias ? pipe(y, add(parameter(s, 'bias', [out], start))) : y
   })
 
+/** Of a group normalisation, wherever the references do not say otherwise. */
+export const defaultGroups = 32
+
 export interface GroupNorm {
   readonly groups?: number
   readonly eps?: number
 }
 /** x[N, C, ...], normalised over each group of channels, then scaled and shifted by channel. */
 export const groupNorm =
-  (s: Scope, { groups = 32, eps = 1e-5 }: GroupNorm = {}): Layer =>
+  (s: Scope, { groups = defaultGroups, eps = 1e-5 }: GroupNorm = {}): Layer =>
   (x) =>
     pipe(
       x,

@@ -63,6 +63,7 @@ const heads: { readonly [H in (typeof perceptualHeads)[number]]: typeof weigh } 
   even: () => sum({ axes: [1], keepDims: true }),
 }
 
+export const lpipsDefaults = { pixels: '[-1, 1]', heads: 'learned' } as const
 export interface Lpips {
   /** Default `learned`; with `even` the weights of VGG16 are all there are. */
   readonly heads?: (typeof perceptualHeads)[number]
@@ -83,7 +84,7 @@ export interface PerceptualDistance {
  * richzhang/PerceptualSimilarity, version 0.1.
  */
 export const lpips =
-  (s: Scope, { pixels = '[-1, 1]', heads: kind = 'learned' }: Lpips = {}) =>
+  (s: Scope, { pixels = lpipsDefaults.pixels, heads: kind = lpipsDefaults.heads }: Lpips = {}) =>
   (x: Tensor, y: Tensor): PerceptualDistance => {
     const features = flow(
       pixels === '[0, 1]' ? flow(mul(2), sub(1)) : (p: Tensor) => p,

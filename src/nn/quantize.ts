@@ -77,17 +77,16 @@ const nearest =
   (z: Tensor): Tensor =>
     pipe(pipe(table, square, sum({ axes: [1] })), sub(pipe(z, matmul(table, { transposeB: true }), mul(2))), argMin(1))
 
-export const vectorQuantizerConfig = record(
-  { entries, dim: width },
-  {
-    beta: withDefault(number({ min: 0, max: 1e6 }), 0.25),
-    /**
-     * Which term beta weighs: `beta` that of the encoder, |sg(e) - z|^2 (van den Oord et al. 2017, equation 3); `legacyBeta` that of the
-     * codebook, |e - sg(z)|^2, a slip that the published models were trained with.
-     */
-    weighs: withDefault(word(['beta', 'legacyBeta']), 'beta'),
-  },
-)
+/** Fields with a default, as declared in experiments. */
+export const vectorQuantizerFields = {
+  beta: withDefault(number({ min: 0, max: 1e6 }), 0.25),
+  /**
+   * Which term beta weighs: `beta` that of the encoder, |sg(e) - z|^2 (van den Oord et al. 2017, equation 3); `legacyBeta` that of the
+   * codebook, |e - sg(z)|^2, a slip that the published models were trained with.
+   */
+  weighs: withDefault(word(['beta', 'legacyBeta']), 'beta'),
+}
+export const vectorQuantizerConfig = record({ entries, dim: width }, vectorQuantizerFields)
 export type VectorQuantizerConfig = Decoded<typeof vectorQuantizerConfig>
 
 /**
@@ -168,15 +167,16 @@ export const codebookUsage =
 export const gumbelNoise = (name: string, shape: Shape): Tensor =>
   pipe(noise(name, shape, 'uniform'), maximum(2 ** -25), log, neg, log, neg)
 
-export const gumbelQuantizerConfig = record(
-  { entries, dim: width },
-  {
-    /** Of the divergence from the uniform distribution over codes. */
-    klWeight: withDefault(number({ min: 0, max: 1e6 }), 5e-4),
-    /** One code a position while training too [straight_through]; in evaluation always. */
-    hard: withDefault(flag, true),
-  },
-)
+/** Fields with a default, as declared in experiments. */
+export const gumbelQuantizerFields = {
+  /** Of the divergence from the uniform distribution over codes. */
+  klWeight: withDefault(number({ min: 0, max: 1e6 }), 5e-4),
+  /** One code a position while training too [straight_through]; in evaluation always. */
+  hard: withDefault(flag, true),
+}
+export const gumbelQuantizerConfig = record({ entries, dim: width }, gumbelQuantizerFields)
+/** The mixture is the softmax of logits and noise as they are. */
+export const gumbelTemperature = 1
 export type GumbelQuantizerConfig = Decoded<typeof gumbelQuantizerConfig>
 
 export interface Gumbel extends Mode {
@@ -199,7 +199,7 @@ export interface GumbelQuantized extends Quantized {
  */
 export const gumbelQuantizer =
   (s: Scope, { entries, dim, klWeight, hard }: GumbelQuantizerConfig) =>
-  (z: Tensor, { noise: gumbel, temperature = 1, used, training = false }: Gumbel): GumbelQuantized => {
+  (z: Tensor, { noise: gumbel, temperature = gumbelTemperature, used, training = false }: Gumbel): GumbelQuantized => {
     const chosen: Layer = used === undefined ? identity : gather(integers(used))
     const logits = pipe(
       z,

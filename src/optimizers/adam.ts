@@ -2,6 +2,10 @@ import { add, div, mul, sqrt, square, sub, type Tensor } from '../declare/index.
 import { pipe, RR } from '../prelude.ts'
 import { flat, type Optimizer, shaped, slot, type Tensors } from './optimizer.ts'
 
+/** torch's. */
+export const adamDefaults = { betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0 } as const
+export const adamWDefaults = { ...adamDefaults, weightDecay: 0.01 } as const
+
 export interface AdamOptions {
   /** Default [0.9, 0.999]. */
   readonly betas?: readonly [number, number]
@@ -57,7 +61,7 @@ export const torchMoments = ([beta1, beta2]: Betas): Readonly<Record<Slots, numb
 
 /** Both variants; `prepare` decays before the step. */
 const adamWith = <H extends 'rate' | 'eps' | 'decay'>(
-  { betas = [0.9, 0.999] }: AdamOptions,
+  betas: Betas,
   own: Pick<Optimizer<Slots, H | 'rate' | 'eps'>, 'scalars' | 'at'> & {
     readonly prepare: (row: Row, scalars: Tensors<H | 'rate' | 'eps'>) => Row
   },
@@ -87,8 +91,8 @@ const adamWith = <H extends 'rate' | 'eps' | 'decay'>(
 
 /** `torch.optim.Adam`: weight decay is an L2 penalty in the gradient. */
 export const adam = (options: AdamOptions = {}): Optimizer<Slots, 'rate' | 'eps'> => {
-  const { betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0 } = options
-  return adamWith<'rate' | 'eps'>(options, {
+  const { betas, eps, weightDecay } = { ...adamDefaults, ...options }
+  return adamWith<'rate' | 'eps'>(betas, {
     scalars: ['rate', 'eps'],
     at: (moment) => corrections(betas, eps, moment),
     prepare: (row) => (weightDecay === 0 ? row : { ...row, g: pipe(row.p, mul(weightDecay), add(row.g)) }),
@@ -97,8 +101,8 @@ export const adam = (options: AdamOptions = {}): Optimizer<Slots, 'rate' | 'eps'
 
 /** `torch.optim.AdamW`: p shrinks by 1 - rate weightDecay before the step (Loshchilov and Hutter 2019). */
 export const adamW = (options: AdamOptions = {}): Optimizer<Slots, 'rate' | 'eps' | 'decay'> => {
-  const { betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0.01 } = options
-  return adamWith(options, {
+  const { betas, eps, weightDecay } = { ...adamWDefaults, ...options }
+  return adamWith(betas, {
     scalars: ['rate', 'eps', 'decay'],
     at: (moment) => ({ ...corrections(betas, eps, moment), decay: 1 - moment.rate * weightDecay }),
     prepare: (row, { decay }) => ({ ...row, p: pipe(row.p, mul(decay)) }),

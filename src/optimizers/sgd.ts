@@ -2,6 +2,9 @@ import { add, mul, sub, type Tensor } from '../declare/index.ts'
 import { pipe, RR } from '../prelude.ts'
 import { flat, type Optimizer, shaped, slot } from './optimizer.ts'
 
+/** torch's. */
+export const sgdDefaults = { momentum: 0, weightDecay: 0 } as const
+
 export interface SgdOptions {
   /** Default 0. */
   readonly momentum?: number
@@ -10,7 +13,10 @@ export interface SgdOptions {
 }
 
 /** `torch.optim.SGD`: buffer' = momentum buffer + g, p' = p - rate buffer'. */
-export const sgd = ({ momentum = 0, weightDecay = 0 }: SgdOptions = {}): Optimizer<'momentum', 'rate'> => ({
+export const sgd = ({
+  momentum = sgdDefaults.momentum,
+  weightDecay = sgdDefaults.weightDecay,
+}: SgdOptions = {}): Optimizer<'momentum', 'rate'> => ({
   scalars: ['rate'],
   at: ({ rate }) => ({ rate }),
   init: (scope, parameters) => ({ momentum: slot(scope, 'momentum', parameters) }),

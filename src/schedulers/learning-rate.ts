@@ -1,6 +1,8 @@
 import { type Checked, collect, fail } from '../error.ts'
 import { E, pipe, type ReadonlyNonEmptyArray } from '../prelude.ts'
 
+export const learningRateDefaults = { floor: 0 } as const
+
 /** One cycle of a schedule: factors of the base rate over `length` steps. */
 export interface RateCycle {
   readonly length: number
@@ -67,7 +69,7 @@ const factor = (fall: Fall, [cycle, ...later]: ReadonlyNonEmptyArray<RateCycle>,
 const rates: { readonly [K in RateKind]: (c: LearningRate<K>, step: number) => number } = {
   constant: ({ rate }) => rate,
   'warm-up': ({ rate, warmUp }, step) => (step < warmUp ? (rate * step) / warmUp : rate),
-  'warm-up-cosine': ({ rate, warmUp, length, floor = 0 }, step) =>
+  'warm-up-cosine': ({ rate, warmUp, length, floor = learningRateDefaults.floor }, step) =>
     rate * factor(cosineFall, [{ length, warmUp, start: 0, peak: 1, floor }], step),
   'cosine-cycles': ({ rate, cycles }, step) => rate * factor(cosineFall, cycles, step),
   'linear-cycles': ({ rate, cycles }, step) => rate * factor(linearFall, cycles, step),
@@ -119,7 +121,7 @@ const checks: { readonly [K in RateKind]: (c: LearningRate<K>) => readonly Check
     positive('/rate', rate),
     rule(Number.isInteger(warmUp) && warmUp >= 0, '/warmUp', 'an integer not below 0', warmUp),
   ],
-  'warm-up-cosine': ({ rate, warmUp, length, floor = 0 }) => [
+  'warm-up-cosine': ({ rate, warmUp, length, floor = learningRateDefaults.floor }) => [
     positive('/rate', rate),
     ...steps('', warmUp, length),
     ...factors('', { floor }),

@@ -1,6 +1,8 @@
 import { type Checked, collect, fail } from '../error.ts'
 import { E, pipe } from '../prelude.ts'
 
+export const noiseScheduleDefaults = { betaStart: 1e-4, betaEnd: 0.02, offset: 0.008, vPosterior: 0 } as const
+
 /** Parameters of the three schedules that run between two variances, both in (0, 1). */
 interface Ends {
   /** Default 1e-4. */
@@ -104,7 +106,10 @@ const linspace = (start: number, end: number, steps: number): Column => {
   )
 }
 
-const ends = ({ betaStart = 1e-4, betaEnd = 0.02 }: Ends): readonly [number, number] => [betaStart, betaEnd]
+const ends = ({
+  betaStart = noiseScheduleDefaults.betaStart,
+  betaEnd = noiseScheduleDefaults.betaEnd,
+}: Ends): readonly [number, number] => [betaStart, betaEnd]
 
 const betasOf: { readonly [K in BetaSchedule]: (c: NoiseScheduleConfig<K>) => Column } = {
   linear: (c) => linspace(...ends(c), c.timesteps),
@@ -113,7 +118,7 @@ const betasOf: { readonly [K in BetaSchedule]: (c: NoiseScheduleConfig<K>) => Co
     return linspace(Math.sqrt(start), Math.sqrt(end), c.timesteps).map((root) => root * root)
   },
   sqrt: (c) => linspace(...ends(c), c.timesteps).map(Math.sqrt),
-  cosine: ({ timesteps, offset = 0.008 }) => {
+  cosine: ({ timesteps, offset = noiseScheduleDefaults.offset }) => {
     const squaredCosine = (i: number) => Math.cos((((i / timesteps + offset) / (1 + offset)) * Math.PI) / 2) ** 2
     const first = squaredCosine(0)
     const alphaBar = Array.from({ length: timesteps + 1 }, (_, i) => squaredCosine(i) / first)
@@ -133,7 +138,7 @@ const checksOf: { readonly [K in BetaSchedule]: (c: NoiseScheduleConfig<K>) => r
   linear: checkEnds,
   'scaled-linear': checkEnds,
   sqrt: checkEnds,
-  cosine: ({ offset = 0.008 }) => [
+  cosine: ({ offset = noiseScheduleDefaults.offset }) => [
     offset >= 0 && Number.isFinite(offset)
       ? E.right(offset)
       : fail('config', '/offset', 'a number not below 0', String(offset)),
@@ -141,7 +146,7 @@ const checksOf: { readonly [K in BetaSchedule]: (c: NoiseScheduleConfig<K>) => r
 }
 
 const check = <K extends BetaSchedule>(c: NoiseScheduleConfig<K>): Checked<readonly number[]> => {
-  const { timesteps, vPosterior = 0 } = c
+  const { timesteps, vPosterior = noiseScheduleDefaults.vPosterior } = c
   return collect([
     Number.isInteger(timesteps) && timesteps >= 2
       ? E.right(timesteps)
@@ -190,7 +195,10 @@ const withoutFirst = (xs: Column): Column => [0, ...xs.slice(1)]
 /**
  * The schedule of given variances, each in (0, 1); CompVis' `DDPM.register_schedule`, operation by operation.
  */
-export const scheduleOfBetas = (variances: Column, vPosterior = 0): NoiseSchedule => {
+export const scheduleOfBetas = (
+  variances: Column,
+  vPosterior: number = noiseScheduleDefaults.vPosterior,
+): NoiseSchedule => {
   const bars = cumulativeProduct(variances.map((beta) => 1 - beta))
   const steps = variances.map((beta, i): Step => {
     const bar = bars[i] ?? Number.NaN
@@ -243,5 +251,5 @@ export const scheduleOfBetas = (variances: Column, vPosterior = 0): NoiseSchedul
 export const noiseSchedule = (config: NoiseScheduleConfig): Checked<NoiseSchedule> =>
   pipe(
     check(config),
-    E.map(() => scheduleOfBetas(betas(config), config.vPosterior ?? 0)),
+    E.map(() => scheduleOfBetas(betas(config), config.vPosterior)),
   )

@@ -1,7 +1,7 @@
 import { add, at, channels, type Scope, silu, type Tensor, unsqueeze } from '../../declare/index.ts'
 import { flow, identity, pipe } from '../../prelude.ts'
 import { attnBlock, linearAttention } from '../attention.ts'
-import { averagePool2, conv2d, dropout, groupNorm, type Layer, linear, upsample2 } from '../layers.ts'
+import { averagePool2, conv2d, defaultGroups, dropout, groupNorm, type Layer, linear, upsample2 } from '../layers.ts'
 import type { Pyramid } from './config.ts'
 
 /** The parts of ldm/modules/diffusionmodules/model.py, named as there. */
@@ -20,7 +20,7 @@ export interface ResnetBlock {
   readonly groups?: number
 }
 export const resnetBlock =
-  (s: Scope, { out, temb, dropout: rate = 0, shortcut = 'nin', groups = 32 }: ResnetBlock = {}): Layer =>
+  (s: Scope, { out, temb, dropout: rate = 0, shortcut = 'nin', groups = defaultGroups }: ResnetBlock = {}): Layer =>
   (x) => {
     const width = out ?? channels(x)
     const carry = {

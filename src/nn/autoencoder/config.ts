@@ -1,5 +1,6 @@
 import { type Decoded, flag, record, withDefault, word } from '../../schema.ts'
 import { depth, dropoutRate, multipliers, places, side, width } from '../bounds.ts'
+import { defaultGroups } from '../layers.ts'
 
 export const attentionKinds = ['vanilla', 'linear', 'none'] as const
 
@@ -23,7 +24,7 @@ const pyramid = {
     /** Resample with a learnt convolution, or else by plain means and repetition. */
     convResample: withDefault(flag, true),
     /** Groups of channels that are normalised together; the reference always has 32. */
-    normGroups: withDefault(width, 32),
+    normGroups: withDefault(width, defaultGroups),
     /** Rate, while training. */
     dropout: withDefault(dropoutRate, 0),
   },

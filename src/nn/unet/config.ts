@@ -1,4 +1,4 @@
-import { type Decoded, flag, nullable, record, tagged, withDefault, word } from '../../schema.ts'
+import { type Decoded, flag, nullable, record, tagged, withDefault, withOwnDefaults, word } from '../../schema.ts'
 import { depth, dropoutRate, entries, multipliers, places, width } from '../bounds.ts'
 
 /** How many heads an attention has: their number, or the width of each, which gives their number at every level. */
@@ -46,12 +46,11 @@ const defaulted = {
   /** Rate, while training. */
   dropout: withDefault(dropoutRate, 0),
 }
-const self: AttentionConfig = { kind: 'self', order: 'legacy' }
 
 /** The U-Net, as declared in experiments. In brackets the names of the reference's configuration. */
 export const unetConfig = record(required, {
   ...defaulted,
-  attention: withDefault(attention, self),
+  attention: withOwnDefaults(attention, { kind: 'self' }),
   /** Class labels, added to the timestep embedding. */
   classes: withDefault(nullable(width), null),
   /** Predict logits over the entries of a codebook of this size instead of `outChannels` [n_embed]. */
