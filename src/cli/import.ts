@@ -11,6 +11,7 @@ import { exitCodes } from './terminal.ts'
 interface Options {
   readonly into: string
   readonly out?: string
+  readonly from?: string
   readonly ignoreKeys: readonly string[]
   readonly fineTune?: boolean
   readonly set: readonly string[]
@@ -31,6 +32,10 @@ export const importCheckpoint: Register = (program, { terminal, run }) => {
     .description('make a run of a published checkpoint: torch (.ckpt, .pt) or safetensors')
     .argument('<file>', 'the checkpoint; nothing in it is executed')
     .requiredOption('--into <experiment>', 'the experiment whose parameters it holds, JSON')
+    .option(
+      '--from <key>',
+      'where in the file the model is, as model, ema or a.b; at its top or in state_dict where left out',
+    )
     .option('--ignore-keys <prefix>', 'leave keys alone that begin so; can be repeated', several, [])
     .option('--fine-tune', 'train on from the imported weights; else what was imported counts as trained')
     .option('--out <dir>', 'the folder of the run; a new one below runs/ where left out')
@@ -42,7 +47,7 @@ Examples:
   latentgraph import autoencoder.ckpt --into graphs/emoji.json --ignore-keys loss
   latentgraph import emoji.safetensors --into graphs/emoji.json --fine-tune --out runs/tuned`,
     )
-    .action((file: string, { into, out, ignoreKeys, fineTune = false, set }: Options) =>
+    .action((file: string, { into, out, from, ignoreKeys, fineTune = false, set }: Options) =>
       run(
         effect(async (go) => {
           const { withCheckpointFile } = await import('../io/checkpoint-file.ts')
@@ -54,7 +59,9 @@ Examples:
           const plan = await go(TE.fromEither(planExperiment(declared, classes.length)))
           const options = { file, dir, declared, plan, classes, ignoreKeys, fineTune }
           const say = (text: string): void => terminal.err(`${text}\n`)
-          const { complete } = await go(withCheckpointFile(file, (found) => importArrays(options, found, say)))
+          const { complete } = await go(
+            withCheckpointFile(file, { from }, (found) => importArrays(options, found, say)),
+          )
           terminal.out(`${dir}\n`)
           const folder = asArgument(dir)
           say(

@@ -4,6 +4,7 @@ import { floats, type Values } from '../execute/executor.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
 import { saveCheckpoint } from '../io/checkpoint.ts'
+import type { CheckpointFile } from '../io/checkpoint-file.ts'
 import { type LoadReport, loadReport, showLoadReport, strictly, type Wanted } from '../io/load-report.ts'
 import type { StoredArray, UnreadArray, UnreadArrays } from '../io/stored.ts'
 import { unwrapped, unwrappedName } from '../io/wrapped-names.ts'
@@ -145,12 +146,13 @@ const asStripped =
  */
 export const importArrays = (
   options: ImportOptions,
-  given: UnreadArrays,
+  given: CheckpointFile,
   say: (text: string) => void,
 ): Effect<{ readonly complete: boolean }> =>
   effect(async (run) => {
     const { file, declared, plan, fineTune } = options
-    const { arrays, stripped } = unwrapped(given)
+    for (const remark of given.remarks) say(`${file}: ${remark}`)
+    const { arrays, stripped } = unwrapped(given.arrays)
     const ignoreKeys = options.ignoreKeys.map(asStripped(Object.keys(arrays)))
     for (const [part, count] of stripped) say(`${file}: ${part}. stripped off ${count} names`)
     const sought = RR.filterWithIndex((key: string) => !ignoreKeys.some((prefix) => key.startsWith(prefix)))(arrays)

@@ -1,4 +1,4 @@
-import { type Effect, fail } from '../error.ts'
+import { type Checked, type Effect, fail } from '../error.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { openSafetensors, readSafetensors } from './safetensors.ts'
 import { type Source, withSource } from './source.ts'
@@ -49,17 +49,61 @@ export const readCheckpointFile = (path: string): Effect<StoredArrays> =>
     TE.flatMap((format) => readers[format](path)),
   )
 
-const openers: { readonly [F in Format]: (source: Source) => Effect<UnreadArrays> } = {
-  safetensors: openSafetensors,
-  torch: (source) => openTorch(source),
+/** A published checkpoint that is open. */
+export interface CheckpointFile {
+  readonly arrays: UnreadArrays
+  /** What of it was chosen, and what left alone; for people. */
+  readonly remarks: readonly string[]
 }
 
-/** Opens a published checkpoint for as long as `use` takes; arrays are read when they are asked for. Errors: `file`. */
-export const withCheckpointFile = <A>(path: string, use: (arrays: UnreadArrays) => Effect<A>): Effect<A> =>
+/** Of arrays in one flat row, those whose names begin with a path. */
+const below = (arrays: UnreadArrays, from: string, path: string): Checked<CheckpointFile> => {
+  const found = Object.entries(arrays).filter(([name]) => name.startsWith(`${from}.`))
+  const others = Object.keys(arrays).length - found.length
+  const begins = [...new Set(Object.keys(arrays).flatMap((name) => name.split('.').slice(0, -1)[0] ?? []))]
+  return found.length === 0
+    ? fail(
+        'usage',
+        '--from',
+        `what names of arrays in ${path} begin with`,
+        JSON.stringify(from),
+        begins.length === 0 ? undefined : `they begin with ${begins.slice(0, 6).join(', ')}`,
+      )
+    : E.right({
+        arrays: Object.fromEntries(found.map(([name, array]) => [name.slice(from.length + 1), array])),
+        remarks: [`read from ${from}`, ...(others === 0 ? [] : [`beside it, not read: ${others} arrays`])],
+      })
+}
+
+const openers: { readonly [F in Format]: (source: Source, from?: string) => Effect<CheckpointFile> } = {
+  safetensors: (source, from) =>
+    pipe(
+      openSafetensors(source),
+      TE.flatMapEither((arrays) =>
+        from === undefined ? E.right({ arrays, remarks: [] }) : below(arrays, from, source.path),
+      ),
+    ),
+  torch: openTorch,
+}
+
+export interface OpenOptions {
+  /** Where in the file the model's arrays are, names joined by dots; where left out, at its top or in `state_dict`. */
+  readonly from?: string | undefined
+}
+
+/**
+ * Opens a published checkpoint for as long as `use` takes; arrays are read when they are asked for. Errors: `file`, which offers what
+ * `from` may be where that is needed; `usage`, where `from` leads to nothing.
+ */
+export const withCheckpointFile = <A>(
+  path: string,
+  { from }: OpenOptions,
+  use: (file: CheckpointFile) => Effect<A>,
+): Effect<A> =>
   withSource(path, (source) =>
     pipe(
       formatIn(source),
-      TE.flatMap((format) => openers[format](source)),
+      TE.flatMap((format) => openers[format](source, from)),
       TE.flatMap(use),
     ),
   )

@@ -12,6 +12,7 @@ import { encodeSafetensors } from '../../src/io/safetensors.ts'
 import type { StoredArray, StoredArrays } from '../../src/io/stored.ts'
 import { E, O, pipe } from '../../src/prelude.ts'
 import { modelParameters, type Plan, planExperiment } from '../../src/train/plan.ts'
+import { called, global, text, torchStateDict } from './torch-pickles.ts'
 
 const value = <A>(result: E.Either<Errors, A>): A =>
   E.isRight(result) ? result.right : expect.unreachable(showErrors(result.left))
@@ -251,6 +252,25 @@ describe('latentgraph import', () => {
     const run = value(await openRun(at('wrapped'))())
     expect(run.scale).toBe(0.5)
     expect(run.diffusion['ema.shadow.input_blocks.0.0.weight']?.data[0]).toBe(3)
+  })
+
+  it('a trainer of its own: what is offered imports, with anything beside it', async () => {
+    const arrays = Object.entries(under(state.plan?.firstStage, (name) => `module._orig_mod.${name}`, 5)).map(
+      ([name, { shape, data }]) => [name, { shape, data: Float32Array.from<number | bigint>(data, Number) }] as const,
+    )
+    const options = called(global('argparse', 'Namespace'))
+    writeFileSync(
+      at('own.pt'),
+      torchStateDict(arrays, { under: 'model_state_dict', beside: [[text('args'), options]] }),
+    )
+    const offered = await running(at('own.pt'), '--out', at('trainer'))
+    expect(offered.code).toBe(1)
+    const [, from = ''] = /--from (\S+)/.exec(offered.err) ?? []
+    const { code, err } = await running(at('own.pt'), '--from', from, '--out', at('trainer'))
+    expect(code, err).toBe(0)
+    expect(err).toContain('argparse Namespace')
+    expect(err).toContain(`_orig_mod. stripped off ${arrays.length} names`)
+    expect((await newest(at('trainer/first-stage'))).groups.parameters?.['encoder.conv_in.bias']?.data[0]).toBe(5)
   })
 
   it('numbers that are not finite: refused by name before anything is written', async () => {

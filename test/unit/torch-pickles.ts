@@ -99,12 +99,16 @@ export const torchZip = (
     options,
   )
 
-/** A file of `torch.save({'state_dict': ...})`, contiguous float32 tensors by name. */
+/** A file of `torch.save({under: ..., ...beside})`, contiguous float32 tensors by name. */
 export const torchStateDict = (
   arrays: readonly (readonly [
     name: string,
     array: { readonly shape: readonly number[]; readonly data: ArrayLike<number> },
   ])[],
+  {
+    under = 'state_dict',
+    beside = [],
+  }: { readonly under?: string; readonly beside?: readonly (readonly [Uint8Array, Uint8Array])[] } = {},
 ): Uint8Array => {
   const storages = Object.fromEntries(
     arrays.map(([, { data }], i) => [String(i), Buffer.from(Float32Array.from(data).buffer)] as const),
@@ -113,5 +117,5 @@ export const torchStateDict = (
     const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((n, d) => n * d, 1))
     return [text(name), tensor(storage(String(i), data.length), { shape, strides })] as const
   })
-  return torchZip(dict([text('state_dict'), dict(...entries)]), storages)
+  return torchZip(dict([text(under), dict(...entries)], ...beside), storages)
 }

@@ -103,9 +103,9 @@ describe('pickles', () => {
     ])
   })
   it('one list shown to many calls is refused before it takes long', () => {
-    const pair = (i: number): Uint8Array => bytes('](K', i, 'K\x01e')
-    const list = bytes('](', ...Array.from({ length: 200 }, (_, i) => pair(i)), 'eq\x00')
-    const calls = Array.from({ length: 200 }, () => bytes(global('collections', 'OrderedDict'), 'h\x00\x85R0'))
+    const pair = (i: number): Uint8Array => bytes('](M', i & 255, i >> 8, 'K\x01e')
+    const list = bytes('](', ...Array.from({ length: 2000 }, (_, i) => pair(i)), 'eq\x00')
+    const calls = Array.from({ length: 2000 }, () => bytes(global('collections', 'OrderedDict'), 'h\x00\x85R0'))
     expect(complaint(bytes(list, ...calls))).toContain('an OrderedDict of pairs')
   })
   it("numpy's numbers, and classes that are only keys", () => {
@@ -114,21 +114,28 @@ describe('pickles', () => {
     expect(value(called(global('numpy.core.multiarray', 'scalar'), dtype, encoded))).toBe(1.5)
     const callback = global('pytorch_lightning.callbacks.model_checkpoint', 'ModelCheckpoint')
     expect(isKind('dict')(value(dict([callback, int(1)])))).toBe(true)
-    expect(complaint(called(callback))).toContain('a call of the name')
+    expect(value(called(callback))).toMatchObject({ kind: 'opaque' })
   })
   it.each([
     ['posix', 'system'],
     ['builtins', 'eval'],
-    ['builtins', 'getattr'],
+    ['builtins', 'exec'],
+    ['__builtin__', 'compile'],
+    ['six.moves.builtins', 'eval'],
+    ['nt', 'system'],
+    ['subprocess', 'Popen'],
+    ['importlib', 'import_module'],
+    ['runpy', '_run_code'],
+    ['ctypes.util', 'find_library'],
+    ['torch.serialization', 'os.system'],
     ['torch', 'load'],
-    ['collections', 'namedtuple'],
-    ['collections OrderedDict', ''],
+    ['types', 'FunctionType'],
   ])('%s %s is refused by name', (module, name) => {
     expect(complaint(called(global(module, name), text('x')))).toContain(JSON.stringify(`${module} ${name}`))
     expect(complaint(bytes('\x8c', module.length, module, '\x8c', name.length, name, 0x93))).toContain(module)
   })
   it('what steers a terminal is quoted in the message', () =>
-    expect(complaint(global('\x1b[2J', 'x'))).not.toContain('\x1b'))
+    expect(complaint(global('os.\x1b[2J', 'os.system'))).not.toContain('\x1b'))
   it.each([
     ['a value off an empty stack', '0'],
     ['across a mark', 'N(0'],

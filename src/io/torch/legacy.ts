@@ -32,7 +32,7 @@ const readHead = (source: Source, length: number): Effect<Head | undefined> =>
     const refuse = (expected: string, got: string): Promise<never> =>
       run(TE.left([failure('file', path, expected, got)]))
     const bytes = await run(source.read(0, length))
-    const next = (start: number) => run(TE.fromEither(unpickle(bytes, start, path)))
+    const next = (start: number) => run(TE.fromEither(unpickle(bytes, start, path, source.size)))
 
     const magic = await next(0)
     if (magic === undefined) return undefined
@@ -84,13 +84,13 @@ export const openLegacy = (source: Source): Effect<TorchContent> =>
       if (elements !== BigInt(storage.elements))
         return refuse(`${storage.elements} elements in storage ${quoted(key)}`, `${elements}`)
       const from = at + countBytes
-      const bytes = storage.elements * storage.itemBytes
+      const bytes = storage.elements * storage.type.itemBytes
       if (from + bytes > size)
         return refuse(`${bytes} bytes of storage ${quoted(key)}`, `${size - from} to the file's end`)
       data.set(key, { bytes, read: source.read(from, bytes) })
       at = from + bytes
     }
     return at === size
-      ? { path, fileBytes: size, value: unpickled.value, storages: unpickled.storages, data }
+      ? { path, fileBytes: size, ...unpickled, data }
       : refuse(`the last storage to end the file at byte ${at}`, `${size} bytes`)
   })

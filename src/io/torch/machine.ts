@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import { E, type Either } from '../../prelude.ts'
-import { type Allowance, called, globalNamed, storageOf, takesState } from './globals.ts'
+import { type Allowance, called, globalNamed, isKnown, storageOf, takesState } from './globals.ts'
 import { type Complaint, describe, isKind, quoted, type TorchStorage, type TorchValue } from './values.ts'
 
 /**
@@ -14,6 +14,8 @@ export interface Machine {
   readonly marked: TorchValue[][]
   readonly memo: Map<number, TorchValue>
   readonly storages: Map<string, TorchStorage>
+  /** Names of code that mean nothing here. */
+  readonly foreign: Set<string>
   readonly allowance: Allowance
 }
 
@@ -77,6 +79,7 @@ export const tuple: Use = (m, items) => push(m, E.right({ kind: 'tuple', items }
 
 export const append: Use = (m, items) => {
   const target = m.stack.at(-1)
+  if (isKind('opaque')(target)) return undefined
   if (!isKind('list')(target)) return complaint('a list to append to', describe(target))
   for (const item of items) target.items.push(item)
   return undefined
@@ -96,6 +99,7 @@ const setAll = (entries: Map<TorchValue, TorchValue>, turns: readonly TorchValue
 /** Keys and values take turns. */
 export const setItems: Use = (m, turns) => {
   const target = m.stack.at(-1)
+  if (isKind('opaque')(target)) return undefined
   return isKind('dict')(target)
     ? setAll(target.entries, turns)
     : complaint('a dictionary to set items of', describe(target))
@@ -140,20 +144,34 @@ export const long = pushing((bytes) => {
   return E.right(Number.isSafeInteger(Number(n)) ? Number(n) : n)
 })
 
-const named = (module: TorchValue | undefined, name: TorchValue | undefined): Made =>
-  typeof module === 'string' && typeof name === 'string'
-    ? globalNamed(`${module} ${name}`)
-    : E.left(complaint('a module and a name in it', `${describe(module)}, ${describe(name)}`))
+const named = (m: Machine, module: TorchValue | undefined, name: TorchValue | undefined): Made => {
+  if (typeof module !== 'string' || typeof name !== 'string')
+    return E.left(complaint('a module and a name in it', `${describe(module)}, ${describe(name)}`))
+  const found = globalNamed(module, name)
+  if (E.isRight(found) && !isKnown(found.right.name)) m.foreign.add(found.right.name)
+  return found
+}
 
-export const global = pushing((lines) => named(...split(new TextDecoder().decode(lines))))
+export const global: Step = (m, lines) => push(m, named(m, ...split(new TextDecoder().decode(lines))))
 const split = (lines: string): readonly [string | undefined, string | undefined] => {
   const [module, name] = lines.split('\n')
   return [module, name]
 }
 
-export const stackGlobal: Use = (m, [module, name]) => push(m, named(module, name))
+export const stackGlobal: Use = (m, [module, name]) => push(m, named(m, module, name))
 
 export const call: Use = (m, [callee = null, args = null]) => push(m, called(callee, args, m.allowance))
+
+/** An object of a class, made without arguments: nothing of what they say is kept. */
+const made = (m: Machine, type: TorchValue): Complaint | undefined =>
+  push(m, called(type, { kind: 'tuple', items: [] }, m.allowance))
+
+/** Python 2's instances: the class by its name, then what it is made with. */
+export const instance: Step = (m, lines) => closing(() => global(m, lines) ?? made(m, m.stack.pop() ?? null))(m, lines)
+export const object: Use = (m, [type = null]) => made(m, type)
+
+/** Sets, which nothing that is wanted holds. */
+export const set: Use = (m) => push(m, E.right({ kind: 'opaque', name: 'builtins set' }))
 
 /** What is set beside the values is left out: hooks of tensors, versions of modules. */
 export const build: Use = (m) => {
@@ -165,11 +183,12 @@ export const persistent: Use = (m, [id = null]) => {
   const found = storageOf(id)
   if (E.isLeft(found)) return found.left
   const storage = found.right
+  if (!isKind('storage')(storage)) return push(m, found)
   const known = m.storages.get(storage.key) ?? storage
-  if (known.format !== storage.format || known.elements !== storage.elements)
+  if (known.type !== storage.type || known.elements !== storage.elements)
     return complaint(
-      `storage ${quoted(storage.key)} as before, ${known.elements} of ${known.format}`,
-      `${storage.elements} of ${storage.format}`,
+      `storage ${quoted(storage.key)} as before, ${known.elements} of ${known.type.dtype}`,
+      `${storage.elements} of ${storage.type.dtype}`,
     )
   m.storages.set(storage.key, known)
   return push(m, E.right(known))

@@ -1,5 +1,6 @@
 import { type Checked, type Errors, failure } from '../../error.ts'
 import { E } from '../../prelude.ts'
+import { valueBytes } from './globals.ts'
 import {
   append,
   build,
@@ -9,17 +10,20 @@ import {
   dictionary,
   duplicate,
   global,
+  instance,
   latin1,
   list,
   long,
   type Machine,
   mark,
   natural,
+  object,
   persistent,
   pushing,
   recall,
   remember,
   type Step,
+  set,
   setItems,
   stackGlobal,
   taking,
@@ -34,13 +38,20 @@ interface Opcode {
   readonly name: string
   readonly argument: Argument
   readonly step: Step
+  /** What it takes of memory beside its argument, roughly. */
+  readonly bytes: number
 }
 
 const none: Argument = { bytes: 0 }
-const opcode = (code: number | string, name: string, argument: Argument, step: Step): readonly [number, Opcode] => [
-  typeof code === 'number' ? code : code.charCodeAt(0),
-  { name, argument, step },
-]
+const opcode = (
+  code: number | string,
+  name: string,
+  argument: Argument,
+  step: Step,
+  bytes = valueBytes,
+): readonly [number, Opcode] => [typeof code === 'number' ? code : code.charCodeAt(0), { name, argument, step, bytes }]
+/** Of a list or a dictionary, which may stay empty. */
+const containerBytes = 256
 
 const view = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 const unsigned = pushing((v) => E.right(natural(v)))
@@ -50,11 +61,11 @@ const protocol: Step = (_, v) =>
   natural(v) <= 5 ? undefined : { expected: 'a pickle of protocol 2 to 5', got: `protocol ${natural(v)}` }
 
 const stop = '.'.charCodeAt(0)
-/** Of protocols 2 to 5, without sets, byte arrays, instances and extensions (CPython, `Lib/pickletools.py`). */
+/** Of protocols 2 to 5, without extensions and buffers that lie elsewhere (CPython, `Lib/pickletools.py`). */
 const opcodes: ReadonlyMap<number, Opcode> = new Map([
   opcode(0x80, 'PROTO', { bytes: 1 }, protocol),
   opcode(0x95, 'FRAME', { bytes: 8 }, nothing),
-  opcode('(', 'MARK', none, mark),
+  opcode('(', 'MARK', none, mark, containerBytes),
   opcode(
     '0',
     'POP',
@@ -115,6 +126,7 @@ const opcodes: ReadonlyMap<number, Opcode> = new Map([
     'EMPTY_LIST',
     none,
     constant(() => ({ kind: 'list', items: [] })),
+    containerBytes,
   ),
   opcode('a', 'APPEND', none, taking(1, append)),
   opcode('e', 'APPENDS', none, closing(append)),
@@ -124,18 +136,20 @@ const opcodes: ReadonlyMap<number, Opcode> = new Map([
     'EMPTY_TUPLE',
     none,
     constant(() => ({ kind: 'tuple', items: [] })),
+    containerBytes,
   ),
   opcode('t', 'TUPLE', none, closing(tuple)),
-  opcode(0x85, 'TUPLE1', none, taking(1, tuple)),
-  opcode(0x86, 'TUPLE2', none, taking(2, tuple)),
-  opcode(0x87, 'TUPLE3', none, taking(3, tuple)),
+  opcode(0x85, 'TUPLE1', none, taking(1, tuple), containerBytes),
+  opcode(0x86, 'TUPLE2', none, taking(2, tuple), containerBytes),
+  opcode(0x87, 'TUPLE3', none, taking(3, tuple), containerBytes),
   opcode(
     '}',
     'EMPTY_DICT',
     none,
     constant(() => ({ kind: 'dict', entries: new Map() })),
+    containerBytes,
   ),
-  opcode('d', 'DICT', none, closing(dictionary)),
+  opcode('d', 'DICT', none, closing(dictionary), containerBytes),
   opcode('s', 'SETITEM', none, taking(2, setItems)),
   opcode('u', 'SETITEMS', none, closing(setItems)),
   opcode('h', 'BINGET', { bytes: 1 }, recall),
@@ -145,8 +159,21 @@ const opcodes: ReadonlyMap<number, Opcode> = new Map([
   opcode(0x94, 'MEMOIZE', none, (m) => remember(m, m.memo.size)),
   opcode('c', 'GLOBAL', { lines: 2 }, global),
   opcode(0x93, 'STACK_GLOBAL', none, taking(2, stackGlobal)),
-  opcode('R', 'REDUCE', none, taking(2, call)),
-  opcode(0x81, 'NEWOBJ', none, taking(2, call)),
+  opcode(0x8f, 'EMPTY_SET', none, (m) => set(m, [])),
+  opcode(0x90, 'ADDITEMS', none, closing(append)),
+  opcode(0x91, 'FROZENSET', none, closing(set)),
+  opcode(0x96, 'BYTEARRAY8', { prefix: 8 }, bytes),
+  opcode('R', 'REDUCE', none, taking(2, call), containerBytes),
+  opcode(0x81, 'NEWOBJ', none, taking(2, call), containerBytes),
+  opcode(
+    0x92,
+    'NEWOBJ_EX',
+    none,
+    taking(3, (m, taken) => call(m, taken.slice(0, 2))),
+    containerBytes,
+  ),
+  opcode('i', 'INST', { lines: 2 }, instance, containerBytes),
+  opcode('o', 'OBJ', none, closing(object), containerBytes),
   opcode('b', 'BUILD', none, taking(1, build)),
   opcode('Q', 'BINPERSID', none, taking(1, persistent)),
   opcode(stop, 'STOP', none, nothing),
@@ -176,42 +203,55 @@ export interface Unpickled {
   readonly value: TorchValue
   /** Every storage that the pickle names, by key. */
   readonly storages: ReadonlyMap<string, TorchStorage>
+  /** The names of code that mean nothing here. */
+  readonly foreign: ReadonlySet<string>
   readonly end: number
 }
 
 /** An opcode of a byte makes a value of many: pickles that deflate to nothing would fill the memory. */
-const mostSteps = 2 ** 21
+const allowedBytes = 2 ** 25
+const allowedGrowth = 16
+const mostBytes = 2 ** 29
 
 /**
- * Reads the pickle that begins at a byte; `undefined` where the content ends before it does. Executes nothing: names of
- * Python code other than those of tensors, dictionaries and numbers are refused, by name. Errors: `file`.
+ * Reads the pickle that begins at a byte; `undefined` where the content ends before it does. Executes nothing: what Python code
+ * other than that of tensors, dictionaries and numbers would make is opaque, and code that nobody's training writes is refused by name.
+ * What the values take of memory is bounded by the bytes of the file that the pickle lies in. Errors: `file`.
  */
-export const unpickle = (content: Uint8Array, start: number, path: string): Checked<Unpickled | undefined> => {
+export const unpickle = (
+  content: Uint8Array,
+  start: number,
+  path: string,
+  fileBytes = content.length,
+): Checked<Unpickled | undefined> => {
+  const allowed = Math.min(mostBytes, allowedBytes + allowedGrowth * fileBytes)
   const m: Machine = {
     stack: [],
     marked: [],
     memo: new Map(),
     storages: new Map(),
-    allowance: { left: content.length },
+    foreign: new Set(),
+    allowance: { left: allowed },
   }
   const refused = (at: number, { expected, got, hint }: Complaint): E.Either<Errors, never> =>
     E.left([failure('file', `${path}: byte ${at} of its pickle`, expected, got, hint)])
-  let steps = 0
   for (let at = start; at < content.length; ) {
-    if (++steps > mostSteps) return refused(at, { expected: `at most ${mostSteps} opcodes`, got: 'more' })
     const code = content[at] ?? 0
     const found = opcodes.get(code)
     if (found === undefined)
       return refused(at, { expected: 'an opcode of plain values', got: `0x${code.toString(16).padStart(2, '0')}` })
     const { from, to } = extentOf(content, at + 1, found.argument)
     if (to > content.length) return E.right(undefined)
+    m.allowance.left -= found.bytes + to - from
+    if (m.allowance.left < 0)
+      return refused(at, { expected: `values of at most ${allowed} bytes in a file of ${fileBytes}`, got: 'more' })
     const complaint = found.step(m, content.subarray(from, to))
     if (complaint !== undefined) return refused(at, { ...complaint, got: `${complaint.got} (${found.name})` })
     if (code === stop) {
       const value = m.stack.at(-1)
       return value === undefined
         ? refused(at, { expected: 'a value', got: 'none' })
-        : E.right({ value, storages: m.storages, end: to })
+        : E.right({ value, storages: m.storages, foreign: m.foreign, end: to })
     }
     at = to
   }

@@ -8,7 +8,7 @@ import {
   type UnreadArray,
   type UnreadArrays,
 } from '../stored.ts'
-import { quoted, type TorchStorage, type TorchTensor, type TorchValue } from './values.ts'
+import { type ElementType, quoted, type TorchStorage, type TorchTensor, type TorchValue } from './values.ts'
 
 /** The data of a storage in a file. */
 export interface StoredData {
@@ -22,6 +22,8 @@ export interface TorchContent {
   readonly fileBytes: number
   readonly value: TorchValue
   readonly storages: ReadonlyMap<string, TorchStorage>
+  /** The names of code in it that mean nothing here. */
+  readonly foreign: ReadonlySet<string>
   readonly data: ReadonlyMap<string, StoredData>
 }
 
@@ -30,9 +32,9 @@ export type TorchTensors = Readonly<Record<string, TorchTensor>>
 /** Every storage that is named must be there, in the length that is said of it. */
 export const checkStorages = ({ path, storages, data }: TorchContent): Checked<unknown> =>
   collect(
-    [...storages.values()].map(({ key, format, itemBytes, elements }) => {
+    [...storages.values()].map(({ key, type: { dtype, itemBytes }, elements }) => {
       const found = data.get(key)
-      const wanted = `${elements} elements of ${format} in storage ${quoted(key)}`
+      const wanted = `${elements} elements of ${dtype} in storage ${quoted(key)}`
       if (found === undefined) return fail('file', path, wanted, 'no such storage')
       return Math.floor(found.bytes / itemBytes) === elements
         ? E.right(found)
@@ -44,12 +46,12 @@ export const checkStorages = ({ path, storages, data }: TorchContent): Checked<u
 const allowedBytes = 2 ** 26
 const allowedGrowth = 16
 /** Narrow elements are widened. */
-const widestOf = ({ itemBytes }: TorchStorage): number => Math.max(4, itemBytes)
+const widestOf = ({ itemBytes }: ElementType): number => Math.max(4, itemBytes)
 
 const checkSize = ({ path, fileBytes, data }: TorchContent, tensors: readonly TorchTensor[]): Checked<unknown> => {
   const storages = new Set(tensors.map(({ storage }) => storage))
   const read = [...storages].reduce((n, { key }) => n + (data.get(key)?.bytes ?? 0), 0)
-  const made = tensors.reduce((n, { shape, storage }) => n + elementsOf(shape) * widestOf(storage), 0)
+  const made = tensors.reduce((n, { shape, type }) => n + elementsOf(shape) * widestOf(type), 0)
   const allowed = allowedBytes + allowedGrowth * fileBytes
   return read + made <= allowed
     ? E.right(tensors)
@@ -62,7 +64,7 @@ const isContiguous = ({ shape, strides }: TorchTensor): boolean => {
 }
 
 /** The elements of a view, row by row. */
-const gathered = (bytes: Uint8Array, { offset, shape, strides, storage: { itemBytes } }: TorchTensor): Uint8Array => {
+const gathered = (bytes: Uint8Array, { offset, shape, strides, type: { itemBytes } }: TorchTensor): Uint8Array => {
   const out = new Uint8Array(elementsOf(shape) * itemBytes)
   const index = shape.map(() => 0)
   let from = offset
@@ -78,10 +80,11 @@ const gathered = (bytes: Uint8Array, { offset, shape, strides, storage: { itemBy
   return out
 }
 
-const arrayOf = (bytes: Uint8Array, tensor: TorchTensor, path: string): Checked<StoredArray> => {
-  const { offset, shape, storage } = tensor
-  const format = storedFormats.get(storage.format)
-  if (format === undefined) return fail('file', path, 'a storage of a known type', storage.format)
+const arrayOf = (bytes: Uint8Array, tensor: TorchTensor, at: string): Checked<StoredArray> => {
+  const { offset, shape, type } = tensor
+  const format = storedFormats.get(type.dtype)
+  if (format === undefined)
+    return fail('file', at, `a tensor of ${[...storedFormats.keys()].join(', ')}`, quoted(type.dtype))
   const { itemBytes } = format
   return E.right(
     format.read(
@@ -116,14 +119,14 @@ export const unreadTensors = (content: TorchContent, tensors: TorchTensors): Che
       const read = storageReader(content)
       return pipe(
         tensors,
-        RR.map(
-          (tensor): UnreadArray => ({
-            dtype: tensor.storage.format,
+        RR.mapWithIndex(
+          (name, tensor: TorchTensor): UnreadArray => ({
+            dtype: tensor.type.dtype,
             shape: tensor.shape,
-            bytes: elementsOf(tensor.shape) * tensor.storage.itemBytes,
+            bytes: elementsOf(tensor.shape) * tensor.type.itemBytes,
             read: pipe(
               read(tensor.storage.key),
-              TE.flatMapEither((bytes) => arrayOf(bytes, tensor, content.path)),
+              TE.flatMapEither((bytes) => arrayOf(bytes, tensor, `${content.path}: ${quoted(name)}`)),
             ),
           }),
         ),
