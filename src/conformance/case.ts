@@ -27,7 +27,19 @@ export interface Case {
   readonly params: StoredArrays
   /** Everything else, under its full name. */
   readonly expected: StoredArrays
+  readonly float32Errors: Float32Errors
 }
+
+/** How far the reference's float32 is from its own float64: by name, the greatest difference, and that over the greatest value. */
+export type Float32Errors = Readonly<Record<string, readonly [absolute: number, scaled: number]>>
+const Float32Error = t.readonly(t.tuple([t.number, t.number]))
+const Names = t.record(t.string, t.unknown)
+/** What of `f64_maxdiff` is a pair of numbers; a value of zeros has no second. */
+const float32Errors = (found: unknown): Float32Errors =>
+  pipe(
+    Names.is(found) ? found : {},
+    RR.filter((x: unknown): x is readonly [number, number] => Float32Error.is(x) && x.every(Number.isFinite)),
+  )
 
 /** An array of a file as an executor takes it; int64 narrows to int32. */
 export const toValue = (array: StoredArray): Value => {
@@ -52,12 +64,18 @@ const caseOfTensors =
   (file: CaseFile) =>
   ({ metadata, tensors }: TensorFile): Checked<Case> =>
     pipe(
-      parsePythonJson(metadata.config ?? '{}', `${file.path}: config`),
-      E.filterOrElse(
-        t.UnknownRecord.is,
-        (got): Errors => [failure('file', `${file.path}: config`, 'an object', String(got))],
+      E.Do,
+      E.bind('config', () =>
+        pipe(
+          parsePythonJson(metadata.config ?? '{}', `${file.path}: config`),
+          E.filterOrElse(
+            t.UnknownRecord.is,
+            (got): Errors => [failure('file', `${file.path}: config`, 'an object', String(got))],
+          ),
+        ),
       ),
-      E.map((config) => ({
+      E.bind('errors', () => parsePythonJson(metadata.f64_maxdiff ?? '{}', `${file.path}: f64_maxdiff`)),
+      E.map(({ config, errors }) => ({
         file,
         source: metadata.source ?? '',
         config,
@@ -67,6 +85,7 @@ const caseOfTensors =
           tensors,
           RR.filterWithIndex((name) => !name.startsWith('in.') && !name.startsWith('param.')),
         ),
+        float32Errors: float32Errors(errors),
       })),
     )
 
@@ -77,7 +96,15 @@ const caseOfDocument =
   (file: CaseFile) =>
   (document: unknown): Checked<Case> =>
     Document.is(document)
-      ? E.right({ file, source: document.source, config: document, inputs: {}, params: {}, expected: {} })
+      ? E.right({
+          file,
+          source: document.source,
+          config: document,
+          inputs: {},
+          params: {},
+          expected: {},
+          float32Errors: {},
+        })
       : fail('file', file.path, 'an object with a "source"', JSON.stringify(document).slice(0, 80))
 
 /** Reads a `.safetensors` or `.json` case. Errors: `file`. */

@@ -1,6 +1,7 @@
 import type { Value, Values } from '../execute/executor.ts'
 import { sameShape, showShape } from '../graph/types.ts'
 import type { StoredArrays } from '../io/stored.ts'
+import type { Float32Errors } from './case.ts'
 
 /**
  * How far two arrays are apart:
@@ -100,17 +101,43 @@ const gradientScale = (expected: StoredArrays): number =>
     ),
   )
 
+/** Of the reference's own error, what is forgiven beside a limit, in the terms of its measure. */
+const forgiven: {
+  readonly [M in Measure]: (error: Float32Errors[string], rule: Tolerance) => Pick<Tolerance, 'limit' | 'room'>
+} = {
+  exact: (_, rule) => rule,
+  scaled: ([, scaled], { limit, room = 0 }) => ({ limit: limit + scaled, room }),
+  rows: ([, scaled], { limit, room = 0 }) => ({ limit: limit + scaled, room }),
+  absolute: ([absolute], { limit, room = 0 }) => ({ limit: limit + absolute, room }),
+  elementwise: ([absolute], { limit, room = 0 }) => ({ limit, room: room + absolute }),
+}
+/** Cases name a tensor as it is called, without `out.`, or all parameters' gradients by one `grad.param.*`. */
+const errorOf = (errors: Float32Errors, name: string): Float32Errors[string] =>
+  errors[name] ??
+  errors[name.replace(/^out\./, '')] ??
+  (ofGradient.test(name)
+    ? errors[name.replace(ofGradient, (_, leaf: string) => `grad.${leaf.split('.')[0]}.*`)]
+    : undefined) ?? [0, 0]
+
+/** No tolerance is finer than what the reference's float32 is off by itself. */
+const atLeastItsOwn = (rule: Tolerance, error: Float32Errors[string]) => forgiven[rule.measure](error, rule)
+
 export interface Computed {
   readonly values: Values
   /** Elements of the gradients of which only sums are compared. */
   readonly counts: Readonly<Record<string, number>>
 }
 
+/** What is compared with, and by which rules. */
+export interface Compared {
+  readonly subject: string
+  readonly expected: StoredArrays
+  readonly tolerances: readonly Tolerance[]
+  readonly given?: { readonly float32Errors: Float32Errors }
+}
 /** Compares every expected tensor; one that was not computed, or without a tolerance, is a failure of its own. */
 export const compare = (
-  subject: string,
-  tolerances: readonly Tolerance[],
-  expected: StoredArrays,
+  { subject, tolerances, expected, given }: Compared,
   { values, counts }: Computed,
 ): readonly Comparison[] => {
   const scale = gradientScale(expected)
@@ -134,6 +161,12 @@ export const compare = (
           ours,
           theirs,
         )
-      : compareNumbers(name, distances[rule.measure], rule, ours, theirs)
+      : compareNumbers(
+          name,
+          distances[rule.measure],
+          atLeastItsOwn(rule, errorOf(given?.float32Errors ?? {}, name)),
+          ours,
+          theirs,
+        )
   })
 }

@@ -1,7 +1,9 @@
 import { type Checked, fail } from '../error.ts'
 import { floats, type Value } from '../execute/executor.ts'
+import type { Attributes, Initializer } from '../graph/ops.ts'
 import { type Shape, size } from '../graph/types.ts'
 import { E, t } from '../prelude.ts'
+import { initialValue } from '../train/state.ts'
 import type { Case } from './case.ts'
 import type { Tolerance } from './compare.ts'
 
@@ -93,6 +95,11 @@ export const summed = (key: string, { data }: Value): readonly [number, number, 
   }
   return [total((x) => x), Math.sqrt(total((x) => x * x)), total((x, i) => x * (probe[i] ?? 0))]
 }
+
+/** What a fresh module begins with, where that is neither chance nor a file. */
+const fresh: readonly Initializer['kind'][] = ['zeros', 'ones', 'constant', 'values']
+export const freshValue = (p: Attributes['parameter']): Value | undefined =>
+  fresh.includes(p.init.kind) ? initialValue(0, p) : undefined
 
 /** A parameter of a case: shipped, by the formula, or, where the case does not speak of it, `start`. */
 export const parameterOf =

@@ -2,14 +2,13 @@ import { freeze, type Tensor } from '../declare/index.ts'
 import { type Checked, collect, type Effect, type Errors, fail, failure, reasonOf } from '../error.ts'
 import { type Executable, type Executor, floats, type Value, type Values } from '../execute/executor.ts'
 import { type Graph, inputs, parameters } from '../graph/graph.ts'
-import type { Initializer } from '../graph/ops.ts'
 import { sameShape, showShape } from '../graph/types.ts'
 import { E, pipe, T, TE } from '../prelude.ts'
-import { initialValue, noiseFeeds } from '../train/state.ts'
+import { noiseFeeds } from '../train/state.ts'
 import { optimise } from '../transform/index.ts'
 import { type Case, type CaseFile, toValue } from './case.ts'
 import { type Comparison, type Computed, compare, passes } from './compare.ts'
-import { type FormulaParameters, formulaOf, parameterChecks, parameterOf, summed } from './formula.ts'
+import { type FormulaParameters, formulaOf, freshValue, parameterChecks, parameterOf, summed } from './formula.ts'
 import type { Area, Plan, Prepared } from './plan.ts'
 
 /** What came of one case. */
@@ -44,9 +43,6 @@ const sameParameters = (g: Graph, c: Case, { shapes }: FormulaParameters): Check
   ])
 }
 
-/** What a fresh module begins with, where that is neither chance nor a file. */
-const fresh: readonly Initializer['kind'][] = ['zeros', 'ones', 'constant', 'values']
-
 const feedsOf = (g: Graph, c: Case, formula: FormulaParameters | undefined): Checked<Values> => {
   const parameter = parameterOf(c, formula)
   return pipe(
@@ -59,7 +55,7 @@ const feedsOf = (g: Graph, c: Case, formula: FormulaParameters | undefined): Che
       }),
       ...parameters(g).map((p) =>
         pipe(
-          parameter(p.name, p.shape, fresh.includes(p.init.kind) ? initialValue(0, p) : undefined),
+          parameter(p.name, p.shape, freshValue(p)),
           E.map((value) => [p.name, value] as const),
         ),
       ),
@@ -155,12 +151,7 @@ const compute = (executor: Executor, plan: Exclude<Plan, { kind: 'skip' }>, c: C
 const pressure = ({ error, limit }: Comparison): number => (error === 0 ? 0 : limit === 0 ? Infinity : error / limit)
 
 const judged = (file: CaseFile, prepared: Prepared, values: Values): CaseReport => {
-  const comparisons = compare(
-    prepared.subject,
-    prepared.tolerances,
-    prepared.expected,
-    condensed(Object.keys(prepared.expected), values),
-  )
+  const comparisons = compare(prepared, condensed(Object.keys(prepared.expected), values))
   const failures = comparisons.filter((x) => !passes(x))
   const [first, ...rest] = comparisons
   const worst = first && rest.reduce((a, b) => (pressure(b) > pressure(a) ? b : a), first)

@@ -80,8 +80,8 @@ export const latentDiffusionLoss =
     }
   }
 
-/** The reference's `logvar` with `learn_logvar`: a parameter, here in the optimiser's reach. */
-export const learnedLogvar = (scope: Scope, timesteps: number): Tensor =>
-  parameter(scope, 'logvar', [timesteps], { kind: 'zeros' })
+/** The reference's `logvar` with `learn_logvar`: a parameter, here in the optimiser's reach; at first `logvar_init` everywhere. */
+export const learnedLogvar = (scope: Scope, timesteps: number, initial = 0): Tensor =>
+  parameter(scope, 'logvar', [timesteps], { kind: 'constant', value: initial })
 /** The reference's `logvar` without: `logvar_init` at every timestep. */
 export const fixedLogvar = (timesteps: number, value = 0): Tensor => constant([value], float(timesteps))

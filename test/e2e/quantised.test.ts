@@ -95,3 +95,7 @@ describe('a run on label maps', () => {
       }
   })
 })
+
+test('nothing is left in the home, the cache and the temporary folder', async () => {
+  expect(await place().leftOutside()).toEqual([])
+})

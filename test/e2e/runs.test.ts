@@ -357,3 +357,7 @@ describe('wrong input: one message, an exit code, nothing written', () => {
     expect(await hash(at('damaged/experiment.json'))).toBe(await hash(at('straight/experiment.json')))
   })
 })
+
+test('training, sampling and importing leave nothing in the home, the cache and the temporary folder', async () => {
+  expect(await place().leftOutside()).toEqual([])
+})

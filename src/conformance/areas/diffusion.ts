@@ -169,7 +169,7 @@ export const diffusion = area(
       lossPlan((s, objective, { learn_logvar, logvar_init }) =>
         latentDiffusionLoss(s, {
           ...objective,
-          logvar: learn_logvar ? learnedLogvar('', s.timesteps) : fixedLogvar(s.timesteps, logvar_init),
+          logvar: learn_logvar ? learnedLogvar('', s.timesteps, logvar_init) : fixedLogvar(s.timesteps, logvar_init),
         }),
       ),
     ),

@@ -1,4 +1,4 @@
-import { input, leafName, type Tensor } from '../../declare/index.ts'
+import { input, isTensor, leafName, type Tensor } from '../../declare/index.ts'
 import { denoiser, fixedLogvar, latentDiffusionLoss, learnedLogvar } from '../../diffusion/index.ts'
 import { type Checked, collect, fail } from '../../error.ts'
 import { floats, type Value, type Values } from '../../execute/executor.ts'
@@ -9,7 +9,7 @@ import { learningRate } from '../../schedulers/learning-rate.ts'
 import { anything, flag, integer, list, number, record, text, withDefault, word } from '../../schema.ts'
 import { grad, trainable } from '../../transform/index.ts'
 import { type Case, toValue } from '../case.ts'
-import { type FormulaParameters, formulaOf, parameterOf, summed } from '../formula.ts'
+import { type FormulaParameters, formulaOf, freshValue, parameterOf, summed } from '../formula.ts'
 import { adapter, type Plan } from '../plan.ts'
 import { emptySlots, fedScalars, runSteps, type Stepped, type Stepping } from '../stepping.ts'
 import { scheduleOf } from './diffusion.ts'
@@ -97,16 +97,15 @@ const ratesOf = (config: LoopConfig, c: Case): Checked<readonly number[]> => {
       )
 }
 
-const initialParameters = (c: Case, formula: FormulaParameters, parameters: readonly Tensor[]): Checked<Values> =>
+const initialParameters = (c: Case, formula: FormulaParameters, trained: readonly Tensor[]): Checked<Values> =>
   pipe(
     collect(
-      parameters.map((p) => {
-        const key = leafName(p) ?? ''
-        return pipe(
-          parameterOf(c, formula)(key, p.shape),
-          E.map((value) => [key, value] as const),
-        )
-      }),
+      trained.filter(isTensor('parameter')).map(({ attributes }) =>
+        pipe(
+          parameterOf(c, formula)(attributes.name, attributes.shape, freshValue(attributes)),
+          E.map((value) => [attributes.name, value] as const),
+        ),
+      ),
     ),
     E.map((entries): Values => Object.fromEntries(entries)),
   )
@@ -134,7 +133,7 @@ const loopPlan = (config: LoopConfig, c: Case): Checked<Plan> =>
         vlbWeight: ldm.original_elbo_weight,
         vlbWeights: schedule.referenceVlbWeights[ldm.parameterization],
         logvar: ldm.learn_logvar
-          ? learnedLogvar('', schedule.timesteps)
+          ? learnedLogvar('', schedule.timesteps, ldm.logvar_init)
           : fixedLogvar(schedule.timesteps, ldm.logvar_init),
       })(denoiser(ldm.parameterization, predict), { x0: batch.z, eps: batch.noise, t: batch.t })
     }),
