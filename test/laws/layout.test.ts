@@ -8,7 +8,7 @@ import { lower } from '../../src/execute/tfjs/lower.ts'
 import { prepare } from '../../src/execute/tfjs/machine.ts'
 import { type Program, schedule } from '../../src/execute/tfjs/program.ts'
 import { rewrite } from '../../src/execute/tfjs/quirks.ts'
-import { sumInPlace } from '../../src/execute/tfjs/sums.ts'
+import { sumInBlocks, sumInPlace } from '../../src/execute/tfjs/sums.ts'
 import type { Roots } from '../../src/execute/tfjs/value.ts'
 import { loadExperiment } from '../../src/experiment/load.ts'
 import { feedTypes, type Graph, parameters } from '../../src/graph/graph.ts'
@@ -48,6 +48,7 @@ const keeps =
 describe.each([
   ['moving transposes', (roots: Roots) => moveTransposes(roots)],
   ['summing in place', rewrite(sumInPlace)],
+  ['summing in blocks', rewrite(sumInBlocks)],
   ['both', (roots: Roots) => rewrite(sumInPlace)(moveTransposes(roots))],
 ] as const)('%s changes no result', (_, transform) => {
   test.each(opKinds)('of %s', (op) => check(fc.asyncProperty(caseOf(op), keeps(transform)), 10))

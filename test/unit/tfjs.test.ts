@@ -2,7 +2,8 @@ import * as tf from '@tensorflow/tfjs-core'
 import { describe, expect, test } from 'vitest'
 import type { Tensor } from '../../src/declare/index.ts'
 import * as D from '../../src/declare/index.ts'
-import { floats, type Value } from '../../src/execute/executor.ts'
+import { type Executor, floats, type Value } from '../../src/execute/executor.ts'
+import { reference } from '../../src/execute/reference/index.ts'
 import { faultsOf, findAdapter } from '../../src/execute/tfjs/adapter.ts'
 import { open, type Source } from '../../src/execute/tfjs/backends.ts'
 import { choose, disposeAll, downloadAll, uploadAll } from '../../src/execute/tfjs/device.ts'
@@ -13,8 +14,11 @@ import { prepare } from '../../src/execute/tfjs/machine.ts'
 import { mend } from '../../src/execute/tfjs/node-mend.ts'
 import { schedule } from '../../src/execute/tfjs/program.ts'
 import { none } from '../../src/execute/tfjs/quirks.ts'
-import { float } from '../../src/graph/types.ts'
+import { sumInPlace } from '../../src/execute/tfjs/sums.ts'
+import { feedTypes } from '../../src/graph/graph.ts'
+import { float, size } from '../../src/graph/types.ts'
 import { E, pipe } from '../../src/prelude.ts'
+import { grad } from '../../src/transform/index.ts'
 import { suiteOn } from '../arbitrary/executors.ts'
 import { adam, adamFeeds, graphOf, right } from './onnx-support.ts'
 
@@ -24,7 +28,7 @@ const target = {
   has: () => true,
   preciseFunctions: true,
   quirk: none,
-  sumsByProducts: true,
+  sums: sumInPlace,
   integers: 2 ** 24,
 }
 
@@ -133,6 +137,42 @@ for (const backend of ['cpu', 'wasm', 'webgpu'] as const)
     choices(backend)
     describe('integers beyond 2^24', () => integers(backend))
   })
+
+describe.each(['cpu', 'wasm'] as const)('long sums on tfjs:%s', (backend) => {
+  /** A scalar's gradient sums a picture: the shape of the loss, and the parameter's. */
+  const gradient = (shape: readonly number[], ofShape: readonly number[]) => {
+    const x = D.input('x', float(...shape))
+    const scale = D.input('scale', float(...ofShape))
+    return graphOf(Object.fromEntries(grad(pipe(x, D.mul(scale), D.sum()), [scale]).map((g) => ['y', g])))
+  }
+  test.each([
+    [
+      [2, 3, 128, 128],
+      [1, 3, 1, 1],
+    ],
+    [[1, 3, 256, 256], []],
+    [
+      [20011, 2],
+      [1, 2],
+    ],
+    [[3, 10007], []],
+    [
+      [130, 67, 5],
+      [1, 67, 1],
+    ],
+  ])('of %j to %j keep their digits', async (shape, ofShape) => {
+    const data = Float32Array.from({ length: size(shape) }, (_, i) => 0.1 + ((i * 2654435761) % 1000) / 1000)
+    const feeds = { x: floats(shape, data), scale: floats(ofShape, new Float32Array(size(ofShape)).fill(1)) }
+    const g = gradient(shape, ofShape)
+    const own = Object.fromEntries(Object.entries(feeds).filter(([name]) => name in feedTypes(g)))
+    const of = async (executor: Executor) =>
+      right(await right(await executor.compile(g, { mode: 'training' })()).run(own)())
+    const [ours, exact] = [await of(tfjs(backend)), await of(reference)]
+    expect(ours.y?.shape).toEqual(ofShape)
+    const errors = Array.from(ours.y?.data ?? [], (v, i) => Math.abs(v / (exact.y?.data[i] ?? Number.NaN) - 1))
+    expect(Math.max(...errors)).toBeLessThan(4e-7)
+  })
+})
 
 describe('the program', () => {
   test('ends every intermediate once, at its last reader', () => {

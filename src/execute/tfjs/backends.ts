@@ -6,6 +6,7 @@ import type { Core, Device } from './device.ts'
 import type { Target } from './lowering.ts'
 import { mend } from './node-mend.ts'
 import { none, webgpuQuirk } from './quirks.ts'
+import { sumInBlocks, sumInPlace } from './sums.ts'
 import type { Rewriting } from './value.ts'
 
 /** A backend of TensorFlow.js that is loaded. */
@@ -41,6 +42,7 @@ interface Row {
   /** Under which TensorFlow.js registers it. */
   readonly registered: string
   readonly preciseFunctions: boolean
+  readonly sums: Rewriting
   readonly quirk: Rewriting
   /** Before its packages are loaded: throws `Unfit` where there is no device. */
   readonly before: (source: Source) => Promise<Found>
@@ -64,7 +66,8 @@ const smallTilesInSoftware = (tf: Core, found: Found): Found => {
   return found
 }
 
-const plain = (name: string): Row => ({
+const plain = (name: string, sums: Rewriting = sumInPlace): Row => ({
+  sums,
   packages: [core, `@tensorflow/tfjs-backend-${name}`],
   registered: name,
   preciseFunctions: true,
@@ -77,6 +80,7 @@ const native = (name: string, after: Row['after'], hint: string): Row => ({
   packages: [core, `@tensorflow/${name}`],
   registered: 'tensorflow',
   preciseFunctions: true,
+  sums: sumInPlace,
   quirk: none,
   faults: silent,
   before: async (source) => {
@@ -107,6 +111,7 @@ const rows = {
     packages: [core, '@tensorflow/tfjs-backend-webgpu', 'webgpu'],
     registered: 'webgpu',
     preciseFunctions: false,
+    sums: sumInPlace,
     quirk: webgpuQuirk,
     faults: (tf) => faultsOf(tf.backend()),
     before: async ({ load, gpus }) => {
@@ -118,7 +123,7 @@ const rows = {
     after: smallTilesInSoftware,
     hint: 'a driver for Vulkan, Metal or D3D12; Debian has a software GPU: apt-get install chromium libvulkan1, VK_ICD_FILENAMES=/usr/lib/chromium/vk_swiftshader_icd.json',
   },
-  wasm: plain('wasm'),
+  wasm: plain('wasm', sumInBlocks),
   cpu: plain('cpu'),
 } as const satisfies Readonly<Record<string, Row>>
 
@@ -162,7 +167,7 @@ export const open = (name: Backend, source: Source): Effect<Ready> =>
           has: (kernel) => tf.getKernel(kernel, row.registered) !== undefined,
           preciseFunctions: row.preciseFunctions,
           quirk: row.quirk,
-          sumsByProducts: name !== 'wasm',
+          sums: row.sums,
           integers: name === 'webgpu' ? 2 ** 24 : 2 ** 31,
         },
         description,

@@ -2,10 +2,9 @@ import { pipe } from '../../prelude.ts'
 import { type Kept, moveTransposes } from './layout.ts'
 import type { Target } from './lowering.ts'
 import { type Program, schedule } from './program.ts'
-import { none, rewrite } from './quirks.ts'
-import { sumInPlace } from './sums.ts'
+import { rewrite } from './quirks.ts'
 import type { Roots } from './value.ts'
 
 /** What a backend runs for a lowered graph whose constants are kept as `kept` says. Pure. */
-export const programOf = (roots: Roots, { sumsByProducts, quirk }: Target, kept: Kept): Program =>
-  pipe(moveTransposes(roots, { leaves: kept }), rewrite(sumsByProducts ? sumInPlace : none), rewrite(quirk), schedule)
+export const programOf = (roots: Roots, { sums, quirk }: Target, kept: Kept): Program =>
+  pipe(moveTransposes(roots, { leaves: kept }), rewrite(sums), rewrite(quirk), schedule)

@@ -11,8 +11,8 @@ export interface Target {
   /** Whether sine, cosine and exponential are good to float32's last places. */
   readonly preciseFunctions: boolean
   readonly quirk: Rewriting
-  /** Whether long sums may be products with ones: WebAssembly's lose digits, adding one by one in float32. */
-  readonly sumsByProducts: boolean
+  /** How long sums are written. */
+  readonly sums: Rewriting
   /** Up to which magnitude integers are exact: WebGPU's shaders compute int32 in float32. */
   readonly integers: number
 }

@@ -1,6 +1,49 @@
 import { size } from '../../graph/types.ts'
 import { product } from './products.ts'
-import { constant, type Rewriting, reshape, shapeOf } from './value.ts'
+import { constant, pad, type Rewriting, reshape, shapeOf, sum, type Value } from './value.ts'
+
+/** How many numbers are added one after the other. */
+const block = 64
+/** Of an axis that long, the length of its blocks: one that divides it, or else it is padded. */
+const width = (extent: number): number => {
+  const divisors = Array.from({ length: block }, (_, i) => block - i).filter((w) => extent % w === 0)
+  const [largest = 1] = divisors
+  return largest * block >= Math.min(extent, block ** 2 / 4) ? largest : block
+}
+
+const inBlocks = (x: Value, axes: readonly number[]): Value => {
+  const shape = shapeOf(x)
+  const long = axes.filter((a) => shape[a] !== 1)
+  const axis = long.at(-1)
+  if (axis === undefined) return x
+  const extent = shape[axis] ?? 1
+  if (size(long.map((a) => shape[a] ?? 1)) <= block) return sum(x, long)
+  if (extent <= block) return inBlocks(sum(x, [axis]), long)
+  const length = width(extent)
+  const blocks = Math.ceil(extent / length)
+  const padded = pad(
+    x,
+    shape.map(() => 0),
+    shape.map((_, i) => (i === axis ? blocks * length - extent : 0)),
+  )
+  const split = sum(reshape(padded, [...shape.slice(0, axis), blocks, length, ...shape.slice(axis + 1)]), [axis + 1])
+  return inBlocks(reshape(split, shape.with(axis, blocks)), long)
+}
+
+/** WebAssembly adds one number after the other in float32, so that a long sum loses digits: added in blocks it keeps them. */
+export const sumInBlocks: Rewriting = (of) => {
+  const [x] = of.inputs
+  const { axis } = of.attributes
+  return of.kernel !== 'Sum' || x === undefined || x.type.dtype !== 'float32' || !Array.isArray(axis)
+    ? of
+    : reshape(
+        inBlocks(
+          x,
+          axis.filter((a) => typeof a === 'number').toSorted((a, b) => a - b),
+        ),
+        shapeOf(of),
+      )
+}
 
 /**
  * TensorFlow.js sums the last axes only: where others are asked for it moves them there first, through all of memory.
