@@ -40,8 +40,9 @@ export const shapesOf = (parameters: readonly NamedShape[]): Readonly<Record<str
   Object.fromEntries(parameters.map(({ name, shape }) => [name, shape]))
 
 /** For programs; sections as published checkpoints have them. */
-export const jsonReport = (stages: readonly StageReport[]): object => ({
+export const jsonReport = (stages: readonly StageReport[], notes: readonly string[]): object => ({
   parameters: Object.fromEntries(stages.map((s) => [s.section, shapesOf(s.parameters)])),
+  notes,
   lint: stages.flatMap((s) => s.lint.map(({ tag: _, ...finding }) => ({ stage: s.name, ...finding }))),
   cost: Object.fromEntries(
     stages.map((s) => [
@@ -101,4 +102,5 @@ const textOfStage = (s: StageReport): string =>
   ].join('\n')
 
 /** For people. */
-export const textReport = (stages: readonly StageReport[]): string => `${stages.map(textOfStage).join('\n\n')}\n`
+export const textReport = (stages: readonly StageReport[], notes: readonly string[]): string =>
+  `${[...stages.map(textOfStage), notes.join('\n')].join('\n\n')}\n`

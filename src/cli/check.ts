@@ -1,6 +1,9 @@
+import { existsSync } from 'node:fs'
 import { type Effect, effect } from '../error.ts'
+import { heldOutRule } from '../experiment/data-rules.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { loadDeclaration } from '../experiment/load.ts'
+import { type Problems, problem, refusing } from '../experiment/problems.ts'
 import { modelSections, type PublishedModel } from '../experiment/published.ts'
 import { pipe, TE } from '../prelude.ts'
 import { jsonOfSections, reportSection, textOfSections } from './check-published.ts'
@@ -18,22 +21,43 @@ export const classesOf = (e: Experiment): Effect<number> =>
   effect(async (run) => {
     const { toldClasses } = await import('../train/plan.ts')
     if (!toldClasses(e)) return 0
-    const { loadData } = await import('../train/data.ts')
-    return (await run(loadData(e))).classes.length
+    const { findData } = await import('../train/data.ts')
+    return (await run(findData(e))).classes.length
   })
 
-const stagesOf = (e: Experiment): Effect<readonly CheckedStage[]> =>
+/** Files that a training reads before its first step. */
+const missingFiles = ({ firstStage }: Experiment): Effect<Problems> => {
+  const { weight, files } = firstStage.loss.perceptual
+  const at = '/firstStage/loss/perceptual/files'
+  return TE.fromTask(async () => {
+    const missing = weight === 0 ? [] : files.filter((path) => !existsSync(path))
+    return missing.map((path) => problem(`${at}/${files.indexOf(path)}`, 'a file, named from the working folder', path))
+  })
+}
+
+/** Everything that a training would come upon before its first step and after its last, short of training. */
+const lookAt = (
+  e: Experiment,
+): Effect<{ readonly stages: readonly CheckedStage[]; readonly notes: readonly string[] }> =>
   effect(async (run) => {
     const plans = await import('../train/plan.ts')
-    const plan = await run(TE.fromEither(plans.planExperiment(e, await run(classesOf(e)))))
-    return plans.stagesOf(plan).map((stage) => ({
-      name: stage.name,
-      section: stage.section,
-      parameters: plans.modelParameters(stage),
-      declared: stage.step.declared,
-      graph: stage.step.graph,
-      intent: stage.step.intent,
-    }))
+    const { dataLines, findData, parted } = await import('../train/data.ts')
+    await run(TE.fromEither(refusing(await run(missingFiles(e)))))
+    const { n, classes, load } = await run(findData(e))
+    await run(TE.fromEither(refusing(heldOutRule(e, n))))
+    const plan = await run(TE.fromEither(plans.planExperiment(e, classes.length)))
+    await run(TE.fromEither(plans.planDrawing(e, plan)))
+    return {
+      notes: dataLines(await run(TE.fromEither(parted(e, await run(load))))),
+      stages: plans.stagesOf(plan).map((stage) => ({
+        name: stage.name,
+        section: stage.section,
+        parameters: plans.modelParameters(stage),
+        declared: stage.step.declared,
+        graph: stage.step.graph,
+        intent: stage.step.intent,
+      })),
+    }
   })
 
 /** A report, and whether it found nothing wrong. */
@@ -45,12 +69,12 @@ interface Report {
 
 const experimentReport = (e: Experiment): Effect<Report> =>
   pipe(
-    stagesOf(e),
-    TE.map((stages) => {
+    lookAt(e),
+    TE.map(({ stages, notes }) => {
       const reports = stages.map(reportStage)
       return {
-        json: jsonReport(reports),
-        text: textReport(reports),
+        json: jsonReport(reports, notes),
+        text: textReport(reports, notes),
         clean: reports.every(({ lint }) => lint.length === 0),
       }
     }),
@@ -70,7 +94,7 @@ export const check: Register = (program, { terminal, run }) => {
   program
     .command('check')
     .description('check an experiment or a published model without running it: blocks, shapes, cost, lint')
-    .argument('<file>', 'the experiment or the model, JSON')
+    .argument('<file>', 'the experiment or the model, JSON, or the folder of a run')
     .option('--json', 'for programs: parameters, lint and cost as JSON')
     .option(...setOption, several, [])
     .addHelpText(
@@ -78,6 +102,7 @@ export const check: Register = (program, { terminal, run }) => {
       `
 Examples:
   latentgraph check graphs/emoji.json --set /diffusion/unet/modelChannels=96
+  latentgraph check runs/emoji
   latentgraph check graphs/published/kl-f8.json --json`,
     )
     .action((file: string, { json, set }: Options) =>

@@ -1,9 +1,9 @@
 import type { Checked } from '../error.ts'
-import { E } from '../prelude.ts'
+import { E, pipe } from '../prelude.ts'
 import { timesteps } from '../schedulers/timesteps.ts'
 import type { Diffusion, Experiment, Training } from './document.ts'
 import { codeRules, weightRules } from './first-stage-rules.ts'
-import { type Problems, problem, setting, unless } from './problems.ts'
+import { type Problems, problem, refusing, setting, unless } from './problems.ts'
 import { scheduleRules } from './schedule-rules.ts'
 
 /** Rules between fields of an experiment that need no graph. Each gives the problems it finds. */
@@ -253,10 +253,11 @@ const diffusionRules = (experiment: Experiment, diffusion: Diffusion): Problems 
 ]
 
 /** An experiment whose fields fit each other. Errors: `config`, all that stand side by side. */
-export const crossChecks = (experiment: Experiment): Checked<Experiment> => {
-  const [first, ...rest] = [
-    ...firstStageRules(experiment),
-    ...(experiment.diffusion === undefined ? [] : diffusionRules(experiment, experiment.diffusion)),
-  ]
-  return first === undefined ? E.right(experiment) : E.left([first, ...rest])
-}
+export const crossChecks = (experiment: Experiment): Checked<Experiment> =>
+  pipe(
+    refusing([
+      ...firstStageRules(experiment),
+      ...(experiment.diffusion === undefined ? [] : diffusionRules(experiment, experiment.diffusion)),
+    ]),
+    E.map(() => experiment),
+  )

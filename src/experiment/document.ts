@@ -35,7 +35,7 @@ const fraction = number({ min: 0, max: 1 })
 /** Of a term of a loss: its square is a float32 still. */
 const weight = number({ min: 0, max: 1e6 })
 
-const picture = { size: withDefault(integer({ min: 8, max: 4096 }), 32) }
+const picture = { size: withDefault(integer({ min: 8, max: 2048 }), 32) }
 /** Pictures that are not trained on; the lesser of 100 and a tenth where left out. */
 const heldOut = { heldOut: integer({ min: 1, max: 1e6 }) }
 export const dataSource = tagged('kind', {

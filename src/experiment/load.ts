@@ -1,5 +1,6 @@
-import { dirname, resolve } from 'node:path'
-import { type Checked, collect, type Effect } from '../error.ts'
+import { stat } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { type Checked, collect, type Effect, effect, failure, shellWord } from '../error.ts'
 import { readBytes } from '../io/bytes.ts'
 import { E, flow, pipe, TE } from '../prelude.ts'
 import { decode } from '../schema.ts'
@@ -33,6 +34,27 @@ export const decodeExperiment: (document: unknown) => Checked<Experiment> = flow
   E.flatMap(crossChecks),
 )
 
+const kindOf = (path: string): Promise<'file' | 'folder' | 'nothing'> =>
+  stat(path).then(
+    (found) => (found.isDirectory() ? 'folder' : 'file'),
+    () => 'nothing',
+  )
+
+/** The file that a path stands for: of a run's folder, where such may be given, the experiment in it. Errors: `file`. */
+const fileOf = (
+  path: string,
+  { expected, runs }: { readonly expected: string; readonly runs: boolean },
+): Effect<string> =>
+  effect(async (run) => {
+    if ((await kindOf(path)) !== 'folder') return path
+    const inside = join(path, 'experiment.json')
+    const holdsRun = (await kindOf(inside)) === 'file'
+    if (runs && holdsRun) return inside
+    const got = holdsRun ? 'the folder of a run' : 'a folder without experiment.json'
+    const hint = holdsRun ? `the experiment of that run: ${shellWord(inside)}` : undefined
+    return run(TE.left([failure('file', path, expected, got, hint)]))
+  })
+
 /** A file as the value of its JSON, changed by `/json/pointer=value` settings. */
 const loadDocument = (path: string, sets: readonly string[]): Effect<unknown> =>
   pipe(
@@ -52,7 +74,10 @@ const experimentOf = (path: string): ((document: unknown) => Checked<Experiment>
  * paths in it are resolved against its folder. Errors: `file`, `usage`, `config`.
  */
 export const loadExperiment = (path: string, sets: readonly string[] = []): Effect<Experiment> =>
-  pipe(loadDocument(path, sets), TE.flatMapEither(experimentOf(path)))
+  pipe(
+    fileOf(path, { expected: 'the file of an experiment', runs: false }),
+    TE.flatMap((file) => pipe(loadDocument(file, sets), TE.flatMapEither(experimentOf(file)))),
+  )
 
 /** What a file may declare: an experiment, or a published model, ours or as CompVis writes it. */
 export type Declaration =
@@ -62,19 +87,27 @@ export type Declaration =
 const published: (model: PublishedModel) => Declaration = (model) => ({ kind: 'published', model })
 const declaresPublished = (u: unknown): boolean => typeof u === 'object' && u !== null && 'autoencoder' in u
 
-/** Reads a file of either kind, which its keys tell apart, as `loadExperiment` does. Errors: `file`, `usage`, `config`. */
+/**
+ * Reads a file of either kind, which its keys tell apart, as `loadExperiment` does, or the experiment of a run's folder. Errors:
+ * `file`, `usage`, `config`.
+ */
 export const loadDeclaration = (path: string, sets: readonly string[] = []): Effect<Declaration> =>
   pipe(
-    loadDocument(path, sets),
-    TE.flatMapEither(
-      (document): Checked<Declaration> =>
-        isCompVis(document)
-          ? pipe(importCompVis(document), E.map(published))
-          : declaresPublished(document)
-            ? pipe(document, decode(publishedModel), E.map(published))
-            : pipe(
-                experimentOf(path)(document),
-                E.map((e) => ({ kind: 'experiment', experiment: e })),
-              ),
+    fileOf(path, { expected: 'the file of an experiment or a model, or the folder of a run', runs: true }),
+    TE.flatMap((file) =>
+      pipe(
+        loadDocument(file, sets),
+        TE.flatMapEither(
+          (document): Checked<Declaration> =>
+            isCompVis(document)
+              ? pipe(importCompVis(document), E.map(published))
+              : declaresPublished(document)
+                ? pipe(document, decode(publishedModel), E.map(published))
+                : pipe(
+                    experimentOf(file)(document),
+                    E.map((e) => ({ kind: 'experiment', experiment: e })),
+                  ),
+        ),
+      ),
     ),
   )

@@ -1,4 +1,5 @@
-import { failure, type LatentError, shellWord } from '../error.ts'
+import { type Checked, failure, type LatentError, shellWord } from '../error.ts'
+import { E } from '../prelude.ts'
 
 /** What a rule between fields of an experiment finds. */
 export type Problems = readonly LatentError[]
@@ -15,3 +16,7 @@ export const setting = (values: Readonly<Record<string, unknown>>): string =>
         `--set ${shellWord(`${pointer}=${typeof value === 'string' ? value : JSON.stringify(value)}`)}`,
     )
     .join(' ')
+
+/** What rules have found is an error, all of it at once. */
+export const refusing = ([first, ...rest]: Problems): Checked<Readonly<Record<never, never>>> =>
+  first === undefined ? E.right({}) : E.left([first, ...rest])

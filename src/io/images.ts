@@ -84,7 +84,7 @@ export const encodeGrid = (pictures: Float32Array, layout: GridLayout): Effect<U
     TE.flatMap(({ width, height, pixels }) =>
       TE.tryCatch(
         (): Promise<Uint8Array> =>
-          sharp(pixels, { raw: { width, height, channels: 3 } })
+          sharp(pixels, { raw: { width, height, channels: 3 }, limitInputPixels: false })
             .png()
             .toBuffer(),
         fileFailure('grid', 'pictures that can be encoded as PNG'),

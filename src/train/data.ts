@@ -5,8 +5,10 @@ import { findFolder } from '../data/folder.ts'
 import { findLabelMaps, withLabelMaps } from '../data/labels.ts'
 import { several } from '../data/left-out.ts'
 import { bits, fold, key } from '../distributions/random.ts'
-import { type Checked, type Effect, effect, fail, failure } from '../error.ts'
+import { type Checked, type Effect, effect, failure } from '../error.ts'
+import { dataNotes, heldOutRule } from '../experiment/data-rules.ts'
 import type { Experiment } from '../experiment/document.ts'
+import { refusing } from '../experiment/problems.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import type { Rows } from './inference.ts'
 import { toldClasses } from './plan.ts'
@@ -101,31 +103,25 @@ const unreadNotes = (e: Experiment, { n, classes, about }: Dataset): readonly st
   ]
 }
 
-/** The pictures to train on and those held out, chosen by the experiment's seed. Errors: `data`. */
-export const parted = (e: Experiment, dataset: Dataset): Checked<Parted> => {
-  const { n } = dataset
-  const count = e.data.heldOut ?? heldOutOf(n)
-  if (count >= n)
-    return e.data.heldOut === undefined
-      ? fail('data', 'path' in e.data ? e.data.path : '/data', 'at least 2 pictures, as one is held out', `${n}`)
-      : fail(
-          'data',
-          '/data/heldOut',
-          `fewer held-out pictures than the ${n} there are`,
-          `${count}`,
-          `leave it out to hold out ${heldOutOf(n)}`,
-        )
-  const { train, heldOut, torn } = split(dataset, count, randomOf(e.seed, 'split'))
-  return E.right({
-    train,
-    heldOut,
-    notes: [
-      ...dataset.notes,
-      ...(torn ? ['all pictures are copies of a few: what is held out is trained on too'] : []),
-      ...unreadNotes(e, dataset),
-    ],
-  })
-}
+/** The pictures to train on and those held out, chosen by the experiment's seed. Errors: `config`. */
+export const parted = (e: Experiment, dataset: Dataset): Checked<Parted> =>
+  pipe(
+    refusing(heldOutRule(e, dataset.n)),
+    E.map(() => {
+      const count = e.data.heldOut ?? heldOutOf(dataset.n)
+      const { train, heldOut, torn } = split(dataset, count, randomOf(e.seed, 'split'))
+      return {
+        train,
+        heldOut,
+        notes: [
+          ...dataset.notes,
+          ...(torn ? ['all pictures are copies of a few: what is held out is trained on too'] : []),
+          ...unreadNotes(e, dataset),
+          ...dataNotes(e, train.n),
+        ],
+      }
+    }),
+  )
 
 /** What a run says of its data. */
 export const dataLines = ({ train, heldOut, notes }: Parted): readonly string[] => [

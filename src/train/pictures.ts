@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import type { Effect } from '../error.ts'
+import { shownScale } from '../experiment/data-rules.ts'
 import { size } from '../graph/types.ts'
 import { writeGrid } from '../io/images.ts'
 import { colorize } from './colorize.ts'
@@ -24,7 +25,7 @@ const inColour = (pictures: Items, seed: number): Items => {
 
 const writeRows = (path: string, { n, shape, data }: Items, columns: number): Effect<void> => {
   const [channels = 0, height = 0, width = 0] = shape
-  return writeGrid(path, data, { n, channels, height, width, columns, scale: 2 })
+  return writeGrid(path, data, { n, channels, height, width, columns, scale: shownScale(height) })
 }
 
 /** Pictures in rows. Errors: `data`, `file`. */

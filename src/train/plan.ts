@@ -1,14 +1,23 @@
-import { type Checked, fail } from '../error.ts'
-import { diffusionLoss, type LatentDiffusion, latentDiffusion } from '../experiment/diffusion-stage.ts'
+import { type Checked, collect } from '../error.ts'
+import { classRules } from '../experiment/data-rules.ts'
+import { diffusionLoss, type LatentDiffusion, latentDiffusion, samplingPlan } from '../experiment/diffusion-stage.ts'
 import type { Experiment, FirstStage, Training } from '../experiment/document.ts'
-import { firstStageLosses, firstStageStart } from '../experiment/first-stage.ts'
+import {
+  decoderGraph,
+  encoderGraph,
+  firstStageLosses,
+  firstStageStart,
+  priorGraph,
+  reconstructionGraph,
+} from '../experiment/first-stage.ts'
 import type { Pictures } from '../experiment/pictures.ts'
+import { refusing } from '../experiment/problems.ts'
 import { type Graph, parameters } from '../graph/graph.ts'
 import { contentHash } from '../graph/hash.ts'
 import type { Shape } from '../graph/types.ts'
 import type { Json } from '../io/checkpoint.ts'
 import { inMicroBatches } from '../losses/index.ts'
-import { E, pipe } from '../prelude.ts'
+import { E, pipe, RNEA } from '../prelude.ts'
 import { groupOf } from './state.ts'
 import { type OptimizerTurn, type StepPlan, stepOfTurns, trainingStep } from './step.ts'
 
@@ -46,18 +55,17 @@ export const firstStageStep = (
 export const toldClasses = ({ firstStage, diffusion }: Experiment): boolean =>
   diffusion?.conditioning.kind === 'class' || firstStage.adversarial?.condition?.kind === 'class'
 
-const withClasses = ({ firstStage }: Experiment, classes: number): Checked<Pictures> =>
-  firstStage.adversarial?.condition?.kind === 'class' && classes === 0
-    ? fail('data', '/firstStage/adversarial/condition', 'pictures with classes', 'none')
-    : E.right({ count: firstStage.training.batchSize, classes })
+/** Faults of a part's graphs, which name layers, behind the part's JSON pointer. */
+const of = (pointer: string): (<A>(part: Checked<A>) => Checked<A>) =>
+  E.mapLeft(RNEA.map((e) => (e.at.startsWith('/') ? e : { ...e, at: `${pointer}: ${e.at}` })))
 
-/** Everything an experiment declares, as graphs; nothing has run. */
+/** Everything an experiment declares, as graphs; nothing has run. Errors: `config`, `shape`, each with its JSON pointer. */
 export const planExperiment = (e: Experiment, classes: number): Checked<Plan> =>
   pipe(
-    E.Do,
-    E.bind('pictures', () => withClasses(e, classes)),
-    E.bind('step', ({ pictures }) => firstStageStep(e.firstStage, pictures)),
-    E.bind('start', ({ pictures }) => firstStageStart(e.firstStage, pictures)),
+    refusing(classRules(e, classes)),
+    E.let('pictures', (): Pictures => ({ count: e.firstStage.training.batchSize, classes })),
+    E.bind('step', ({ pictures }) => of('/firstStage')(firstStageStep(e.firstStage, pictures))),
+    E.bind('start', ({ pictures }) => of('/firstStage')(firstStageStart(e.firstStage, pictures))),
     E.let(
       'firstStage',
       ({ step, start }): StagePlan => ({
@@ -67,9 +75,23 @@ export const planExperiment = (e: Experiment, classes: number): Checked<Plan> =>
         ...(start === undefined ? {} : { start }),
       }),
     ),
-    E.bind('diffusion', () => planDiffusion(e, classes)),
+    E.bind('diffusion', () => of('/diffusion')(planDiffusion(e, classes))),
     E.map(({ firstStage, diffusion }) => (diffusion === undefined ? { firstStage } : { firstStage, diffusion })),
   )
+
+/** The graphs that draw pictures of what was trained, for one picture: whatever would keep a run from ending is found before it begins. */
+export const planDrawing = ({ firstStage, diffusion, sampling }: Experiment, plan: Plan): Checked<readonly unknown[]> =>
+  collect<unknown>([
+    of('/firstStage')(reconstructionGraph(firstStage, 1)),
+    of('/firstStage')(priorGraph(firstStage, 1)),
+    ...(diffusion === undefined || plan.diffusion === undefined
+      ? []
+      : [
+          of('/firstStage')(encoderGraph(firstStage, diffusion.latents, 1)),
+          of('/firstStage')(decoderGraph(firstStage, 1)),
+          of('/sampling')(samplingPlan(plan.diffusion.model, sampling, 1)),
+        ]),
+  ])
 
 const planDiffusion = (e: Experiment, classes: number): Checked<Plan['diffusion']> => {
   const config = e.diffusion

@@ -1,0 +1,74 @@
+import { heldOutOf } from '../data/dataset.ts'
+import type { Experiment } from './document.ts'
+import { type Problems, problem, setting, unless } from './problems.ts'
+
+/** Rules between an experiment and the pictures that its data turned out to be. */
+
+/** Some pictures are held out, and others are left to train on. */
+export const heldOutRule = ({ data }: Experiment, pictures: number): Problems =>
+  pictures < 2
+    ? [problem('path' in data ? data.path : '/data', 'at least 2 pictures, as one is held out', `${pictures}`)]
+    : data.heldOut === undefined
+      ? []
+      : unless(
+          data.heldOut < pictures,
+          '/data/heldOut',
+          `fewer than the ${pictures} pictures there are`,
+          data.heldOut,
+          `${setting({ '/data/heldOut': heldOutOf(pictures) })}, as where it is left out`,
+        )
+
+/** Pixels of the largest grid of pictures that is drawn. */
+const mostPixels = 2 ** 28
+
+/** How large pictures are shown: small ones twice as large as they are. */
+export const shownScale = (side: number): number => (side < 256 ? 2 : 1)
+
+/** Samples are shown in one picture: a row a class, with gaps between them. */
+const gridRule = ({ data, diffusion, sampling }: Experiment, classes: number): Problems => {
+  const cell = (shownScale(data.size) * data.size + 2) ** 2
+  const rows = Math.max(1, classes)
+  const most = Math.floor(mostPixels / cell / rows)
+  const at = '/sampling/perClass'
+  return diffusion === undefined
+    ? []
+    : unless(
+        sampling.perClass <= most,
+        at,
+        `at most ${most}, as ${rows} rows of pictures of ${data.size} pixels are drawn side by side`,
+        sampling.perClass,
+        most === 0 ? undefined : setting({ [at]: most }),
+      )
+}
+
+/** What is conditioned on classes needs some. */
+export const classRules = (experiment: Experiment, classes: number): Problems => {
+  const { diffusion, firstStage } = experiment
+  return [
+    ...unless(
+      classes > 0 || diffusion?.conditioning.kind !== 'class',
+      '/diffusion/conditioning/kind',
+      '"none", as the pictures have no classes',
+      'class',
+      setting({ '/diffusion/conditioning': { kind: 'none' }, '/sampling/guidance': 1 }),
+    ),
+    ...unless(
+      classes > 0 || firstStage.adversarial?.condition?.kind !== 'class',
+      '/firstStage/adversarial/condition',
+      'pictures with classes, or no condition',
+      'none have a class',
+    ),
+    ...gridRule(experiment, classes),
+  ]
+}
+
+/** What is odd about so many pictures to train on, a sentence each; nothing that keeps a run from going on. */
+export const dataNotes = ({ firstStage, diffusion }: Experiment, pictures: number): readonly string[] =>
+  [
+    ['/firstStage/training/batchSize', firstStage.training.batchSize] as const,
+    ...(diffusion === undefined ? [] : [['/diffusion/training/batchSize', diffusion.training.batchSize] as const]),
+  ].flatMap(([at, size]) =>
+    size > pictures
+      ? [`${at}: a batch of ${size} has each of the ${pictures} pictures to train on more than once`]
+      : [],
+  )

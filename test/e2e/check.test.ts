@@ -1,0 +1,111 @@
+import { execFileSync } from 'node:child_process'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { cli } from '../../src/cli/program.ts'
+import { writeGrid } from '../../src/io/images.ts'
+
+/** What `check` says of the data, of run folders and of what would go wrong after the first step. */
+
+const running = async (...args: readonly string[]) => {
+  const texts = { out: '', err: '' }
+  const code = await cli(args, {
+    out: (text) => {
+      texts.out += text
+    },
+    err: (text) => {
+      texts.err += text
+    },
+  })
+  return { code, ...texts }
+}
+const tiny = join(import.meta.dirname, '../../graphs/tiny.json')
+const state = { folder: '' }
+const at = (...names: readonly string[]): string => join(state.folder, ...names)
+const picture = (path: string, grey: number) =>
+  writeGrid(path, new Float32Array(16 * 16).fill(grey), { n: 1, channels: 1, height: 16, width: 16, gap: 0 })()
+
+beforeAll(async () => {
+  state.folder = await mkdtemp(join(tmpdir(), 'latentgraph check '))
+  for (const folder of ['flat', 'classed/a', 'classed/b']) {
+    await mkdir(at(folder), { recursive: true })
+    for (let i = 0; i < 6; i++) await picture(at(folder, `${i}.png`), i / 6)
+  }
+  await mkdir(at('run'))
+  await mkdir(at('empty'))
+  const data = { kind: 'folder', path: at('classed'), size: 16, heldOut: 4 }
+  const whole = { ...JSON.parse(await readFile(tiny, 'utf8')), data }
+  await writeFile(at('run', 'experiment.json'), JSON.stringify(whole))
+})
+afterAll(() => rm(state.folder, { recursive: true }))
+
+const own = (folder: string): readonly string[] => ['--set', '/data/kind=folder', '--set', `/data/path=${at(folder)}`]
+const large = [
+  '--set',
+  '/data/size=512',
+  '--set',
+  '/firstStage/network/resolution=512',
+  '--set',
+  '/sampling/guidance=1',
+  '--set',
+  '/diffusion/unet/attentionFactors=[]',
+]
+const unconditional = ['--set', '/diffusion/conditioning={"kind":"none"}', '--set', '/sampling/guidance=1']
+
+describe('pictures', () => {
+  it('are counted, and what is odd about them is said', async () => {
+    const { code, out, err } = await running(...['check', tiny, ...own('classed'), '--set', '/data/heldOut=4'])
+    expect([code, err]).toEqual([0, ''])
+    expect(out).toContain('data: 8 pictures to train on, 4 held out, 2 classes\n')
+    const more = await running('check', tiny, ...own('classed'), '--set', '/diffusion/training/batchSize=9')
+    expect(more.out).toContain('/diffusion/training/batchSize: a batch of 9 has each of the 4 pictures')
+  })
+
+  const refused: readonly (readonly [at: string, args: () => readonly string[]])[] = [
+    ['/data/heldOut', () => [...own('flat'), ...unconditional, '--set', '/data/heldOut=6']],
+    ['/data/heldOut', () => [...own('flat'), ...unconditional, '--set', '/data/heldOut=100']],
+    ['/diffusion/conditioning/kind', () => [...own('flat'), '--set', '/data/heldOut=2']],
+    [
+      '/sampling/perClass',
+      () => [...own('classed'), ...large, '--set', '/data/heldOut=2', '--set', '/sampling/perClass=1000'],
+    ],
+  ]
+  it.each(refused)('%s is refused, and its hint followed', async (pointer, args) => {
+    const { code, out, err } = await running('check', tiny, ...args())
+    expect([code, out]).toEqual([1, ''])
+    expect(err).toMatch(new RegExp(`^${pointer}\\n`))
+    const [hint = ''] = /(?:--set (?:'[^']*'|[^\s',]+) ?)+/.exec(err) ?? []
+    const pasted = execFileSync('sh', ['-c', `printf '%s\\n' ${hint}`], { encoding: 'utf8' })
+      .trimEnd()
+      .split('\n')
+    expect(await running('check', tiny, ...args(), ...pasted)).toMatchObject({ code: 0, err: '' })
+  })
+
+  it('that are not there', async () => {
+    expect((await running('check', tiny, ...own('nothing'))).err).toContain(at('nothing'))
+    const weights = '/firstStage/loss/perceptual={"weight":1,"files":["here.pth"]}'
+    expect((await running('check', tiny, '--set', weights)).err).toContain('/firstStage/loss/perceptual/files/0\n')
+  })
+})
+
+describe('folders', () => {
+  it('of a run are checked by the experiment in it', async () => {
+    const { code, out } = await running('check', at('run'), '--json')
+    expect(code).toBe(0)
+    expect(out).toBe((await running('check', at('run', 'experiment.json'), '--json')).out)
+  })
+
+  it('others are no experiments', async () => {
+    const { code, err } = await running('check', at('empty'))
+    expect(code).toBe(1)
+    expect(err).toContain('or the folder of a run\n  got      a folder without experiment.json')
+    expect(err).not.toContain('EISDIR')
+  })
+
+  it('are said where a file is wanted, with the one that is meant', async () => {
+    const { code, err } = await running('train', at('run'))
+    expect(code).toBe(1)
+    expect(err).toContain(`'${at('run', 'experiment.json')}'`)
+  })
+})
