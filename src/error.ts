@@ -12,6 +12,7 @@ import { E, type Either, RA, type ReadonlyNonEmptyArray, type TaskEither } from 
  * - `compile`: a graph that an executor cannot take
  * - `run`: a program that cannot run with what it was fed
  * - `training`: a training run that cannot go on
+ * - `stopped`: work that was asked to end before its end
  */
 export type ErrorTag =
   | 'shape'
@@ -24,6 +25,7 @@ export type ErrorTag =
   | 'compile'
   | 'run'
   | 'training'
+  | 'stopped'
 
 /** One problem: where it is, what was expected there, what was found. */
 export interface LatentError {

@@ -64,9 +64,9 @@ export * as learningRates from './schedulers/learning-rate.ts'
 export * as noiseSchedules from './schedulers/noise-schedule.ts'
 export * as timesteps from './schedulers/timesteps.ts'
 export { colorize, type PictureShape } from './train/colorize.ts'
+export type { Listener, RunOptions } from './train/options.ts'
 export { type Plan, planExperiment } from './train/plan.ts'
 export { type RunSummary, trainExperiment } from './train/run.ts'
-export type { Listener, RunOptions } from './train/stage.ts'
 export { noiseFeeds } from './train/state.ts'
 export {
   type OptimizerTurn,

@@ -3,9 +3,10 @@ import { type Effect, effect } from '../error.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { loadExperiment } from '../experiment/load.ts'
 import { asArgument } from '../io/names.ts'
+import type { Owned } from '../io/owner.ts'
 import { TE } from '../prelude.ts'
 import { type Register, setOption, several } from './command.ts'
-import { runFolder } from './run-folder.ts'
+import { inRunFolder } from './run-folder.ts'
 import { exitCodes } from './terminal.ts'
 
 interface Options {
@@ -54,14 +55,18 @@ Examples:
           const { planExperiment } = await import('../train/plan.ts')
           const { importArrays } = await import('./imported-run.ts')
           const declared = await go(loadExperiment(into, set))
-          const dir = await go(runFolder({ file: into, out, resume: false }))
-          const classes = await go(classesOf(declared))
-          const plan = await go(TE.fromEither(planExperiment(declared, classes.length)))
-          const options = { file, dir, declared, plan, classes, ignoreKeys, fineTune }
           const say = (text: string): void => terminal.err(`${text}\n`)
-          const { complete } = await go(
-            withCheckpointFile(file, { from }, (found) => importArrays(options, found, say)),
-          )
+          const importInto = ({ dir }: Owned) =>
+            effect(async (within) => {
+              const classes = await within(classesOf(declared))
+              const plan = await within(TE.fromEither(planExperiment(declared, classes.length)))
+              const options = { file, dir, declared, plan, classes, ignoreKeys, fineTune }
+              const { complete } = await within(
+                withCheckpointFile(file, { from }, (found) => importArrays(options, found, say)),
+              )
+              return { dir, complete }
+            })
+          const { dir, complete } = await go(inRunFolder({ file: into, out, resume: false }, importInto))
           terminal.out(`${dir}\n`)
           const folder = asArgument(dir)
           say(

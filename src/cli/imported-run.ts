@@ -10,7 +10,7 @@ import type { StoredArray, UnreadArray, UnreadArrays } from '../io/stored.ts'
 import { unwrapped, unwrappedName } from '../io/wrapped-names.ts'
 import { RR, TE } from '../prelude.ts'
 import { checkpointPath } from '../train/checkpoints.ts'
-import { type Plan, type StagePlan, stageIdentity, stagesOf, trainingOf } from '../train/plan.ts'
+import { identitiesOf, type Plan, type StagePlan, stagesOf, trainingOf } from '../train/plan.ts'
 import { grouped } from '../train/state.ts'
 import { agreeing, type ImportedStage, importedStages, withoutDerived } from './imported-stages.ts'
 
@@ -95,13 +95,14 @@ interface ImportedRun extends ImportOptions {
 }
 
 /** In the layout that `train` writes; the experiment last, which makes it a run. */
-const writeRun = ({ dir, experiment, classes, stages, report, found, fineTune }: ImportedRun): Effect<void> =>
+const writeRun = ({ dir, experiment, plan, classes, stages, report, found, fineTune }: ImportedRun): Effect<void> =>
   effect(async (run) => {
+    const identities = await run(TE.fromEither(identitiesOf(experiment, classes.length, plan)))
     for (const imported of stages) {
       const { stage } = imported
       const steps = trainingOf(experiment, stage)?.steps ?? 0
       const done = fineTune ? 0 : steps
-      const meta = stageIdentity(stage, { seed: experiment.seed, steps })
+      const meta = identities[stage.name]
       const path = checkpointPath(join(dir, stage.name), done)
       const state = await run(stateOf(stage, experiment.seed, fillingsOf(imported, report, found)))
       await run(saveCheckpoint(path, { step: done, groups: grouped(state), meta }))

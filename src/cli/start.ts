@@ -2,7 +2,7 @@ import { effect } from '../error.ts'
 import { loadExperiment } from '../experiment/load.ts'
 import { type Register, setOption, several } from './command.ts'
 import { packageFile } from './package.ts'
-import { runFolder } from './run-folder.ts'
+import { inRunFolder } from './run-folder.ts'
 
 interface Options {
   readonly set: readonly string[]
@@ -19,9 +19,12 @@ export const start: Register = (program, { terminal, run }) => {
         effect(async (go) => {
           const file = packageFile('graphs', 'emoji.json')
           const experiment = await go(loadExperiment(file, set))
-          const dir = await go(runFolder({ file, resume: false }))
           const { trainSession } = await import('./session.ts')
-          return go(trainSession({ experiment, file, dir, resume: false }, terminal))
+          return go(
+            inRunFolder({ file, resume: false }, (owned) =>
+              trainSession({ experiment, file, owned, resume: false }, terminal),
+            ),
+          )
         }),
       ),
     )

@@ -1,7 +1,7 @@
 import { effect } from '../error.ts'
 import { loadExperiment } from '../experiment/load.ts'
 import { type Register, setOption, several } from './command.ts'
-import { runFolder } from './run-folder.ts'
+import { inRunFolder } from './run-folder.ts'
 
 interface Options {
   readonly out?: string
@@ -32,9 +32,10 @@ Examples:
         effect(async (go) => {
           const sets = executor === undefined ? set : [...set, `/executor=${executor}`]
           const experiment = await go(loadExperiment(file, sets))
-          const dir = await go(runFolder({ file, out, resume }))
           const { trainSession } = await import('./session.ts')
-          return go(trainSession({ experiment, file, dir, resume }, terminal))
+          return go(
+            inRunFolder({ file, out, resume }, (owned) => trainSession({ experiment, file, owned, resume }, terminal)),
+          )
         }),
       ),
     )

@@ -1,19 +1,8 @@
 import type { Experiment } from './document.ts'
 
-/** Fields that may change between a run and its resumption: they do not touch what is learnt. */
-const free: readonly string[] = [
-  '$schema',
-  'name',
-  'executor',
-  'sampling',
-  'logEvery',
-  'previewEvery',
-  'checkpointEvery',
-]
-
 const isObject = (u: unknown): u is Readonly<Record<string, unknown>> => typeof u === 'object' && u !== null
 
-/** Where two documents first differ, as a JSON pointer with both values. */
+/** Where two documents differ, as a JSON pointer with both values. */
 export interface Difference {
   readonly at: string
   readonly was: unknown
@@ -22,8 +11,40 @@ export interface Difference {
 const differ = (at: string, was: unknown, is: unknown): readonly Difference[] => {
   if (!isObject(was) || !isObject(is)) return Object.is(was, is) ? [] : [{ at, was, is }]
   const keys = [...new Set([...Object.keys(was), ...Object.keys(is)])]
-  return keys.flatMap((k) => (free.includes(k) ? [] : differ(`${at}/${k}`, was[k], is[k])))
+  return keys.flatMap((k) => differ(`${at}/${k}`, was[k], is[k]))
 }
 
-/** What keeps a run of one experiment from going on as another. */
-export const differences = (was: Experiment, is: Experiment): readonly Difference[] => differ('', was, is)
+/** What a change between a run and its resumption means. */
+export type Change =
+  /** It does not touch what is learnt. */
+  | 'free'
+  /** It steers what is still to be learnt: a run may go on with it, and says so. */
+  | 'steers'
+  /** It makes another run. */
+  | 'another'
+
+/** Which fields may change; where pictures lie is free, since what they are is compared by itself. */
+const changes: readonly (readonly [RegExp, Change])[] = [
+  [/^\/(\$schema|name|executor|sampling|data\/path)(\/|$)/, 'free'],
+  [/^\/firstStage\/(adversarial\/condition\/path|loss\/perceptual\/files)(\/|$)/, 'free'],
+  [/^\/(firstStage|diffusion)\/training\/(logEvery|previewEvery|checkpointEvery)$/, 'free'],
+  [/^\/(firstStage|diffusion)\/training\/(steps|clipNorm|learningRate)(\/|$)/, 'steers'],
+  [/^\/firstStage\/adversarial\/learningRate(\/|$)/, 'steers'],
+]
+const changeAt = (at: string): Change => changes.find(([field]) => field.test(at))?.[1] ?? 'another'
+
+/** How the experiment of a run differs from the one it is to go on as. */
+export const differences = (was: Experiment, is: Experiment): Readonly<Record<Change, readonly Difference[]>> => {
+  const all = differ('', was, is)
+  const of = (change: Change): readonly Difference[] => all.filter(({ at }) => changeAt(at) === change)
+  return { free: of('free'), steers: of('steers'), another: of('another') }
+}
+
+/** The experiment without what steers its step graphs, for telling whether two graphs learn the same. */
+export const unsteered = (e: Experiment): Experiment => {
+  const { clipNorm: _, ...training } = e.firstStage.training
+  const firstStage = { ...e.firstStage, training }
+  if (e.diffusion === undefined) return { ...e, firstStage }
+  const { clipNorm: __, ...diffusionTraining } = e.diffusion.training
+  return { ...e, firstStage, diffusion: { ...e.diffusion, training: diffusionTraining } }
+}

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { access, lstat, mkdir, open, rename, rm } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
+import { access, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { type Effect, fail } from '../error.ts'
 import { TE } from '../prelude.ts'
@@ -8,10 +9,27 @@ import { isPlainName } from './names.ts'
 
 const sibling = (path: string, suffix: string): string => join(dirname(path), `.${basename(path)}.${suffix}`)
 
-const temporary = (path: string): string => sibling(path, `${randomBytes(6).toString('hex')}.tmp`)
+/** A name beside a path that `sweep` knows for a leftover. */
+export const temporary = (path: string): string => sibling(path, `${randomBytes(6).toString('hex')}.tmp`)
+const temporaryName = /^\..+\.[0-9a-f]{12}\.tmp$/
 
 /** Where the folder that is being replaced waits until its successor is in place. */
 const previous = (path: string): string => sibling(path, 'previous')
+const previousName = /^\.(.+)\.previous$/
+
+/** Temporary siblings of this process, which go with it where it ends in the middle of a write. */
+const unfinished = new Set<string>()
+const forget = (): void => {
+  for (const path of unfinished) rmSync(path, { recursive: true, force: true })
+}
+const remember = (path: string): void => {
+  if (unfinished.size === 0) process.once('exit', forget)
+  unfinished.add(path)
+}
+const finish = (path: string): void => {
+  unfinished.delete(path)
+  if (unfinished.size === 0) process.off('exit', forget)
+}
 
 const writeSynced = async (path: string, bytes: Uint8Array): Promise<void> => {
   const file = await open(path, 'wx')
@@ -48,6 +66,7 @@ const throughTemporary = async (
 ): Promise<void> => {
   await mkdir(dirname(path), { recursive: true })
   const temp = temporary(path)
+  remember(temp)
   try {
     await write(temp)
     await settle(temp)
@@ -55,6 +74,8 @@ const throughTemporary = async (
   } catch (reason) {
     await rm(temp, { recursive: true, force: true })
     throw reason
+  } finally {
+    finish(temp)
   }
 }
 
@@ -95,7 +116,7 @@ const swapFolder = async (temp: string, path: string): Promise<void> => {
 
 /**
  * Writes a folder of files, replacing a folder that is there, so that its path never holds a half-written one.
- * A crash in the middle of a replacement is repaired by the next `writeFolderAtomic` or `restoreFolder` of that path.
+ * A crash in the middle of a replacement is repaired by the next `writeFolderAtomic` of that path, or `sweep`.
  * Errors: `file`; nothing is left behind then, and the old folder stays as it was.
  */
 export const writeFolderAtomic = (path: string, files: Readonly<Record<string, Uint8Array>>): Effect<void> => {
@@ -115,6 +136,30 @@ export const writeFolderAtomic = (path: string, files: Readonly<Record<string, U
       )
 }
 
-/** Finishes what a crash during `writeFolderAtomic` left undone, so that the folder can be read. Errors: `file`. */
-export const restoreFolder = (path: string): Effect<void> =>
-  fileEffect(path, 'a folder that can be restored', () => restore(path))
+/** Removes a folder so that a crash in the middle leaves nothing under its name. Errors: `file`. */
+export const removeFolder = (path: string): Effect<void> =>
+  fileEffect(path, 'a folder that can be removed', async () => {
+    const temp = temporary(path)
+    await rename(path, temp)
+    await rm(temp, { recursive: true })
+  })
+
+/**
+ * Removes from folders, which may be absent, what writes that were cut off have left there, and finishes replacements. Returns what
+ * was removed. Only whoever owns the folders may call it. Errors: `file`.
+ */
+export const sweep = (dirs: readonly string[]): Effect<readonly string[]> =>
+  fileEffect(dirs[0] ?? '', 'a folder that can be tidied', async () => {
+    const removed: string[] = []
+    for (const dir of dirs) {
+      const names = await readdir(dir).catch((): readonly string[] => [])
+      for (const name of names) {
+        const replaced = previousName.exec(name)?.[1]
+        if (replaced !== undefined) await restore(join(dir, replaced))
+        if (!temporaryName.test(name)) continue
+        await rm(join(dir, name), { recursive: true, force: true })
+        removed.push(join(dir, name))
+      }
+    }
+    return removed
+  })

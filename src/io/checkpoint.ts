@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Checked, type Effect, type Errors, fail, failure, reasonOf } from '../error.ts'
 import { E, O, type Option, pipe, TE, t } from '../prelude.ts'
-import { restoreFolder, writeFolderAtomic } from './atomic.ts'
+import { writeFolderAtomic } from './atomic.ts'
 import { fileEffect, readBytes, sha256 } from './bytes.ts'
 import { isPlainName } from './names.ts'
 import { encodeSafetensors, parseSafetensors } from './safetensors.ts'
@@ -117,8 +117,7 @@ const loadGroup =
 /** Reads a checkpoint folder and verifies every byte of it. Errors: `file`. */
 export const loadCheckpoint = (dir: string): Effect<Checkpoint> =>
   pipe(
-    restoreFolder(dir),
-    TE.flatMap(() => readBytes(join(dir, manifestName))),
+    readBytes(join(dir, manifestName)),
     TE.flatMapEither(decodeManifest(join(dir, manifestName))),
     TE.flatMap(({ step, files, meta }) =>
       pipe(
@@ -129,16 +128,30 @@ export const loadCheckpoint = (dir: string): Effect<Checkpoint> =>
     ),
   )
 
-/** The path of the checkpoint of the latest step among a run's `step-00001234` folders. Errors: `file`. */
-export const latestCheckpoint = (runDir: string): Effect<Option<string>> =>
+export interface CheckpointPlace {
+  readonly path: string
+  readonly step: number
+}
+
+/** A run's `step-00001234` folders, the latest first. Errors: `file`. */
+export const checkpointsIn = (runDir: string): Effect<readonly CheckpointPlace[]> =>
   pipe(
     fileEffect(runDir, 'the folder of a run', () => readdir(runDir, { withFileTypes: true })),
-    TE.map((entries) => {
-      const steps = entries.flatMap((entry) => {
-        const digits = /^step-(\d{8,})$/.exec(entry.name)?.[1]
-        return entry.isDirectory() && digits !== undefined ? [{ name: entry.name, step: Number(digits) }] : []
-      })
-      const [latest] = steps.sort((a, b) => b.step - a.step)
-      return latest === undefined ? O.none : O.some(join(runDir, latest.name))
-    }),
+    TE.map((entries) =>
+      entries
+        .flatMap((entry) => {
+          const digits = /^step-(\d{8,})$/.exec(entry.name)?.[1]
+          return entry.isDirectory() && digits !== undefined
+            ? [{ path: join(runDir, entry.name), step: Number(digits) }]
+            : []
+        })
+        .sort((a, b) => b.step - a.step),
+    ),
+  )
+
+/** The path of the checkpoint of the latest step among a run's. Errors: `file`. */
+export const latestCheckpoint = (runDir: string): Effect<Option<string>> =>
+  pipe(
+    checkpointsIn(runDir),
+    TE.map(([latest]) => (latest === undefined ? O.none : O.some(latest.path))),
   )

@@ -1,6 +1,7 @@
 import { type FileHandle, mkdir, open, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Effect } from '../error.ts'
+import { temporary } from './atomic.ts'
 import { fileEffect } from './bytes.ts'
 
 /** Rows of `each` numbers on the disk, in a file without a name: nothing of it is left however the process ends. */
@@ -16,7 +17,7 @@ const bytesOf = (x: Float32Array): Uint8Array => new Uint8Array(x.buffer, x.byte
 
 const nameless = async (dir: string): Promise<FileHandle> => {
   await mkdir(dir, { recursive: true })
-  const path = join(dir, `scratch-${process.pid}-${performance.now()}`)
+  const path = temporary(join(dir, 'scratch'))
   const file = await open(path, 'wx+')
   await unlink(path)
   return file

@@ -1,34 +1,38 @@
 import { join } from 'node:path'
 import { batchesOf } from '../data/batches.ts'
-import { effect } from '../error.ts'
+import { type Effect, effect } from '../error.ts'
 import { floats, ints, type Values } from '../execute/executor.ts'
-import { diffusionLeaves, type LatentDiffusion, nullLabel } from '../experiment/diffusion-stage.ts'
+import { diffusionLeaves, nullLabel } from '../experiment/diffusion-stage.ts'
 import type { Experiment, Sampling, Training } from '../experiment/document.ts'
+import type { Owned } from '../io/owner.ts'
 import { pipe, TE } from '../prelude.ts'
 import { randomOf } from './data.ts'
 import { drawPictures, type Rows } from './inference.ts'
+import type { Opened } from './opening.ts'
+import type { RunOptions } from './options.ts'
 import { labelRows, previewPath, writePictures } from './pictures.ts'
-import type { StagePlan } from './plan.ts'
-import { type RunOptions, runStage } from './stage.ts'
+import { runStage } from './stage.ts'
 
+/** Trains the diffusion stage of a run; returns its state. */
 export const trainDiffusion = (
   e: Experiment,
-  o: RunOptions,
+  o: RunOptions & { readonly owned: Owned },
   given: {
-    readonly stage: StagePlan & { readonly model: LatentDiffusion }
+    readonly opened: NonNullable<Opened['diffusion']>
     readonly training: Training
     readonly moments: Rows
     readonly labels: Int32Array | undefined
     readonly scale: number
     readonly firstStage: Values
   },
-) => {
-  const { stage, training, moments, labels, scale, firstStage } = given
-  const { model } = stage
+): Effect<Values> => {
+  const { opened, training, moments, labels, scale, firstStage } = given
+  const { model, name } = opened.stage
   const batches = batchesOf(moments.n, training.batchSize, randomOf(e.seed, 'batches', 'diffusion'))
+  const samplesPath = (done: number): string => previewPath(join(o.dir, name), done, 'samples')
   const conditional = model.config.conditioning.kind === 'class'
   return runStage(e, o, {
-    stage,
+    opened,
     training,
     batch: (step) => {
       const indices = batches(step)
@@ -48,25 +52,27 @@ export const trainDiffusion = (
         })),
       )
     },
-    preview: (done, state) =>
-      effect(async (run) => {
-        const quick: Sampling = {
-          ...e.sampling,
-          sampler: 'ddim',
-          steps: Math.min(20, e.sampling.steps),
-          spacing: 'uniform',
-        }
-        const perRow = Math.max(1, Math.floor(32 / Math.max(model.classes, 1)))
-        const pictures = await run(
-          drawPictures(
-            o.executor,
-            { model, stage: e.firstStage },
-            { firstStage, diffusion: state },
-            { labels: labelRows(model.classes, perRow), seed: e.seed, sampling: quick, scale },
-          ),
-        )
-        const path = previewPath(join(o.dir, stage.name), done, 'samples')
-        await run(writePictures(path, pictures, { columns: perRow, seed: e.seed }))
-      }),
+    preview: {
+      files: (done) => [samplesPath(done)],
+      draw: (done, state) =>
+        effect(async (run) => {
+          const quick: Sampling = {
+            ...e.sampling,
+            sampler: 'ddim',
+            steps: Math.min(20, e.sampling.steps),
+            spacing: 'uniform',
+          }
+          const perRow = Math.max(1, Math.floor(32 / Math.max(model.classes, 1)))
+          const pictures = await run(
+            drawPictures(
+              o.executor,
+              { model, stage: e.firstStage },
+              { firstStage, diffusion: state },
+              { labels: labelRows(model.classes, perRow), seed: e.seed, sampling: quick, scale },
+            ),
+          )
+          await run(writePictures(samplesPath(done), pictures, { columns: perRow, seed: e.seed }))
+        }),
+    },
   })
 }

@@ -1,19 +1,21 @@
 import { join } from 'node:path'
 import { batchesOf } from '../data/batches.ts'
 import { type Batch, type Dataset, flipHorizontal } from '../data/dataset.ts'
-import { effect } from '../error.ts'
+import { type Effect, effect } from '../error.ts'
 import { floats, ints, type Value, type Values } from '../execute/executor.ts'
 import type { Experiment, Training } from '../experiment/document.ts'
 import { firstStageLeaves } from '../experiment/first-stage.ts'
 import { temperatureAt, temperatureLeaf } from '../experiment/quantize.ts'
 import { feedTypes, type Graph } from '../graph/graph.ts'
+import type { Owned } from '../io/owner.ts'
 import { weightAt } from '../losses/index.ts'
 import { pipe, RR, TE } from '../prelude.ts'
 import { picturesOf, randomOf } from './data.ts'
 import { drawPrior, firstItems, reconstruct } from './inference.ts'
+import type { Opened } from './opening.ts'
+import type { RunOptions } from './options.ts'
 import { heldOutLayout, previewPath, writePictures, writeReconstructions } from './pictures.ts'
-import type { Plan } from './plan.ts'
-import { type RunOptions, runStage } from './stage.ts'
+import { runStage } from './stage.ts'
 
 /** Which pictures of a step are mirrored, applied to whatever is as wide as they are. */
 const mirrored = (training: Training, seed: number, step: number, width: number) => {
@@ -59,20 +61,23 @@ const scheduled = ({ firstStage }: Experiment, pictures: number, graph: Graph) =
   }
 }
 
+const previewsOf = ['inputs-and-reconstructions', 'prior-samples'] as const
+
+/** Trains the first stage of a run; returns its state. */
 export const trainFirstStage = (
   e: Experiment,
-  o: RunOptions,
-  plan: Plan,
-  data: { readonly train: Dataset; readonly heldOut: Dataset },
-  constants: Values,
-) => {
+  o: RunOptions & { readonly owned: Owned },
+  { firstStage: opened, data, constants }: Opened,
+): Effect<Values> => {
+  const { step, name } = opened.stage
+  const dir = join(o.dir, name)
   const { training } = e.firstStage
   const batches = batchesOf(data.train.n, training.batchSize, randomOf(e.seed, 'batches', 'first-stage'))
   const shown = picturesOf(data.heldOut)
-  const wanted = feedTypes(plan.firstStage.step.graph)
-  const schedules = scheduled(e, data.train.n, plan.firstStage.step.graph)
+  const wanted = feedTypes(step.graph)
+  const schedules = scheduled(e, data.train.n, step.graph)
   return runStage(e, o, {
-    stage: plan.firstStage,
+    opened,
     training,
     constants,
     batch: (step) =>
@@ -86,16 +91,19 @@ export const trainFirstStage = (
           ),
         })),
       ),
-    preview: (done, state) =>
-      effect(async (run) => {
-        const { n, columns } = heldOutLayout(shown.n)
-        const as = { columns, seed: e.seed }
-        const inputs = await run(firstItems(shown, n))
-        const dir = join(o.dir, plan.firstStage.name)
-        const made = await run(reconstruct(o.executor, e.firstStage, state, inputs))
-        await run(writeReconstructions(previewPath(dir, done, 'inputs-and-reconstructions'), inputs, made, as))
-        const drawn = await run(drawPrior(o.executor, e.firstStage, state, { n, seed: e.seed }))
-        await run(writePictures(previewPath(dir, done, 'prior-samples'), drawn, as))
-      }),
+    preview: {
+      files: (done) => previewsOf.map((shows) => previewPath(dir, done, shows)),
+      draw: (done, state) =>
+        effect(async (run) => {
+          const { n, columns } = heldOutLayout(shown.n)
+          const as = { columns, seed: e.seed }
+          const inputs = await run(firstItems(shown, n))
+          const [reconstructions, priorSamples] = previewsOf
+          const made = await run(reconstruct(o.executor, e.firstStage, state, inputs))
+          await run(writeReconstructions(previewPath(dir, done, reconstructions), inputs, made, as))
+          const drawn = await run(drawPrior(o.executor, e.firstStage, state, { n, seed: e.seed }))
+          await run(writePictures(previewPath(dir, done, priorSamples), drawn, as))
+        }),
+    },
   })
 }

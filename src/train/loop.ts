@@ -1,21 +1,37 @@
+import { existsSync } from 'node:fs'
 import { appendFile, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Effect, effect, fail, failure } from '../error.ts'
+import { type Effect, effect, failure } from '../error.ts'
 import type { Executable, Stepper, Value, Values } from '../execute/executor.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
 import { fileEffect } from '../io/bytes.ts'
-import { type Json, latestCheckpoint, loadCheckpoint, saveCheckpoint } from '../io/checkpoint.ts'
-import { O, TE } from '../prelude.ts'
-import { checkpointPath, keepLatest } from './checkpoints.ts'
-import { grouped, loadedState } from './state.ts'
+import { type Json, saveCheckpoint } from '../io/checkpoint.ts'
+import { TE } from '../prelude.ts'
+import {
+  checkpointPath,
+  checkpointsOf,
+  type Found,
+  notFinite,
+  passedOver,
+  type Standing,
+  tidyCheckpoints,
+} from './checkpoints.ts'
+import { grouped } from './state.ts'
 import type { StepPlan } from './step.ts'
+import { stopped } from './stop.ts'
 
 /** Numbers of one step, as a line of `metrics.jsonl`. */
 export type Metrics = Readonly<Record<string, number>>
 
+export interface Preview {
+  readonly files: (done: number) => readonly string[]
+  readonly draw: (done: number, state: Values) => Effect<void>
+}
+
 export interface Loop {
+  readonly name: string
   readonly plan: StepPlan
-  readonly executable: Executable
+  readonly compile: Effect<Executable>
   readonly steps: number
   readonly checkpointEvery: number
   /** Metrics reach the file at least this often. */
@@ -25,136 +41,164 @@ export interface Loop {
   readonly dir: string
   /** Facts that a resumed run must share; written in every checkpoint. */
   readonly identity: Readonly<Record<string, Json>>
-  readonly initial: Values
+  /** Where training goes on; absent: at its beginning. */
+  readonly standing?: Standing
+  /** The newest place to go on from before so many steps. */
+  readonly standingBelow: (done: number) => Effect<Found>
+  /** The state before the first step. */
+  readonly initial: Effect<Values>
   /** What a step is fed beside the scalars of the plan: made while the step before it runs. */
   readonly feeds: (step: number) => Effect<Values>
-  readonly resume: boolean
   readonly onStep: (done: number, metrics: Metrics) => void
-  readonly preview: (done: number, state: Values) => Effect<void>
-  /** Asked after each step: true ends the run cleanly, behind a checkpoint. */
+  readonly preview: Preview
+  /** Asked after each step: true ends the run, behind a checkpoint. */
   readonly stopping: () => boolean
-}
-
-export interface Trained {
-  readonly state: Values
-  readonly done: number
-  readonly finished: boolean
+  /** Errors where the run's folder is no longer there, or no longer ours; asked after each step. */
+  readonly held: Effect<void>
+  readonly say: (line: string) => void
+  /** How to go on where numbers are no longer finite, with a lower rate. */
+  readonly wayOn: string
 }
 
 const scalar = (v: Value): number => v.data[0] ?? Number.NaN
 const metricsOf = (outputs: Values): Metrics =>
   Object.fromEntries(Object.entries(outputs).flatMap(([name, v]) => (v.data.length === 1 ? [[name, scalar(v)]] : [])))
 
-/** Where training begins: the newest checkpoint of the same run when resuming, else the initial state. */
-const beginning = ({
-  resume,
-  dir,
-  identity,
-  initial,
-}: Loop): Effect<{ readonly done: number; readonly state: Values }> =>
-  effect(async (run) => {
-    const found = resume ? await run(latestCheckpoint(join(dir, 'checkpoints'))) : O.none
-    if (O.isNone(found)) return { done: 0, state: initial }
-    const { step, groups, meta } = await run(loadCheckpoint(found.value))
-    const changed = Object.entries(identity).find(([k, v]) => JSON.stringify(meta[k]) !== JSON.stringify(v))
-    if (changed !== undefined)
-      return run(
-        TE.left([
-          failure(
-            'training',
-            found.value,
-            `a checkpoint with ${changed[0]} ${JSON.stringify(changed[1])}`,
-            JSON.stringify(meta[changed[0]]),
-            'the experiment changed since: train it into another folder, or without --resume',
-          ),
-        ]),
-      )
-    const state = await run(TE.fromEither(loadedState(found.value, groups, initial)))
-    return { done: step, state }
-  })
+const stepOf = (line: string): number | undefined => {
+  try {
+    const value: unknown = JSON.parse(line)
+    return typeof value === 'object' && value !== null && 'step' in value ? Number(value.step) : undefined
+  } catch {
+    return undefined
+  }
+}
 
 /** Drops the lines of steps that a resumed run will do again. */
-const trimMetrics = (path: string, done: number): Effect<void> =>
+const trimMetrics = ({ dir, say }: Loop, done: number): Effect<void> =>
   effect(async (run) => {
+    const path = join(dir, 'metrics.jsonl')
     const lines = done === 0 ? [] : (await readFile(path, 'utf8').catch(() => '')).split('\n').slice(0, done)
-    await run(writeFileAtomic(path, new TextEncoder().encode(lines.map((l) => `${l}\n`).join(''))))
+    const good = lines.findIndex((line, i) => stepOf(line) !== i + 1)
+    const left = good === -1 ? lines : lines.slice(0, good)
+    if (left.length < done) say(`${path}: steps ${left.length + 1} to ${done} are missing`)
+    await run(writeFileAtomic(path, new TextEncoder().encode(left.map((l) => `${l}\n`).join(''))))
   })
-
-const notFinite = (metrics: Metrics): string | undefined =>
-  Object.keys(metrics).find((k) => !Number.isFinite(metrics[k]))
 
 /** Lets signals and timers in between two steps, which block. */
 const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-const advance = (loop: Loop, stepper: Stepper, from: number): Effect<{ readonly done: number }> =>
+/** How a training that is not stopped comes to an end. */
+type Ending =
+  | { readonly kind: 'finished'; readonly state: Values }
+  /** Where numbers are no longer finite, and whether a checkpoint was written before. */
+  | {
+      readonly kind: 'diverged'
+      readonly step: number
+      readonly what: string
+      readonly got: string
+      readonly saved: boolean
+    }
+
+const isPreviewDue = ({ steps, previewEvery }: Loop, done: number): boolean =>
+  done === steps || done % previewEvery === 0
+
+const advance = (loop: Loop, stepper: Stepper, from: number): Effect<Ending> =>
   effect(async (run) => {
-    const metricsPath = join(loop.dir, 'metrics.jsonl')
+    const path = join(loop.dir, 'metrics.jsonl')
     const pending: string[] = []
-    const flush = async (): Promise<void> => {
-      if (pending.length > 0)
-        await run(
-          fileEffect(metricsPath, 'a file that can be written', () =>
-            appendFile(metricsPath, pending.splice(0).join('')),
-          ),
-        )
-    }
-    const save = async (done: number): Promise<void> => {
-      await flush()
-      const groups = grouped(await run(stepper.read))
+    const flush = (sync: boolean): Promise<void> =>
+      run(
+        fileEffect(path, 'a file that can be written', () =>
+          appendFile(path, pending.splice(0).join(''), { flush: sync }),
+        ),
+      )
+    const save = async (done: number, state: Values): Promise<void> => {
+      await flush(true)
+      const groups = grouped(state)
       await run(saveCheckpoint(checkpointPath(loop.dir, done), { step: done, groups, meta: loop.identity }))
-      await run(keepLatest(loop.dir, 2))
+      await run(tidyCheckpoints(loop.dir, { every: loop.checkpointEvery, steps: loop.steps, done }))
     }
+    const diverged = async (step: number, what: string, got: string, saved: boolean): Promise<Ending> => {
+      await flush(false)
+      return { kind: 'diverged', step, what, got, saved }
+    }
+    let saved = false
     let coming = loop.feeds(from)()
-    for (let step = from; step < loop.steps; step++) {
+    for (let done = from + 1; ; done++) {
       const feeds = await run(() => coming)
-      if (step + 1 < loop.steps) coming = loop.feeds(step + 1)()
-      const metrics = metricsOf(await run(stepper.step({ ...loop.plan.hostFeeds(step), ...feeds })))
-      const broken = notFinite(metrics)
-      if (broken !== undefined) {
-        await flush()
-        return run(
-          TE.fromEither(
-            fail(
-              'training',
-              `step ${step + 1}`,
-              `a finite ${broken}`,
-              String(metrics[broken]),
-              'lower the learning rate, or set clipNorm; the last checkpoint is kept',
-            ),
-          ),
-        )
-      }
-      pending.push(`${JSON.stringify({ step: step + 1, ...metrics })}\n`)
-      const done = step + 1
+      if (done < loop.steps) coming = loop.feeds(done)()
+      const metrics = metricsOf(await run(stepper.step({ ...loop.plan.hostFeeds(done - 1), ...feeds })))
+      await run(loop.held)
+      const broken = Object.keys(metrics).find((k) => !Number.isFinite(metrics[k]))
+      if (broken !== undefined) return diverged(done, broken, String(metrics[broken]), saved)
+      pending.push(`${JSON.stringify({ step: done, ...metrics })}\n`)
       loop.onStep(done, metrics)
-      const last = done === loop.steps || loop.stopping()
-      if (done % loop.logEvery === 0) await flush()
-      if (last || done % loop.checkpointEvery === 0) await save(done)
-      if (last || done % loop.previewEvery === 0) await run(loop.preview(done, await run(stepper.read)))
-      if (last) return { done }
+      const stopping = loop.stopping()
+      const last = done === loop.steps
+      const [saves, previews] = [last || stopping || done % loop.checkpointEvery === 0, isPreviewDue(loop, done)]
+      if (saves || done % loop.logEvery === 0) await flush(false)
+      if (saves || previews) {
+        const state = await run(stepper.read)
+        const array = notFinite(state)
+        if (array !== undefined) return diverged(done, array, 'other numbers', saved)
+        if (saves) await save(done, state)
+        saved ||= saves
+        if (stopping && !last) return run(TE.left([stopped()]))
+        if (previews) await run(loop.preview.draw(done, state))
+        if (last) return { kind: 'finished', state }
+      }
       await breathe()
     }
-    return { done: from }
+  })
+
+const divergence = (loop: Loop, { step, what, got }: Extract<Ending, { kind: 'diverged' }>): Effect<never> =>
+  effect(async (run) => {
+    const [newest] = await run(checkpointsOf(loop.dir))
+    const kept = newest === undefined ? 'there is no checkpoint yet' : `the checkpoint of step ${newest.step} is kept`
+    const hint =
+      step === 1
+        ? 'no learning rate changes the first step: look at the pictures, and at the weights of the loss'
+        : `${kept}; ${loop.wayOn}`
+    return run(TE.left([failure('training', `${loop.name}, step ${step}`, `a finite ${what}`, got, hint)]))
+  })
+
+/** Trains from where the loop stands; from before that where the very checkpoint it stands on makes numbers break again. */
+const fromStanding = (loop: Loop, executable: Executable, standing: Standing | undefined): Effect<Values> =>
+  effect(async (run) => {
+    const from = standing?.done ?? 0
+    await run(trimMetrics(loop, from))
+    const stepper = await run(executable.start(loop.plan.carry, standing?.state ?? (await run(loop.initial))))
+    const ending = await advance(loop, stepper, from)().finally(() => stepper.dispose())
+    const ended = await run(TE.fromEither(ending))
+    if (ended.kind === 'finished') return ended.state
+    if (from === 0 || ended.saved) return run(divergence(loop, ended))
+    const { standing: earlier, passed } = await run(loop.standingBelow(from))
+    const at = checkpointPath(loop.dir, from)
+    const why = failure('training', at, `a finite ${ended.what} at step ${ended.step}`, ended.got)
+    loop.say(passedOver([why, ...passed], earlier))
+    return run(fromStanding(loop, executable, earlier))
   })
 
 /**
- * Runs a step graph over and over, keeping its state on the device. Checkpoints hold all of the state and batches
- * and noise are functions of the step, so a resumed run equals one that never stopped, bit for bit.
+ * Runs a step graph over and over, keeping its state on the device; returns the last state. Checkpoints hold all of the state and
+ * batches and noise are functions of the step, so a resumed run equals one that never stopped, bit for bit. Errors: `stopped`,
+ * behind a checkpoint; `training`, numbers that are no longer finite, which no checkpoint holds; `file`, a folder that is gone.
  */
-export const train = (loop: Loop): Effect<Trained> =>
+export const train = (loop: Loop): Effect<Values> =>
   effect(async (run) => {
-    await run(
-      fileEffect(loop.dir, 'a folder that can be made', () =>
-        mkdir(join(loop.dir, 'checkpoints'), { recursive: true }),
-      ),
-    )
-    const { done: from, state } = await run(beginning(loop))
-    await run(trimMetrics(join(loop.dir, 'metrics.jsonl'), from))
-    const stepper = await run(loop.executable.start(loop.plan.carry, state))
+    const { standing, dir, steps } = loop
+    await run(fileEffect(dir, 'a folder that can be made', () => mkdir(join(dir, 'checkpoints'), { recursive: true })))
+    if (standing !== undefined && standing.done > 0 && isPreviewDue(loop, standing.done))
+      if (!loop.preview.files(standing.done).every((file) => existsSync(file)))
+        await run(loop.preview.draw(standing.done, standing.state))
+    if (standing?.done === steps) {
+      await run(tidyCheckpoints(dir, { every: loop.checkpointEvery, steps, done: steps }))
+      return standing.state
+    }
+    const executable = await run(loop.compile)
     try {
-      const { done } = await run(advance(loop, stepper, from))
-      return { state: await run(stepper.read), done, finished: done === loop.steps }
+      return await run(fromStanding(loop, executable, standing))
     } finally {
-      stepper.dispose()
+      executable.dispose()
     }
   })

@@ -12,6 +12,7 @@ import {
 } from '../experiment/first-stage.ts'
 import type { Pictures } from '../experiment/pictures.ts'
 import { refusing } from '../experiment/problems.ts'
+import { unsteered } from '../experiment/same.ts'
 import { type Graph, parameters } from '../graph/graph.ts'
 import { contentHash } from '../graph/hash.ts'
 import type { Shape } from '../graph/types.ts'
@@ -117,10 +118,32 @@ export const trainingOf = (e: Experiment, { name }: StagePlan): Training | undef
   name === 'first-stage' ? e.firstStage.training : e.diffusion?.training
 
 /** Facts that a stage's checkpoint says of its run, and a resumed run must share. */
-export const stageIdentity = (
-  { name, step }: StagePlan,
-  { seed, steps }: { readonly seed: number; readonly steps: number },
-): Readonly<Record<string, Json>> => ({ stage: name, seed, graph: contentHash(step.graph), steps })
+export type Identity = Readonly<Record<string, Json>>
+
+/**
+ * The identity of each stage of an experiment. Its graph is that of the experiment without what may be changed while it is trained;
+ * `held` is the SHA-256 of weights that never change, where the first stage has any.
+ */
+export const identitiesOf = (
+  e: Experiment,
+  classes: number,
+  plan: Plan,
+  held?: string,
+): Checked<Readonly<Record<StagePlan['name'], Identity>>> => {
+  const bare = unsteered(e)
+  const same = JSON.stringify(bare) === JSON.stringify(e)
+  return pipe(
+    same ? E.right(plan) : planExperiment(bare, classes),
+    E.map((p) => {
+      const of = (stage: StagePlan | undefined): Identity =>
+        stage === undefined ? {} : { stage: stage.name, seed: e.seed, graph: contentHash(stage.step.graph) }
+      return {
+        'first-stage': { ...of(p.firstStage), ...(held === undefined ? {} : { held }) },
+        diffusion: of(p.diffusion),
+      }
+    }),
+  )
+}
 
 /** The model's own parameters, without the optimiser's and the average's arrays and without what the loop sets. */
 export const modelParameters = (

@@ -3,37 +3,22 @@ import { type Effect, effect } from '../error.ts'
 import type { Executor, Values } from '../execute/executor.ts'
 import type { Experiment, Training } from '../experiment/document.ts'
 import { feedTypes, type Graph } from '../graph/graph.ts'
+import type { Owned } from '../io/owner.ts'
 import { pipe, TE } from '../prelude.ts'
-import { type Metrics, train } from './loop.ts'
-import { type StagePlan, stageIdentity } from './plan.ts'
+import { type Preview, train } from './loop.ts'
+import type { OpenedStage } from './opening.ts'
+import type { RunOptions } from './options.ts'
+import type { StagePlan } from './plan.ts'
 import { noiseFeeds } from './state.ts'
 
-/** What a training run tells while it goes. */
-export interface Listener {
-  readonly onStage: (name: string, steps: number) => void
-  readonly onStep: (stage: string, done: number, metrics: Metrics) => void
-  readonly onStageDone: (name: string) => void
-  readonly say: (line: string) => void
-  /** True ends the run cleanly, behind a checkpoint. */
-  readonly stopping: () => boolean
-}
-
-export interface RunOptions {
-  /** Everything is written below this folder. */
-  readonly dir: string
-  readonly executor: Executor
-  readonly resume: boolean
-  readonly listener: Listener
-}
-
-/** What a stage is trained on, and how it is shown. */
+/** A stage to be trained: what it is trained on, and how it is shown. */
 export interface StageRun {
-  readonly stage: StagePlan
+  readonly opened: OpenedStage
   readonly training: Training
   /** Weights that never change. */
   readonly constants?: Values
   readonly batch: (step: number) => Effect<Values>
-  readonly preview: (done: number, state: Values) => Effect<void>
+  readonly preview: Preview
 }
 
 /** The state before the first step, with what the first batch sets where anything is: `start` of a stage's plan. */
@@ -58,38 +43,63 @@ export const startingState = (
     }
   })
 
-export const runStage = (e: Experiment, o: RunOptions, { stage, training, constants = {}, batch, preview }: StageRun) =>
+/** A rate that does not break numbers, where another did. */
+const lower = (rate: number): number => Number(Math.min(rate / 10, 1e-3).toPrecision(3))
+
+/** The settings that lower what a stage is trained with. */
+const slower = ({ firstStage, diffusion }: Experiment, name: StagePlan['name']): readonly string[] => {
+  const of = (pointer: string, rate: number): string => `${pointer}/rate=${lower(rate)}`
+  if (name === 'diffusion')
+    return diffusion === undefined ? [] : [of('/diffusion/training/learningRate', diffusion.training.learningRate.rate)]
+  const own = firstStage.adversarial?.learningRate
+  return [
+    of('/firstStage/training/learningRate', firstStage.training.learningRate.rate),
+    ...(own === undefined ? [] : [of('/firstStage/adversarial/learningRate', own.rate)]),
+  ]
+}
+
+/** Trains a stage from where it stands to its end; returns its last state. Errors: those of `train`. */
+export const runStage = (
+  e: Experiment,
+  o: RunOptions & { readonly owned: Owned },
+  { opened, training, constants = {}, batch, preview }: StageRun,
+): Effect<Values> =>
   effect(async (run) => {
-    const { step } = stage
-    o.listener.onStage(stage.name, training.steps)
-    const executable = await run(o.executor.compile(step.graph, { mode: 'training', constants }))
-    try {
-      const feeds = (s: number): Effect<Values> =>
-        pipe(
-          batch(s),
-          TE.map((given) => ({ ...given, ...noiseFeeds(step.graph, e.seed, s) })),
-        )
-      const result = await run(
-        train({
-          plan: step,
-          executable,
-          steps: training.steps,
-          checkpointEvery: training.checkpointEvery,
-          logEvery: training.logEvery,
-          previewEvery: training.previewEvery,
-          dir: join(o.dir, stage.name),
-          identity: stageIdentity(stage, { seed: e.seed, steps: training.steps }),
-          initial: await run(startingState(o.executor, stage.start, step.initial(e.seed), await run(feeds(0)))),
-          feeds,
-          resume: o.resume,
-          onStep: (done, metrics) => o.listener.onStep(stage.name, done, metrics),
-          preview,
-          stopping: o.listener.stopping,
-        }),
+    const { stage, identity, standing, standingBelow } = opened
+    const { step, name } = stage
+    const { listener } = o
+    const feeds = (s: number): Effect<Values> =>
+      pipe(
+        batch(s),
+        TE.map((given) => ({ ...given, ...noiseFeeds(step.graph, e.seed, s) })),
       )
-      o.listener.onStageDone(stage.name)
-      return result
-    } finally {
-      executable.dispose()
-    }
+    const settings = slower(e, name)
+    listener.onStage(name, training.steps)
+    const state = await run(
+      train({
+        name,
+        plan: step,
+        compile: o.executor.compile(step.graph, { mode: 'training', constants }),
+        steps: training.steps,
+        checkpointEvery: training.checkpointEvery,
+        logEvery: training.logEvery,
+        previewEvery: training.previewEvery,
+        dir: join(o.dir, name),
+        identity,
+        ...(standing === undefined ? {} : { standing }),
+        standingBelow,
+        initial: effect(async (go) =>
+          go(startingState(o.executor, stage.start, step.initial(e.seed), await go(feeds(0)))),
+        ),
+        feeds,
+        onStep: (done, metrics) => listener.onStep(name, done, metrics),
+        preview,
+        stopping: listener.stopping,
+        held: o.owned.held,
+        say: listener.say,
+        wayOn: `resume with a lower learning rate: ${o.resumeCommand?.(settings) ?? settings.join(', ')}`,
+      }),
+    )
+    listener.onStageDone(name)
+    return state
   })

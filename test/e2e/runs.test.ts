@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { loadExperiment } from '../../src/experiment/load.ts'
@@ -80,7 +80,7 @@ describe('training', () => {
       [
         ...ofStage('first-stage', ['optimizer', 'parameters']),
         ...ofStage('diffusion', ['ema', 'optimizer', 'parameters']),
-        ...['experiment.json', 'latents.json', 'loss-curves.png', 'loss-curves.svg'],
+        ...['data.json', 'experiment.json', 'latents.json', 'loss-curves.png', 'loss-curves.svg'],
         ...['prior-samples.png', 'reconstructions.png', 'report.html', 'samples.png'],
       ].toSorted(),
     )
@@ -151,23 +151,20 @@ describe('training', () => {
   })
 })
 
-/** What two runs of one experiment have in common, byte for byte. */
+/** All files of a folder, and what is in them. */
+const filesOf = async (folder: string): Promise<Readonly<Record<string, string>>> => {
+  const found = await readdir(at(folder), { recursive: true, withFileTypes: true })
+  const names = found
+    .filter((f) => f.isFile())
+    .map((f) => relative(at(folder), join(f.parentPath, f.name)))
+    .toSorted()
+  return Object.fromEntries(await Promise.all(names.map(async (name) => [name, await hash(at(folder, name))] as const)))
+}
+/** What two runs of one experiment have in common, byte for byte: all but the report, which says how long they took. */
 const product = async (run: string): Promise<Readonly<Record<string, string>>> => {
-  const single = [
-    'experiment.json',
-    'latents.json',
-    'prior-samples.png',
-    'reconstructions.png',
-    'samples.png',
-    'loss-curves.svg',
-  ]
-  const ofStages = stages.map(async (stage) => {
-    const last = checkpoint('.', stage, steps)
-    return [`${stage}/metrics.jsonl`, ...(await readdir(at(run, last))).map((file) => `${last}/${file}`)]
-  })
-  const files = [...single, ...(await Promise.all(ofStages)).flat()]
-  const bytes = files.map(async (file) => [file, await hash(at(run, file))] as const)
-  return Object.fromEntries(await Promise.all(bytes))
+  const { 'report.html': report, ...files } = await filesOf(run)
+  expect(report).toBeDefined()
+  return files
 }
 
 describe('a run that was interrupted in both stages, and resumed, equals one that was not', () => {
@@ -319,12 +316,6 @@ describe('wrong input: one message, an exit code, nothing written', () => {
       /ema\.safetensors\n {2}expected [\s\S]*damaged after it was written/,
     ],
   }
-  /** Every file there is, and what is in it. */
-  const contents = async (): Promise<Readonly<Record<string, string>>> => {
-    const found = await readdir(place().dir, { recursive: true, withFileTypes: true })
-    const files = found.filter((f) => f.isFile()).map((f) => join(f.parentPath, f.name))
-    return Object.fromEntries(await Promise.all(files.map(async (f) => [f, await hash(f)] as const)))
-  }
   beforeAll(async () => {
     await writeFile(at('bad.json'), '{"name": "x",}')
     await cp(at('pictures'), at('broken'), { recursive: true })
@@ -336,14 +327,14 @@ describe('wrong input: one message, an exit code, nothing written', () => {
     await writeFile(file, bytes)
   })
   test.each(Object.entries(cases))('%s', async (_, [args, message]) => {
-    const before = await contents()
+    const before = await filesOf('.')
     const { code, err, out } = await place().run(args())
     expect(err).toMatch(message)
     expect(err.match(/^ {2}expected /gm)).toHaveLength(1)
     expect(err).not.toMatch(/^\s+at .*:\d+/m)
     expect(err).not.toContain('bug in latentgraph')
     expect({ code: code === 1 || code === 2, out }).toEqual({ code: true, out: '' })
-    expect(await contents()).toEqual(before)
+    expect(await filesOf('.')).toEqual(before)
   })
 
   const otherSeed = ['--resume', '--set', '/seed=4']

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { writeFileAtomic, writeFolderAtomic } from '../../src/io/atomic.ts'
+import { sweep, writeFileAtomic, writeFolderAtomic } from '../../src/io/atomic.ts'
 import {
   type Checkpoint,
   checkpointName,
@@ -101,6 +101,8 @@ describe('checkpoints', () => {
   it('load after a crash in the middle of a replacement', async () => {
     await saveCheckpoint(path(), checkpoint)()
     await rename(path(), join(dir, '.step-00001234.previous'))
+    expect(E.isLeft(await loadCheckpoint(path())())).toBe(true)
+    expect(await sweep([dir])()).toEqual(E.right([]))
     expect(await loadCheckpoint(path())()).toEqual(E.right(checkpoint))
   })
 

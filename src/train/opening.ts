@@ -1,0 +1,176 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Effect, type Errors, effect, failure, type LatentError } from '../error.ts'
+import type { Values } from '../execute/executor.ts'
+import { type Experiment, experiment } from '../experiment/document.ts'
+import { parseJsonText } from '../experiment/json-text.ts'
+import { type Difference, differences } from '../experiment/same.ts'
+import { readBytes, sha256 } from '../io/bytes.ts'
+import { E, O, type Option, pipe, TE } from '../prelude.ts'
+import { decode } from '../schema.ts'
+import { type Found, newestStanding, passedOver, type Standing } from './checkpoints.ts'
+import { dataLines, loadData, type Parted, parted } from './data.ts'
+import { type DataFacts, dataFacts, parseDataFacts, sameData } from './data-facts.ts'
+import type { RunOptions } from './options.ts'
+import { perceptualWeights } from './perceptual-weights.ts'
+import { type Identity, identitiesOf, type Plan, planExperiment, type StagePlan, trainingOf } from './plan.ts'
+
+/** Everything that is known of a run before anything of it is written: its data, its graphs, where its stages stand. */
+
+export interface OpenedStage<S extends StagePlan = StagePlan> {
+  readonly stage: S
+  readonly identity: Identity
+  /** Absent: the stage is at its beginning. */
+  readonly standing?: Standing
+  readonly standingBelow: (done: number) => Effect<Found>
+}
+
+export interface Opened {
+  readonly data: Parted
+  readonly facts: DataFacts
+  readonly plan: Plan
+  /** Weights of the first stage's loss that never change. */
+  readonly constants: Values
+  readonly firstStage: OpenedStage
+  readonly diffusion?: OpenedStage<NonNullable<Plan['diffusion']>>
+}
+
+export const experimentFile = (dir: string): string => join(dir, 'experiment.json')
+export const dataFile = (dir: string): string => join(dir, 'data.json')
+
+const textOf = (path: string): Effect<Option<string>> =>
+  existsSync(path)
+    ? pipe(
+        readBytes(path),
+        TE.map((bytes) => O.some(new TextDecoder().decode(bytes))),
+      )
+    : TE.right(O.none)
+
+const refuse = (errors: readonly LatentError[]): Effect<void> => {
+  const [first, ...rest] = errors
+  return first === undefined ? TE.right(undefined) : TE.left<Errors, void>([first, ...rest])
+}
+
+const show = (u: unknown): string => (u === undefined ? 'nothing' : JSON.stringify(u))
+
+const cutOff = 'an import was cut off, or the file removed: import again into another folder, or put it back'
+
+/** What the folder was trained as so far, and how that may be changed. */
+const formerly = (e: Experiment, { dir, listener }: RunOptions): Effect<Option<readonly Difference[]>> =>
+  effect(async (run) => {
+    const path = experimentFile(dir)
+    const text = await run(textOf(path))
+    if (O.isNone(text)) {
+      const stage = ['first-stage', 'diffusion'].find((name) => existsSync(join(dir, name)))
+      if (stage !== undefined)
+        await run(refuse([failure('training', path, 'the experiment of the run', `none, beside ${stage}`, cutOff)]))
+      listener.say(`${dir}: nothing was trained there yet; the run begins`)
+      return O.none
+    }
+    const was = await run(TE.fromEither(pipe(parseJsonText(text.value, path), E.flatMap(decode(experiment)))))
+    const { another, steers } = differences(was, e)
+    const hint = 'train into another folder to change it'
+    await run(
+      refuse(
+        another.map((d) => failure('training', `${path}: ${d.at}`, `${show(d.was)}, as the run had`, show(d.is), hint)),
+      ),
+    )
+    return O.some(steers)
+  })
+
+const claimData = (dir: string, facts: DataFacts, { listener }: RunOptions): Effect<void> =>
+  effect(async (run) => {
+    const text = await run(textOf(dataFile(dir)))
+    if (O.isNone(text))
+      return listener.say(`${dir} does not say which pictures it was trained on: they are taken to be these`)
+    await run(
+      TE.fromEither(
+        pipe(
+          parseDataFacts(text.value, dataFile(dir)),
+          E.flatMap((was) => sameData(dir, was, facts)),
+        ),
+      ),
+    )
+  })
+
+/** A digest of weights that are read from files; undefined where there are none. */
+const digest = (constants: Values): string | undefined => {
+  const entries = Object.entries(constants)
+  if (entries.length === 0) return undefined
+  return sha256(
+    entries
+      .map(([name, { data }]) => `${name} ${sha256(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))}`)
+      .toSorted()
+      .join('\n'),
+  )
+}
+
+/** What changed may take effect from where the stages stand on. */
+const refuseLate = (
+  e: Experiment,
+  steers: readonly Difference[],
+  stages: readonly OpenedStage[],
+): readonly LatentError[] => {
+  const begun = stages.some(({ stage, standing }) => stage.name === 'diffusion' && standing !== undefined)
+  const late = steers.filter(({ at }) => begun && at.startsWith('/firstStage/'))
+  return [
+    ...late.map(({ at, was, is }) =>
+      failure(
+        'training',
+        at,
+        `${show(was)}, as the run had: its diffusion is learnt on what the first stage was`,
+        show(is),
+        'train into another folder to change it',
+      ),
+    ),
+    ...stages.flatMap(({ stage, standing }) => {
+      const steps = trainingOf(e, stage)?.steps ?? 0
+      return standing === undefined || standing.done <= steps
+        ? []
+        : failure(
+            'training',
+            `/${stage.name === 'diffusion' ? 'diffusion' : 'firstStage'}/training/steps`,
+            `at least ${standing.done}, which are done`,
+            String(steps),
+            'train into another folder for fewer',
+          )
+    }),
+  ]
+}
+
+/**
+ * Reads and checks all that a run needs; writes nothing. Errors: `data`, `file`, `config`; `training`, a folder that cannot go on
+ * as this experiment.
+ */
+export const openExperiment = (e: Experiment, o: RunOptions): Effect<Opened> =>
+  effect(async (run) => {
+    const { dir, listener, resume } = o
+    const steers = resume ? await run(formerly(e, o)) : O.none
+    listener.doing('reading the pictures')
+    const dataset = await run(loadData(e))
+    const facts = dataFacts(dataset)
+    if (O.isSome(steers)) await run(claimData(dir, facts, o))
+    const data = await run(TE.fromEither(parted(e, dataset)))
+    for (const line of dataLines(data)) listener.say(line)
+    listener.doing('planning')
+    const plan = await run(TE.fromEither(planExperiment(e, dataset.classes.length)))
+    const constants = await run(perceptualWeights(e.firstStage, plan.firstStage.step))
+    const identities = await run(TE.fromEither(identitiesOf(e, dataset.classes.length, plan, digest(constants))))
+    const opened = <S extends StagePlan>(stage: S): Effect<OpenedStage<S>> =>
+      effect(async (go) => {
+        const identity = identities[stage.name]
+        const standingBelow = (below: number): Effect<Found> =>
+          newestStanding(join(dir, stage.name), { identity, like: () => stage.step.initial(e.seed), below })
+        if (O.isNone(steers)) return { stage, identity, standingBelow }
+        const { standing, passed } = await go(standingBelow(Number.POSITIVE_INFINITY))
+        if (passed.length > 0) listener.say(passedOver(passed, standing))
+        return { stage, identity, standingBelow, ...(standing === undefined ? {} : { standing }) }
+      })
+    listener.doing('reading checkpoints')
+    const firstStage = await run(opened(plan.firstStage))
+    const diffusion = plan.diffusion === undefined ? undefined : await run(opened(plan.diffusion))
+    const changed = O.isSome(steers) ? steers.value : []
+    await run(refuse(refuseLate(e, changed, diffusion === undefined ? [firstStage] : [firstStage, diffusion])))
+    for (const { at, was, is } of changed) listener.say(`${at}: ${show(was)} until here, ${show(is)} from here on`)
+    return { data, facts, plan, constants, firstStage, ...(diffusion === undefined ? {} : { diffusion }) }
+  })

@@ -1,0 +1,27 @@
+import type { Executor } from '../execute/executor.ts'
+import type { Owned } from '../io/owner.ts'
+import type { Metrics } from './loop.ts'
+
+/** What a training run tells while it goes. */
+export interface Listener {
+  readonly onStage: (name: string, steps: number) => void
+  readonly onStep: (stage: string, done: number, metrics: Metrics) => void
+  readonly onStageDone: (name: string) => void
+  /** What the run is at, outside of its stages' steps: "encoding the pictures". */
+  readonly doing: (what: string) => void
+  readonly say: (line: string) => void
+  /** True ends the run soon, a training behind a checkpoint. */
+  readonly stopping: () => boolean
+}
+
+export interface RunOptions {
+  /** Everything is written below this folder. */
+  readonly dir: string
+  /** The folder, where the caller owns it already. */
+  readonly owned?: Owned
+  readonly executor: Executor
+  readonly resume: boolean
+  readonly listener: Listener
+  /** How a person resumes the run with some settings; in hints. */
+  readonly resumeCommand?: (settings: readonly string[]) => string
+}
