@@ -4,10 +4,13 @@ import { parseJsonText } from '../experiment/json-text.ts'
 import { E, pipe } from '../prelude.ts'
 import { decode, integer, list, record, text } from '../schema.ts'
 
+/** What of a picture a run depends on. */
+type Fact = Pick<About, 'name' | 'class' | 'caption' | 'bytes' | 'sha256'>
+
 /** What a run's pictures are: `data.json` of its folder, which a resumed run must find again. */
 export interface DataFacts {
   readonly classes: readonly string[]
-  readonly pictures: readonly About[]
+  readonly pictures: readonly Fact[]
 }
 
 const codec = record({
@@ -15,9 +18,17 @@ const codec = record({
   pictures: list(record({ name: text, bytes: integer({ min: 0 }), sha256: text }, {}, { class: text, caption: text })),
 })
 
+const factOf = ({ name, class: of, caption, bytes, sha256 }: About): Fact => ({
+  name,
+  ...(of === undefined ? {} : { class: of }),
+  ...(caption === undefined ? {} : { caption }),
+  bytes,
+  sha256,
+})
+
 export const dataFacts = ({ n, classes, about }: Dataset): DataFacts => ({
   classes,
-  pictures: Array.from({ length: n }, (_, i) => about(i)),
+  pictures: Array.from({ length: n }, (_, i) => factOf(about(i))),
 })
 
 /** One picture a line. */
@@ -34,11 +45,11 @@ const listed = (names: readonly string[]): string =>
 const quoted = (name: string | undefined): string => (name === undefined ? 'none' : JSON.stringify(name))
 
 /** A picture then and now. */
-type Pair = readonly [was: About, is: About]
+type Pair = readonly [was: Fact, is: Fact]
 
 /** Pictures of the same content under other names, each paired once. */
-const movedOf = (gone: readonly About[], fresh: readonly About[]): readonly Pair[] => {
-  const byContent = new Map<string, About[]>()
+const movedOf = (gone: readonly Fact[], fresh: readonly Fact[]): readonly Pair[] => {
+  const byContent = new Map<string, Fact[]>()
   for (const p of fresh) byContent.set(p.sha256, [...(byContent.get(p.sha256) ?? []), p])
   return gone.flatMap((was) => {
     const is = byContent.get(was.sha256)?.shift()
