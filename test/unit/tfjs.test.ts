@@ -143,7 +143,7 @@ describe.each(['cpu', 'wasm'] as const)('long sums on tfjs:%s', (backend) => {
   const gradient = (shape: readonly number[], ofShape: readonly number[]) => {
     const x = D.input('x', float(...shape))
     const scale = D.input('scale', float(...ofShape))
-    return graphOf(Object.fromEntries(grad(pipe(x, D.mul(scale), D.sum()), [scale]).map((g) => ['y', g])))
+    return graphOf(Object.fromEntries(grad(pipe(x, D.mul(scale), D.square, D.sum()), [scale]).map((g) => ['y', g])))
   }
   test.each([
     [
