@@ -34,7 +34,8 @@ const tolerances = { loss: 2e-5, pixel: 2e-4 }
 
 const commands = ['chromium', 'chromium-browser', 'google-chrome']
 const installed = async (): Promise<string | undefined> => {
-  const paths = (process.env.PATH ?? '').split(delimiter).flatMap((folder) => commands.map((c) => join(folder, c)))
+  const inPath = (process.env.PATH ?? '').split(delimiter).flatMap((folder) => commands.map((c) => join(folder, c)))
+  const paths = process.env.CHROMIUM === undefined ? inPath : [process.env.CHROMIUM]
   for (const path of paths)
     if (
       await access(path).then(
@@ -158,5 +159,6 @@ const inChromium = (path: string): void => {
     await page?.close()
   })
 }
-if (executablePath === undefined) skipped('in Chromium', 'no chromium in PATH; on Debian: apt-get install chromium')
+if (executablePath === undefined)
+  skipped('in Chromium', 'no chromium in PATH, nor where CHROMIUM says; on Debian: apt-get install chromium')
 else describe('in Chromium', () => inChromium(executablePath))
