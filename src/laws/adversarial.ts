@@ -15,7 +15,13 @@ import {
 } from '../declare/index.ts'
 import { float } from '../graph/types.ts'
 import { adaptiveWeight, lambda, normRatio } from '../losses/adaptive-weight.ts'
-import { adversarialKinds, discriminatorLoss, generatorLoss, r1Penalty } from '../losses/adversarial.ts'
+import {
+  adversarialKinds,
+  discriminatorLoss,
+  generatorLoss,
+  r1Penalty,
+  weighedDiscriminatorLoss,
+} from '../losses/adversarial.ts'
 import { discriminatorTurn, generatorTurn } from '../losses/turns.ts'
 import { pipe, TE } from '../prelude.ts'
 import { grad } from '../transform/index.ts'
@@ -95,6 +101,27 @@ const contest: readonly Law[] = [
           slope.map(() => -1 / size),
         ),
       ),
+  }),
+  lawOf({
+    name: 'a picture that weighs twice counts as two',
+    equation: 'L_D(w) = (sum w l(real) / sum w + sum w l(-fake) / sum w) / 2; weights all alike are none',
+    source: 'CompVis latent-diffusion, ldm/modules/losses/vqperceptual.py: hinge_d_loss_with_exemplar_weights',
+    tolerance: { float64: 1e-13, float32: 1e-5 },
+    arbitrary: fc.record({
+      ...{ kind, real: reals(2 * size, -5, 5), fake: reals(2 * size, -5, 5) },
+      ...{ times: fc.array(fc.integer({ min: 1, max: 3 }), { minLength: size, maxLength: size }), unit: real(0.1, 5) },
+    }),
+    outputs: ({ kind: k, real: r, fake, times, unit }) => {
+      const maps = (xs: readonly number[], items: readonly number[]): Tensor =>
+        rows(...items.map((i) => xs.slice(2 * i, 2 * i + 2)))
+      const [once, each] = [times.map((_, i) => i), times.flatMap((t, i) => Array.from({ length: t }, () => i))]
+      const judged = { real: maps(r, once), fake: maps(fake, once) }
+      return {
+        weighed: weighedDiscriminatorLoss(k, vector(times.map((t) => unit * t)))(judged),
+        repeated: discriminatorLoss(k)({ real: maps(r, each), fake: maps(fake, each) }),
+      }
+    },
+    deviation: ({ weighed, repeated }) => gap(weighed, repeated),
   }),
   lawOf({
     name: 'the best logit is the log of the odds',

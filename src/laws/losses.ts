@@ -248,6 +248,47 @@ const autoencoder: readonly Law[] = [
     },
   }),
   lawOf({
+    name: 'the loss of a KL autoencoder is sums over its parts, an item, and logs the means and sums of each',
+    equation: "nll = sum((l1 |d| + l2 d^2 + p) / e^s + s) / N, L = nll + w_KL KL / N, d = x - x'",
+    source: 'CompVis latent-diffusion, contperceptual.py: rec_loss, nll_loss, kl_loss',
+    tolerance: { float64: 1e-12, float32: 1e-5 },
+    arbitrary: fc.record({
+      ...{ a: autoencoders, b: autoencoders, l1: real(0, 2), l2: fc.constantFrom(0, 0.7), s: real(-1, 1) },
+      perceptual: reals(2, 0, 1),
+    }),
+    outputs: ({ a, b, l1, l2, s, perceptual: [first = 0, second = 0] }) => {
+      const { loss, nll, log } = klAutoencoderLoss({ klWeight: a.klWeight, l1, l2, logvar: scalar(s) })({
+        inputs: rows(a.x, b.x),
+        reconstructions: rows(a.y, b.y),
+        posterior: gaussian(rows(a.mean, b.mean), rows(a.logvar, b.logvar)),
+        perceptual: rows([first], [second]),
+      })
+      return { loss, nll, ...log }
+    },
+    deviation: (found, { a, b, l1, l2, s, perceptual }) => {
+      const errors = [a, b].flatMap(({ x, y }, item) =>
+        x.map((v, i) => {
+          const d = Math.abs(v - (y[i] ?? Number.NaN))
+          return l1 * d + l2 * d * d + (perceptual[item] ?? Number.NaN)
+        }),
+      )
+      const nll = total(errors.map((e) => e / Math.exp(s) + s)) / 2
+      const divergence = total(
+        [a, b].flatMap(({ mean, logvar }) =>
+          mean.map((m, i) => (m * m + Math.exp(logvar[i] ?? 0) - 1 - (logvar[i] ?? 0)) / 4),
+        ),
+      )
+      return Math.max(
+        gap(found.loss, [nll + a.klWeight * divergence]),
+        gap(found.total_loss, found.loss),
+        gap([...found.nll, ...found.nll_loss], [nll, nll]),
+        gap(found.kl_loss, [divergence]),
+        gap(found.rec_loss, [total(errors) / errors.length]),
+        gap(found.logvar, [s]),
+      )
+    },
+  }),
+  lawOf({
     name: 'weights of pixels count in the loss, not in what weighs the contest',
     equation: "L = sum w (|x - x'| / e^s + s) + KL; nll is that of w = 1",
     source: 'CompVis latent-diffusion, contperceptual.py: weighted_nll_loss',

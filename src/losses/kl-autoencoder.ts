@@ -1,4 +1,4 @@
-import { add, div, exp, mean, mul, type Operand, scalar, sum, type Tensor } from '../declare/index.ts'
+import { add, div, exp, mean, mul, type Operand, scalar, sum, type Tensor, zerosLike } from '../declare/index.ts'
 import { type DiagonalGaussian, kl } from '../distributions/gaussian.ts'
 import { pipe } from '../prelude.ts'
 import { distance, type Loss } from './reconstruction.ts'
@@ -41,7 +41,8 @@ export const klAutoencoderLoss =
         ['l2', l2],
       ] as const
     ).flatMap(([norm, weight]) => (weight === 0 ? [] : [pipe(reconstructions, distance(norm, inputs), mul(weight))]))
-    const error = [...distances, ...(perceptual === undefined ? [] : [perceptual])].reduce((a, b) => pipe(a, add(b)))
+    const pixels = distances.length === 0 ? zerosLike(inputs) : distances.reduce((a, b) => pipe(a, add(b)))
+    const error = perceptual === undefined ? pixels : pipe(pixels, add(perceptual))
     const surprise = pipe(error, div(exp(logvar)), add(logvar))
     const ofBatch = (x: Tensor): Tensor => pipe(x, sum(), mul(1 / (inputs.shape[0] ?? 1)))
     const nll = ofBatch(surprise)

@@ -11,13 +11,21 @@ import { float, int } from '../../src/graph/types.ts'
 import { klAutoencoderLoss, lambda, vqAutoencoderLoss, weightAt } from '../../src/losses/index.ts'
 import {
   actNorm,
+  attnBlock,
+  autoencoderBlocks,
+  basicTransformerBlock,
   batchNorm,
+  conv1d,
   conv2d,
+  feedForward,
   groupNorm,
   gumbelQuantizer,
   layerNorm,
+  linear,
   lpips,
+  spatialTransformer,
   timestepEmbedding,
+  unetBlocks,
 } from '../../src/nn/index.ts'
 import { adam, adamW, ema, emaDecay, type Optimizer, scalarInputs, sgd } from '../../src/optimizers/index.ts'
 import { RR } from '../../src/prelude.ts'
@@ -31,6 +39,7 @@ import { right } from '../arbitrary/run.ts'
 /** A graph as data: all that an option can change in it. */
 const graph = (outputs: Readonly<Record<string, Tensor>>): unknown => encodeGraph(right(freeze(outputs)))
 const x = input('x', float(2, 64, 4, 4))
+const sequence = input('x', float(2, 8, 5))
 const w = input('w', float(3))
 const stepOf = (optimizer: Optimizer): unknown => {
   const [parameters, gradients] = [{ w }, { w: input('g', float(3)) }]
@@ -130,6 +139,39 @@ const library = {
   ActNorm: row({ initialize: [false, true] }, (o) => graph({ y: actNorm('n', o)({ y: x, buffers: {} }).y })),
   convolution: row({ stride: [1, 2], padding: [0, 1], bias: [true, false], trainable: [true, false] }, (o) =>
     graph({ y: conv2d('n', { out: 2, kernel: 3, ...o })(x) }),
+  ),
+  'convolution of a sequence': row({ bias: [true, false] }, (o) =>
+    graph({ y: conv1d('n', { out: 2, ...o })(sequence) }),
+  ),
+  'linear layer': row({ bias: [true, false] }, (o) => graph({ y: linear('n', { out: 2, ...o })(sequence) })),
+  'feed-forward layer': row({ mult: [4, 2], gated: [false, true] }, (o) => graph({ y: feedForward('n', o)(sequence) })),
+  'transformer block': row({ gated: [true, false] }, (o) =>
+    graph({ y: basicTransformerBlock('n', { heads: 2, headChannels: 4, ...o })(sequence) }),
+  ),
+  'spatial transformer': row({ depth: [1, 2] }, (o) =>
+    graph({ y: spatialTransformer('n', { heads: 2, headChannels: 4, ...o })(x) }),
+  ),
+  'attention of the autoencoder': row({ groups: [32, 16] }, ({ groups }) =>
+    graph({ y: attnBlock('n', ...(groups === undefined ? [] : [groups]))(x) }),
+  ),
+  'resnet block of the autoencoder': row({ dropout: [0, 0.5], shortcut: ['nin', 'conv'], groups: [32, 16] }, (o) =>
+    graph({ y: autoencoderBlocks.resnetBlock('n', { out: 32, ...o })(x) }),
+  ),
+  'downsampling of the autoencoder': row({ conv: [true, false] }, (o) =>
+    graph({ y: autoencoderBlocks.downsample('n', o)(x) }),
+  ),
+  'upsampling of the autoencoder': row({ conv: [true, false] }, (o) =>
+    graph({ y: autoencoderBlocks.upsample('n', o)(x) }),
+  ),
+  'downsampling of the U-Net': row({ conv: [true, false], out: [64, 32] }, (o) =>
+    graph({ y: unetBlocks.downsample('n', o)(x) }),
+  ),
+  'upsampling of the U-Net': row({ conv: [true, false], out: [64, 32] }, (o) =>
+    graph({ y: unetBlocks.upsample('n', o)(x) }),
+  ),
+  'residual block of the U-Net': row(
+    { resample: ['none', 'down'], scaleShiftNorm: [false, true], dropout: [0, 0.5], skipKernel: [1, 3] },
+    (o) => graph({ y: unetBlocks.resBlock('n', { embedding: input('e', float(2, 8)), out: 32, ...o })(x) }),
   ),
   'embedding of timesteps': row({ maxPeriod: [10000, 1000] }, (o) => graph({ y: timestepEmbedding(8, o)(noisy.t) })),
   LPIPS: row({ pixels: ['[-1, 1]', '[0, 1]'], heads: ['learned', 'even'] }, (o) => {
