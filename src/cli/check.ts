@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs'
 import { type Effect, effect } from '../error.ts'
-import { heldOutRule } from '../experiment/data-rules.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { loadDeclaration } from '../experiment/load.ts'
 import { type Problems, problem, refusing } from '../experiment/problems.ts'
@@ -41,14 +40,11 @@ const lookAt = (
 ): Effect<{ readonly stages: readonly CheckedStage[]; readonly notes: readonly string[] }> =>
   effect(async (run) => {
     const plans = await import('../train/plan.ts')
-    const { dataLines, findData, parted } = await import('../train/data.ts')
+    const { prepare } = await import('../train/prepare.ts')
     await run(TE.fromEither(refusing(await run(missingFiles(e)))))
-    const { n, classes, load } = await run(findData(e))
-    await run(TE.fromEither(refusing(heldOutRule(e, n))))
-    const plan = await run(TE.fromEither(plans.planExperiment(e, classes.length)))
-    await run(TE.fromEither(plans.planDrawing(e, plan)))
+    const { plan, lines } = await run(prepare(e))
     return {
-      notes: dataLines(await run(TE.fromEither(parted(e, await run(load))))),
+      notes: lines,
       stages: plans.stagesOf(plan).map((stage) => ({
         name: stage.name,
         section: stage.section,

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { type Checked, type Effect, type Errors, failure } from '../error.ts'
+import { type Checked, type Effect, type Errors, effect, failure } from '../error.ts'
 import { readBytes, sha256 } from '../io/bytes.ts'
 import { decodePicture, type Picture, type PictureFacts, type PictureOptions } from '../io/images.ts'
 import { E, pipe, T, TE } from '../prelude.ts'
@@ -55,41 +55,31 @@ const allocated = (bytes: number): Effect<Uint8Array> =>
     () => [failure('data', 'memory', `${(bytes / 2 ** 30).toFixed(1)} GiB in one piece for the pictures`, 'less')],
   )
 
-/** Reads pictures, all or none. Errors: `file` and those of `keep`, one for each picture that cannot be taken; `data` where they do not fit in memory. */
-export const decodeAll = (paths: readonly string[], options: PictureOptions, keep = keepColours): Effect<Decoded> => {
-  const plane = options.size * options.size
-  return pipe(
-    TE.Do,
-    TE.bind('pictures', () => allocated(paths.length * keep.planes * plane)),
-    TE.bind('coverage', () => allocated(options.coverage === true ? paths.length * plane : 0)),
-    TE.bind('files', ({ pictures, coverage }) =>
-      severally(
-        paths,
-        (path, i): Effect<FileFacts> =>
-          pipe(
-            TE.Do,
-            TE.bind('bytes', () => readBytes(path)),
-            TE.bind('picture', ({ bytes }) => decodePicture(path, bytes, options)),
-            TE.bind('kept', ({ picture }) =>
-              TE.fromEither(
-                pipe(
-                  keep.of(picture),
-                  E.mapLeft(([first, ...rest]): Errors => [{ ...first, at: path }, ...rest]),
-                ),
-              ),
+/**
+ * Reads pictures, all or none. Errors: `file` and those of `keep`, one for each picture that cannot be taken; `data` where they do not
+ * fit in memory.
+ */
+export const decodeAll = (paths: readonly string[], options: PictureOptions, keep = keepColours): Effect<Decoded> =>
+  effect(async (run) => {
+    const plane = options.size * options.size
+    const pictures = await run(allocated(paths.length * keep.planes * plane))
+    const coverage = await run(allocated(options.coverage === true ? paths.length * plane : 0))
+    const one = (path: string, i: number): Effect<FileFacts> =>
+      effect(async (go) => {
+        const bytes = await go(readBytes(path))
+        const picture = await go(decodePicture(path, bytes, options))
+        const kept = await go(
+          TE.fromEither(
+            pipe(
+              keep.of(picture),
+              E.mapLeft(([first, ...rest]): Errors => [{ ...first, at: path }, ...rest]),
             ),
-            TE.map(({ bytes, picture, kept }) => {
-              pictures.set(kept, i * keep.planes * plane)
-              if (picture.coverage !== undefined) coverage.set(picture.coverage, i * plane)
-              return { ...picture.facts, bytes: bytes.length, sha256: sha256(bytes), pixels: sha256(kept) }
-            }),
           ),
-      ),
-    ),
-    TE.map(({ pictures, coverage, files }) => ({
-      pictures,
-      files,
-      ...(options.coverage === true ? { coverage } : {}),
-    })),
-  )
-}
+        )
+        pictures.set(kept, i * keep.planes * plane)
+        if (picture.coverage !== undefined) coverage.set(picture.coverage, i * plane)
+        return { ...picture.facts, bytes: bytes.length, sha256: sha256(bytes), pixels: sha256(kept) }
+      })
+    const files = await run(severally(paths, one))
+    return { pictures, files, ...(options.coverage === true ? { coverage } : {}) }
+  })

@@ -72,6 +72,9 @@ const using = <A>(executor: Executor, graph: Graph, constants: Values, body: (x:
   })
 
 const batchSize = 32
+/** Pictures that go through a first stage at a time: 32 of up to 128x128, of larger ones as many as have so many pixels. */
+export const batchFor = ({ network }: FirstStage): number =>
+  Math.max(1, Math.min(batchSize, Math.floor(batchSize * (128 / network.resolution) ** 2)))
 
 interface Mapping {
   readonly leaf: string
@@ -89,15 +92,16 @@ const eachBatch = (
 ): Effect<void> =>
   effect(async (run) => {
     const graph = await run(TE.fromEither(built))
+    const count = feedTypes(graph)[leaf]?.shape[0] ?? batchSize
     return run(
       using(executor, graph, weightsFor(graph, state), (executable) =>
         effect(async (go) => {
-          for (let from = 0; from < rows.n; from += batchSize) {
-            const n = Math.min(batchSize, rows.n - from)
+          for (let from = 0; from < rows.n; from += count) {
+            const n = Math.min(count, rows.n - from)
             const data = await go(rows.read(range(from, from + n)))
-            const batch = new Float32Array(batchSize * size(rows.shape))
+            const batch = new Float32Array(count * size(rows.shape))
             batch.set(data)
-            const out = (await go(executable.run({ [leaf]: floats([batchSize, ...rows.shape], batch) })))[output]
+            const out = (await go(executable.run({ [leaf]: floats([count, ...rows.shape], batch) })))[output]
             if (out === undefined) return go(TE.left([failure('run', output, 'an output of this name', 'none')]))
             const shape = out.shape.slice(1)
             const made = Float32Array.from(out.data).subarray(0, n * size(shape))
@@ -137,7 +141,7 @@ export const encodePictures = (
 ): Effect<void> =>
   eachBatch(
     executor,
-    encoderGraph(stage, latents, batchSize),
+    encoderGraph(stage, latents, batchFor(stage)),
     state,
     { leaf: firstStageLeaves.pixels, output: 'moments', rows: pictures },
     take,
@@ -145,7 +149,7 @@ export const encodePictures = (
 
 /** Raw latents to pictures. */
 export const decodeLatents = (executor: Executor, stage: FirstStage, state: Values, latents: Items): Effect<Items> =>
-  mapItems(executor, decoderGraph(stage, batchSize), state, {
+  mapItems(executor, decoderGraph(stage, batchFor(stage)), state, {
     leaf: firstStageLeaves.latents,
     output: 'pixels',
     rows: rowsOf(latents),
@@ -159,7 +163,7 @@ const reconstructions = (pictures: Rows): Mapping => ({
 
 /** Pictures to what the first stage makes of them. */
 export const reconstruct = (executor: Executor, stage: FirstStage, state: Values, pictures: Items): Effect<Items> =>
-  mapItems(executor, reconstructionGraph(stage, batchSize), state, reconstructions(rowsOf(pictures)))
+  mapItems(executor, reconstructionGraph(stage, batchFor(stage)), state, reconstructions(rowsOf(pictures)))
 
 /** Mean PSNR of what the first stage makes of pictures, in dB; they are never in memory all at once. */
 export const reconstructionPsnr = (
@@ -174,7 +178,7 @@ export const reconstructionPsnr = (
       TE.fromIO(() => {
         for (const each of psnrs(inputs, made)) sum += each
       })
-    await run(eachBatch(executor, reconstructionGraph(stage, batchSize), state, reconstructions(pictures), take))
+    await run(eachBatch(executor, reconstructionGraph(stage, batchFor(stage)), state, reconstructions(pictures), take))
     return sum / pictures.n
   })
 
@@ -186,13 +190,13 @@ export const drawPrior = (
   { n, seed }: { readonly n: number; readonly seed: number },
 ): Effect<Items> =>
   effect(async (run) => {
-    const graph = await run(TE.fromEither(priorGraph(stage, n)))
-    const { pixels } = await run(
-      using(executor, graph, weightsFor(graph, state), (executable) => executable.run(noiseFeeds(graph, seed, 0))),
-    )
-    return pixels === undefined
-      ? run(TE.left([failure('run', 'pixels', 'an output of this name', 'none')]))
-      : { n, shape: pixels.shape.slice(1), data: Float32Array.from(pixels.data) }
+    const drawn = noiseFeeds(await run(TE.fromEither(priorGraph(stage, n))), seed, 0)
+    const [noise] = Object.entries(drawn)
+    if (noise === undefined) return run(TE.left([failure('run', 'prior', 'noise to draw from', 'none')]))
+    const [leaf, { shape, data }] = noise
+    const rows = rowsOf({ n, shape: shape.slice(1), data: Float32Array.from(data) })
+    const graph = priorGraph(stage, Math.min(n, batchFor(stage)))
+    return run(mapItems(executor, graph, state, { leaf, output: 'pixels', rows }))
   })
 
 /** Peak signal-to-noise ratios in dB of pictures in [-1, 1], each clamped to the range. */

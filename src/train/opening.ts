@@ -9,11 +9,12 @@ import { readBytes, sha256 } from '../io/bytes.ts'
 import { E, O, type Option, pipe, TE } from '../prelude.ts'
 import { decode } from '../schema.ts'
 import { type Found, newestStanding, passedOver, type Standing } from './checkpoints.ts'
-import { dataLines, loadData, type Parted, parted } from './data.ts'
+import type { Parted } from './data.ts'
 import { type DataFacts, dataFacts, parseDataFacts, sameData } from './data-facts.ts'
 import type { RunOptions } from './options.ts'
 import { perceptualWeights } from './perceptual-weights.ts'
-import { type Identity, identitiesOf, type Plan, planExperiment, type StagePlan, trainingOf } from './plan.ts'
+import { type Identity, identitiesOf, type Plan, type StagePlan, trainingOf } from './plan.ts'
+import { prepare } from './prepare.ts'
 
 /** Everything that is known of a run before anything of it is written: its data, its graphs, where its stages stand. */
 
@@ -147,13 +148,10 @@ export const openExperiment = (e: Experiment, o: RunOptions): Effect<Opened> =>
     const { dir, listener, resume } = o
     const steers = resume ? await run(formerly(e, o)) : O.none
     listener.doing('reading the pictures')
-    const dataset = await run(loadData(e))
+    const { dataset, data, plan, lines } = await run(prepare(e, o.executor.name))
     const facts = dataFacts(dataset)
     if (O.isSome(steers)) await run(claimData(dir, facts, o))
-    const data = await run(TE.fromEither(parted(e, dataset)))
-    for (const line of dataLines(data)) listener.say(line)
-    listener.doing('planning')
-    const plan = await run(TE.fromEither(planExperiment(e, dataset.classes.length)))
+    for (const line of lines) listener.say(line)
     const constants = await run(perceptualWeights(e.firstStage, plan.firstStage.step))
     const identities = await run(TE.fromEither(identitiesOf(e, dataset.classes.length, plan, digest(constants))))
     const opened = <S extends StagePlan>(stage: S): Effect<OpenedStage<S>> =>

@@ -50,6 +50,10 @@ const large = [
   '/sampling/guidance=1',
   '--set',
   '/diffusion/unet/attentionFactors=[]',
+  '--set',
+  '/firstStage/training/batchSize=1',
+  '--set',
+  '/diffusion/training/batchSize=1',
 ]
 const unconditional = ['--set', '/diffusion/conditioning={"kind":"none"}', '--set', '/sampling/guidance=1']
 

@@ -1,0 +1,115 @@
+import { totalmem } from 'node:os'
+import type { Found } from '../data/dataset.ts'
+import type { ExecutorName } from '../execute/names.ts'
+import type { Experiment } from '../experiment/document.ts'
+import { encodedShape, reconstructionGraph } from '../experiment/first-stage.ts'
+import { type Problems, problem } from '../experiment/problems.ts'
+import { cost } from '../graph/cost.ts'
+import { size } from '../graph/types.ts'
+import { E } from '../prelude.ts'
+import { batchFor } from './inference.ts'
+import { type Plan, type StagePlan, stagesOf } from './plan.ts'
+
+/** How much memory a run takes, reckoned from shapes before it begins. */
+
+/** Node, the runtime and its sessions for pictures, measured on small experiments. */
+const programBytes = 350 * 2 ** 20
+
+export interface Memory {
+  /** What pictures take as bytes. */
+  readonly pictures: number
+  /** Of each stage: the arrays of a step, its state among them, and the state once more to read it. */
+  readonly steps: Readonly<Record<string, number>>
+  /** Pictures through the first stage, to be looked at. */
+  readonly previews: number
+  /** On the disk. */
+  readonly latents: number
+  /** At most, on one machine. */
+  readonly whole: number
+}
+
+const stepBytes = ({ step }: StagePlan): number => {
+  const { peakBytes, parameterBytes } = cost(step.graph)
+  return peakBytes + parameterBytes
+}
+
+const previewBytes = ({ firstStage }: Experiment): number => {
+  const graph = reconstructionGraph(firstStage, batchFor(firstStage))
+  return E.isRight(graph) ? cost(graph.right).peakBytes : 0
+}
+
+/** What an experiment needs for pictures that were found. */
+export const memoryOf = (e: Experiment, found: Pick<Found, 'n' | 'bytes'>, plan: Plan): Memory => {
+  const steps = Object.fromEntries(stagesOf(plan).map((stage) => [stage.name, stepBytes(stage)]))
+  const previews = previewBytes(e)
+  return {
+    pictures: found.bytes,
+    steps,
+    previews,
+    latents: e.diffusion === undefined ? 0 : 4 * found.n * size(encodedShape(e.firstStage)),
+    whole: programBytes + found.bytes + Math.max(previews, ...Object.values(steps)),
+  }
+}
+
+/** Bytes that a process may have here: the machine's, or less where it is told so (cgroups). */
+export const memoryHere = (): number => {
+  const constrained = process.constrainedMemory()
+  return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem()
+}
+
+const shown = (bytes: number): string =>
+  bytes < 2 ** 30 ? `${Math.ceil(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`
+
+const partsOf = ({ pictures, steps, previews }: Memory): string =>
+  [
+    `pictures ${shown(pictures)}`,
+    ...Object.entries(steps).map(([name, bytes]) => `a step of ${name} ${shown(bytes)}`),
+    `previews ${shown(previews)}`,
+    `the program ${shown(programBytes)}`,
+  ].join(', ')
+
+/** A line for people. */
+export const memoryLine = (memory: Memory, here: number): string =>
+  `memory: about ${shown(memory.whole)} of ${shown(here)} (${partsOf(memory)})${
+    memory.latents === 0 ? '' : `; latents: ${shown(memory.latents)} on the disk`
+  }`
+
+/** Executors that compute in the machine's own memory. */
+const onHost: { readonly [N in ExecutorName]: boolean } = {
+  reference: true,
+  onnx: true,
+  'onnx:cpu': true,
+  'onnx:webgpu': false,
+  'tfjs:node-gpu': false,
+  'tfjs:node': true,
+  'tfjs:webgpu': false,
+  'tfjs:wasm': true,
+  'tfjs:cpu': true,
+}
+const computesHere = (executor: string): boolean =>
+  Object.entries(onHost).some(([name, own]) => own && name === executor)
+
+/** A run that cannot fit is refused before it begins, by what would take most. */
+export const memoryRule = (memory: Memory, here: number, executor: string): Problems => {
+  const { pictures, steps, previews, whole } = memory
+  const onDevice = !computesHere(executor)
+  if ((onDevice ? programBytes + pictures : whole) <= here) return []
+  const largest = Object.entries(steps).reduce((a, b) => (b[1] > a[1] ? b : a), ['', 0])
+  const [at, hint] =
+    onDevice || pictures > Math.max(largest[1], previews)
+      ? ['/data/size', 'smaller pictures, or fewer of them']
+      : largest[1] >= previews
+        ? [
+            largest[0] === 'diffusion' ? '/diffusion/training/batchSize' : '/firstStage/training/batchSize',
+            'a smaller batch, smaller pictures or a smaller network',
+          ]
+        : ['/data/size', 'smaller pictures or a smaller network']
+  return [
+    problem(
+      at,
+      `what fits into the memory of this machine, ${shown(here)}`,
+      `about ${shown(whole)}: ${partsOf(memory)}`,
+      hint,
+    ),
+  ]
+}

@@ -1,0 +1,37 @@
+import type { Dataset } from '../data/dataset.ts'
+import { type Effect, effect } from '../error.ts'
+import { auto } from '../execute/auto.ts'
+import { heldOutRule } from '../experiment/data-rules.ts'
+import type { Experiment } from '../experiment/document.ts'
+import { refusing } from '../experiment/problems.ts'
+import { TE } from '../prelude.ts'
+import { dataLines, findData, type Parted, parted } from './data.ts'
+import { memoryHere, memoryLine, memoryOf, memoryRule } from './memory.ts'
+import { type Plan, planDrawing, planExperiment } from './plan.ts'
+
+/** Everything that is known of a run before its first step. */
+export interface Prepared {
+  readonly plan: Plan
+  readonly dataset: Dataset
+  readonly data: Parted
+  /** What a person should know of the pictures and of the memory. */
+  readonly lines: readonly string[]
+}
+
+/**
+ * Finds an experiment's pictures, plans its graphs, reckons the memory, and only then decodes the pictures. Errors: `config`, `shape`,
+ * `data`, `file`: whatever would keep the run from its end.
+ */
+export const prepare = (e: Experiment, executor: string = e.executor): Effect<Prepared> =>
+  effect(async (run) => {
+    const found = await run(findData(e))
+    await run(TE.fromEither(refusing(heldOutRule(e, found.n))))
+    const plan = await run(TE.fromEither(planExperiment(e, found.classes.length)))
+    await run(TE.fromEither(planDrawing(e, plan)))
+    const [memory, here] = [memoryOf(e, found, plan), memoryHere()]
+    const chosen = memoryRule(memory, here, 'onnx').length > 0 && executor === 'auto' ? await run(auto) : undefined
+    await run(TE.fromEither(refusing(memoryRule(memory, here, chosen?.executor.name ?? executor))))
+    const dataset = await run(found.load)
+    const data = await run(TE.fromEither(parted(e, dataset)))
+    return { plan, dataset, data, lines: [...dataLines(data), memoryLine(memory, here)] }
+  })
