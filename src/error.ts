@@ -52,9 +52,12 @@ export const fail = (...e: Parameters<typeof failure>): Either<Errors, never> =>
 
 /** Validation applicative of `Checked`: accumulates the errors of all. */
 export const collect = <A>(items: readonly Checked<A>[]): Checked<readonly A[]> => {
-  const errors = items.flatMap((i) => (E.isLeft(i) ? i.left : []))
+  const [errors, values]: [LatentError[], A[]] = [[], []]
+  for (const item of items)
+    if (E.isLeft(item)) errors.push(...item.left)
+    else values.push(item.right)
   const [first, ...rest] = errors
-  return first === undefined ? E.right(items.flatMap((i) => (E.isRight(i) ? [i.right] : []))) : E.left([first, ...rest])
+  return first === undefined ? E.right(values) : E.left([first, ...rest])
 }
 
 /** A word of a command line as a shell reads it back: commands in hints are there to be pasted. */

@@ -23,8 +23,8 @@ const classesOf = (e: Experiment): Effect<readonly string[]> =>
   effect(async (run) => {
     const { toldClasses } = await import('../train/plan.ts')
     if (!toldClasses(e)) return []
-    const { loadData } = await import('../train/data.ts')
-    return (await run(loadData(e))).classes
+    const { findData } = await import('../train/data.ts')
+    return (await run(findData(e))).classes
   })
 
 export const importCheckpoint: Register = (program, { terminal, run }) => {

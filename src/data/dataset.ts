@@ -91,7 +91,7 @@ export const split = (
   const part = (inside: boolean): Dataset =>
     select(
       dataset,
-      names.flatMap((group, i) => (held.has(group) === inside ? [i] : [])),
+      Int32Array.from(names.keys()).filter((i) => held.has(names[i] ?? '') === inside),
     )
   return { train: part(false), heldOut: part(true), torn }
 }

@@ -78,7 +78,9 @@ export const decodeAll = (paths: readonly string[], options: PictureOptions, kee
         )
         pictures.set(kept, i * keep.planes * plane)
         if (picture.coverage !== undefined) coverage.set(picture.coverage, i * plane)
-        return { ...picture.facts, bytes: bytes.length, sha256: sha256(bytes), pixels: sha256(kept) }
+        const { width, height, alpha, frames, bitsAChannel } = picture.facts
+        const [content, pixels] = [sha256(bytes), sha256(kept)]
+        return { width, height, alpha, frames, bitsAChannel, bytes: bytes.length, sha256: content, pixels }
       })
     const files = await run(severally(paths, one))
     return { pictures, files, ...(options.coverage === true ? { coverage } : {}) }

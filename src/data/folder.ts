@@ -205,7 +205,9 @@ const copiesOf = (listed: readonly Listed[], files: readonly FileFacts[]) => {
   const groups = new Map<string, Listed[]>()
   listed.forEach((one, i) => {
     const pixels = files[i]?.pixels ?? ''
-    groups.set(pixels, [...(groups.get(pixels) ?? []), one])
+    const group = groups.get(pixels)
+    if (group === undefined) groups.set(pixels, [one])
+    else group.push(one)
   })
   const copied = [...groups.values()].filter((group) => group.length > 1)
   const examples = (some: readonly (readonly Listed[])[]) =>

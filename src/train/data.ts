@@ -116,6 +116,9 @@ export const parted = (e: Experiment, dataset: Dataset): Checked<Parted> =>
         notes: [
           ...dataset.notes,
           ...(torn ? ['all pictures are copies of a few: what is held out is trained on too'] : []),
+          ...(heldOut.n < count
+            ? [`${heldOut.n} held out instead of ${count}, as variants and copies stay together`]
+            : []),
           ...unreadNotes(e, dataset),
           ...dataNotes(e, train.n),
         ],

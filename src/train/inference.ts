@@ -99,12 +99,13 @@ const eachBatch = (
           for (let from = 0; from < rows.n; from += count) {
             const n = Math.min(count, rows.n - from)
             const data = await go(rows.read(range(from, from + n)))
-            const batch = new Float32Array(count * size(rows.shape))
-            batch.set(data)
+            const batch = n === count ? data : new Float32Array(count * size(rows.shape))
+            if (batch !== data) batch.set(data)
             const out = (await go(executable.run({ [leaf]: floats([count, ...rows.shape], batch) })))[output]
             if (out === undefined) return go(TE.left([failure('run', output, 'an output of this name', 'none')]))
             const shape = out.shape.slice(1)
-            const made = Float32Array.from(out.data).subarray(0, n * size(shape))
+            const all = out.data instanceof Float32Array ? out.data : Float32Array.from(out.data)
+            const made = all.subarray(0, n * size(shape))
             await go(take({ n, shape, data: made }, { n, shape: rows.shape, data }))
           }
         }),

@@ -126,8 +126,9 @@ const advance = (loop: Loop, stepper: Stepper, from: number): Effect<Ending> =>
     let coming = loop.feeds(from)()
     for (let done = from + 1; ; done++) {
       const feeds = await run(() => coming)
+      const going = run(stepper.step({ ...loop.plan.hostFeeds(done - 1), ...feeds }))
       if (done < loop.steps) coming = loop.feeds(done)()
-      const metrics = metricsOf(await run(stepper.step({ ...loop.plan.hostFeeds(done - 1), ...feeds })))
+      const metrics = metricsOf(await going)
       await run(loop.held)
       const broken = Object.keys(metrics).find((k) => !Number.isFinite(metrics[k]))
       if (broken !== undefined) return diverged(done, broken, String(metrics[broken]), saved)
