@@ -1,6 +1,5 @@
 import type { About, Dataset } from '../data/dataset.ts'
-import { type Checked, type Errors, failure, type LatentError } from '../error.ts'
-import { parseJsonText } from '../experiment/json-text.ts'
+import { type Checked, type Errors, failure, type LatentError, reasonOf } from '../error.ts'
 import { E, pipe } from '../prelude.ts'
 import { decode, integer, list, record, text } from '../schema.ts'
 
@@ -36,7 +35,13 @@ export const showDataFacts = ({ classes, pictures }: DataFacts): string =>
   `{\n"classes": ${JSON.stringify(classes)},\n"pictures": [\n${pictures.map((p) => JSON.stringify(p)).join(',\n')}\n]\n}`
 
 export const parseDataFacts = (content: string, path: string): Checked<DataFacts> =>
-  pipe(parseJsonText(content, path), E.flatMap(decode(codec, { tag: 'file', base: path })))
+  pipe(
+    E.tryCatch(
+      (): unknown => JSON.parse(content),
+      (reason): Errors => [failure('file', path, 'JSON, as the run wrote it', reasonOf(reason))],
+    ),
+    E.flatMap(decode(codec, { tag: 'file', base: path })),
+  )
 
 /** Names, so many as one reads. */
 const shown = 5
