@@ -26,11 +26,11 @@ export interface Ended {
   readonly out: string
   readonly err: string
 }
-/** Sent as soon as a path exists. */
-export interface Interruption {
-  readonly signal: NodeJS.Signals
-  readonly when: string
-}
+/** Sent as soon as a path exists, or after so many milliseconds. */
+export type Interruption = { readonly signal: NodeJS.Signals } & (
+  | { readonly when: string }
+  | { readonly after: number }
+)
 
 export interface Workplace {
   readonly dir: string
@@ -63,8 +63,11 @@ export const workplace = async (): Promise<Workplace> => {
         child.stderr.on('data', (text) => {
           texts.err += text
         })
+        const began = performance.now()
+        const isDue = (at: Interruption): boolean =>
+          'after' in at ? performance.now() - began >= at.after : existsSync(join(dir, at.when))
         const watch = setInterval(() => {
-          if (interruption !== undefined && existsSync(join(dir, interruption.when))) {
+          if (interruption !== undefined && isDue(interruption)) {
             clearInterval(watch)
             child.kill(interruption.signal)
           }

@@ -1,0 +1,87 @@
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
+import { join, relative } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { bits, fold, key } from '../../src/distributions/random.ts'
+import { build, drawPictures, tiny, type Workplace, workplace } from './program.ts'
+
+/**
+ * Runs that are ended at random moments, again and again, and resumed, end with the same bytes as one that was never stopped:
+ * previews included, leftovers none. More of them: KILLS=100 KILL_SEED=7 npx vitest run test/e2e/kills.test.ts
+ */
+
+const kills = Number(process.env.KILLS ?? 5)
+const seed = Number(process.env.KILL_SEED ?? 1)
+const signals = ['SIGKILL', 'SIGTERM', 'SIGKILL', 'SIGINT', 'SIGHUP'] as const
+const codes = { SIGKILL: null, SIGTERM: 143, SIGINT: 130, SIGHUP: 129 } as const
+/** In [0, 1). */
+const chance = (kill: number, what: string): number => bits(fold(key(seed), what), kill)[0] / 2 ** 32
+
+const held: { place?: Workplace; seconds: number } = { seconds: 0 }
+const place = (): Workplace => held.place ?? expect.unreachable('no place to work in')
+const at = (...path: readonly string[]): string => join(place().dir, ...path)
+
+const sets = (): readonly string[] =>
+  [
+    `/data=${JSON.stringify({ kind: 'folder', path: at('pictures'), size: 16, heldOut: 6 })}`,
+    ...['firstStage', 'diffusion'].flatMap((stage) => [
+      `/${stage}/training/steps=8`,
+      `/${stage}/training/checkpointEvery=3`,
+      `/${stage}/training/previewEvery=2`,
+      `/${stage}/training/logEvery=2`,
+    ]),
+  ].flatMap((set) => ['--set', set])
+const train = (run: string, resume: boolean, end?: { readonly signal: NodeJS.Signals; readonly after: number }) =>
+  place().run(['train', tiny, '--out', run, ...sets(), ...(resume ? ['--resume'] : [])], end)
+
+/** Every file of a run but its report, which says how long it took. */
+const filesOf = async (run: string): Promise<Readonly<Record<string, string>>> => {
+  const found = await readdir(at(run), { recursive: true, withFileTypes: true })
+  const names = found.filter((f) => f.isFile()).map((f) => relative(at(run), join(f.parentPath, f.name)))
+  const sums = names.toSorted().map(async (name) => {
+    const bytes = await readFile(at(run, name))
+    return [name, name === 'report.html' ? '' : createHash('sha256').update(bytes).digest('hex')] as const
+  })
+  return Object.fromEntries(await Promise.all(sums))
+}
+
+beforeAll(async () => {
+  build()
+  held.place = await workplace()
+  await drawPictures(at('pictures'))
+  const began = performance.now()
+  const { code, err } = await train('straight', false)
+  expect(code, err).toBe(0)
+  held.seconds = (performance.now() - began) / 1000
+}, 300_000)
+afterAll(() => held.place?.dispose())
+
+test(`${kills} kills from seed ${seed}`, { timeout: 60_000 + kills * 90_000 }, async () => {
+  const straight = await filesOf('straight')
+  let [run, done] = [0, 0]
+  /** At most so often one run is ended, so that runs come to an end. */
+  let ends = 0
+  while (done < kills || ends > 0) {
+    const name = `run-${run}`
+    const signal = signals[Math.floor(chance(done, 'signal') * signals.length)] ?? 'SIGKILL'
+    const end = done < kills && ends < 4 ? { signal, after: 1000 * held.seconds * chance(done, 'time') } : undefined
+    const resume = existsSync(at(name))
+    const about = `run ${run}, kill ${done} by ${signal} after ${Math.round(end?.after ?? 0)} ms`
+    const ended = await train(name, resume, end)
+    if (end !== undefined && ended.code !== 0) {
+      done += 1
+      ends += 1
+      const told =
+        signal === 'SIGKILL' || ended.signal === signal || /stopped while .*; (kept: |nothing)/.test(ended.err)
+      expect(told, `${about}\n${ended.err}`).toBe(true)
+      expect([null, codes[signal]], `${about}\n${ended.err}`).toContain(ended.code)
+      if (process.env.KILL_LOG !== undefined)
+        process.stderr.write(`${about}: ${ended.code} ${ended.err.split('\n').at(-2)}\n`)
+      continue
+    }
+    expect(ended.code, `${about}\n${ended.err}`).toBe(0)
+    expect(await filesOf(name), `${about}\n${ended.err}`).toEqual(straight)
+    ;[run, ends] = [run + 1, 0]
+  }
+})
