@@ -76,6 +76,22 @@ const batchSize = 32
 export const batchFor = ({ network }: FirstStage): number =>
   Math.max(1, Math.min(batchSize, Math.floor(batchSize * (128 / network.resolution) ** 2)))
 
+/** What is shown, measured or trained on is numbers. Errors (`run`). */
+const finite = (what: string, items: Items): Effect<Items> => {
+  const at = items.data.findIndex((x) => !Number.isFinite(x))
+  return at < 0
+    ? TE.right(items)
+    : TE.left([
+        failure(
+          'run',
+          what,
+          'finite numbers',
+          `${items.data[at]}, first in picture ${1 + Math.floor(at / size(items.shape))} of ${items.n}`,
+          'the weights, or the steps of the sampler, leave what single precision holds: train with a lower learning rate; npx latentgraph check names schedules that cannot be computed',
+        ),
+      ])
+}
+
 interface Mapping {
   readonly leaf: string
   readonly output: string
@@ -105,8 +121,8 @@ const eachBatch = (
             if (out === undefined) return go(TE.left([failure('run', output, 'an output of this name', 'none')]))
             const shape = out.shape.slice(1)
             const all = out.data instanceof Float32Array ? out.data : Float32Array.from(out.data)
-            const made = all.subarray(0, n * size(shape))
-            await go(take({ n, shape, data: made }, { n, shape: rows.shape, data }))
+            const made = await go(finite(output, { n, shape, data: all.subarray(0, n * size(shape)) }))
+            await go(take(made, { n, shape: rows.shape, data }))
           }
         }),
       ),
@@ -298,7 +314,8 @@ export const drawLatents = (executor: Executor, m: LatentDiffusion, state: Value
         }),
       ),
     )
-    return { n: labels.length, shape: m.latent, data: latents.subarray(0, labels.length * size(m.latent)) }
+    const drawn = { n: labels.length, shape: m.latent, data: latents.subarray(0, labels.length * size(m.latent)) }
+    return run(finite('sampled latents', drawn))
   })
 
 /** Draws pictures: latents, decoded by the first stage. */

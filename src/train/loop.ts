@@ -90,14 +90,19 @@ const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resol
 /** How a training that is not stopped comes to an end. */
 type Ending =
   | { readonly kind: 'finished'; readonly state: Values }
-  /** Where numbers are no longer finite, and whether a checkpoint was written before. */
-  | {
-      readonly kind: 'diverged'
-      readonly step: number
-      readonly what: string
-      readonly got: string
-      readonly saved: boolean
-    }
+  /** Numbers are no longer finite: what a step has computed, or what it has left. */
+  | ({ readonly kind: 'diverged'; readonly by: 'metrics' | 'state'; readonly step: number } & Broken)
+
+interface Broken {
+  readonly what: string
+  readonly got: string
+}
+const brokenMetric = (metrics: Metrics): Broken | undefined =>
+  Object.entries(metrics).flatMap(([what, x]) => (Number.isFinite(x) ? [] : [{ what, got: String(x) }]))[0]
+const brokenArray = (state: Values): Broken | undefined => {
+  const what = notFinite(state)
+  return what === undefined ? undefined : { what, got: 'other numbers' }
+}
 
 const isPreviewDue = ({ steps, previewEvery }: Loop, done: number): boolean =>
   done === steps || done % previewEvery === 0
@@ -118,20 +123,21 @@ const advance = (loop: Loop, stepper: Stepper, from: number): Effect<Ending> =>
       await run(saveCheckpoint(checkpointPath(loop.dir, done), { step: done, groups, meta: loop.identity }))
       await run(tidyCheckpoints(loop.dir, { every: loop.checkpointEvery, steps: loop.steps, done }))
     }
-    const diverged = async (step: number, what: string, got: string, saved: boolean): Promise<Ending> => {
+    const diverged = async (by: 'metrics' | 'state', step: number, broken: Broken): Promise<Ending> => {
       await flush(false)
-      return { kind: 'diverged', step, what, got, saved }
+      return { kind: 'diverged', by, step, ...broken }
     }
-    let saved = false
+    const stepped = async (step: number, feeds: Values): Promise<Metrics> =>
+      metricsOf(await run(stepper.step({ ...loop.plan.hostFeeds(step), ...feeds })))
     let coming = loop.feeds(from)()
     for (let done = from + 1; ; done++) {
       const feeds = await run(() => coming)
-      const going = run(stepper.step({ ...loop.plan.hostFeeds(done - 1), ...feeds }))
-      if (done < loop.steps) coming = loop.feeds(done)()
-      const metrics = metricsOf(await going)
+      const stepping = stepped(done - 1, feeds)
+      coming = loop.feeds(done)()
+      const metrics = await stepping
       await run(loop.held)
-      const broken = Object.keys(metrics).find((k) => !Number.isFinite(metrics[k]))
-      if (broken !== undefined) return diverged(done, broken, String(metrics[broken]), saved)
+      const broken = brokenMetric(metrics)
+      if (broken !== undefined) return diverged('metrics', done, broken)
       pending.push(`${JSON.stringify({ step: done, ...metrics })}\n`)
       loop.onStep(done, metrics)
       const stopping = loop.stopping()
@@ -140,10 +146,11 @@ const advance = (loop: Loop, stepper: Stepper, from: number): Effect<Ending> =>
       if (saves || done % loop.logEvery === 0) await flush(false)
       if (saves || previews) {
         const state = await run(stepper.read)
-        const array = notFinite(state)
-        if (array !== undefined) return diverged(done, array, 'other numbers', saved)
+        // The last state is tried by one step more, whose outcome nobody keeps; others are by the step that follows.
+        const left =
+          brokenArray(state) ?? (last ? brokenMetric(await stepped(done, await run(() => coming))) : undefined)
+        if (left !== undefined) return diverged('state', done, left)
         if (saves) await save(done, state)
-        saved ||= saves
         if (stopping && !last) return run(TE.left([stopped()]))
         if (previews) await run(loop.preview.draw(done, state))
         if (last) return { kind: 'finished', state }
@@ -152,18 +159,26 @@ const advance = (loop: Loop, stepper: Stepper, from: number): Effect<Ending> =>
     }
   })
 
-const divergence = (loop: Loop, { step, what, got }: Extract<Ending, { kind: 'diverged' }>): Effect<never> =>
+type Divergence = Extract<Ending, { kind: 'diverged' }>
+
+const showDivergence = ({ by, step, what }: Divergence): string =>
+  by === 'metrics' ? `a finite ${what} at step ${step}` : `a finite ${what} after step ${step}`
+
+const divergence = (loop: Loop, ended: Divergence): Effect<never> =>
   effect(async (run) => {
     const [newest] = await run(checkpointsOf(loop.dir))
     const kept = newest === undefined ? 'there is no checkpoint yet' : `the checkpoint of step ${newest.step} is kept`
     const hint =
-      step === 1
-        ? 'no learning rate changes the first step: look at the pictures, and at the weights of the loss'
+      ended.by === 'metrics' && ended.step === 1
+        ? 'no learning rate changes what the first step computes: look at the pictures, and at the weights of the loss'
         : `${kept}; ${loop.wayOn}`
-    return run(TE.left([failure('training', `${loop.name}, step ${step}`, `a finite ${what}`, got, hint)]))
+    return run(TE.left([failure('training', loop.name, showDivergence(ended), ended.got, hint)]))
   })
 
-/** Trains from where the loop stands; from before that where the very checkpoint it stands on makes numbers break again. */
+/** Numbers that break so few steps after a checkpoint were on their way when it was written. */
+const near = 10
+
+/** Trains from where the loop stands; from before that where numbers break again so soon that no rate can help. */
 const fromStanding = (loop: Loop, executable: Executable, standing: Standing | undefined): Effect<Values> =>
   effect(async (run) => {
     const from = standing?.done ?? 0
@@ -172,10 +187,9 @@ const fromStanding = (loop: Loop, executable: Executable, standing: Standing | u
     const ending = await advance(loop, stepper, from)().finally(() => stepper.dispose())
     const ended = await run(TE.fromEither(ending))
     if (ended.kind === 'finished') return ended.state
-    if (from === 0 || ended.saved) return run(divergence(loop, ended))
+    if (from === 0 || ended.step - from > near) return run(divergence(loop, ended))
     const { standing: earlier, passed } = await run(loop.standingBelow(from))
-    const at = checkpointPath(loop.dir, from)
-    const why = failure('training', at, `a finite ${ended.what} at step ${ended.step}`, ended.got)
+    const why = failure('training', checkpointPath(loop.dir, from), showDivergence(ended), ended.got)
     loop.say(passedOver([why, ...passed], earlier))
     return run(fromStanding(loop, executable, earlier))
   })

@@ -97,7 +97,7 @@ export const runStage = (
         stopping: listener.stopping,
         held: o.owned.held,
         say: listener.say,
-        wayOn: `resume with a lower learning rate: ${o.resumeCommand?.(settings) ?? settings.join(', ')}`,
+        wayOn: `resume with a lower learning rate: ${o.resumeCommand?.(settings) ?? settings.join(', ')}; or train into another folder`,
       }),
     )
     listener.onStageDone(name)

@@ -59,13 +59,14 @@ afterAll(() => held.place?.dispose())
 
 test(`${kills} kills from seed ${seed}`, { timeout: 60_000 + kills * 90_000 }, async () => {
   const straight = await filesOf('straight')
-  let [run, done] = [0, 0]
   /** At most so often one run is ended, so that runs come to an end. */
-  let ends = 0
-  while (done < kills || ends > 0) {
+  const most = 4
+  let [run, ends, done] = [0, 0, 0]
+  for (let attempt = 0; done < kills || ends > 0; attempt++) {
     const name = `run-${run}`
-    const signal = signals[Math.floor(chance(done, 'signal') * signals.length)] ?? 'SIGKILL'
-    const end = done < kills && ends < 4 ? { signal, after: 1000 * held.seconds * chance(done, 'time') } : undefined
+    const signal = signals[Math.floor(chance(attempt, 'signal') * signals.length)] ?? 'SIGKILL'
+    const after = 1000 * held.seconds * chance(attempt, 'time')
+    const end = done < kills && ends < most ? { signal, after } : undefined
     const resume = existsSync(at(name))
     const about = `run ${run}, kill ${done} by ${signal} after ${Math.round(end?.after ?? 0)} ms`
     const ended = await train(name, resume, end)
