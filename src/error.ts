@@ -60,10 +60,6 @@ export const collect = <A>(items: readonly Checked<A>[]): Checked<readonly A[]> 
   return first === undefined ? E.right(values) : E.left([first, ...rest])
 }
 
-/** A word of a command line as a shell reads it back: commands in hints are there to be pasted. */
-export const shellWord = (text: string): string =>
-  /^[\w./:=@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
-
 /** How an error reads to a person. */
 export const showError = (e: LatentError): string =>
   [

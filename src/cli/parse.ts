@@ -13,3 +13,4 @@ const numberFrom =
 export const count = numberFrom((n) => Number.isSafeInteger(n) && n >= 1, 'a whole number of at least 1')
 export const natural = numberFrom((n) => Number.isSafeInteger(n) && n >= 0, 'a whole number of at least 0')
 export const notNegative = numberFrom((n) => Number.isFinite(n) && n >= 0, 'a number of at least 0')
+export const share = numberFrom((n) => n >= 0 && n <= 1, 'a number from 0 to 1')

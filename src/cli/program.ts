@@ -1,4 +1,7 @@
 import { Command, CommanderError } from 'commander'
+import { parseSetting, replaced, type Setting } from '../experiment/settings.ts'
+import { asArgument } from '../io/names.ts'
+import { E } from '../prelude.ts'
 import { check } from './check.ts'
 import type { Context, Register } from './command.ts'
 import { conformance } from './conformance.ts'
@@ -22,6 +25,35 @@ Examples:
 
 Every field of an experiment can be set from the command line: --set /seed=7`
 
+/** Of an option that takes one value, given twice, the first would be ignored. */
+const refuseRepeats = (command: Command): void => {
+  for (const option of command.options) {
+    if ((!option.required && !option.optional) || Array.isArray(option.defaultValue)) continue
+    const given: string[] = []
+    command.on(`option:${option.name()}`, (value: string) => {
+      given.push(value)
+      if (given.length > 1) command.error(`error: option '${option.flags}' is given twice: ${given.join(', ')}`)
+    })
+  }
+}
+
+const settingsOf = (command: Command): readonly Setting[] => {
+  const { set }: { readonly set?: readonly string[] } = command.opts()
+  return (set ?? []).map(parseSetting).flatMap((s) => (E.isRight(s) ? [s.right] : []))
+}
+
+const shown = ({ pointer, value }: Setting): string => asArgument(`${pointer}=${JSON.stringify(value)}`)
+
+/** Of settings of one field the last counts, so that a hint can be added to a command; the others are named. An option of its own is no setting. */
+const sayReplaced = (command: Command, { err }: Terminal): void => {
+  const settings = settingsOf(command)
+  const { executor }: { readonly executor?: string } = command.opts()
+  if (executor !== undefined && settings.some(({ pointer }) => pointer === '/executor'))
+    command.error('error: --executor and --set /executor name an executor each')
+  for (const [earlier, later] of replaced(settings))
+    err(`--set ${shown(earlier)} is not used: --set ${shown(later)} comes later\n`)
+}
+
 const build = (context: Context): Command => {
   const program = new Command('latentgraph')
     .description('Latent diffusion as typed graphs: declare, check, train, sample.')
@@ -32,6 +64,8 @@ const build = (context: Context): Command => {
     .exitOverride()
     .configureOutput({ writeOut: context.terminal.out, writeErr: context.terminal.err })
   for (const register of commands) register(program, context)
+  program.commands.forEach(refuseRepeats)
+  program.hook('preAction', (_, command) => sayReplaced(command, context.terminal))
   return program
 }
 

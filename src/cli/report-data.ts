@@ -5,6 +5,7 @@ import type { Experiment, FirstStage } from '../experiment/document.ts'
 import { contentHash } from '../graph/hash.ts'
 import { size } from '../graph/types.ts'
 import { readBytes } from '../io/bytes.ts'
+import { asArgument } from '../io/names.ts'
 import { TE } from '../prelude.ts'
 import { decode, dictionary, number } from '../schema.ts'
 import { heldOutLayout } from '../train/pictures.ts'
@@ -67,8 +68,6 @@ const samplesCaption = ({ sampling, diffusion }: Experiment): string => {
   return diffusion?.conditioning.kind === 'class' ? `${how}, guidance ${sampling.guidance}; a row a class.` : `${how}.`
 }
 
-const quoted = (text: string): string => (/^[\w./:-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`)
-
 const nextSteps = (
   e: Experiment,
   { dir, file, classes }: { dir: string; file: string; classes: readonly string[] },
@@ -78,20 +77,20 @@ const nextSteps = (
     : [
         {
           what: 'Draw more',
-          command: `npx latentgraph sample ${quoted(dir)}${
+          command: `npx latentgraph sample ${asArgument(dir)}${
             e.diffusion.conditioning.kind === 'class' && classes[0] !== undefined
-              ? ` --class ${quoted(classes[0])} --guidance 4`
+              ? ` --class ${asArgument(classes[0])} --guidance 4`
               : ''
           } --seed 7 --out more.png`,
         },
       ]),
   {
     what: 'Train longer, into a folder of its own',
-    command: `npx latentgraph train ${quoted(file)} --set /firstStage/training/steps=${4 * e.firstStage.training.steps}${
+    command: `npx latentgraph train ${asArgument(file)} --set /firstStage/training/steps=${4 * e.firstStage.training.steps}${
       e.diffusion === undefined ? '' : ` --set /diffusion/training/steps=${4 * e.diffusion.training.steps}`
-    } --out ${quoted(`${dir}-long`)}`,
+    } --out ${asArgument(`${dir}-long`)}`,
   },
-  { what: 'See what the experiment is', command: `npx latentgraph check ${quoted(file)}` },
+  { what: 'See what the experiment is', command: `npx latentgraph check ${asArgument(file)}` },
 ]
 
 export interface ReportFacts {

@@ -1,11 +1,13 @@
 import { Option } from 'commander'
 import { type Checked, effect, fail } from '../error.ts'
-import { crossChecks } from '../experiment/cross-checks.ts'
+import { mostPictures } from '../experiment/data-rules.ts'
 import { type Experiment, type Sampling, samplerNames } from '../experiment/document.ts'
+import { decodeExperiment } from '../experiment/load.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { didYouMean } from '../schema.ts'
 import type { Register } from './command.ts'
-import { count, natural, notNegative } from './parse.ts'
+import { count, natural, notNegative, share } from './parse.ts'
+import { checkPictureFile } from './picture-file.ts'
 import { exitCodes } from './terminal.ts'
 
 interface Options {
@@ -37,7 +39,7 @@ const classIndex = (classes: readonly string[], name: string): Checked<number> =
 
 /** The experiment with the sampling that the options ask for, checked again as a whole. */
 const withSampling = (e: Experiment, { guidance, steps, sampler, eta }: Options): Checked<Experiment> =>
-  crossChecks({
+  decodeExperiment({
     ...e,
     sampling: {
       ...e.sampling,
@@ -48,17 +50,27 @@ const withSampling = (e: Experiment, { guidance, steps, sampler, eta }: Options)
     },
   })
 
+const drawable = (pictures: number, { data }: Experiment): Checked<number> => {
+  const most = mostPictures(data.size)
+  return pictures <= most
+    ? E.right(pictures)
+    : fail('usage', '--count', `at most ${most} pictures in all, as they are drawn side by side`, `${pictures}`)
+}
+
 export const sample: Register = (program, { terminal, run }) => {
   program
     .command('sample')
     .description('draw pictures from a trained run')
     .argument('<run>', 'the folder of the run')
-    .requiredOption('--out <file>', 'the PNG to write')
+    .requiredOption(
+      '--out <file>',
+      'the picture to write, in the format that its name ends with: .png, .jpg, .webp, .avif, .tiff',
+    )
     .option('--class <name>', 'of this class alone; else a row of every class')
     .option('--guidance <scale>', 'of classifier-free guidance; 1 is none', notNegative)
     .option('--steps <n>', 'of the sampler', count)
     .addOption(new Option('--sampler <name>', 'how to go from noise to latents').choices(samplerNames))
-    .option('--eta <number>', 'noise of DDIM: 0 is deterministic', notNegative)
+    .option('--eta <number>', 'noise of DDIM: 0 is deterministic', share)
     .option('--seed <n>', 'of the noise; that of the experiment where left out', natural)
     .option('--count <n>', 'pictures of each class', count)
     .option('--executor <name>', 'that of the experiment where left out')
@@ -80,23 +92,28 @@ export const sample: Register = (program, { terminal, run }) => {
           const { inHalf } = await import('../execute/in-half.ts')
           const { drawPictures } = await import('../train/inference.ts')
           const { progress } = await import('../train/progress.ts')
+          await go(checkPictureFile(options.out))
           const trained = await go(openRun(dir))
           const { sampling, seed, firstStage, executor } = await go(
             TE.fromEither(withSampling(trained.experiment, options)),
           )
           const each = options.count ?? sampling.perClass
           const { model, classes, scale } = trained
+          const classed = model.config.conditioning.kind === 'class'
+          const rows = classed && options.class === undefined ? classes.length : 1
+          await go(TE.fromEither(drawable(rows * each, trained.experiment)))
           const labels =
             options.class === undefined
-              ? labelRows(model.config.conditioning.kind === 'class' ? classes.length : 0, each)
+              ? labelRows(classed ? classes.length : 0, each)
               : await go(
                   TE.fromEither(
                     pipe(
-                      classIndex(model.config.conditioning.kind === 'class' ? classes : [], options.class),
+                      classIndex(classed ? classes : [], options.class),
                       E.map((i) => Array.from({ length: each }, () => i)),
                     ),
                   ),
                 )
+          const columns = options.class === undefined ? each : Math.min(each, 8)
           const choice = await go(chooseExecutor(options.executor ?? executor))
           const chosen = options.precision === 'float16' ? inHalf(choice.executor) : choice.executor
           terminal.err(`on ${chosen.name} (${choice.reason})\n`)
@@ -119,7 +136,6 @@ export const sample: Register = (program, { terminal, run }) => {
             ),
           )
           state.bar?.done()
-          const columns = options.class === undefined ? each : Math.min(each, 8)
           await go(writePictures(options.out, pictures, { columns, seed }))
           terminal.out(`${options.out}\n`)
           return exitCodes.done

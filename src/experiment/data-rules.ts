@@ -24,11 +24,14 @@ const mostPixels = 2 ** 28
 /** How large pictures are shown: small ones twice as large as they are. */
 export const shownScale = (side: number): number => (side < 256 ? 2 : 1)
 
+const cell = (side: number): number => (shownScale(side) * side + 2) ** 2
+/** How many pictures of a size are drawn side by side. */
+export const mostPictures = (side: number): number => Math.floor(mostPixels / cell(side))
+
 /** Samples are shown in one picture: a row a class, with gaps between them. */
 const gridRule = ({ data, diffusion, sampling }: Experiment, classes: number): Problems => {
-  const cell = (shownScale(data.size) * data.size + 2) ** 2
   const rows = Math.max(1, classes)
-  const most = Math.floor(mostPixels / cell / rows)
+  const most = Math.floor(mostPictures(data.size) / rows)
   const at = '/sampling/perClass'
   return diffusion === undefined
     ? []

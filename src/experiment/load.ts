@@ -1,7 +1,8 @@
 import { stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
-import { type Checked, collect, type Effect, effect, failure, shellWord } from '../error.ts'
+import { type Checked, collect, type Effect, effect, failure } from '../error.ts'
 import { readBytes } from '../io/bytes.ts'
+import { asArgument } from '../io/names.ts'
 import { E, flow, pipe, TE } from '../prelude.ts'
 import { decode } from '../schema.ts'
 import { crossChecks } from './cross-checks.ts'
@@ -51,7 +52,7 @@ const fileOf = (
     const holdsRun = (await kindOf(inside)) === 'file'
     if (runs && holdsRun) return inside
     const got = holdsRun ? 'the folder of a run' : 'a folder without experiment.json'
-    const hint = holdsRun ? `the experiment of that run: ${shellWord(inside)}` : undefined
+    const hint = holdsRun ? `the experiment of that run: ${asArgument(inside)}` : undefined
     return run(TE.left([failure('file', path, expected, got, hint)]))
   })
 

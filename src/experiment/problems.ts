@@ -1,4 +1,5 @@
-import { type Checked, failure, type LatentError, shellWord } from '../error.ts'
+import { type Checked, failure, type LatentError } from '../error.ts'
+import { asArgument } from '../io/names.ts'
 import { E } from '../prelude.ts'
 
 /** What a rule between fields of an experiment finds. */
@@ -13,7 +14,7 @@ export const setting = (values: Readonly<Record<string, unknown>>): string =>
   Object.entries(values)
     .map(
       ([pointer, value]) =>
-        `--set ${shellWord(`${pointer}=${typeof value === 'string' ? value : JSON.stringify(value)}`)}`,
+        `--set ${asArgument(`${pointer}=${typeof value === 'string' ? value : JSON.stringify(value)}`)}`,
     )
     .join(' ')
 

@@ -82,6 +82,15 @@ const place = (document: unknown, [key, ...rest]: readonly string[], value: unkn
     : fail('usage', `--set ${at}/${key}`, `an object or a list at ${at}`, JSON.stringify(document))
 }
 
+/** Settings that a later one replaces, each with that one. */
+export const replaced = (settings: readonly Setting[]): readonly (readonly [earlier: Setting, later: Setting])[] =>
+  settings.flatMap((earlier, i) => {
+    const later = settings
+      .slice(i + 1)
+      .find(({ keys }) => keys.every((key, k) => key === earlier.keys[k] && key !== '-'))
+    return later === undefined ? [] : [[earlier, later] as const]
+  })
+
 /**
  * The document with the settings applied in order. Objects on the way are made where they are missing (a whole section
  * can be left to its defaults); that the keys exist is checked when the document is decoded. Errors: `usage`.

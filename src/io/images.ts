@@ -1,8 +1,10 @@
+import { extname } from 'node:path'
 import sharp, { type Sharp } from 'sharp'
 import { type Checked, type Effect, type Errors, fail, reasonOf } from '../error.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { writeFileAtomic } from './atomic.ts'
 import { fileFailure } from './bytes.ts'
+import { asArgument } from './names.ts'
 
 /** An 8-bit colour: red, green, blue. */
 export type Rgb = readonly [number, number, number]
@@ -73,29 +75,62 @@ const checkGrid = (pictures: Float32Array, layout: GridLayout): Checked<GridLayo
     : fail('data', 'grid', `${expected} values, [${n}, ${channels}, ${height}, ${width}]`, `${pictures.length}`)
 }
 
-/**
- * A grid of pictures as the bytes of a PNG file. Values beyond [-1, 1] are clamped; a pixel with a NaN is magenta.
- * Errors: `data` where sizes do not fit.
- */
-export const encodeGrid = (pictures: Float32Array, layout: GridLayout): Effect<Uint8Array> =>
+/** What the extensions of files stand for; nothing is lost but in JPEG. */
+const encoders: Readonly<Record<string, (picture: Sharp) => Sharp>> = {
+  '.png': (picture) => picture.png(),
+  '.jpg': (picture) => picture.jpeg({ quality: 95, chromaSubsampling: '4:4:4' }),
+  '.jpeg': (picture) => picture.jpeg({ quality: 95, chromaSubsampling: '4:4:4' }),
+  '.webp': (picture) => picture.webp({ lossless: true }),
+  '.avif': (picture) => picture.avif({ lossless: true }),
+  '.tif': (picture) => picture.tiff({ compression: 'lzw' }),
+  '.tiff': (picture) => picture.tiff({ compression: 'lzw' }),
+}
+const encoderOf = (path: string): Checked<(picture: Sharp) => Sharp> => {
+  const extension = extname(path).toLowerCase()
+  const encoder = Object.hasOwn(encoders, extension) ? encoders[extension] : undefined
+  return encoder === undefined
+    ? fail(
+        'file',
+        path,
+        `a name that ends with a format of pictures: ${Object.keys(encoders).join(' | ')}`,
+        extension === '' ? 'no such end' : extension,
+        `such as ${asArgument(`${path.slice(0, path.length - extension.length)}.png`)}`,
+      )
+    : E.right(encoder)
+}
+
+/** The path, whose extension says in which format pictures are written there. Errors: `file`. */
+export const pictureFile = (path: string): Checked<string> =>
+  pipe(
+    encoderOf(path),
+    E.map(() => path),
+  )
+
+const encode = (pictures: Float32Array, layout: GridLayout, as: (picture: Sharp) => Sharp): Effect<Uint8Array> =>
   pipe(
     TE.fromEither(checkGrid(pictures, layout)),
     TE.map((checked) => drawGrid(pictures, checked)),
     TE.flatMap(({ width, height, pixels }) =>
       TE.tryCatch(
         (): Promise<Uint8Array> =>
-          sharp(pixels, { raw: { width, height, channels: 3 }, limitInputPixels: false })
-            .png()
-            .toBuffer(),
-        fileFailure('grid', 'pictures that can be encoded as PNG'),
+          as(sharp(pixels, { raw: { width, height, channels: 3 }, limitInputPixels: false })).toBuffer(),
+        fileFailure('grid', 'pictures that can be encoded'),
       ),
     ),
   )
 
-/** Writes a grid of pictures as a PNG file, whole or not at all. Errors: `data`, `file`. */
+/**
+ * A grid of pictures as the bytes of a PNG file. Values beyond [-1, 1] are clamped; a pixel with a NaN is magenta.
+ * Errors: `data` where sizes do not fit.
+ */
+export const encodeGrid = (pictures: Float32Array, layout: GridLayout): Effect<Uint8Array> =>
+  encode(pictures, layout, (picture) => picture.png())
+
+/** Writes a grid of pictures in the format that the path's extension says, whole or not at all. Errors: `data`, `file`. */
 export const writeGrid = (path: string, pictures: Float32Array, layout: GridLayout): Effect<void> =>
   pipe(
-    encodeGrid(pictures, layout),
+    TE.fromEither(encoderOf(path)),
+    TE.flatMap((as) => encode(pictures, layout, as)),
     TE.flatMap((bytes) => writeFileAtomic(path, bytes)),
   )
 

@@ -34,6 +34,14 @@ describe('a command line that cannot be understood', () => {
     [['train', emoji, '--set', 'seed=7'], 'expected /json/pointer=value'],
     [['train', emoji, '--resume', '--out', '/nowhere/at/all'], 'expected a run to go on with'],
     [['sample', 'x'], '--out <file>'],
+    [['sample', 'x', '--out', 'a.bmp'], 'such as a.png'],
+    [['sample', 'x', '--out', 'a'], '.png | .jpg | .jpeg | .webp'],
+    [['sample', 'x', '--out', 'my run.gif'], "such as 'my run.png'"],
+    [['sample', 'x', '--out', at('graphs')], 'such as'],
+    [['sample', 'x', '--out', 'a.png', '--out', 'b.png'], "'--out <file>' is given twice: a.png, b.png"],
+    [['sample', 'x', '--out', 'a.png', '--eta', '1.5'], 'a number from 0 to 1'],
+    [['train', emoji, '--executor', 'onnx:cpu', '--set', '/executor=auto'], 'name an executor each'],
+    [['check', emoji, '--set', '/seed=1e400'], 'got      1e400'],
     [['sample', 'x', '--out', 'a.png', '--steps', '0'], 'whole number of at least 1'],
     [['sample', 'x', '--out', 'a.png', '--sampler', 'ddmi'], 'ddim, ddpm'],
     [['conformance'], '--fixtures <dir>'],
@@ -100,6 +108,23 @@ describe('bad input', () => {
     ])
       expect((await failing(...args, '--executor', 'tfjs:node-gpu')).split(said)).toHaveLength(2)
     expect(await failing('train', emoji, '--out', out, '--executor', 'tfjs:gpu')).toContain('did you mean "tfjs:cpu"?')
+  })
+
+  it('names settings that later ones replace', async () => {
+    const err = await failing(
+      'check',
+      emoji,
+      '--set',
+      '/seed=1',
+      '--set',
+      '/data/size=9',
+      '--set',
+      '/data={}',
+      '--set',
+      '/seed=-1',
+    )
+    expect(err).toContain('--set /seed=1 is not used: --set /seed=-1 comes later\n')
+    expect(err).toContain("--set /data/size=9 is not used: --set '/data={}' comes later\n")
   })
 
   it('leaves no file behind', async () => {

@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { type LatentError, shellWord } from '../../src/error.ts'
+import type { LatentError } from '../../src/error.ts'
 import { decodeExperiment } from '../../src/experiment/load.ts'
 import { applySettings, parseSetting } from '../../src/experiment/settings.ts'
+import { asArgument } from '../../src/io/names.ts'
 import { E } from '../../src/prelude.ts'
 
 /** Hints are followed: each error below has one, and what it says makes the experiment pass. */
@@ -101,6 +102,6 @@ describe('hints of an experiment', () => {
 
 it('words paste, whatever is in them', () => {
   for (const text of ['/a/b.json', 'my runs/a b', "it's", '', '$HOME `x` "y" \\ *', 'a=b', 'ü'])
-    expect(pasted(shellWord(text))).toEqual([text])
-  expect(shellWord('runs/emoji-2')).toBe('runs/emoji-2')
+    expect(pasted(asArgument(text))).toEqual([text])
+  expect(asArgument('runs/emoji-2')).toBe('runs/emoji-2')
 })

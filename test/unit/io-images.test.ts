@@ -80,6 +80,35 @@ describe('encodeGrid', () => {
     expect(await readdir(join(dir, 'out'))).toEqual(['grid.png'])
     expect((await pixels(await readFile(path))).at(2, 2)).toEqual([128, 128, 128])
   })
+
+  it.each([
+    ['a.png', 'png', 0],
+    ['a.JPG', 'jpeg', 12],
+    ['a.webp', 'webp', 0],
+    ['a.avif', 'heif', 0],
+    ['a.tif', 'tiff', 0],
+  ])('%s is written as its name says', async (name, format, lost) => {
+    const path = join(dir, name)
+    const picture = Float32Array.from([-1, 0, 1], (x) => x * 0.5)
+    expect(
+      E.isRight(await writeGrid(path, picture, { n: 1, channels: 3, height: 1, width: 1, gap: 0, scale: 8 })()),
+    ).toBe(true)
+    expect((await sharp(path).metadata()).format).toBe(format)
+    const [r, g, b] = (await pixels(await readFile(path))).at(4, 4)
+    for (const [read, written] of [
+      [r, 64],
+      [g, 128],
+      [b, 191],
+    ])
+      expect(Math.abs((read ?? 0) - (written ?? 0))).toBeLessThanOrEqual(lost)
+  })
+
+  it.each(['a.bmp', 'a', 'a.png.', '.png'])('%s is refused, nothing being written', async (name) => {
+    const path = join(dir, 'refused', name)
+    const result = await writeGrid(path, new Float32Array(3), { n: 1, channels: 3, height: 1, width: 1 })()
+    expect(result).toMatchObject({ left: [{ tag: 'file', at: path }] })
+    await expect(readdir(join(dir, 'refused'))).rejects.toThrow()
+  })
 })
 
 describe('decodePicture', () => {
