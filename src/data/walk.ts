@@ -1,9 +1,9 @@
 import type { Dirent } from 'node:fs'
 import { readdir, realpath, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Effect, effect, failure, shellWord } from '../error.ts'
+import { type Effect, effect, failure } from '../error.ts'
 import { fileEffect } from '../io/bytes.ts'
-import { byCodePoint } from '../io/names.ts'
+import { asArgument, byCodePoint } from '../io/names.ts'
 import { E, TE } from '../prelude.ts'
 import type { LeftOut, Reason } from './left-out.ts'
 
@@ -54,7 +54,7 @@ const entriesOf = (dir: string): Effect<readonly (readonly [string, Dirent<Buffe
             dir,
             'names in UTF-8',
             `${strange.length} that are not, such as ${JSON.stringify(first.name.toString('latin1'))}`,
-            `rename them; if they come from Windows: convmv -f cp1252 -t utf-8 -r --notest ${shellWord(dir)}`,
+            `rename them; if they come from Windows: convmv -f cp1252 -t utf-8 -r --notest ${asArgument(dir)}`,
           ),
         ]),
       )
