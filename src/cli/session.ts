@@ -118,7 +118,7 @@ const leftIn = async (dir: string, { firstStage, diffusion }: Experiment): Promi
 }
 
 /** Work that cannot be asked to stop is left after so long (ms). */
-const patience = 1500
+const patience = 1000
 
 const isStop = (errors: Errors): boolean => errors.some(({ tag }) => tag === 'stopped')
 

@@ -6,7 +6,18 @@ import { TE } from '../prelude.ts'
 /** Turns an exception of the file system into an error of the file at `at`. */
 export const fileFailure =
   (at: string, expected: string) =>
-  (reason: unknown): Errors => [failure('file', at, expected, reasonOf(reason))]
+  (reason: unknown): Errors => [
+    failure(
+      'file',
+      at,
+      expected,
+      reasonOf(reason),
+      isFull(reason) ? 'the disk is full: make room, then try again' : undefined,
+    ),
+  ]
+
+const isFull = (reason: unknown): boolean =>
+  reason instanceof Error && 'code' in reason && (reason.code === 'ENOSPC' || reason.code === 'EDQUOT')
 
 /** Runs file operations, turning what they throw into one error of the file at `at`. */
 export const fileEffect = <A>(at: string, expected: string, run: () => Promise<A>): Effect<A> =>

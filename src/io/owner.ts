@@ -5,6 +5,7 @@ import { setTimeout } from 'node:timers/promises'
 import { type Effect, effect, failure } from '../error.ts'
 import { TE, t } from '../prelude.ts'
 import { fileEffect } from './bytes.ts'
+import { asArgument } from './names.ts'
 import { fateOf, type ProcessIdentity, thisProcess } from './process.ts'
 
 /**
@@ -57,8 +58,13 @@ const parsed = (text: string): unknown => {
 /** How long (ms) an owner may take to write its file once it has made it. */
 const patience = 1000
 
+const absent = (reason: NodeJS.ErrnoException): string => {
+  if (reason.code === 'ENOENT') return ''
+  throw reason
+}
+
 const readOwner = async (path: string, until: number): Promise<Owner | undefined> => {
-  const owner = parsed(await readFile(path, 'utf8').catch(() => ''))
+  const owner = parsed(await readFile(path, 'utf8').catch(absent))
   if (Owner.is(owner)) return owner
   if (performance.now() > until) return undefined
   await setTimeout(50)
@@ -81,14 +87,14 @@ const show = ({ pid, host, since }: Owner): string => `process ${pid} of ${host}
 
 /** An owner that keeps others out. */
 const standing = async (found: readonly Found[], here: ProcessIdentity) => {
-  for (const { owner, path } of found) {
+  for (const { owner, n } of found) {
     const fate = owner === undefined ? 'ended' : await fateOf(owner, here)
-    if (owner !== undefined && fate !== 'ended') return { owner, path, fate }
+    if (owner !== undefined && fate !== 'ended') return { owner, n, fate }
   }
   return undefined
 }
 
-const taken = (dir: string, { owner, path, fate }: NonNullable<Awaited<ReturnType<typeof standing>>>) =>
+const taken = (dir: string, { owner, n, fate }: NonNullable<Awaited<ReturnType<typeof standing>>>) =>
   failure(
     'file',
     dir,
@@ -96,7 +102,7 @@ const taken = (dir: string, { owner, path, fate }: NonNullable<Awaited<ReturnTyp
     show(owner),
     fate === 'runs'
       ? 'wait until it ends, or choose another folder'
-      : `it cannot be seen from here whether it still runs; once it has ended, remove ${path}`,
+      : `it cannot be seen from here whether it still runs; once it has ended, remove ${asArgument(join(dir, nameOf(n)))}`,
   )
 
 /** Makes the file of an owner; false where another has made it. */
@@ -116,22 +122,22 @@ interface Taken {
 }
 
 /** Takes a folder, which is there. Errors (`file`): another process works in it. */
-const take = (dir: string): Effect<Taken> =>
+const take = (dir: string, shown: string): Effect<Taken> =>
   effect(async (run) => {
-    const disk = <A>(work: () => Promise<A>): Promise<A> => run(fileEffect(dir, 'a folder that can be written', work))
+    const disk = <A>(work: () => Promise<A>): Promise<A> => run(fileEffect(shown, 'a folder that can be written', work))
     const here = await thisProcess()
     const text = `${JSON.stringify({ ...here, since: new Date().toISOString() })}\n`
     for (;;) {
       const found = await disk(() => ownersOf(dir))
       const other = await standing(found, here)
-      if (other !== undefined) return run(TE.left([taken(dir, other)]))
+      if (other !== undefined) return run(TE.left([taken(shown, other)]))
       const path = join(dir, nameOf(1 + Math.max(0, ...found.map(({ n }) => n))))
       if (!(await disk(() => made(path, text)))) continue
       const rest = (await disk(() => ownersOf(dir))).filter((f) => f.path !== path)
       const rival = await standing(rest, here)
       if (rival !== undefined) {
         await disk(() => rm(path, { force: true }))
-        return run(TE.left([taken(dir, rival)]))
+        return run(TE.left([taken(shown, rival)]))
       }
       for (const dead of rest) await disk(() => rm(dead.path, { force: true }))
       return { path, text }
@@ -214,10 +220,12 @@ const owned = <A>(
     }
     process.on('exit', release)
     try {
-      const { path: file, text } = await run(take(dir))
+      const { path: file, text } = await run(take(dir, path))
       mine.taken = { path: file, text }
       const held = fileEffect(path, 'the folder that this process works in', async () => {
-        if ((await readFile(file, 'utf8')) !== text) throw new Error('it is another owner’s')
+        const found = await readFile(file, 'utf8').catch(() => undefined)
+        if (found === undefined) throw new Error('it was removed or moved meanwhile')
+        if (found !== text) throw new Error('it was given to another process')
       })
       return await run(body({ dir: path, held }))
     } finally {

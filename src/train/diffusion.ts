@@ -71,6 +71,7 @@ export const trainDiffusion = (
               { labels: labelRows(model.classes, perRow), seed: e.seed, sampling: quick, scale },
             ),
           )
+          await run(o.owned.held)
           await run(writePictures(samplesPath(done), pictures, { columns: perRow, seed: e.seed }))
         }),
     },

@@ -100,8 +100,9 @@ export const trainFirstStage = (
           const inputs = await run(firstItems(shown, n))
           const [reconstructions, priorSamples] = previewsOf
           const made = await run(reconstruct(o.executor, e.firstStage, state, inputs))
-          await run(writeReconstructions(previewPath(dir, done, reconstructions), inputs, made, as))
           const drawn = await run(drawPrior(o.executor, e.firstStage, state, { n, seed: e.seed }))
+          await run(o.owned.held)
+          await run(writeReconstructions(previewPath(dir, done, reconstructions), inputs, made, as))
           await run(writePictures(previewPath(dir, done, priorSamples), drawn, as))
         }),
     },

@@ -79,7 +79,7 @@ const formerly = (e: Experiment, { dir, listener }: RunOptions): Effect<Option<r
     return O.some(steers)
   })
 
-const claimData = (dir: string, facts: DataFacts, { listener }: RunOptions): Effect<void> =>
+const claimData = (e: Experiment, facts: DataFacts, { dir, listener }: RunOptions): Effect<void> =>
   effect(async (run) => {
     const text = await run(textOf(dataFile(dir)))
     if (O.isNone(text))
@@ -88,7 +88,7 @@ const claimData = (dir: string, facts: DataFacts, { listener }: RunOptions): Eff
       TE.fromEither(
         pipe(
           parseDataFacts(text.value, dataFile(dir)),
-          E.flatMap((was) => sameData(dir, was, facts)),
+          E.flatMap((was) => sameData('path' in e.data ? e.data.path : e.data.kind, was, facts)),
         ),
       ),
     )
@@ -150,7 +150,7 @@ export const openExperiment = (e: Experiment, o: RunOptions): Effect<Opened> =>
     listener.doing('reading the pictures')
     const { dataset, data, plan, lines } = await run(prepare(e, o.executor.name))
     const facts = dataFacts(dataset)
-    if (O.isSome(steers)) await run(claimData(dir, facts, o))
+    if (O.isSome(steers)) await run(claimData(e, facts, o))
     for (const line of lines) listener.say(line)
     const constants = await run(perceptualWeights(e.firstStage, plan.firstStage.step))
     const identities = await run(TE.fromEither(identitiesOf(e, dataset.classes.length, plan, digest(constants))))

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -351,4 +351,44 @@ describe('wrong input: one message, an exit code, nothing written', () => {
 
 test('training, sampling and importing leave nothing in the home, the cache and the temporary folder', async () => {
   expect(await place().leftOutside()).toEqual([])
+})
+
+describe('a run has one owner and one identity', () => {
+  test('of two that are begun at once in one folder one is told of the other', async () => {
+    const both = await Promise.all([train('twice'), train('twice')])
+    const [done, refused] = both.toSorted((a, b) => (a.code ?? 9) - (b.code ?? 9))
+    expect([done?.code, refused?.code], refused?.err).toEqual([0, 1])
+    expect(refused?.err).toMatch(
+      /^twice\n {2}expected a folder that no other process works in\n {2}got {6}process \d+/m,
+    )
+    expect(await product('twice')).toEqual(await product('straight'))
+  })
+  test('pictures that changed are refused by name, and nothing of the run changes', async () => {
+    await cp(at('pictures'), at('renamed'), { recursive: true })
+    await rename(at('renamed/disc'), at('renamed/circle'))
+    const before = await filesOf('twice')
+    const { code, err } = await train('twice', ['--resume', '--set', pictures(at('renamed'))])
+    expect(err).toContain('got      classes renamed: "disc" -> "circle"')
+    expect(code).toBe(1)
+    expect(await filesOf('twice')).toEqual(before)
+  })
+  test('a damaged checkpoint is passed over, both are named, and the end is the same', async () => {
+    const { code, err } = await train('damaged', ['--resume'])
+    expect(err).toMatch(/step-00000012\/ema\.safetensors[\s\S]*going on from step 8 instead/)
+    expect(code, err).toBe(0)
+    expect(await product('damaged')).toEqual(await product('straight'))
+  })
+  test('a run goes on with a lower rate and more steps, and says so; its first stage no more once diffusion has begun', async () => {
+    const rate = '/diffusion/training/learningRate/rate=1e-4'
+    const more = ['--set', rate, '--set', '/diffusion/training/steps=14', '--set', '/diffusion/training/clipNorm=1']
+    const { code, err } = await train('twice', ['--resume', ...more])
+    expect(err).toContain('/diffusion/training/learningRate/rate: 0.001 until here, 0.0001 from here on')
+    expect(err).toContain('/diffusion/training/clipNorm: nothing until here, 1 from here on')
+    expect(code, err).toBe(0)
+    expect(await readdir(at('twice/diffusion/checkpoints'))).toEqual(['step-00000012', 'step-00000014'])
+    const late = await train('twice', ['--resume', ...more, '--set', '/firstStage/training/steps=20'])
+    expect(late.err).toMatch(/^\/firstStage\/training\/steps\n {2}expected 12, as the run had/m)
+    const fewer = await train('twice', ['--resume', '--set', rate, '--set', '/diffusion/training/clipNorm=1'])
+    expect(fewer.err).toMatch(/^\/diffusion\/training\/steps\n {2}expected at least 14, which are done\n {2}got {6}12/m)
+  })
 })
