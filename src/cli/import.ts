@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { type Effect, effect } from '../error.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { loadExperiment } from '../experiment/load.ts'
@@ -6,6 +5,7 @@ import { asArgument } from '../io/names.ts'
 import type { Owned } from '../io/owner.ts'
 import { TE } from '../prelude.ts'
 import { type Register, setOption, several } from './command.ts'
+import { resumeCommand } from './resume-command.ts'
 import { inRunFolder } from './run-folder.ts'
 import { exitCodes } from './terminal.ts'
 
@@ -72,7 +72,7 @@ Examples:
           say(
             complete
               ? `To draw pictures: npx latentgraph sample ${folder} --out samples.png`
-              : `To go on: npx latentgraph train ${asArgument(join(dir, 'experiment.json'))} --out ${folder} --resume`,
+              : `To go on: ${resumeCommand(dir)}`,
           )
           return exitCodes.done
         }),

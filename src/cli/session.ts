@@ -4,7 +4,6 @@ import { type Effect, type Errors, effect } from '../error.ts'
 import { auto, type Choice, executorByName } from '../execute/auto.ts'
 import { ready } from '../execute/ready.ts'
 import type { Experiment } from '../experiment/document.ts'
-import { asArgument } from '../io/names.ts'
 import type { Owned } from '../io/owner.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { checkpointsOf } from '../train/checkpoints.ts'
@@ -13,6 +12,7 @@ import { type Progress, progress } from '../train/progress.ts'
 import { writeReport } from '../train/report/index.ts'
 import { trainExperiment } from '../train/run.ts'
 import { reportData, stageMetrics } from './report-data.ts'
+import { resumeCommand } from './resume-command.ts'
 import { stopOnSignals } from './signals.ts'
 import { exitCodes, type Outcome, type Terminal } from './terminal.ts'
 
@@ -98,12 +98,6 @@ const shortest = (path: string): string => {
   return short === '' || short.startsWith('..') ? path : short
 }
 
-const resumeCommand = (dir: string, settings: readonly string[]): string =>
-  [
-    `npx latentgraph train ${asArgument(join(dir, 'experiment.json'))} --out ${asArgument(dir)} --resume`,
-    ...settings.map((setting) => `--set ${asArgument(setting)}`),
-  ].join(' ')
-
 /** What of a run that was stopped is there, and how to go on. */
 const leftIn = async (dir: string, { firstStage, diffusion }: Experiment): Promise<string> => {
   if (!existsSync(join(dir, 'experiment.json'))) return 'nothing was written'
@@ -114,7 +108,7 @@ const leftIn = async (dir: string, { firstStage, diffusion }: Experiment): Promi
     if (E.isRight(places) && places.right[0] !== undefined)
       kept.push(`${stage} at step ${places.right[0].step} of ${of}`)
   }
-  return `kept: ${kept.join(', ') || 'no step yet'}. To go on: ${resumeCommand(dir, [])}`
+  return `kept: ${kept.join(', ') || 'no step yet'}. To go on: ${resumeCommand(dir)}`
 }
 
 /** Work that cannot be asked to stop is left after so long (ms). */

@@ -1,16 +1,18 @@
 import { join } from 'node:path'
-import { type Effect, effect, failure } from '../error.ts'
+import { type Effect, type Errors, effect, failure } from '../error.ts'
 import type { Values } from '../execute/executor.ts'
 import type { LatentDiffusion } from '../experiment/diffusion-stage.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { parseJsonText } from '../experiment/json-text.ts'
 import { loadExperiment } from '../experiment/load.ts'
 import { readBytes } from '../io/bytes.ts'
-import { latestCheckpoint, loadCheckpoint } from '../io/checkpoint.ts'
-import { E, O, pipe, TE } from '../prelude.ts'
+import { loadCheckpoint } from '../io/checkpoint.ts'
+import { E, pipe, TE } from '../prelude.ts'
 import { decode, list, number, record, text } from '../schema.ts'
+import { checkpointsOf, notFinite } from '../train/checkpoints.ts'
 import { planExperiment, type StagePlan } from '../train/plan.ts'
 import { loadedState } from '../train/state.ts'
+import { resumeCommand } from './resume-command.ts'
 
 /** A finished run, ready to sample from. */
 export interface TrainedRun {
@@ -25,14 +27,29 @@ export interface TrainedRun {
 
 const latents = record({ scale: number({ above: 0 }), classes: list(text) })
 
+/** What draws is whole and finite; a checkpoint that is not can be made again from the one before. */
 const stateOf = (dir: string, { name, step }: StagePlan, seed: number): Effect<Values> =>
   effect(async (run) => {
-    const folder = join(dir, name, 'checkpoints')
-    const found = await run(latestCheckpoint(folder))
-    if (O.isNone(found)) return run(TE.left([failure('file', folder, 'a checkpoint', 'none')]))
-    const { groups } = await run(loadCheckpoint(found.value))
-    return run(TE.fromEither(loadedState(found.value, groups, step.initial(seed))))
+    const stageDir = join(dir, name)
+    const [newest, before] = await run(checkpointsOf(stageDir))
+    if (newest === undefined)
+      return run(TE.left([failure('file', join(stageDir, 'checkpoints'), 'a checkpoint', 'none')]))
+    const wayOn =
+      before === undefined ? undefined : `${resumeCommand(dir)} makes it again from that of step ${before.step}`
+    const { groups } = await run(TE.mapLeft(hinting(wayOn))(loadCheckpoint(newest.path)))
+    const state = await run(TE.fromEither(loadedState(newest.path, groups, step.initial(seed))))
+    const broken = notFinite(state)
+    return broken === undefined
+      ? state
+      : run(TE.left([failure('file', newest.path, 'a checkpoint of finite numbers', `${broken} has others`, wayOn)]))
   })
+
+const hinting =
+  (way: string | undefined) =>
+  ([first, ...rest]: Errors): Errors => {
+    const hint = [first.hint, way].filter((text) => text !== undefined).join('; ')
+    return [hint === '' ? first : { ...first, hint }, ...rest]
+  }
 
 /** Opens the folder of a run that has come to its diffusion stage. Errors: `file`, `config`, `training`. */
 export const openRun = (dir: string): Effect<TrainedRun> =>

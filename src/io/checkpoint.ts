@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Checked, type Effect, type Errors, fail, failure, reasonOf } from '../error.ts'
-import { E, O, type Option, pipe, TE, t } from '../prelude.ts'
+import { E, pipe, TE, t } from '../prelude.ts'
 import { writeFolderAtomic } from './atomic.ts'
 import { fileEffect, readBytes, sha256 } from './bytes.ts'
 import { isPlainName } from './names.ts'
@@ -147,11 +147,4 @@ export const checkpointsIn = (runDir: string): Effect<readonly CheckpointPlace[]
         })
         .sort((a, b) => b.step - a.step),
     ),
-  )
-
-/** The path of the checkpoint of the latest step among a run's. Errors: `file`. */
-export const latestCheckpoint = (runDir: string): Effect<Option<string>> =>
-  pipe(
-    checkpointsIn(runDir),
-    TE.map(([latest]) => (latest === undefined ? O.none : O.some(latest.path))),
   )

@@ -6,11 +6,11 @@ import { sweep, writeFileAtomic, writeFolderAtomic } from '../../src/io/atomic.t
 import {
   type Checkpoint,
   checkpointName,
-  latestCheckpoint,
+  checkpointsIn,
   loadCheckpoint,
   saveCheckpoint,
 } from '../../src/io/checkpoint.ts'
-import { E, O } from '../../src/prelude.ts'
+import { E } from '../../src/prelude.ts'
 
 let dir = ''
 beforeEach(async () => {
@@ -141,8 +141,8 @@ describe('checkpoints', () => {
     expect(E.isLeft(await saveCheckpoint(join(dir, 'x'), { ...checkpoint, groups: { '../up': {} } })())).toBe(true)
   })
 
-  it('latest is the greatest step, or none', async () => {
-    expect(await latestCheckpoint(dir)()).toEqual(E.right(O.none))
+  it('are listed by their steps, the latest first', async () => {
+    expect(await checkpointsIn(dir)()).toEqual(E.right([]))
     for (const name of [
       'step-00000009',
       'step-00000010',
@@ -153,7 +153,8 @@ describe('checkpoints', () => {
     ])
       await mkdir(join(dir, name))
     await writeFile(join(dir, 'step-999999999'), 'a file')
-    expect(await latestCheckpoint(dir)()).toEqual(E.right(O.some(join(dir, 'step-123456789'))))
-    expect(E.isLeft(await latestCheckpoint(join(dir, 'none'))())).toBe(true)
+    const places = [123456789, 10, 9].map((step) => ({ step, path: join(dir, checkpointName(step)) }))
+    expect(await checkpointsIn(dir)()).toEqual(E.right(places))
+    expect(E.isLeft(await checkpointsIn(join(dir, 'none'))())).toBe(true)
   })
 })

@@ -6,11 +6,11 @@ import { cli } from '../../src/cli/program.ts'
 import { openRun } from '../../src/cli/trained-run.ts'
 import { type Errors, showErrors } from '../../src/error.ts'
 import { loadExperiment } from '../../src/experiment/load.ts'
-import { latestCheckpoint, loadCheckpoint } from '../../src/io/checkpoint.ts'
+import { checkpointsIn, loadCheckpoint } from '../../src/io/checkpoint.ts'
 import { keyIn, loadReport, showLoadReport, strictly } from '../../src/io/load-report.ts'
 import { encodeSafetensors } from '../../src/io/safetensors.ts'
 import type { StoredArray, StoredArrays } from '../../src/io/stored.ts'
-import { E, O, pipe } from '../../src/prelude.ts'
+import { E, pipe } from '../../src/prelude.ts'
 import { modelParameters, type Plan, planExperiment } from '../../src/train/plan.ts'
 import { called, global, text, torchStateDict } from './torch-pickles.ts'
 
@@ -182,8 +182,8 @@ describe('latentgraph import', () => {
     return { code, ...texts }
   }
   const newest = async (dir: string) => {
-    const found = value(await latestCheckpoint(join(dir, 'checkpoints'))())
-    return value(await loadCheckpoint(O.isSome(found) ? found.value : expect.unreachable('no checkpoint'))())
+    const [found] = value(await checkpointsIn(join(dir, 'checkpoints'))())
+    return value(await loadCheckpoint(found?.path ?? expect.unreachable('no checkpoint'))())
   }
 
   it('latent diffusion: both stages and the average, ready to sample', async () => {
