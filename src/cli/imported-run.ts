@@ -157,7 +157,7 @@ export const importArrays = (
     const ignoreKeys = options.ignoreKeys.map(asStripped(Object.keys(arrays)))
     for (const [part, count] of stripped) say(`${file}: ${part}. stripped off ${count} names`)
     const sought = RR.filterWithIndex((key: string) => !ignoreKeys.some((prefix) => key.startsWith(prefix)))(arrays)
-    const stages = await run(TE.fromEither(importedStages(file, plan, sought)))
+    const stages = await run(TE.fromEither(importedStages(file, given.place, plan, sought)))
     const hasDiffusion = stages.some(({ stage }) => stage.name === 'diffusion')
     const experiment = hasDiffusion ? await run(agreeing(file, declared, plan, arrays)) : declared
     const found = withoutDerived(arrays)

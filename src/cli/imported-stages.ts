@@ -1,6 +1,7 @@
 import { type Checked, type Effect, effect, fail } from '../error.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { keyIn, type Wanted } from '../io/load-report.ts'
+import { asArgument } from '../io/names.ts'
 import type { StoredArray, UnreadArray, UnreadArrays } from '../io/stored.ts'
 import { E, pipe, RR, TE } from '../prelude.ts'
 import { modelParameters, type Plan, type StagePlan, stagesOf } from '../train/plan.ts'
@@ -47,14 +48,38 @@ const wantedIn = (stage: StagePlan, found: UnreadArrays, layout: Layout): readon
   ]
 }
 
-/** The stages that a file holds at least one parameter of. Errors (`file`): none. */
-export const importedStages = (path: string, plan: Plan, found: UnreadArrays): Checked<readonly ImportedStage[]> => {
+/** What most names of a stage begin with in a file beside what its layouts know. */
+const prefixOf = (stage: StagePlan, keys: readonly string[]): readonly string[] => {
+  const own = modelParameters(stage).map(({ name }) => name)
+  const found = layouts[stage.name].flatMap(({ weights }) => {
+    const names = new Set(own.map((name) => weights + name))
+    const counts = new Map<string, number>()
+    for (const key of keys)
+      for (let dot = key.indexOf('.'); dot >= 0; dot = key.indexOf('.', dot + 1))
+        if (names.has(key.slice(dot + 1))) counts.set(key.slice(0, dot), (counts.get(key.slice(0, dot)) ?? 0) + 1)
+    return [...counts].filter(([, count]) => 2 * count > names.size).map(([prefix]) => prefix)
+  })
+  return found.slice(0, 1)
+}
+
+/**
+ * The stages that a file holds at least one parameter of, its arrays being those at `place` in it. Errors (`file`): none, with a hint
+ * where they lie deeper.
+ */
+export const importedStages = (
+  path: string,
+  place: string,
+  plan: Plan,
+  found: UnreadArrays,
+): Checked<readonly ImportedStage[]> => {
   const stages = stagesOf(plan).flatMap((stage): readonly ImportedStage[] => {
     const names = modelParameters(stage).map(({ name }) => name)
     const layout = layouts[stage.name].find(({ weights }) => names.some((name) => Object.hasOwn(found, weights + name)))
     return layout === undefined ? [] : [{ stage, wanted: wantedIn(stage, found, layout) }]
   })
   const [first] = modelParameters(plan.firstStage)
+  const prefixes = new Set(stagesOf(plan).flatMap((stage) => prefixOf(stage, Object.keys(found))))
+  const deeper = [...prefixes].map((prefix) => (place === '' ? prefix : `${place}.${prefix}`))
   return stages.length > 0
     ? E.right(stages)
     : fail(
@@ -62,6 +87,7 @@ export const importedStages = (path: string, plan: Plan, found: UnreadArrays): C
         path,
         `parameters of the experiment, such as ${first?.name} or first_stage_model.${first?.name}`,
         Object.keys(found).slice(0, 3).join(', ') || 'no arrays',
+        deeper.length === 0 ? undefined : `${deeper.map((d) => `--from ${asArgument(d)}`).join(', or ')} has them`,
       )
 }
 

@@ -51,6 +51,8 @@ export const readCheckpointFile = (path: string): Effect<StoredArrays> =>
 
 /** A published checkpoint that is open. */
 export interface CheckpointFile {
+  /** Where in the file the arrays are; empty at its top. */
+  readonly place: string
   readonly arrays: UnreadArrays
   /** What of it was chosen, and what left alone; for people. */
   readonly remarks: readonly string[]
@@ -70,6 +72,7 @@ const below = (arrays: UnreadArrays, from: string, path: string): Checked<Checkp
         begins.length === 0 ? undefined : `they begin with ${begins.slice(0, 6).join(', ')}`,
       )
     : E.right({
+        place: from,
         arrays: Object.fromEntries(found.map(([name, array]) => [name.slice(from.length + 1), array])),
         remarks: [`read from ${from}`, ...(others === 0 ? [] : [`beside it, not read: ${others} arrays`])],
       })
@@ -80,7 +83,7 @@ const openers: { readonly [F in Format]: (source: Source, from?: string) => Effe
     pipe(
       openSafetensors(source),
       TE.flatMapEither((arrays) =>
-        from === undefined ? E.right({ arrays, remarks: [] }) : below(arrays, from, source.path),
+        from === undefined ? E.right({ place: '', arrays, remarks: [] }) : below(arrays, from, source.path),
       ),
     ),
   torch: openTorch,

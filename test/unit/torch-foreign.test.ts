@@ -225,11 +225,19 @@ describe('which dictionary is the model', () => {
   })
   it('state_dict is read without a word; what else there is is said', async () => {
     const { arrays, remarks } = await opened(
-      torchZip(named(['epoch', int(1)], ['state_dict', state], ['state_dict_ema', other]), two),
+      torchZip(
+        named(
+          ['epoch', int(1)],
+          ['state_dict', state],
+          ['state_dict_ema', other],
+          ['best', named(['score', w], ['at', int(3)])],
+        ),
+        two,
+      ),
     )
     expect(arrays).toEqual({ 'out.weight': [1, 2] })
     expect(remarks).toBe(
-      'read from state_dict\nbeside it, not read: epoch, state_dict_ema\nother tensors: 1 by --from state_dict_ema',
+      'read from state_dict\nbeside it, not read: epoch, state_dict_ema, best\nother tensors: 1 by --from state_dict_ema',
     )
   })
   it('what names begin with is a path too, and so is a place in a list', async () => {

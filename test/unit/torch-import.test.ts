@@ -273,6 +273,21 @@ describe('latentgraph import', () => {
     expect((await newest(at('trainer/first-stage'))).groups.parameters?.['encoder.conv_in.bias']?.data[0]).toBe(5)
   })
 
+  it.each([
+    ['vae', () => under(state.plan?.firstStage, plain('vae.'), 1)],
+    [
+      'net.ldm',
+      () => Object.fromEntries(Object.entries(published()).map(([name, array]) => [`net.ldm.${name}`, array])),
+    ],
+  ])('a model under a name of its own, %s: the hint finds it', async (from, arrays) => {
+    const path = file('deeper.safetensors', { ...arrays(), 'metric.weight': floats([1]) })
+    const { code, err } = await running(path, '--out', at(from))
+    expect(code).toBe(1)
+    expect(/--from (\S+)/.exec(err)?.[1]).toBe(from)
+    const followed = await running(path, '--from', from, '--out', at(from))
+    expect(followed.code, followed.err).toBe(0)
+  })
+
   it('numbers that are not finite: refused by name before anything is written', async () => {
     const broken = (x: number): StoredArray => ({
       dtype: 'float32',

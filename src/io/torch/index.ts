@@ -67,7 +67,7 @@ const stranger = (path: string, name: string, value: TorchValue): UnreadArray =>
 export const openTorch = (
   source: Source,
   from?: string,
-): Effect<{ readonly arrays: UnreadArrays; readonly remarks: readonly string[] }> =>
+): Effect<{ readonly place: string; readonly arrays: UnreadArrays; readonly remarks: readonly string[] }> =>
   pipe(
     checked(source),
     TE.flatMapEither((content) =>
@@ -86,6 +86,7 @@ export const openTorch = (
           ),
         ),
         E.map(({ choice, entries, tensors }) => ({
+          place: choice.path,
           arrays: Object.fromEntries(
             entries.map(([name, value]) => [name, tensors[name] ?? stranger(source.path, name, value)]),
           ),

@@ -21,7 +21,7 @@ const tensorsIn = ({ entries }: TorchDict): number => {
 
 const joined = (path: string, name: string): string => (path === '' ? name : `${path}.${name}`)
 
-/** Every dictionary below a value that holds tensors by name, the fullest first. */
+/** Every dictionary below a value that holds tensors by name, and little else; the fullest first. */
 const placesBelow = (root: TorchValue): readonly Place[] => {
   const counts = new Map<TorchValue, number>([[root, 0]])
   const found: Place[] = []
@@ -34,7 +34,7 @@ const placesBelow = (root: TorchValue): readonly Place[] => {
       const known = counts.get(inner)
       const tensors = known ?? tensorsIn(inner)
       counts.set(inner, tensors)
-      if (tensors > 0) found.push({ path: at, dictionary: inner, tensors })
+      if (2 * tensors > inner.entries.size) found.push({ path: at, dictionary: inner, tensors })
       if (known === undefined) queue.push({ path: at, value: inner })
     }
   }
