@@ -6,7 +6,7 @@ import { writeFileAtomic } from '../io/atomic.ts'
 import { saveCheckpoint } from '../io/checkpoint.ts'
 import type { CheckpointFile } from '../io/checkpoint-file.ts'
 import { type LoadReport, loadReport, showLoadReport, strictly, type Wanted } from '../io/load-report.ts'
-import type { StoredArray, UnreadArray, UnreadArrays } from '../io/stored.ts'
+import { countNonFinite, type StoredArray, type UnreadArray, type UnreadArrays } from '../io/stored.ts'
 import { unwrapped, unwrappedName } from '../io/wrapped-names.ts'
 import { RR, TE } from '../prelude.ts'
 import { checkpointPath } from '../train/checkpoints.ts'
@@ -18,12 +18,6 @@ import { agreeing, type ImportedStage, importedStages, withoutDerived } from './
 
 const asFloats = ({ dtype, data }: StoredArray): Float32Array =>
   dtype === 'float32' ? data : Float32Array.from<number | bigint>(data, Number)
-
-const countOfNonFinite = (data: Float32Array): number => {
-  let count = 0
-  for (const x of data) if (!Number.isFinite(x)) count += 1
-  return count
-}
 
 interface Filling {
   readonly wanted: Wanted
@@ -45,7 +39,7 @@ const allFinite = (path: string, fillings: readonly Filling[]): Effect<void> =>
     const broken: string[] = []
     for (const { wanted, array } of fillings) {
       const data = asFloats(await run(array.read))
-      const count = countOfNonFinite(data)
+      const count = countNonFinite(data)
       if (count > 0) broken.push(`${wanted.key} (${count} of ${data.length})`)
     }
     if (broken.length === 0) return
@@ -173,6 +167,8 @@ export const importArrays = (
     const derived = Object.keys(arrays).length - Object.keys(found).length
     if (derived > 0) say(`${file}: ${derived} arrays are left out that an experiment declares or derives, as betas`)
     say(`${file}: ${stages.map(({ stage }) => stage.name).join(', ')}\n${showLoadReport(report)}`)
+    if (hasDiffusion && stages.length < stagesOf(plan).length)
+      say(`${file}: the U-Net alone; a first stage that is trained now makes other latents than it was trained on`)
     await run(TE.fromEither(strictly(file)(report)))
     await run(checkKept(report, fineTune))
     await run(

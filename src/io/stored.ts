@@ -30,6 +30,13 @@ export type UnreadArrays = Readonly<Record<string, UnreadArray>>
 /** How many elements a shape has. */
 export const elementsOf = (shape: readonly number[]): number => shape.reduce((n, size) => n * size, 1)
 
+/** How many numbers are NaN or infinite. */
+export const countNonFinite = (data: ArrayLike<number>): number => {
+  let count = 0
+  for (let i = 0; i < data.length; i++) if (!Number.isFinite(data[i])) count += 1
+  return count
+}
+
 /** The same bytes at an address that is a multiple of `itemBytes`: themselves, or a copy. */
 const aligned = (bytes: Uint8Array, itemBytes: number): Uint8Array =>
   bytes.byteOffset % itemBytes === 0 ? bytes : new Uint8Array(bytes)

@@ -53,11 +53,9 @@ describe('weights of LPIPS, as torch.save writes them', () => {
     parameter('decoder', 'weight', [1], { kind: 'ones' }),
   ]
   const graph = right(freeze({ loss: sumAll(...leaves.map((p) => pipe(p, sum()))) }))
-  const found = (...names: readonly string[]) =>
-    perceptualWeights(right(decode(firstStage)(kl(names.map(file)))), {
-      graph,
-      carry: { 'decoder.weight': 'decoder.weight' },
-    })()
+  const foundIn = (...files: readonly string[]) =>
+    perceptualWeights(right(decode(firstStage)(kl(files))), { graph, carry: { 'decoder.weight': 'decoder.weight' } })()
+  const found = (...names: readonly string[]) => foundIn(...names.map(file))
   const firstOf = (values: Readonly<Record<string, { readonly data: ArrayLike<number> }>>) =>
     Object.fromEntries(Object.entries(values).map(([name, { data }]) => [name.replace(`${loss}.`, ''), data[0]]))
 
@@ -75,6 +73,20 @@ describe('weights of LPIPS, as torch.save writes them', () => {
       'net.slice5.28.bias': 1000 + 300 / 8,
       'lin0.model.1.weight': 1600 / 8,
       'scaling_layer.shift': 5,
+    })
+  })
+  test('of a wrapped model, under the names that it has without; what is not finite is an error by name', async () => {
+    const wrapped = (bias: number) =>
+      torchStateDict([
+        [`module._orig_mod.${loss}.net.slice1.0.weight`, { shape: [2, 3, 3, 3], data: new Float32Array(54).fill(7) }],
+        [`module._orig_mod.${loss}.net.slice5.28.bias`, { shape: [2], data: [8, bias] }],
+        [`module._orig_mod.${loss}.lin0.model.1.weight`, { shape: [1, 2, 1, 1], data: [9, 9] }],
+      ])
+    await writeFile(at('wrapped.ckpt'), wrapped(8))
+    expect(firstOf(right(await foundIn(at('wrapped.ckpt'))))).toMatchObject({ 'net.slice5.28.bias': 8 })
+    await writeFile(at('broken.ckpt'), wrapped(Number.NaN))
+    expect(await foundIn(at('broken.ckpt'))).toMatchObject({
+      left: [{ at: at('broken.ckpt'), expected: `finite numbers in ${loss}.net.slice5.28.bias` }],
     })
   })
   test('one file without the other: what is missing is named, with what to do', async () => {

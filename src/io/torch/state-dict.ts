@@ -52,6 +52,8 @@ const offered = (places: readonly Place[]): string => {
   return `${options.join(', or ')} ${options.length === 1 ? 'reads these' : 'chooses'}`
 }
 
+type Offer = (places: readonly Place[]) => string | undefined
+
 /** What a file holds that is to be read: its entries by name, and what of the file is beside them. */
 export interface Chosen {
   /** Where in the file; empty at its top. */
@@ -77,7 +79,7 @@ const besideOf = (root: TorchValue, path: string): readonly string[] =>
     : []
 
 /** `state_dict` of what Lightning and the published trainers save, or what the file is where that has tensors of its own. */
-const byDefault = (root: TorchValue, file: string): Checked<Chosen> => {
+const byDefault = (root: TorchValue, file: string, offer: Offer): Checked<Chosen> => {
   if (!isKind('dict')(root))
     return fail(
       'file',
@@ -115,7 +117,7 @@ const byDefault = (root: TorchValue, file: string): Checked<Chosen> => {
         file,
         "a model's tensors, at the top of the file or as state_dict",
         listed(places.map(shown)),
-        offered(places),
+        offer(places),
       )
 }
 
@@ -165,7 +167,7 @@ const at = (root: TorchValue, from: string, file: string): Checked<Chosen> => {
 
 /** Chooses a file's dictionary, by a path into it or by default. Errors: `file`, which offers what there is; `usage`, a path to nothing. */
 export const chosen = (root: TorchValue, file: string, from?: string): Checked<Chosen> =>
-  from === undefined ? byDefault(root, file) : at(root, from, file)
+  from === undefined ? byDefault(root, file, offered) : at(root, from, file)
 
 const entry =
   (path: string) =>
@@ -182,7 +184,7 @@ const entry =
  */
 export const stateDict = (value: TorchValue, path: string): Checked<TorchTensors> =>
   pipe(
-    chosen(value, path),
+    byDefault(value, path, () => undefined),
     E.flatMap(({ entries }) => collect([...entries].map(entry(path)))),
     E.map((entries) => Object.fromEntries(entries)),
   )
