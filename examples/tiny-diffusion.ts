@@ -33,14 +33,14 @@ const program = lg.effect(async (run) => {
     if (i % 500 === 0) console.log(`step ${i}  loss ${metrics.loss?.data[0]?.toFixed(3)}`)
   }
 
-  const sampler = samplers.ddim()
-  const graph = await run(TE.fromEither(samplers.stepGraph(sampler, network, { shape: [items, 2] })))
-  const plan = await run(TE.fromEither(sampler.plan(schedule, samplers.descend(schedule.betas.map((_, i) => i)))))
+  const path = lg.paths.discretePath(schedule)
+  const plan = await run(TE.fromEither(samplers.planWalk(samplers.dpmpp2m(), path, { kind: 'trailing', steps: 20 })))
+  const graph = await run(TE.fromEither(samplers.stepGraph(plan, network, { shape: [items, 2] })))
   const weights = Object.entries(await run(stepper.read)).filter(([name]) => name in lg.feedTypes(graph))
   const executable = await run(executor.compile(graph, { mode: 'sampling', constants: Object.fromEntries(weights) }))
   const numbers = [...Array(items).keys()]
-  const [xT, noiseOf] = [samplers.initialNoise(seed, numbers, [2]), samplers.keyedNoise(seed, numbers)]
-  const { data } = await run(samplers.sample({ graph, executable, plan, xT, noiseOf }))
+  const [from, noiseOf] = [samplers.initialNoise(seed, numbers, [2]), samplers.keyedNoise(seed, numbers)]
+  const { data } = (await run(samplers.sample({ plan, graph, executable, from, noiseOf }))).x
 
   const cells = numbers.map((i) => [(data[2 * i] ?? 0) * 12, (data[2 * i + 1] ?? 0) * -6].map(Math.round).join())
   const mark = (x: number, y: number) => ' .:+#'.charAt(Math.min(4, cells.filter((c) => c === `${x},${y}`).length))

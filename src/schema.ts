@@ -251,6 +251,8 @@ export const record = <
 export const tagged = <const K extends string, B extends Required>(
   key: K,
   branches: B,
+  /** The branch where the key is left out; it must be there otherwise. */
+  otherwise?: keyof B & string,
 ): Codec<{ [N in keyof B & string]: { readonly [k in K]: N } & Decoded<B[N]> }[keyof B & string]> => {
   type Out = { [N in keyof B & string]: { readonly [k in K]: N } & Decoded<B[N]> }[keyof B & string]
   const names = Object.keys(branches)
@@ -262,14 +264,14 @@ export const tagged = <const K extends string, B extends Required>(
       const required: unknown = branch?.required
       return {
         ...branch,
-        properties: { [key]: { const: n }, ...properties },
-        required: [key, ...(Array.isArray(required) ? required : [])],
+        properties: { [key]: { const: n, ...(n === otherwise ? { default: n } : {}) }, ...properties },
+        required: [...(n === otherwise ? [] : [key]), ...(Array.isArray(required) ? required : [])],
       }
     }),
   }
   return codec<Out>(`an object with "${key}"`, json, (u, c) => {
     if (!isObject(u)) return mismatch(u, c, `an object with "${key}": ${tagName.name}`)
-    const { [key]: tag, ...rest } = u
+    const { [key]: tag = otherwise, ...rest } = u
     const chosen = tagName.validate(tag, enter(c, key, tagName, tag))
     if (E.isLeft(chosen)) return chosen
     const branch = branches[chosen.right]

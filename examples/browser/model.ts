@@ -56,11 +56,11 @@ export const trainingGraph = ({
     }),
   )
 
-export interface SamplingPlan {
+export interface SamplingProgram {
   readonly graph: lg.Graph
-  readonly plan: readonly samplers.PlannedStep[]
+  readonly plan: samplers.SamplingPlan
 }
-/** One step of DDIM as a graph, and the way down that it goes. */
+/** One step of DPM-Solver++ as a graph, and the way down that it goes. */
 export const samplingGraph = ({
   count,
   steps,
@@ -69,17 +69,16 @@ export const samplingGraph = ({
   readonly count: number
   readonly steps: number
   readonly levels: number
-}): lg.Checked<SamplingPlan> =>
+}): lg.Checked<SamplingProgram> =>
   pipe(
     schedule,
-    E.flatMap((noising) => {
-      const sampler = samplers.ddim({ clip: 1, end: 'data' })
-      const visited = Array.from({ length: steps }, (_, i) => Math.floor(((i + 1) * timesteps) / steps) - 1)
-      const denoise = denoiserOf(levels, lg.input(leaves.labels, lg.int(count)))
-      return pipe(
-        E.Do,
-        E.bind('graph', () => samplers.stepGraph(sampler, denoise, { shape: [count, ...patched] })),
-        E.bind('plan', () => sampler.plan(noising, samplers.descend(visited))),
-      )
-    }),
+    E.map(lg.paths.discretePath),
+    E.flatMap((path) => samplers.planWalk(samplers.dpmpp2m(), path, { kind: 'trailing', steps })),
+    E.bindTo('plan'),
+    E.bind('graph', ({ plan }) =>
+      samplers.stepGraph(plan, denoiserOf(levels, lg.input(leaves.labels, lg.int(count))), {
+        shape: [count, ...patched],
+        keep: lg.diffusion.within(1),
+      }),
+    ),
   )

@@ -75,11 +75,11 @@ const samplerOf = (executor: lg.Executor, request: Request) =>
           graph,
           executable,
           plan,
-          xT: samplers.initialNoise(seed, numbers, patched),
+          from: samplers.initialNoise(seed, numbers, patched),
           noiseOf: samplers.keyedNoise(seed, numbers),
           feeds: { ...weightsFor(graph, state), [leaves.labels]: labels },
         }),
-        TE.map((x) => picturesOf(x, numbers)),
+        TE.map(({ x }) => picturesOf(x, numbers)),
       )
     return { draw, dispose: executable.dispose }
   })

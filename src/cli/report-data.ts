@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { emojiCredit } from '../data/emoji.ts'
 import { type Effect, effect } from '../error.ts'
 import type { Experiment, FirstStage } from '../experiment/document.ts'
+import { saysSampling } from '../experiment/sampling.ts'
 import { contentHash } from '../graph/hash.ts'
 import { size } from '../graph/types.ts'
 import { readBytes } from '../io/bytes.ts'
@@ -61,11 +62,8 @@ const priorCaptions: { readonly [K in FirstStage['kind']]: string } = {
 }
 
 const samplesCaption = ({ sampling, diffusion }: Experiment): string => {
-  const how =
-    sampling.sampler === 'ddim'
-      ? `DDIM, ${sampling.steps} steps${sampling.eta === 0 ? '' : `, eta ${sampling.eta}`}`
-      : `DDPM, ${diffusion?.schedule.timesteps ?? 0} steps`
-  return diffusion?.conditioning.kind === 'class' ? `${how}, guidance ${sampling.guidance}; a row a class.` : `${how}.`
+  const how = saysSampling(sampling, diffusion?.schedule.timesteps ?? 0)
+  return diffusion?.conditioning.kind === 'class' ? `${how}; a row a class.` : `${how}.`
 }
 
 const nextSteps = (

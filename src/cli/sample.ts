@@ -1,9 +1,11 @@
 import { Option } from 'commander'
 import { type Checked, effect, fail } from '../error.ts'
+import { crossChecks } from '../experiment/cross-checks.ts'
 import { mostPictures } from '../experiment/data-rules.ts'
-import { type Experiment, type Sampling, samplerNames } from '../experiment/document.ts'
-import { decodeExperiment } from '../experiment/load.ts'
-import { E, pipe, TE } from '../prelude.ts'
+import type { Experiment } from '../experiment/document.ts'
+import { requested, samplerNames, saysSampling } from '../experiment/sampling.ts'
+import { E, pipe, RNEA, TE } from '../prelude.ts'
+import { spacings } from '../schedulers/levels.ts'
 import { didYouMean } from '../schema.ts'
 import type { Register } from './command.ts'
 import { count, natural, notNegative, share } from './parse.ts'
@@ -14,7 +16,8 @@ interface Options {
   readonly class?: string
   readonly guidance?: number
   readonly steps?: number
-  readonly sampler?: Sampling['sampler']
+  readonly sampler?: string
+  readonly spacing?: string
   readonly eta?: number
   readonly seed?: number
   readonly count?: number
@@ -38,17 +41,19 @@ const classIndex = (classes: readonly string[], name: string): Checked<number> =
 }
 
 /** The experiment with the sampling that the options ask for, checked again as a whole. */
-const withSampling = (e: Experiment, { guidance, steps, sampler, eta }: Options): Checked<Experiment> =>
-  decodeExperiment({
-    ...e,
-    sampling: {
-      ...e.sampling,
+const withSampling = (e: Experiment, { guidance, steps, sampler, spacing, eta }: Options): Checked<Experiment> =>
+  pipe(
+    requested(e.sampling, {
       ...(guidance === undefined ? {} : { guidance }),
       ...(steps === undefined ? {} : { steps }),
       ...(sampler === undefined ? {} : { sampler }),
+      ...(spacing === undefined ? {} : { spacing }),
       ...(eta === undefined ? {} : { eta }),
-    },
-  })
+    }),
+    E.map((sampling) => ({ ...e, sampling })),
+    E.mapLeft(RNEA.map((error) => ({ ...error, tag: 'usage' as const, at: error.at.replace(/^\//, '--') }))),
+    E.flatMap(crossChecks),
+  )
 
 const drawable = (pictures: number, { data }: Experiment): Checked<number> => {
   const most = mostPictures(data.size)
@@ -70,7 +75,8 @@ export const sample: Register = (program, { terminal, run }) => {
     .option('--guidance <scale>', 'of classifier-free guidance; 1 is none', notNegative)
     .option('--steps <n>', 'of the sampler', count)
     .addOption(new Option('--sampler <name>', 'how to go from noise to latents').choices(samplerNames))
-    .option('--eta <number>', 'noise of DDIM: 0 is deterministic', share)
+    .addOption(new Option('--spacing <name>', 'where along the way the network is asked').choices(spacings))
+    .option('--eta <number>', 'how much noise a sampler draws that can do without: 0 none', share)
     .option('--seed <n>', 'of the noise; that of the experiment where left out', natural)
     .option('--count <n>', 'pictures of each class', count)
     .option('--executor <name>', 'that of the experiment where left out')
@@ -116,7 +122,7 @@ export const sample: Register = (program, { terminal, run }) => {
           const columns = options.class === undefined ? each : Math.min(each, 8)
           const choice = await go(chooseExecutor(options.executor ?? executor))
           const chosen = options.precision === 'float16' ? inHalf(choice.executor) : choice.executor
-          terminal.err(`on ${chosen.name} (${choice.reason})\n`)
+          terminal.err(`on ${chosen.name} (${choice.reason}); ${saysSampling(sampling, model.schedule.timesteps)}\n`)
           const state: { bar?: ReturnType<typeof progress> } = {}
           const pictures = await go(
             drawPictures(

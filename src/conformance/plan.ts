@@ -16,6 +16,8 @@ export type Plan =
       readonly kind: 'effect'
       readonly run: (executor: Executor) => Effect<Values>
       readonly expected?: StoredArrays
+      /** Go before the area's, for what this case says of itself. */
+      readonly tolerances?: readonly Tolerance[]
     }
   | { readonly kind: 'skip'; readonly reason: string }
 
@@ -150,7 +152,7 @@ export const area =
               plan.kind === 'skip' || unheeded.length === 0 ? plan : skip(`config not offered: ${unheeded.join(', ')}`),
             subject,
             ...expectations(plan, given),
-            tolerances,
+            tolerances: [...((plan.kind === 'effect' ? plan.tolerances : undefined) ?? []), ...tolerances],
             given,
           })),
         )

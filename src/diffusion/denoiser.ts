@@ -3,12 +3,17 @@ import { pipe, RR } from '../prelude.ts'
 import type { Parameterization } from './parameterization.ts'
 
 /**
- * A network that says of x_t, at timesteps t (int32[N]), what was mixed into it; conditioning is closed over. It knows
+ * A network that says of x_t, at times t ([N], whole or fractional), what was mixed into it; conditioning is closed over. It knows
  * what it predicts, so that no prediction of one kind is taken for another.
  */
 export interface Denoiser<P extends Parameterization = Parameterization> {
   (xt: Tensor, t: Tensor): Tensor
   readonly predicts: P
+  /**
+   * Of a network that learnt its variance (Nichol and Dhariwal 2021, equation 15): v, the share of the larger of the two bounds'
+   * logarithms, for each number of x. The same call of the network gives it.
+   */
+  readonly variance?: (xt: Tensor, t: Tensor) => Tensor
 }
 
 /**

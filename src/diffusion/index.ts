@@ -1,5 +1,6 @@
 export * from './denoiser.ts'
 export * from './forward.ts'
+export * from './keep.ts'
 export * from './latent-scale.ts'
 export * from './objective.ts'
 export * from './parameterization.ts'

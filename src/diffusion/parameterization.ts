@@ -1,16 +1,17 @@
-import { add, div, mul, sub, type Tensor } from '../declare/index.ts'
+import { add, div, mul, square, sub, type Tensor } from '../declare/index.ts'
 import { pipe } from '../prelude.ts'
 
 /**
- * What a network predicts from x_t = alpha x_0 + sigma eps, with alpha^2 + sigma^2 = 1:
+ * What a network predicts from x_t = alpha x_0 + sigma eps:
  * - `eps`: the noise (Ho et al. 2020)
  * - `x0`: the clean sample
  * - `v`: alpha eps - sigma x_0 (Salimans and Ho 2022, appendix D)
+ * - `flow`: eps - x_0, the velocity of rectified flow (Liu et al. 2023, equation 1)
  */
-export const parameterizations = ['eps', 'x0', 'v'] as const
+export const parameterizations = ['eps', 'x0', 'v', 'flow'] as const
 export type Parameterization = (typeof parameterizations)[number]
 
-/** The shares of signal and noise in x_t, broadcast against it: sqrt(alpha-bar) and sqrt(1 - alpha-bar). */
+/** The shares of signal and noise in x_t, broadcast against it; on a schedule sqrt(alpha-bar) and sqrt(1 - alpha-bar). */
 export interface Mixture {
   readonly alpha: Tensor
   readonly sigma: Tensor
@@ -31,21 +32,27 @@ const targets: Targets = {
   eps: (_, { eps }) => eps,
   x0: (_, { x0 }) => x0,
   v: ({ alpha, sigma }, { x0, eps }) => pipe(eps, mul(alpha), sub(pipe(x0, mul(sigma)))),
+  flow: (_, { x0, eps }) => pipe(eps, sub(x0)),
 }
 
 /** What a perfect network would have said. */
 export const target = (p: Parameterization, m: Mixture, from: Ingredients): Tensor => targets[p](m, from)
 
+/** alpha^2 + sigma^2: 1 where variance is preserved. */
+const squaredNorm = ({ alpha, sigma }: Mixture): Tensor => pipe(square(alpha), add(square(sigma)))
+
 type Recover = (m: Mixture, xt: Tensor, prediction: Tensor) => Tensor
 const ofX0: { readonly [P in Parameterization]: Recover } = {
   eps: ({ alpha, sigma }, xt, eps) => pipe(xt, sub(pipe(eps, mul(sigma))), div(alpha)),
   x0: (_, __, x0) => x0,
-  v: ({ alpha, sigma }, xt, v) => pipe(xt, mul(alpha), sub(pipe(v, mul(sigma)))),
+  v: (m, xt, v) => pipe(xt, mul(m.alpha), sub(pipe(v, mul(m.sigma))), div(squaredNorm(m))),
+  flow: ({ alpha, sigma }, xt, u) => pipe(xt, sub(pipe(u, mul(sigma))), div(pipe(alpha, add(sigma)))),
 }
 const ofEps: { readonly [P in Parameterization]: Recover } = {
   eps: (_, __, eps) => eps,
   x0: ({ alpha, sigma }, xt, x0) => pipe(xt, sub(pipe(x0, mul(alpha))), div(sigma)),
-  v: ({ alpha, sigma }, xt, v) => pipe(xt, mul(sigma), add(pipe(v, mul(alpha)))),
+  v: (m, xt, v) => pipe(xt, mul(m.sigma), add(pipe(v, mul(m.alpha))), div(squaredNorm(m))),
+  flow: ({ alpha, sigma }, xt, u) => pipe(xt, add(pipe(u, mul(alpha))), div(pipe(alpha, add(sigma)))),
 }
 
 /** x_0 and eps that a prediction at x_t implies. */

@@ -1,9 +1,11 @@
 import type { Checked } from '../error.ts'
 import { E, pipe } from '../prelude.ts'
-import { timesteps } from '../schedulers/timesteps.ts'
+import { noiseSchedule } from '../schedulers/noise-schedule.ts'
+import { discretePath } from '../schedulers/path.ts'
 import type { Diffusion, Experiment, Training } from './document.ts'
 import { codeRules, weightRules } from './first-stage-rules.ts'
 import { type Problems, problem, refusing, setting, unless } from './problems.ts'
+import { planOf } from './sampling.ts'
 import { scheduleRules } from './schedule-rules.ts'
 
 /** Rules between fields of an experiment that need no graph. Each gives the problems it finds. */
@@ -224,7 +226,8 @@ const unetRules = ({ data, firstStage }: Experiment, diffusion: Diffusion): Prob
 
 const samplingRules = ({ sampling }: Experiment, { conditioning, schedule }: Diffusion): Problems => {
   const unconditional = conditioning.kind === 'class' && conditioning.dropout > 0 && conditioning.dropout < 1
-  const visited = timesteps({ kind: sampling.spacing, steps: sampling.steps }, schedule.timesteps)
+  const columns = noiseSchedule(schedule)
+  const plan = E.isLeft(columns) ? columns : planOf(sampling, discretePath(columns.right))
   return [
     ...unless(
       sampling.guidance === 1 || unconditional,
@@ -233,9 +236,7 @@ const samplingRules = ({ sampling }: Experiment, { conditioning, schedule }: Dif
       sampling.guidance,
       `${setting({ '/sampling/guidance': 1 })}, or train with ${setting({ '/diffusion/conditioning': { kind: 'class', dropout: 0.1 } })}`,
     ),
-    ...(sampling.sampler === 'ddim' && E.isLeft(visited)
-      ? visited.left.map((e) => ({ ...e, at: '/sampling/steps' }))
-      : []),
+    ...(E.isRight(columns) && E.isLeft(plan) ? plan.left.map((e) => ({ ...e, at: `/sampling${e.at}` })) : []),
   ]
 }
 

@@ -7,12 +7,13 @@ import { float, int, type Shape } from '../graph/types.ts'
 import type { Loss } from '../losses/index.ts'
 import { unet } from '../nn/unet/unet.ts'
 import { E, pipe } from '../prelude.ts'
-import { ddim, ddpm, descend, type PlannedStep, type Sampler, stepGraph } from '../samplers/index.ts'
+import { type SamplingPlan, stepGraph, type Watched } from '../samplers/index.ts'
 import { type NoiseSchedule, noiseSchedule } from '../schedulers/noise-schedule.ts'
-import { timesteps } from '../schedulers/timesteps.ts'
+import { discretePath, type Path } from '../schedulers/path.ts'
 import { optimise } from '../transform/index.ts'
-import type { Diffusion, FirstStage, Sampling } from './document.ts'
+import type { Diffusion, FirstStage } from './document.ts'
 import { latentShape } from './first-stage.ts'
+import { planOf, type Sampling } from './sampling.ts'
 
 /** The graphs of latent diffusion on a frozen first stage: its loss, and a sampler's step. */
 
@@ -28,6 +29,8 @@ export const diffusionLeaves = {
 export interface LatentDiffusion {
   readonly config: Diffusion
   readonly schedule: NoiseSchedule
+  /** Along which samplers walk. */
+  readonly path: Path
   readonly latent: Shape
   readonly classes: number
   /** What the first stage encodes pictures to: moments of a posterior, or latents that are not quantised yet. */
@@ -44,6 +47,7 @@ export const latentDiffusion = (config: Diffusion, firstStage: FirstStage, class
       config:
         config.conditioning.kind === 'class' ? { ...config, unet: { ...config.unet, classes: classes + 1 } } : config,
       schedule,
+      path: discretePath(schedule),
       latent: latentShape(firstStage.network),
       classes,
       encodes: firstStage.kind,
@@ -93,20 +97,10 @@ export const diffusionLoss = (m: LatentDiffusion, batch: number): Loss => {
   )
 }
 
-/** One step of sampling, compiled once for all steps. */
-export interface SamplingPlan {
+/** One step of sampling, compiled once for all steps, and the numbers of each. */
+export interface SamplingProgram {
   readonly graph: Graph
-  readonly plan: readonly PlannedStep[]
-}
-
-const samplers: { readonly [K in Sampling['sampler']]: (s: Sampling) => Sampler } = {
-  ddim: ({ eta }) => ddim({ eta }),
-  ddpm: () => ddpm(),
-}
-/** The timesteps a sampler visits; ancestral sampling visits them all. */
-const visited: { readonly [K in Sampling['sampler']]: (s: Sampling, total: number) => Checked<readonly number[]> } = {
-  ddim: ({ spacing, steps }, total) => timesteps({ kind: spacing, steps }, total),
-  ddpm: (_, total) => E.right(Array.from({ length: total }, (__, i) => i)),
+  readonly plan: SamplingPlan
 }
 
 const guided = (m: LatentDiffusion, { guidance }: Sampling, batch: number): Denoiser => {
@@ -119,14 +113,16 @@ const guided = (m: LatentDiffusion, { guidance }: Sampling, batch: number): Deno
   })
 }
 
-/** The step graph of a sampler over a batch, and the numbers of each step. */
-export const samplingPlan = (m: LatentDiffusion, sampling: Sampling, batch: number): Checked<SamplingPlan> => {
-  const sampler = samplers[sampling.sampler](sampling)
-  return pipe(
-    E.Do,
-    E.bind('graph', () => stepGraph(sampler, guided(m, sampling, batch), { shape: [batch, ...m.latent] })),
-    E.bind('steps', () => visited[sampling.sampler](sampling, m.schedule.timesteps)),
-    E.bind('plan', ({ steps }) => sampler.plan(m.schedule, descend(steps))),
-    E.map(({ graph, plan }) => ({ graph: optimise(graph), plan })),
+/** The step graph of a sampler over a batch, and the numbers of each step; `watch` what each step is to give beside x. */
+export const samplingProgram = (
+  m: LatentDiffusion,
+  sampling: Sampling,
+  batch: number,
+  watch: readonly Watched[] = [],
+): Checked<SamplingProgram> =>
+  pipe(
+    planOf(sampling, m.path),
+    E.bindTo('plan'),
+    E.bind('graph', ({ plan }) => stepGraph(plan, guided(m, sampling, batch), { shape: [batch, ...m.latent], watch })),
+    E.map(({ plan, graph }) => ({ graph: optimise(graph), plan })),
   )
-}

@@ -1,4 +1,4 @@
-import { objectiveDefaults } from '../diffusion/index.ts'
+import { objectiveDefaults, parameterizations } from '../diffusion/index.ts'
 import { executorNames } from '../execute/names.ts'
 import { adoptedWeight, adversarialFields, norms, vqAutoencoderDefaults } from '../losses/index.ts'
 import { autoencoderConfig } from '../nn/autoencoder/config.ts'
@@ -8,7 +8,7 @@ import { gumbelQuantizerFields, gumbelTemperature, vectorQuantizerFields } from 
 import { unetConfig } from '../nn/unet/config.ts'
 import { adamDefaults, adamWDefaults, restartConfig, sgdDefaults } from '../optimizers/index.ts'
 import { learningRateDefaults } from '../schedulers/learning-rate.ts'
-import { noiseScheduleDefaults } from '../schedulers/noise-schedule.ts'
+import { mostTimesteps, noiseScheduleDefaults } from '../schedulers/noise-schedule.ts'
 import {
   type Decoded,
   flag,
@@ -23,6 +23,7 @@ import {
   withOwnDefaults,
   word,
 } from '../schema.ts'
+import { sampling } from './sampling.ts'
 
 /**
  * An experiment as a document: what `experiment.json` holds. Every field is checked, unknown keys are refused, and
@@ -247,7 +248,6 @@ export type FirstStage = Decoded<typeof firstStage>
 const variance = number({ min: 1e-10, below: 1 })
 const { betaStart, betaEnd, offset } = noiseScheduleDefaults
 const ends = { betaStart: withDefault(variance, betaStart), betaEnd: withDefault(variance, betaEnd) }
-const mostTimesteps = 100_000
 const timesteps = { timesteps: withDefault(integer({ min: 2, max: mostTimesteps }), 1000) }
 export const noiseSchedule = tagged('kind', {
   linear: record({}, { ...timesteps, ...ends }),
@@ -270,7 +270,7 @@ export const diffusion = record(
     training,
   },
   {
-    predicts: withDefault(word(['eps', 'x0', 'v']), 'eps'),
+    predicts: withDefault(word(parameterizations), 'eps'),
     loss: withDefault(word(norms), objectiveDefaults.norm),
     /** Weight of the variational bound beside the simple loss. */
     elboWeight: withDefault(weight, objectiveDefaults.vlbWeight),
@@ -287,22 +287,6 @@ export const diffusion = record(
   },
 )
 export type Diffusion = Decoded<typeof diffusion>
-
-export const samplerNames = ['ddim', 'ddpm'] as const
-export const sampling = record(
-  {},
-  {
-    sampler: withDefault(word(samplerNames), 'ddim'),
-    steps: withDefault(integer({ min: 1, max: mostTimesteps }), 50),
-    spacing: withDefault(word(['uniform', 'quad']), 'uniform'),
-    eta: withDefault(fraction, 0),
-    /** Scale of classifier-free guidance; 1 is the conditional model. */
-    guidance: withDefault(number({ min: 0, max: 1000 }), 1),
-    /** Pictures a class, or in all without classes. */
-    perClass: withDefault(integer({ min: 1, max: 1000 }), 8),
-  },
-)
-export type Sampling = Decoded<typeof sampling>
 
 export const experiment = record(
   { name: nonEmpty, data: dataSource, firstStage },

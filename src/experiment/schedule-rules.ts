@@ -30,6 +30,7 @@ const lost: { readonly [P in Parameterization]: (s: NoiseSchedule) => Lost | und
   eps: (s) => lostIn(inFloat32(s.sqrtAlphasCumprod), leastShare, 'x_0'),
   x0: (s) => lostIn(inFloat32(s.sqrtOneMinusAlphasCumprod), leastShare, 'the noise') ?? lost.v(s),
   v: (s) => lostIn(s.alphasCumprod, leastAlphaBar, 'x_0'),
+  flow: (s) => lost.v(s),
 }
 
 type Ends = Extract<Diffusion['schedule'], { readonly betaStart: number }>
@@ -46,12 +47,15 @@ const fewerTimesteps = (schedule: Ends, { betas }: NoiseSchedule): number => {
   return shrink(Math.max(2, Math.floor((betas.length * 2 * Math.log(leastShare)) / fallen)))
 }
 
+/** What is offered first in the place of a target that cannot be told. */
+const preferred: readonly Parameterization[] = ['v', 'x0', 'eps', 'flow']
+
 const targetRule = ({ schedule, predicts }: Diffusion, columns: NoiseSchedule): Problems => {
   const found = lost[predicts](columns)
   if (found === undefined) return []
   const { timestep, share, part } = found
   const why = `${part} has a share of ${share} in x_t at timestep ${timestep}, which is lost to rounding`
-  const others = parameterizations.filter((p) => lost[p](columns) === undefined).toReversed()
+  const others = preferred.filter((p) => lost[p](columns) === undefined)
   const [other] = others
   return other !== undefined
     ? [

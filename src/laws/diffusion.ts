@@ -1,6 +1,6 @@
 import fc from 'fast-check'
-import { constant, mul, type Tensor } from '../declare/index.ts'
-import { denoiser, guide, guideTogether } from '../diffusion/denoiser.ts'
+import { add, constant, div, mul, square, sub, type Tensor } from '../declare/index.ts'
+import { type Denoiser, denoiser, guide, guideTogether } from '../diffusion/denoiser.ts'
 import { mixtureAt, qPosterior, qSample, qStep } from '../diffusion/forward.ts'
 import {
   convert,
@@ -29,6 +29,20 @@ export const noiseSchedules: fc.Arbitrary<NoiseSchedule> = fc
     const made = noiseSchedule(kind === 'cosine' ? { kind, timesteps } : { kind, ...declared })
     if (E.isLeft(made)) throw new Error(JSON.stringify(made.left))
     return made.right
+  })
+
+/** Data of one Gaussian, N(mean, deviation^2): its score, and with it the best denoiser, is known in closed form. */
+export interface GaussianData {
+  readonly mean: number
+  readonly deviation: number
+}
+
+/** E[eps | x_t] = sigma (x_t - alpha m) / (alpha^2 s^2 + sigma^2) */
+export const bestDenoiser = (s: NoiseSchedule, { mean, deviation }: GaussianData): Denoiser<'eps'> =>
+  denoiser('eps', (xt, t) => {
+    const { alpha, sigma } = mixtureAt(s, t, xt)
+    const variance = pipe(square(alpha), mul(deviation ** 2), add(square(sigma)))
+    return pipe(xt, sub(pipe(alpha, mul(mean))), mul(sigma), div(variance))
   })
 
 /** A schedule with one of its timesteps, not below `least`. */

@@ -12,10 +12,9 @@ import { vqAutoencoderLoss } from '../losses/vq-autoencoder.ts'
 import { pipe, TE } from '../prelude.ts'
 import type { NoiseSchedule } from '../schedulers/noise-schedule.ts'
 import { grad } from '../transform/index.ts'
-import { noiseSchedules } from './diffusion.ts'
+import { bestDenoiser, noiseSchedules } from './diffusion.ts'
 import { type Law, law, lawOf } from './law.ts'
 import { everywhere, gap, largest, real, reals, rows, shortfall, total } from './numbers.ts'
-import { bestDenoiser } from './samplers.ts'
 
 const kinds = fc.constantFrom<Parameterization[]>(...parameterizations)
 const norm = fc.constantFrom(...norms)

@@ -1,73 +1,51 @@
-import { add, mul } from '../declare/index.ts'
-import { recover } from '../diffusion/parameterization.ts'
-import { clipped } from '../diffusion/reverse.ts'
-import { type Checked, collect, fail } from '../error.ts'
-import { E, pipe } from '../prelude.ts'
-import type { NoiseSchedule } from '../schedulers/noise-schedule.ts'
-import type { Sampler } from './sampler.ts'
-import { alphaBar, checkTransitions, type Transition } from './transitions.ts'
+import { combine } from './combination.ts'
+import { number } from './options.ts'
+import { noise, predict, type Sampler, sampler } from './sampler.ts'
 
 export interface DdpmOptions {
-  /** Keeps predictions of x_0 inside [-clip, clip]. */
-  readonly clip?: number
   /**
-   * v in [0, 1]: the variance is (1 - v) beta~ + v beta; the schedule's own where left out. 0 is diffusers' `fixed_small`, 1 its
-   * `fixed_large`.
+   * v in [0, 1]: the variance is (1 - v) beta~ + v beta; default 0. 0 is diffusers' `fixed_small`, 1 its `fixed_large`; a network that
+   * learnt its variance chooses between both itself (`learned`; Nichol and Dhariwal 2021, equation 15).
    */
-  readonly vPosterior?: number
+  readonly vPosterior?: number | 'learned'
+  /** Whether noise is drawn in the step to the data too, as diffusers does from any timestep but the first; default false. */
+  readonly noisyEnd?: boolean
 }
 
-/** The schedule's v: at t = 0, where beta~ is 0, its variance is v beta. */
-const ownMixture = ({ posteriorVariance, betas }: NoiseSchedule): number =>
-  (posteriorVariance[0] ?? 0) / (betas[0] ?? 1)
-
-const checkMixture = (v: number): Checked<number> =>
-  v >= 0 && v <= 1 ? E.right(v) : fail('config', '/vPosterior', 'a number in [0, 1]', String(v))
-
-/** Log-variances are clipped to at least this one's logarithm. */
+/** Variances are at least this, as in the reference. */
 const leastVariance = 1e-20
-
-/** The posterior q(x_to | x_from, x_0) of a chain that visits only some timesteps (Nichol and Dhariwal 2021, section 4). */
-const posterior = (schedule: NoiseSchedule, { from, to }: Transition, v: number) => {
-  const [bar, barPrev] = [alphaBar(schedule, from), alphaBar(schedule, to)]
-  const alpha = bar / barPrev
-  const beta = 1 - alpha
-  const variance = (1 - v) * beta * ((1 - barPrev) / (1 - bar)) + v * beta
-  return {
-    alpha: Math.sqrt(bar),
-    sigma: Math.sqrt(1 - bar),
-    ofX0: (beta * Math.sqrt(barPrev)) / (1 - bar),
-    ofXt: ((1 - barPrev) * Math.sqrt(alpha)) / (1 - bar),
-    spread: to < 0 ? 0 : Math.sqrt(Math.max(variance, leastVariance)),
-  }
-}
+const deviation = (variance: number): number => Math.sqrt(Math.max(variance, leastVariance))
 
 /**
- * Ancestral sampling (Ho et al. 2020, algorithm 2): a sample of the posterior at the predicted x_0; no noise in the step to the
- * data.
+ * Ancestral sampling (Ho et al. 2020, algorithm 2): a sample of the posterior q(x' | x, x_0) at the predicted x_0, on a chain that may
+ * visit only some timesteps (Nichol and Dhariwal 2021, section 4); no noise in the step to the data.
  *
  * Source: `p_sample_loop` in CompVis latent-diffusion, `ldm/models/diffusion/ddpm.py`.
  */
-export const ddpm = ({ vPosterior, ...clip }: DdpmOptions = {}): Sampler<'ofX0' | 'ofXt' | 'spread'> => ({
-  name: 'ddpm',
-  coefficients: ['alpha', 'sigma', 'ofX0', 'ofXt', 'spread'],
-  imposes: 'after',
-  plan: (schedule, transitions) => {
-    const v = vPosterior ?? ownMixture(schedule)
-    return pipe(
-      collect<unknown>([checkMixture(v), checkTransitions(schedule, transitions)]),
-      E.map(() =>
-        transitions.map((transition, index) => ({
-          index,
-          t: transition.from,
-          coefficients: posterior(schedule, transition, v),
-        })),
-      ),
-    )
-  },
-  step: (denoise, { xt, t, coefficients, noise }) => {
-    const predX0 = pipe(recover(denoise.predicts, coefficients, xt, denoise(xt, t)).x0, clipped(clip))
-    const centre = pipe(predX0, mul(coefficients.ofX0), add(pipe(xt, mul(coefficients.ofXt))))
-    return { x: pipe(centre, add(pipe(noise, mul(coefficients.spread)))), predX0 }
-  },
-})
+export const ddpm = ({ vPosterior = 0, noisyEnd = false }: DdpmOptions = {}): Sampler =>
+  sampler({
+    name: 'ddpm',
+    order: 0,
+    pureNoise: 'taken',
+    imposes: 'after',
+    checks: vPosterior === 'learned' ? [] : [number('/vPosterior', vPosterior, { min: 0, max: 1 })],
+    *walk({ transitions, start }) {
+      let x = start
+      for (const { here, next } of transitions) {
+        const { x: xt, x0 } = yield* predict(here, x)
+        const kept = here.alpha / next.alpha
+        const beta = here.sigma ** 2 - (kept * next.sigma) ** 2
+        const [small, large] = [(beta * next.sigma ** 2) / here.sigma ** 2, beta]
+        const mean = combine(
+          [(next.alpha * beta) / here.sigma ** 2, x0],
+          [(kept * next.sigma ** 2) / here.sigma ** 2, xt],
+        )
+        const range =
+          vPosterior === 'learned' ? { least: Math.log(deviation(small)), most: Math.log(deviation(large)) } : undefined
+        const drawn = yield* noise(range)
+        const spread = vPosterior === 'learned' ? 1 : deviation((1 - vPosterior) * small + vPosterior * large)
+        x = combine([1, mean], [next.sigma === 0 && !noisyEnd ? 0 : spread, drawn])
+      }
+      return x
+    },
+  })

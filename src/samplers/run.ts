@@ -1,11 +1,11 @@
 import { noiseBatch } from '../distributions/random.ts'
-import { type Effect, fail } from '../error.ts'
-import { type Executable, floats, ints, type Value, type Values } from '../execute/executor.ts'
+import { type Effect, effect, fail } from '../error.ts'
+import { type Executable, floats, type Value, type Values } from '../execute/executor.ts'
 import { feedTypes, type Graph, noises } from '../graph/graph.ts'
-import type { Shape } from '../graph/types.ts'
-import { E, RR } from '../prelude.ts'
-import type { PlannedStep } from './sampler.ts'
-import { coefficientLeaf, leaves } from './step-graph.ts'
+import { type Shape, size } from '../graph/types.ts'
+import { E, pipe, RR, TE } from '../prelude.ts'
+import type { PlannedStep, SamplingPlan } from './plan.ts'
+import { carryOf, coefficientLeaf, leaves, memoryLeaves } from './step-graph.ts'
 
 /** Which random numbers a step asks for. */
 export interface NoiseRequest {
@@ -15,27 +15,37 @@ export interface NoiseRequest {
   readonly shape: Shape
 }
 
+/** What a run begins with, and what it leaves: x, and by their leaves what a sampler keeps of earlier steps. */
+export interface SamplingState {
+  readonly x: Value
+  readonly memory: Values
+}
+
 export interface SamplingRun {
-  /** Made by `stepGraph`, compiled. */
+  readonly plan: SamplingPlan
+  /** Made by `stepGraph` for this plan, compiled. */
   readonly graph: Graph
   readonly executable: Executable
-  readonly plan: readonly PlannedStep[]
-  /** The noise to begin with. */
-  readonly xT: Value
+  /** The noise to begin with, or what another part of the plan left. */
+  readonly from: Value | SamplingState
+  /** A part of the plan's steps; all where left out. */
+  readonly steps?: readonly PlannedStep[]
   readonly noiseOf: (request: NoiseRequest) => Value
   /** Whatever else the graph is fed: weights, conditioning, a known picture. */
   readonly feeds?: Values
-  /** Told of each step; a left ends the run. */
+  /** Told of each step; a left ends the run before the next. */
   readonly onStep?: (progress: Progress) => Effect<void>
 }
 
 export interface Progress {
   readonly step: PlannedStep
-  /** Steps done, and steps of the plan. */
+  /** Steps done, and steps in all. */
   readonly done: number
   readonly of: number
-  readonly x: Value
-  readonly predX0: Value
+  /** Reads x back from the device. */
+  readonly x: Effect<Value>
+  /** What the graph was made to give of each step, by name: `predX0`, `seen`, `said`. */
+  readonly watched: Values
 }
 
 /** Noise of N(0, I) under the keys fold(seed, step, name, sample): the same however samples are batched. */
@@ -50,13 +60,22 @@ export const initialNoise = (seed: number, samples: readonly number[], sampleSha
 
 const scalarValue = (x: number): Value => floats([], Float64Array.of(x))
 
-/** Everything one step is fed, and of that what its graph has leaves for. */
-const feedsOf = ({ graph, noiseOf, feeds = {} }: SamplingRun, step: PlannedStep, x: Value): Values => {
+/** A state to begin with: where only x is given, nothing is remembered yet. */
+const stateOf = (plan: SamplingPlan, from: Value | SamplingState): SamplingState =>
+  'memory' in from
+    ? from
+    : {
+        x: from,
+        memory: Object.fromEntries(
+          memoryLeaves(plan).map((name) => [name, floats(from.shape, new Float64Array(size(from.shape)))]),
+        ),
+      }
+
+/** What a step is fed beside what it carries, and of that what its graph has leaves for. */
+const feedsOf = ({ graph, noiseOf, feeds = {} }: SamplingRun, step: PlannedStep, batch: number): Values => {
   const types = feedTypes(graph)
-  const batch = x.shape[0] ?? 1
   const own: Values = {
-    [leaves.x]: x,
-    [leaves.t]: ints([batch], new Int32Array(batch).fill(step.t)),
+    [leaves.t]: floats([batch], new Float64Array(batch).fill(step.level.t)),
     ...Object.fromEntries(
       Object.entries(step.coefficients).map(([c, value]) => [coefficientLeaf(c), scalarValue(value)] as const),
     ),
@@ -68,22 +87,31 @@ const feedsOf = ({ graph, noiseOf, feeds = {} }: SamplingRun, step: PlannedStep,
 }
 
 /**
- * Runs a plan, or a part of one, from xT: the last x. Two parts one after the other give what the whole gives.
+ * Runs a plan, or a part of one. x and the memory stay where the executor keeps them until the last step; two parts one after the
+ * other give what the whole gives.
  */
-export const sample =
-  (run: SamplingRun): Effect<Value> =>
-  async () => {
-    let x = run.xT
-    for (const [i, step] of run.plan.entries()) {
-      const result = await run.executable.run(feedsOf(run, step, x))()
-      if (E.isLeft(result)) return result
-      const { x: next, predX0 } = result.right
-      if (next === undefined || predX0 === undefined)
-        return fail('run', 'sampler', 'the outputs x and predX0', Object.keys(result.right).join(', '))
-      x = next
-      const heard = await (run.onStep?.({ step, done: i + 1, of: run.plan.length, x, predX0 }) ?? carryOn)()
-      if (E.isLeft(heard)) return heard
+export const sample = (run: SamplingRun): Effect<SamplingState> =>
+  effect(async (go) => {
+    const { plan, executable, steps = plan.steps } = run
+    const state = stateOf(plan, run.from)
+    const stepper = await go(executable.start(carryOf(plan), { [leaves.x]: state.x, ...state.memory }))
+    const read = (name: string): Effect<Value> =>
+      pipe(
+        stepper.read,
+        TE.flatMapEither((values) => {
+          const found = values[name]
+          return found === undefined ? fail('run', name, 'carried by the step', 'nothing') : E.right(found)
+        }),
+      )
+    try {
+      for (const [i, step] of steps.entries()) {
+        const watched = await go(stepper.step(feedsOf(run, step, state.x.shape[0] ?? 1)))
+        if (run.onStep !== undefined)
+          await go(run.onStep({ step, done: i + 1, of: steps.length, x: read(leaves.x), watched }))
+      }
+      const { [leaves.x]: x = state.x, ...memory } = await go(stepper.read)
+      return { x, memory }
+    } finally {
+      stepper.dispose()
     }
-    return E.right(x)
-  }
-const carryOn: Effect<void> = async () => E.right(undefined)
+  })

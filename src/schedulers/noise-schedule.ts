@@ -41,6 +41,9 @@ export type NoiseScheduleConfig<K extends BetaSchedule = BetaSchedule> = {
   }
 }[K]
 
+/** No schedule has more timesteps: its columns are held in memory. */
+export const mostTimesteps = 100_000
+
 /** One number a timestep, at index t = 0, ..., T - 1 (the papers' t - 1). */
 export type Column = readonly number[]
 
@@ -80,13 +83,14 @@ export interface NoiseSchedule {
 
 /**
  * w_t such that w_t |target - prediction|^2 is the mean's part of KL(q(x_{t-1}|x_t,x_0) || p(x_{t-1}|x_t)), for
- * predictions of the noise, of x_0 and of v. With v = 0: (SNR_{t-1} - SNR_t) / 2 for x_0, divided by SNR_t for the noise
- * and multiplied by 1 - A for v. At t = 0 the bound has the decoder's likelihood instead of a KL: 0 there.
+ * predictions of the noise, of x_0, of v and of the flow's velocity. With v = 0: (SNR_{t-1} - SNR_t) / 2 for x_0, divided by SNR_t for
+ * the noise, multiplied by 1 - A for v and by (sigma / (alpha + sigma))^2 for the velocity. At t = 0 the bound has the decoder's likelihood instead of a KL: 0 there.
  */
 export interface VlbWeights {
   readonly eps: Column
   readonly x0: Column
   readonly v: Column
+  readonly flow: Column
 }
 
 /**
@@ -230,6 +234,7 @@ export const scheduleOfBetas = (
       eps: weigh(() => 1),
       x0: weigh((s) => s.bar / (1 - s.bar)),
       v: weigh((s) => s.bar),
+      flow: weigh((s) => s.bar / (Math.sqrt(s.bar) + Math.sqrt(1 - s.bar)) ** 2),
     },
     referenceVlbWeights: {
       eps: firstFromSecond(column(referenceEpsWeight)),

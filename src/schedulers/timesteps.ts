@@ -10,7 +10,8 @@ import type { Column, NoiseSchedule } from './noise-schedule.ts'
  * - `trailing`: T - i T/S - 1, which always visits T - 1 (diffusers)
  * - `linspace`: S evenly spaced from 0 to T - 1 (diffusers)
  */
-export type TimestepSpacing = 'uniform' | 'quad' | 'leading' | 'trailing' | 'linspace'
+export const timestepSpacings = ['uniform', 'quad', 'leading', 'trailing', 'linspace'] as const
+export type TimestepSpacing = (typeof timestepSpacings)[number]
 
 export interface SpacingConfig {
   readonly kind: TimestepSpacing

@@ -3,7 +3,8 @@ import { batchesOf } from '../data/batches.ts'
 import { type Effect, effect } from '../error.ts'
 import { floats, ints, type Values } from '../execute/executor.ts'
 import { diffusionLeaves, nullLabel } from '../experiment/diffusion-stage.ts'
-import type { Experiment, Sampling, Training } from '../experiment/document.ts'
+import type { Experiment, Training } from '../experiment/document.ts'
+import { previewOf } from '../experiment/sampling.ts'
 import type { Owned } from '../io/owner.ts'
 import { pipe, TE } from '../prelude.ts'
 import { randomOf } from './data.ts'
@@ -56,12 +57,7 @@ export const trainDiffusion = (
       files: (done) => [samplesPath(done)],
       draw: (done, state) =>
         effect(async (run) => {
-          const quick: Sampling = {
-            ...e.sampling,
-            sampler: 'ddim',
-            steps: Math.min(20, e.sampling.steps),
-            spacing: 'uniform',
-          }
+          const quick = previewOf(e.sampling)
           const perRow = Math.max(1, Math.floor(32 / Math.max(model.classes, 1)))
           const pictures = await run(
             drawPictures(

@@ -1,8 +1,8 @@
 import { fillNormal, fold, key } from '../distributions/random.ts'
 import { type Checked, type Effect, effect, failure } from '../error.ts'
 import { type Executable, type Executor, floats, ints, type Values } from '../execute/executor.ts'
-import { diffusionLeaves, type LatentDiffusion, samplingPlan } from '../experiment/diffusion-stage.ts'
-import type { Diffusion, FirstStage, Sampling } from '../experiment/document.ts'
+import { diffusionLeaves, type LatentDiffusion, samplingProgram } from '../experiment/diffusion-stage.ts'
+import type { Diffusion, FirstStage } from '../experiment/document.ts'
 import {
   decoderGraph,
   encoderGraph,
@@ -10,6 +10,7 @@ import {
   priorGraph,
   reconstructionGraph,
 } from '../experiment/first-stage.ts'
+import type { Sampling } from '../experiment/sampling.ts'
 import { feedTypes, type Graph, parameters } from '../graph/graph.ts'
 import { type Shape, size } from '../graph/types.ts'
 import { pipe, TE } from '../prelude.ts'
@@ -278,7 +279,7 @@ export const drawLatents = (executor: Executor, m: LatentDiffusion, state: Value
   effect(async (run) => {
     const { labels, seed, sampling, scale } = wanted
     const batch = Math.min(batchSize, labels.length)
-    const { graph, plan } = await run(TE.fromEither(samplingPlan(m, sampling, batch)))
+    const { graph, plan } = await run(TE.fromEither(samplingProgram(m, sampling, batch)))
     const types = feedTypes(graph)
     const batches = Math.ceil(labels.length / batch)
     const latents = await run(
@@ -299,7 +300,7 @@ export const drawLatents = (executor: Executor, m: LatentDiffusion, state: Value
                 graph,
                 executable,
                 plan,
-                xT: initialNoise(seed, numbers, m.latent),
+                from: initialNoise(seed, numbers, m.latent),
                 noiseOf: keyedNoise(seed, numbers),
                 feeds: Object.fromEntries(Object.entries(feeds).filter(([name]) => name in types)),
                 onStep: ({ done, of }) => {
@@ -308,7 +309,7 @@ export const drawLatents = (executor: Executor, m: LatentDiffusion, state: Value
                 },
               }),
             )
-            parts.push(Float32Array.from(z.data, (x) => x / scale))
+            parts.push(Float32Array.from(z.x.data, (x) => x / scale))
           }
           return joined(parts)
         }),

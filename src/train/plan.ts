@@ -1,6 +1,6 @@
 import { type Checked, collect } from '../error.ts'
 import { classRules } from '../experiment/data-rules.ts'
-import { diffusionLoss, type LatentDiffusion, latentDiffusion, samplingPlan } from '../experiment/diffusion-stage.ts'
+import { diffusionLoss, type LatentDiffusion, latentDiffusion, samplingProgram } from '../experiment/diffusion-stage.ts'
 import type { Experiment, FirstStage, Training } from '../experiment/document.ts'
 import {
   decoderGraph,
@@ -90,7 +90,7 @@ export const planDrawing = ({ firstStage, diffusion, sampling }: Experiment, pla
       : [
           of('/firstStage')(encoderGraph(firstStage, diffusion.latents, 1)),
           of('/firstStage')(decoderGraph(firstStage, 1)),
-          of('/sampling')(samplingPlan(plan.diffusion.model, sampling, 1)),
+          of('/sampling')(samplingProgram(plan.diffusion.model, sampling, 1)),
         ]),
   ])
 

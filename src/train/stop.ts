@@ -1,23 +1,34 @@
 import { type Effect, effect, failure, type LatentError } from '../error.ts'
-import type { Executor } from '../execute/executor.ts'
+import type { Executor, Stepper } from '../execute/executor.ts'
 import { pipe, TE } from '../prelude.ts'
 
 /** What work ends with that was asked to end. */
 export const stopped = (): LatentError => failure('stopped', '', 'to come to its end', 'a request to stop')
 
 /**
- * An executor that begins nothing once a stop is asked for, so that whatever runs batch after batch ends soon. Steppers go on:
- * training ends them by itself, behind a checkpoint.
+ * An executor that begins nothing once a stop is asked for, so that whatever runs batch after batch or step after step ends soon.
+ * Steppers that train go on: training ends them by itself, behind a checkpoint.
  */
 export const stoppable = (executor: Executor, stopping: () => boolean): Executor => {
   const unlessStopping = <A>(work: Effect<A>): Effect<A> =>
     effect(async (run) => run(stopping() ? TE.left([stopped()]) : work))
+  const stepping = (stepper: Stepper): Stepper => ({
+    ...stepper,
+    step: (feeds) => unlessStopping(stepper.step(feeds)),
+  })
   return {
     name: executor.name,
     compile: (graph, options) =>
       pipe(
         unlessStopping(executor.compile(graph, options)),
-        TE.map((executable) => ({ ...executable, run: (feeds) => unlessStopping(executable.run(feeds)) })),
+        TE.map((executable) => ({
+          ...executable,
+          run: (feeds) => unlessStopping(executable.run(feeds)),
+          start: (carry, initial) =>
+            options.mode === 'training'
+              ? executable.start(carry, initial)
+              : pipe(executable.start(carry, initial), TE.map(stepping)),
+        })),
       ),
   }
 }

@@ -16,7 +16,7 @@ const report = async (name: string, fixtures = here('fixtures')) => {
 }
 
 /** Cases of later issues that other tests use. */
-const skipped = ['sampler/hf_', 'schedule/lr_schedulers.json']
+const skipped = ['schedule/lr_schedulers.json']
 
 describe.each(['reference', 'onnx:cpu'])('on %s', (name) => {
   test('the copied cases agree with the references', { timeout: 300_000 }, async () => {

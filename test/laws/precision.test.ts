@@ -7,7 +7,7 @@ import { floats, ints, type Value, type Values } from '../../src/execute/executo
 import { inHalf } from '../../src/execute/in-half.ts'
 import { onnx } from '../../src/execute/onnx/index.ts'
 import { reference } from '../../src/execute/reference/index.ts'
-import { samplingPlan } from '../../src/experiment/diffusion-stage.ts'
+import { samplingProgram } from '../../src/experiment/diffusion-stage.ts'
 import { decoderGraph } from '../../src/experiment/first-stage.ts'
 import { loadExperiment } from '../../src/experiment/load.ts'
 import { decodeGraph, encodeGraph } from '../../src/graph/codec.ts'
@@ -138,7 +138,7 @@ describe('precision', () => {
     const { diffusion } = right(planExperiment(experiment, 8))
     if (diffusion === undefined) throw new Error('tiny has a diffusion stage')
     const declared = {
-      'a step of the U-Net': () => right(samplingPlan(diffusion.model, experiment.sampling, 1)).graph,
+      'a step of the U-Net': () => right(samplingProgram(diffusion.model, experiment.sampling, 1)).graph,
       'the decoder': () => right(decoderGraph(experiment.firstStage, 1)),
     }[what]()
     const graph = optimise(declared)

@@ -101,7 +101,8 @@ describe('cross checks', () => {
     ['/diffusion/conditioning/dropout=0', '/sampling/guidance'],
     ['/diffusion/conditioning/dropout=1', '/sampling/guidance'],
     ['/sampling/steps=1001', '/sampling/steps'],
-    ['/sampling/steps=999', '/sampling/steps'],
+    ['/sampling={"sampler":"ddim","spacing":"uniform","steps":999,"guidance":2}', '/sampling/steps'],
+    ['/sampling={"sampler":"euler","eta":0}', '/sampling/eta'],
     ['/sampling/eta=1.5', '/sampling/eta'],
     ['/diffusion/schedule/timesteps=1000000000', '/diffusion/schedule/timesteps'],
     ['/firstStage/network/dropout=1', '/firstStage/network/dropout'],
@@ -162,7 +163,7 @@ describe('settings', () => {
   })
 
   it('makes missing sections, and says which keys there are when the section is none', () => {
-    expect(errorsOf(decodedWith('/sampling/eta=0.5'))).toEqual([])
+    expect(errorsOf(decodedWith('/sampling/steps=20'))).toEqual([])
     const result = decodedWith('/smapling/steps=20')
     expect(E.isLeft(result) && result.left).toMatchObject([{ at: '/smapling', hint: 'did you mean "sampling"?' }])
   })

@@ -1,13 +1,14 @@
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Effect } from '../../src/error.ts'
-import { type Executor, emptyValue, type Values } from '../../src/execute/executor.ts'
+import { omit } from '../../src/execute/carry.ts'
+import { type Executable, type Executor, emptyValue, type Values } from '../../src/execute/executor.ts'
 import type { LatentDiffusion } from '../../src/experiment/diffusion-stage.ts'
 import type { Experiment } from '../../src/experiment/document.ts'
 import { loadExperiment } from '../../src/experiment/load.ts'
 import { outputTypes } from '../../src/graph/graph.ts'
 import { size } from '../../src/graph/types.ts'
-import { E, RR, TE } from '../../src/prelude.ts'
+import { E, pipe, RR, TE } from '../../src/prelude.ts'
 import { drawPictures, drawPrior, encodePictures, reconstruct, reconstructionPsnr } from '../../src/train/inference.ts'
 import { planExperiment } from '../../src/train/plan.ts'
 import { stoppable } from '../../src/train/stop.ts'
@@ -28,7 +29,23 @@ const filled = (x: number) => {
         ran.times += 1
         return E.right(outputs)
       }
-      return TE.right({ run, start: () => expect.unreachable('started'), dispose: () => {} })
+      const start: Executable['start'] = (carry, initial) => {
+        const read = RR.map((v: Values[string]) => {
+          const value = emptyValue(v.dtype, v.shape, size(v.shape))
+          value.data.fill(x)
+          return value
+        })(initial)
+        return TE.right({
+          step: () =>
+            pipe(
+              run(),
+              TE.map((made) => omit(made, Object.keys(carry))),
+            ),
+          read: TE.right(read),
+          dispose: () => {},
+        })
+      }
+      return TE.right({ run, start, dispose: () => {} })
     },
   }
   return { executor, ran }
