@@ -88,6 +88,7 @@ const withPeer = async (): Promise<readonly Row[]> => {
   const rows: Row[] = []
   for (const work of options.work ?? [
     'unet-sample',
+    'sample-guided',
     'unet-train',
     'unet-train/2',
     'autoencoder-decode',

@@ -4,6 +4,7 @@ import { type Effect, showErrors } from '../src/error.ts'
 import { executorByName } from '../src/execute/auto.ts'
 import type { Executable, Values } from '../src/execute/executor.ts'
 import { E, TE, t } from '../src/prelude.ts'
+import { sample } from '../src/samplers/index.ts'
 import { type Work, works } from './works.ts'
 
 /** Our side of the bench: one work a process, spoken to as `peers/README.md` says. */
@@ -41,6 +42,17 @@ const setUp = async (work: string, threads: number, executorName: string): Promi
   if (w.kind === 'forward') {
     const x = await must(executor.compile(w.graph, { mode: 'sampling', constants: w.weights, threads }))
     return async () => first(await must(x.run(w.feeds)), 'value')
+  }
+  if (w.kind === 'sampling') {
+    const { plan, graph, from, feeds } = w
+    const executable = await must(executor.compile(graph, { mode: 'sampling', constants: w.weights, threads }))
+    const noiseOf = () => {
+      throw new Error('a sampler without noise')
+    }
+    return async () => {
+      const { x } = await must(sample({ plan, graph, executable, from, feeds, noiseOf }))
+      return Array.from(x.data, Math.abs).reduce((sum, value) => sum + value, 0) / x.data.length
+    }
   }
   const { plan, constants } = w
   return training(w, await must(executor.compile(plan.graph, { mode: 'training', constants, threads })))

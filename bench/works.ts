@@ -1,9 +1,9 @@
 import { formulaParameter, hashUniform } from '../src/conformance/formula.ts'
-import { abs, freeze, input, leafName, mean, scalar, type Tensor, topological } from '../src/declare/index.ts'
-import { ddpmLoss, denoiser } from '../src/diffusion/index.ts'
+import { abs, freeze, input, integers, leafName, mean, scalar, type Tensor, topological } from '../src/declare/index.ts'
+import { ddpmLoss, denoiser, guideTogether } from '../src/diffusion/index.ts'
 import { diagonalGaussian, sample } from '../src/distributions/gaussian.ts'
 import type { Checked } from '../src/error.ts'
-import { floats, ints, type Values } from '../src/execute/executor.ts'
+import { floats, ints, type Value, type Values } from '../src/execute/executor.ts'
 import type { Training } from '../src/experiment/document.ts'
 import { type Graph, parameters } from '../src/graph/graph.ts'
 import { float, int, type Shape, size } from '../src/graph/types.ts'
@@ -15,7 +15,9 @@ import { lpips } from '../src/nn/lpips.ts'
 import type { UNetConfig } from '../src/nn/unet/config.ts'
 import { unet } from '../src/nn/unet/unet.ts'
 import { E, pipe } from '../src/prelude.ts'
+import { dpmpp2m, planWalk, type SamplingPlan, stepGraph } from '../src/samplers/index.ts'
 import { noiseSchedule } from '../src/schedulers/noise-schedule.ts'
+import { discretePath } from '../src/schedulers/path.ts'
 import { groupOf } from '../src/train/state.ts'
 import { type StepPlan, stepOfTurns, trainingStep } from '../src/train/step.ts'
 import { optimise, trainable } from '../src/transform/index.ts'
@@ -100,6 +102,15 @@ const training: Training = {
 
 export type Work =
   | { readonly kind: 'forward'; readonly graph: Graph; readonly weights: Values; readonly feeds: Values }
+  | {
+      /** All steps of a sampler, x on the device between them. */
+      readonly kind: 'sampling'
+      readonly plan: SamplingPlan
+      readonly graph: Graph
+      readonly weights: Values
+      readonly from: Value
+      readonly feeds: Values
+    }
   | {
       readonly kind: 'step'
       readonly plan: StepPlan
@@ -201,6 +212,39 @@ const unetSample = (config: UNetConfig, from: Shape): Checked<Work> => {
 /** As many rows of a shape. */
 const rowsOf = ([, ...rest]: Shape, rows: number): Shape => [rows, ...rest]
 
+/** The main job's U-Net. */
+const unetEmoji: UNetConfig = { ...unetA, channelMultipliers: [1, 2], resBlocks: 1, attentionFactors: [2], classes: 11 }
+const latentsEmoji: Shape = [16, 4, 8, 8]
+
+/** 25 steps of DPM-Solver++(2M) with guidance: each calls the network once, on the batch without and with its classes. */
+const guidedSampling = (config: UNetConfig, from: Shape): Checked<Work> => {
+  const [items = 0] = from
+  const none = integers(Array.from({ length: items }, () => (config.classes ?? 1) - 1))
+  const guided = guideTogether(2.5)((given) => denoiser('v', (x, t) => unet('', config)(x, t, given)), {
+    conditional: { y: input('y', int(items)) },
+    unconditional: { y: none },
+  })
+  return pipe(
+    noiseSchedule({ kind: 'scaled-linear', timesteps: 1000, betaStart: 0.0015, betaEnd: 0.0155 }),
+    E.flatMap((schedule) => planWalk(dpmpp2m(), discretePath(schedule), { kind: 'trailing', steps: 25 })),
+    E.bindTo('plan'),
+    E.bind('graph', ({ plan }) => pipe(stepGraph(plan, guided, { shape: from }), E.map(optimise))),
+    E.map(({ plan, graph }) => ({
+      kind: 'sampling',
+      plan,
+      graph,
+      weights: weights(graph),
+      from: hashed('x', from),
+      feeds: {
+        y: ints(
+          [items],
+          Int32Array.from({ length: items }, (_, i) => i % ((config.classes ?? 1) - 1)),
+        ),
+      },
+    })),
+  )
+}
+
 const unetTrain = (config: UNetConfig, from: Shape, microBatches = 1): Checked<Work> => {
   const [items = 0] = from
   return pipe(
@@ -237,6 +281,7 @@ const autoencoderTrain = (config: AutoencoderConfig, from: Shape, to: Shape, mic
 
 export const works: Readonly<Record<string, () => Checked<Work>>> = {
   'unet-sample': () => unetSample(unetA, latents),
+  'sample-guided': () => guidedSampling(unetEmoji, latentsEmoji),
   'unet-train': () => unetTrain(unetA, latents),
   'autoencoder-decode': () =>
     forward(pipe(input('z', float(...codes)), decode('', autoencoderB)), { z: hashed('noise', codes) }),
