@@ -3,7 +3,7 @@ import { type Checked, fail } from '../error.ts'
 import { E, pipe, type ReadonlyNonEmptyArray, RR } from '../prelude.ts'
 import { checkLearningRate, type LearningRate, type RateCycle } from './learning-rate.ts'
 import { type Column, type NoiseSchedule, type NoiseScheduleConfig, noiseSchedule } from './noise-schedule.ts'
-import { type DdimParameters, ddimParameters, placeTimesteps, type TimestepSpacing } from './timesteps.ts'
+import { type CompVisSpacing, type DdimParameters, ddimParameters, placeTimesteps } from './timesteps.ts'
 
 /** The arguments of CompVis' `DDPM` that declare its noise schedule; defaults as there. */
 export interface CompVisSchedule {
@@ -90,7 +90,7 @@ export interface CompVisDdim {
   readonly eta: number
 }
 
-const discretizations: Readonly<Record<string, TimestepSpacing>> = { uniform: 'uniform', quad: 'quad' }
+const discretizations: Readonly<Record<string, CompVisSpacing>> = { uniform: 'uniform', quad: 'quad' }
 
 /**
  * The timesteps that CompVis' DDIM visits, and its parameters there: errors where the timesteps run past T - 1 (the

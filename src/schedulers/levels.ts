@@ -3,7 +3,7 @@ import { type Checked, fail } from '../error.ts'
 import { E, pipe } from '../prelude.ts'
 import type { Column } from './noise-schedule.ts'
 import { dataLevel, type Level, levelAt, levelOfRatio, type Path, ratioOf } from './path.ts'
-import { timesteps } from './timesteps.ts'
+import { roundHalfToEven, timesteps } from './timesteps.ts'
 
 /**
  * Where along a path a sampler asks the network, and where it ends.
@@ -55,12 +55,6 @@ export const gridRatios: {
 /** sigma / alpha where all is noise: as of alpha^2 = 2^-24 (diffusers), since grids need a number. */
 const mostRatio = 2 ** 12
 
-const roundHalfToEven = (x: number): number => {
-  const below = Math.floor(x)
-  const rest = x - below
-  return rest > 0.5 || (rest === 0.5 && below % 2 !== 0) ? below + 1 : below
-}
-
 type Place = (path: Path, steps: number) => Checked<readonly Level[]>
 
 /** Times of a path's span, the most noise first; whole where the path counts timesteps. */
@@ -106,7 +100,10 @@ const inLogSnr: Place = (path, steps) => {
 }
 
 const places: { readonly [K in Spacing]: Place } = {
-  trailing: atTimes(({ whole, along }, n) => Array.from({ length: n }, (_, i) => along(1 - i / n) - (whole ? 1 : 0))),
+  trailing: atTimes(({ whole, along }, n) =>
+    // Rounded before 1 is taken off, as diffusers does.
+    Array.from({ length: n }, (_, i) => (whole ? roundHalfToEven(along(1 - i / n)) - 1 : along(1 - i / n))),
+  ),
   leading: (path, n) =>
     path.whole
       ? E.right([

@@ -3,24 +3,21 @@ import { E, pipe } from '../prelude.ts'
 import type { Column, NoiseSchedule } from './noise-schedule.ts'
 
 /**
- * Which of a schedule's T timesteps a sampler visits, by a count of steps S:
- * - `uniform`: every floor(T/S)-th, plus 1 (CompVis' `make_ddim_timesteps`); more than S where S does not divide T
- * - `quad`: squares of evenly spaced roots up to sqrt(0.8 T), plus 1 (the same; dense near the data)
- * - `leading`: i floor(T/S) + offset (diffusers)
- * - `trailing`: T - i T/S - 1, which always visits T - 1 (diffusers)
- * - `linspace`: S evenly spaced from 0 to T - 1 (diffusers)
+ * Which of T timesteps CompVis' samplers visit, by a count of steps S (`make_ddim_timesteps`):
+ * - `uniform`: every floor(T/S)-th, plus 1; more than S where S does not divide T
+ * - `quad`: squares of evenly spaced roots up to sqrt(0.8 T), plus 1 (dense near the data)
+ *
+ * What else there is to choose from, `levels.ts` has.
  */
-export const timestepSpacings = ['uniform', 'quad', 'leading', 'trailing', 'linspace'] as const
-export type TimestepSpacing = (typeof timestepSpacings)[number]
+export type CompVisSpacing = 'uniform' | 'quad'
 
 export interface SpacingConfig {
-  readonly kind: TimestepSpacing
+  readonly kind: CompVisSpacing
   readonly steps: number
-  /** Added to every timestep of `leading` (diffusers' `steps_offset`); default 0. */
-  readonly offset?: number | undefined
 }
 
-const roundHalfToEven = (x: number): number => {
+/** As Python and NumPy round. */
+export const roundHalfToEven = (x: number): number => {
   const below = Math.floor(x)
   const rest = x - below
   return rest > 0.5 || (rest === 0.5 && below % 2 !== 0) ? below + 1 : below
@@ -32,29 +29,21 @@ const indices = (count: number): Column => Array.from({ length: count }, (_, i) 
 const evenly = (end: number, count: number): Column =>
   indices(count).map((i) => (i > 0 && i === count - 1 ? end : i * (end / Math.max(count - 1, 1))))
 
-type Place = (steps: number, timesteps: number, offset: number) => Column
-
-const places: Readonly<Record<TimestepSpacing, Place>> = {
+const places: Readonly<Record<CompVisSpacing, (steps: number, timesteps: number) => Column>> = {
   uniform: (steps, timesteps) => {
     const stride = Math.floor(timesteps / steps)
     return indices(Math.ceil(timesteps / stride)).map((i) => i * stride + 1)
   },
   quad: (steps, timesteps) => evenly(Math.sqrt(timesteps * 0.8), steps).map((root) => Math.trunc(root * root) + 1),
-  leading: (steps, timesteps, offset) => indices(steps).map((i) => i * Math.floor(timesteps / steps) + offset),
-  trailing: (steps, timesteps) =>
-    indices(steps)
-      .map((i) => roundHalfToEven(timesteps - i * (timesteps / steps)) - 1)
-      .toReversed(),
-  linspace: (steps, timesteps) => evenly(timesteps - 1, steps).map(roundHalfToEven),
 }
 
 /**
- * The timesteps as the references compute them, rising; the last ones may lie past T - 1 (see `timesteps`).
+ * The timesteps as the reference computes them, rising; the last ones may lie past T - 1 (see `timesteps`).
  * Errors: `/steps` that is no integer in [1, T].
  */
 export const placeTimesteps = (spacing: SpacingConfig, total: number): Checked<Column> =>
   Number.isInteger(spacing.steps) && spacing.steps >= 1 && spacing.steps <= total
-    ? E.right(places[spacing.kind](spacing.steps, total, spacing.offset ?? 0))
+    ? E.right(places[spacing.kind](spacing.steps, total))
     : fail('config', '/steps', `an integer in [1, ${total}]`, String(spacing.steps))
 
 const inside =

@@ -10,7 +10,7 @@ import {
   type NoiseScheduleConfig,
   noiseSchedule,
 } from '../../src/schedulers/noise-schedule.ts'
-import { ddimParameters, type TimestepSpacing, timesteps } from '../../src/schedulers/timesteps.ts'
+import { type CompVisSpacing, ddimParameters, timesteps } from '../../src/schedulers/timesteps.ts'
 
 const right = <A>(checked: Checked<A>): A => {
   if (E.isLeft(checked)) throw new Error(showErrors(checked.left))
@@ -128,7 +128,7 @@ describe('noise schedules', () => {
 })
 
 const spacing = fc.record({
-  kind: fc.constantFrom<TimestepSpacing[]>('uniform', 'quad', 'leading', 'trailing', 'linspace'),
+  kind: fc.constantFrom<CompVisSpacing[]>('uniform', 'quad'),
   total: fc.integer({ min: 2, max: 1000 }),
   part: fc.double({ min: 0, max: 1, noNaN: true }),
 })
@@ -139,10 +139,7 @@ describe('timesteps', () => {
       fc.property(spacing, ({ kind, total, part }) => {
         const steps = 1 + Math.floor(part * (total - 1))
         const visited = timesteps({ kind, steps }, total)
-        if (E.isLeft(visited)) {
-          expect(['uniform', 'quad']).toContain(kind)
-          return
-        }
+        if (E.isLeft(visited)) return
         if (kind !== 'uniform') expect(visited.right.length).toBe(steps)
         visited.right.forEach((t, i) => {
           expect(Number.isInteger(t) && t >= 0 && t < total).toBe(true)

@@ -68,6 +68,17 @@ describe('levels', () => {
     })
     expect(wrong).toEqual([])
   })
+  test.each([
+    ['leading', 3, [6, 3, 0]],
+    ['trailing', 4, [9, 7, 4, 1]],
+    ['linspace', 4, [9, 6, 3, 0]],
+  ] as const)('%s of 10 timesteps, %i of them', (kind, steps, expected) => {
+    expect(
+      right(levelsOf(path, { kind, steps }))
+        .slice(0, -1)
+        .map(({ t }) => t),
+    ).toEqual(expected)
+  })
   test("the reference's spacings are as they are, and say where they end", () => {
     const uniform = right(levelsOf(thousand, { kind: 'uniform', steps: 10 })).map(({ t }) => t)
     expect(uniform).toEqual([901, 801, 701, 601, 501, 401, 301, 201, 101, 1, 0])

@@ -1,4 +1,5 @@
 import type { Level } from '../../schedulers/path.ts'
+import { roundHalfToEven } from '../../schedulers/timesteps.ts'
 import { chain, type Transition } from '../sampler.ts'
 import type { SchedulerConfig } from './config.ts'
 import {
@@ -9,7 +10,6 @@ import {
   interpolated,
   linspace,
   type Round,
-  roundHalfToEven,
   type Tables,
   timestepOf,
 } from './tables.ts'

@@ -1,4 +1,5 @@
 import { betaQuantile } from '../../distributions/beta-quantile.ts'
+import { roundHalfToEven } from '../../schedulers/timesteps.ts'
 import type { SchedulerConfig } from './config.ts'
 
 /**
@@ -17,11 +18,6 @@ export interface Tables {
 }
 
 const indices = (n: number): readonly number[] => Array.from({ length: n }, (_, i) => i)
-const roundHalfToEven = (x: number): number => {
-  const below = Math.floor(x)
-  const rest = x - below
-  return rest > 0.5 || (rest === 0.5 && below % 2 !== 0) ? below + 1 : below
-}
 /** `numpy.linspace`, the last one exact. */
 export const linspace = (start: number, end: number, n: number): readonly number[] =>
   indices(n).map((i) => (n > 1 && i === n - 1 ? end : start + (i * (end - start)) / Math.max(n - 1, 1)))
@@ -170,5 +166,3 @@ export const gridSigmas: { readonly [K in Grid]: (largest: number, least: number
     linspace(0, 1, n).map((u) => Math.exp(Math.log(largest) + u * (Math.log(least) - Math.log(largest)))),
   beta: (largest, least, n) => linspace(0, 1, n).map((u) => least + betaQuantile(1 - u, 0.6, 0.6) * (largest - least)),
 }
-
-export { roundHalfToEven }
