@@ -21,7 +21,7 @@ import type { Keep } from '../step-graph.ts'
 import { unipc } from '../unipc.ts'
 import type { SchedulerConfig } from './config.ts'
 import { flowLevels, type Leveled, multistepLevels, sigmaLevels } from './levels.ts'
-import { type Round, type Spacing, type Tables, tablesOf, wholeTimesteps } from './tables.ts'
+import { type Round, type Spacing, type Tables, tablesOf, timestepOf, wholeTimesteps } from './tables.ts'
 
 /** What a run asks of a scheduler beside its configuration. */
 export interface Call {
@@ -80,7 +80,10 @@ const exploding =
     const largest = Math.max(...sigmas)
     const spread = (c.timestep_spacing ?? 'linspace') === 'leading' ? Math.hypot(largest, 1) : largest
     return {
-      path: discretePathOf(tables.sigmas.map(Math.log)),
+      path: {
+        ...discretePathOf(tables.sigmas.map(Math.log)),
+        timeOf: (ratio) => timestepOf(tables, ratio, call.round),
+      },
       transitions,
       sampler: of(c, call),
       ...(clips ? keepOf(c, false) : {}),

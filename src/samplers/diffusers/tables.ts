@@ -132,15 +132,18 @@ export const interpolated = (column: readonly number[], at: number): number => {
   return low + (at - below) * (high - low)
 }
 
-/** Where among the logarithms of the sigmas one lies (`_sigma_to_t`). */
-export const timestepOf = ({ sigmas, round }: Tables, sigma: number): number => {
+/**
+ * Where among the logarithms of the sigmas one lies (`_sigma_to_t`). `rounding` is that of sigmas which are arrays of torch; those
+ * that come from a grid are numbers of Python.
+ */
+export const timestepOf = ({ sigmas, round }: Tables, sigma: number, rounding: Round = (x) => x): number => {
   const logs = sigmas.map((s) => round(Math.log(s)))
-  const log = Math.log(Math.max(sigma, 1e-10))
+  const log = rounding(Math.log(rounding(Math.max(sigma, 1e-10))))
   const reached = logs.findLastIndex((l) => log - l >= 0)
   const low = Math.min(Math.max(reached, 0), logs.length - 2)
   const [a = 0, b = 0] = [logs[low], logs[low + 1]]
-  const w = Math.min(Math.max((a - log) / (a - b), 0), 1)
-  return (1 - w) * low + w * (low + 1)
+  const w = Math.min(Math.max(rounding(rounding(a - log) / rounding(a - b)), 0), 1)
+  return rounding(1 - w) * low + w * (low + 1)
 }
 
 export type Grid = 'karras' | 'exponential' | 'beta' | 'lu'
