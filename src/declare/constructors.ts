@@ -1,5 +1,6 @@
 import type { Initializer, Meaning } from '../graph/ops.ts'
 import { type DType, float, int, type Shape, type TensorType } from '../graph/types.ts'
+import { declared } from './shared.ts'
 import { apply, at, type Scope, type Tensor } from './tensor.ts'
 
 /** One constructor for each primitive. Binary ops are data-last, so that they read in a `pipe`. */
@@ -8,10 +9,10 @@ export const input = (name: string, type: TensorType, meaning: Meaning | null = 
   apply('input', { name, type, meaning }, [])
 /** A trainable array of the model; its full name is its key in the reference's `state_dict`. */
 export const parameter = (scope: Scope, name: string, shape: Shape, init: Initializer): Tensor =>
-  apply('parameter', { name: at(scope, name), shape, init, trainable: true }, [], scope)
+  declared(apply('parameter', { name: at(scope, name), shape, init, trainable: true }, [], scope))
 /** An array of the model that no optimiser touches. */
 export const buffer = (scope: Scope, name: string, shape: Shape, init: Initializer): Tensor =>
-  apply('parameter', { name: at(scope, name), shape, init, trainable: false }, [], scope)
+  declared(apply('parameter', { name: at(scope, name), shape, init, trainable: false }, [], scope))
 /** Random numbers; axis 0 counts samples, each filled from its own key. */
 export const noise = (name: string, shape: Shape, distribution: 'normal' | 'uniform' = 'normal'): Tensor =>
   apply('noise', { name, shape, distribution }, [])

@@ -2,6 +2,7 @@ import { type Checked, failure, type LatentError } from '../error.ts'
 import type { Graph, Node } from '../graph/graph.ts'
 import { type Shape, sameType, showType } from '../graph/types.ts'
 import { E } from '../prelude.ts'
+import { parting } from './place.ts'
 import { apply, isTensor, type Tensor } from './tensor.ts'
 
 /** Every expression below the roots once, operands before users. Iterative: depth grows with the model. */
@@ -40,24 +41,57 @@ export const leafOfShape = (x: Tensor, shape: Shape): Tensor | undefined =>
         ? apply('noise', { ...x.attributes, shape }, [], x.scope)
         : undefined
 
-const conflicts = (order: readonly Tensor[]): readonly LatentError[] => {
+/** A leaf, and an earlier one of the same name. */
+type Pair = readonly [earlier: Tensor, x: Tensor]
+const namesakes = (order: readonly Tensor[]): readonly Pair[] => {
   const seen = new Map<string, Tensor>()
   return order.flatMap((x) => {
     const name = leafName(x)
-    if (name === undefined) return []
-    const earlier = seen.get(name)
-    seen.set(name, earlier ?? x)
-    if (earlier === undefined || (earlier.op === x.op && sameType(earlier.type, x.type))) return []
-    return [
-      failure(
-        'graph',
-        name,
-        `${earlier.op} ${showType(earlier.type)}, as declared before`,
-        `${x.op} ${showType(x.type)}`,
-        'give one of them another name or scope',
-      ),
-    ]
+    const earlier = name === undefined ? undefined : seen.get(name)
+    if (name !== undefined && earlier === undefined) seen.set(name, x)
+    return earlier === undefined ? [] : [[earlier, x] as const]
   })
+}
+
+const conflict = ([earlier, x]: Pair): readonly LatentError[] =>
+  earlier.op === x.op && sameType(earlier.type, x.type)
+    ? []
+    : [
+        failure(
+          'graph',
+          leafName(x) ?? '',
+          `${earlier.op} ${showType(earlier.type)}, as declared before`,
+          `${x.op} ${showType(x.type)}`,
+          'give one of them another name or scope',
+        ),
+      ]
+
+/** Layers that have their parameters' names in common by chance: one error for each two places. */
+const chance = (pairs: readonly Pair[]): readonly LatentError[] => {
+  const meetings = new Map<string, { readonly where: string; readonly names: string[] }>()
+  for (const [a, b] of pairs) {
+    if (a.place === undefined || b.place === undefined) continue
+    const [first, second] = parting(a.place, b.place) ?? []
+    const where = first === undefined ? '' : first === second ? `, both at ${first}` : `, at ${first} and at ${second}`
+    const meeting = meetings.get(where) ?? { where, names: [] }
+    meeting.names.push(leafName(b) ?? '')
+    meetings.set(where, meeting)
+  }
+  return [...meetings.values()].map(({ where, names: [name = '', ...more] }) =>
+    failure(
+      'graph',
+      name,
+      'one layer with a parameter of this name',
+      `two${where}${more.length === 0 ? '' : `; they have ${more.length + 1} names in common`}`,
+      'give one of them another scope; to share weights, apply one layer twice: shared(layer) where it is your own',
+    ),
+  )
+}
+
+const conflicts = (order: readonly Tensor[]): readonly LatentError[] => {
+  const pairs = namesakes(order)
+  const unlike = pairs.flatMap(conflict)
+  return unlike.length > 0 ? unlike : chance(pairs)
 }
 
 /** Freezes expressions into a graph. All root causes of all shape faults are returned side by side. */

@@ -1,4 +1,5 @@
 export * from './constructors.ts'
 export * from './derived.ts'
 export * from './freeze.ts'
+export { shared } from './shared.ts'
 export * from './tensor.ts'

@@ -3,6 +3,7 @@ import type { Attributes, OpKind } from '../graph/ops.ts'
 import { inferType } from '../graph/shape-rules.ts'
 import { float, type Shape, type TensorType } from '../graph/types.ts'
 import { E } from '../prelude.ts'
+import type { Place } from './place.ts'
 
 /**
  * An immutable expression: an op, its arguments, its type. Nothing runs while one is built. Where the arguments
@@ -18,6 +19,8 @@ export interface TensorOf<K extends OpKind> {
   readonly scope: Scope
   /** `inherited` where only an argument is at fault. */
   readonly fault: LatentError | 'inherited' | undefined
+  /** Of a parameter that a program declared. */
+  readonly place?: Place
 }
 export type Tensor = TensorOf<OpKind>
 export const isTensor =

@@ -9,6 +9,7 @@ import {
   reshape,
   type Scope,
   select,
+  shared,
   softmax,
   type Tensor,
   transpose,
@@ -58,14 +59,13 @@ const flat: Layer = (x) => {
  * Attention of all positions of a feature map to each other, one head as wide as the map, with residual.
  * Source: `AttnBlock` of ldm/modules/diffusionmodules/model.py.
  */
-export const attnBlock =
-  (s: Scope, groups = defaultGroups): Layer =>
-  (x) => {
+export const attnBlock = (s: Scope, groups = defaultGroups): Layer =>
+  shared((x) => {
     const h = pipe(x, groupNorm(at(s, 'norm'), { groups, eps: 1e-6 }))
     const project = (name: string): Layer => conv2d(at(s, name), { out: channels(x), kernel: 1 })
     const [q, k, v] = [pipe(h, project('q'), flat), pipe(h, project('k'), flat), pipe(h, project('v'), flat)]
     return pipe(attendColumns({ q, k, v }), reshape(...x.shape), project('proj_out'), add(x))
-  }
+  })
 /** `SpatialSelfAttention` of ldm/modules/attention.py: another name for the same. */
 export const spatialSelfAttention = attnBlock
 
@@ -78,9 +78,8 @@ export interface Heads {
  * Attention without a product of all pairs: keys are a softmax over positions and meet the values first.
  * Source: `LinearAttention` of ldm/modules/attention.py.
  */
-export const linearAttention =
-  (s: Scope, { heads, headChannels }: Heads): Layer =>
-  (x) => {
+export const linearAttention = (s: Scope, { heads, headChannels }: Heads): Layer =>
+  shared((x) => {
     const [n = 0, c = 0, h = 0, w = 0] = x.shape
     const out = heads * headChannels
     const qkv = pipe(x, conv2d(at(s, 'to_qkv'), { out: 3 * out, kernel: 1, bias: false }))
@@ -92,7 +91,7 @@ export const linearAttention =
       reshape(n, out, h, w),
       conv2d(at(s, 'to_out'), { out: c, kernel: 1 }),
     )
-  }
+  })
 
 export interface QkvAttention {
   readonly heads: number
@@ -113,9 +112,8 @@ export const qkvAttention =
   }
 
 /** The U-Net's self-attention, with residual. Source: `AttentionBlock` of ldm/modules/diffusionmodules/openaimodel.py. */
-export const attentionBlock =
-  (s: Scope, options: QkvAttention): Layer =>
-  (x) => {
+export const attentionBlock = (s: Scope, options: QkvAttention): Layer =>
+  shared((x) => {
     const columns = flat(x)
     return pipe(
       columns,
@@ -126,7 +124,7 @@ export const attentionBlock =
       add(columns),
       reshape(...x.shape),
     )
-  }
+  })
 
 export interface Context {
   /** What is attended to, [N, L, E]; x itself where left out. */
@@ -137,9 +135,8 @@ export interface CrossAttention extends Heads, Context {
   readonly mask?: Tensor
 }
 /** Attention of x[N, T, D] to a context. Source: `CrossAttention` of ldm/modules/attention.py. */
-export const crossAttention =
-  (s: Scope, { heads, headChannels, context, mask }: CrossAttention): Layer =>
-  (x) => {
+export const crossAttention = (s: Scope, { heads, headChannels, context, mask }: CrossAttention): Layer =>
+  shared((x) => {
     const [n = 0, t = 0, d = 0] = x.shape
     const out = heads * headChannels
     const headsOf = (name: string, of: Tensor): Tensor =>
@@ -155,7 +152,7 @@ export const crossAttention =
       mask === undefined ? undefined : pipe(mask, unsqueeze(1, 2)),
     )
     return pipe(attended, transpose(0, 2, 1, 3), reshape(n, t, out), linear(at(s, 'to_out.0'), { out: d }))
-  }
+  })
 
 export interface FeedForward {
   /** Width of the result; x's where left out. */
@@ -166,9 +163,8 @@ export interface FeedForward {
   readonly gated?: boolean
 }
 /** Source: `FeedForward` and `GEGLU` of ldm/modules/attention.py. */
-export const feedForward =
-  (s: Scope, { out, mult = 4, gated = false }: FeedForward = {}): Layer =>
-  (x) => {
+export const feedForward = (s: Scope, { out, mult = 4, gated = false }: FeedForward = {}): Layer =>
+  shared((x) => {
     const width = x.shape.at(-1) ?? 0
     const inner = Math.floor(width * mult)
     const geglu: Layer = (h) => pipe(part(h, -1, inner, inner), gelu, mul(part(h, -1, 0, inner)))
@@ -178,7 +174,7 @@ export const feedForward =
       gated ? geglu : gelu,
       linear(at(s, 'net.2'), { out: out ?? width }),
     )
-  }
+  })
 
 export interface TransformerBlock extends Heads, Context {
   readonly gated?: boolean
@@ -188,10 +184,10 @@ export interface TransformerBlock extends Heads, Context {
  * residual. Source: `BasicTransformerBlock` of ldm/modules/attention.py.
  */
 export const basicTransformerBlock = (s: Scope, { context, gated = true, ...heads }: TransformerBlock): Layer => {
-  const residual =
-    (norm: string, layer: Layer): Layer =>
-    (x) =>
-      pipe(x, layerNorm(at(s, norm)), layer, add(x))
+  const residual = (norm: string, layer: Layer): Layer => {
+    const branch = flow(layerNorm(at(s, norm)), layer)
+    return (x) => pipe(x, branch, add(x))
+  }
   return flow(
     residual('norm1', crossAttention(at(s, 'attn1'), heads)),
     residual('norm2', crossAttention(at(s, 'attn2'), { ...heads, context })),
@@ -203,9 +199,8 @@ export interface SpatialTransformer extends Heads, Context {
   readonly depth?: number
 }
 /** Transformer blocks over the positions of x[N, C, H, W]. Source: `SpatialTransformer` of ldm/modules/attention.py. */
-export const spatialTransformer =
-  (s: Scope, { depth = 1, ...block }: SpatialTransformer): Layer =>
-  (x) => {
+export const spatialTransformer = (s: Scope, { depth = 1, ...block }: SpatialTransformer): Layer =>
+  shared((x) => {
     const [n = 0, c = 0, h = 0, w = 0] = x.shape
     const width = block.heads * block.headChannels
     const blocks = Array.from({ length: depth }, (): Module => (b) => basicTransformerBlock(b, block))
@@ -221,4 +216,4 @@ export const spatialTransformer =
       conv2d(at(s, 'proj_out'), { out: c, kernel: 1, init: zeros }),
       add(x),
     )
-  }
+  })

@@ -1,4 +1,4 @@
-import { at, channels, leakyRelu, type Scope, type Tensor } from '../declare/index.ts'
+import { at, channels, leakyRelu, type Scope, shared, type Tensor } from '../declare/index.ts'
 import type { Initializer } from '../graph/ops.ts'
 import { pipe } from '../prelude.ts'
 import { type Decoded, record, withDefault, word } from '../schema.ts'
@@ -66,9 +66,12 @@ export type Discriminator = (x: Tensor, buffers?: Buffers) => Passed
  *
  * Source: `NLayerDiscriminator` of taming/modules/discriminator/model.py.
  */
-export const discriminator =
-  (s: Scope, { channels: width, layers, norm }: DiscriminatorConfig, mode: Mode & ActNorm = {}): Discriminator =>
-  (x, buffers = {}) => {
+export const discriminator = (
+  s: Scope,
+  { channels: width, layers, norm }: DiscriminatorConfig,
+  mode: Mode & ActNorm = {},
+): Discriminator =>
+  shared((x, buffers = {}) => {
     const main = at(s, 'main')
     const normalize = {
       batch: (index: number) => batchNorm(at(main, index), { ...mode, init: scale }),
@@ -90,4 +93,4 @@ export const discriminator =
       convolve(at(main, 2 + 3 * layers), { out: 1, stride: 1 }),
     ]
     return stages.reduce((passed: Passed, stage) => stage(passed), { y: x, buffers })
-  }
+  })

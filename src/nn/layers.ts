@@ -16,6 +16,7 @@ import {
   reshape,
   type Scope,
   select,
+  shared,
   slice,
   type Tensor,
   unsqueeze,
@@ -43,7 +44,7 @@ export const chain =
 export const sequential =
   (...modules: readonly Module[]): Module =>
   (s) =>
-    chain(modules.map((module, i) => module(at(s, i))))
+    shared(chain(modules.map((module, i) => module(at(s, i)))))
 
 export const zeros: Initializer = { kind: 'zeros' }
 export const ones: Initializer = { kind: 'ones' }
@@ -70,24 +71,22 @@ export interface Convolution extends Weighted {
 const allSides = (p: number) => [p, p, p, p] as const
 
 /** x[N, C, H, W] -> [N, out, H', W'] */
-export const conv2d =
-  (
-    s: Scope,
-    { out, kernel, stride = 1, padding = 0, bias = true, init, biasInit, trainable = true }: Convolution,
-  ): Layer =>
-  (x) => {
+export const conv2d = (
+  s: Scope,
+  { out, kernel, stride = 1, padding = 0, bias = true, init, biasInit, trainable = true }: Convolution,
+): Layer =>
+  shared((x) => {
     const shape = [out, channels(x), kernel, kernel]
     const start = init ?? kaimingUniform(size(shape.slice(1)))
     const edges = typeof padding === 'number' ? allSides(padding) : padding
     const leaf = trainable ? parameter : buffer
     const y = pipe(x, convolve(leaf(s, 'weight', shape, start), { stride: [stride, stride], padding: edges }))
     return bias ? pipe(y, add(pipe(leaf(s, 'bias', [out], biasInit ?? start), unsqueeze(1, 2)))) : y
-  }
+  })
 
 /** Kernel 1 over x[N, C, T]; the weight is [out, C, 1]. */
-export const conv1d =
-  (s: Scope, { out, bias = true, init }: Weighted): Layer =>
-  (x) => {
+export const conv1d = (s: Scope, { out, bias = true, init }: Weighted): Layer =>
+  shared((x) => {
     const [n = 0, c = 0, length = 0] = x.shape
     const start = init ?? kaimingUniform(c)
     const weight = pipe(parameter(s, 'weight', [out, c, 1], start), reshape(out, c, 1, 1))
@@ -98,7 +97,7 @@ export const conv1d =
       reshape(n, out, length),
     )
     return bias ? pipe(y, add(pipe(parameter(s, 'bias', [out], start), unsqueeze(1)))) : y
-  }
+  })
 
 /** Applies a layer for [rows, D] along the last axis of any x. */
 const alongLast =
@@ -112,11 +111,13 @@ const alongLast =
 
 /** x[..., D] -> [..., out]: x W^T + b */
 export const linear = (s: Scope, { out, bias = true, init }: Weighted): Layer =>
-  alongLast((d) => (x) => {
-    const start = init ?? kaimingUniform(d)
-    const y = pipe(x, matmul(parameter(s, 'weight', [out, d], start), { transposeB: true }))
-    return bias ? pipe(y, add(parameter(s, 'bias', [out], start))) : y
-  })
+  shared(
+    alongLast((d) => (x) => {
+      const start = init ?? kaimingUniform(d)
+      const y = pipe(x, matmul(parameter(s, 'weight', [out, d], start), { transposeB: true }))
+      return bias ? pipe(y, add(parameter(s, 'bias', [out], start))) : y
+    }),
+  )
 
 /** Of a group normalisation, wherever the references do not say otherwise. */
 export const defaultGroups = 32
@@ -126,20 +127,20 @@ export interface GroupNorm {
   readonly eps?: number
 }
 /** x[N, C, ...], normalised over each group of channels, then scaled and shifted by channel. */
-export const groupNorm =
-  (s: Scope, { groups = defaultGroups, eps = 1e-5 }: GroupNorm = {}): Layer =>
-  (x) =>
+export const groupNorm = (s: Scope, { groups = defaultGroups, eps = 1e-5 }: GroupNorm = {}): Layer =>
+  shared((x) =>
     pipe(
       x,
       normalize(parameter(s, 'weight', [channels(x)], ones), parameter(s, 'bias', [channels(x)], zeros), {
         groups,
         eps,
       }),
-    )
+    ),
+  )
 
 /** x[..., D], normalised along D. */
 export const layerNorm = (s: Scope, { eps = 1e-5 }: { readonly eps?: number } = {}): Layer =>
-  alongLast(() => groupNorm(s, { groups: 1, eps }))
+  shared(alongLast(() => groupNorm(s, { groups: 1, eps })))
 
 export interface Embedding {
   readonly entries: number
@@ -147,10 +148,8 @@ export interface Embedding {
   readonly init?: Initializer
 }
 /** int32[...i] -> [...i, dim], rows of a learnt table that starts as N(0, 1). */
-export const embedding =
-  (s: Scope, { entries, dim, init = { kind: 'normal', std: 1 } }: Embedding): Layer =>
-  (indices) =>
-    pipe(parameter(s, 'weight', [entries, dim], init), gather(indices))
+export const embedding = (s: Scope, { entries, dim, init = { kind: 'normal', std: 1 } }: Embedding): Layer =>
+  shared((indices) => pipe(parameter(s, 'weight', [entries, dim], init), gather(indices)))
 
 /** Whether a network is being trained: dropout is at work then, and asks for its noise. */
 export interface Mode {

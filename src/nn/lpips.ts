@@ -10,6 +10,7 @@ import {
   type Scope,
   scalar,
   select,
+  shared,
   sqrt,
   square,
   sub,
@@ -83,9 +84,8 @@ export interface PerceptualDistance {
  * and read from files; dropout is off, as in evaluation. Source: `LPIPS` of taming/modules/losses/lpips.py and of
  * richzhang/PerceptualSimilarity, version 0.1.
  */
-export const lpips =
-  (s: Scope, { pixels = lpipsDefaults.pixels, heads: kind = lpipsDefaults.heads }: Lpips = {}) =>
-  (x: Tensor, y: Tensor): PerceptualDistance => {
+export const lpips = (s: Scope, { pixels = lpipsDefaults.pixels, heads: kind = lpipsDefaults.heads }: Lpips = {}) =>
+  shared((x: Tensor, y: Tensor): PerceptualDistance => {
     const features = flow(
       pixels === '[0, 1]' ? flow(mul(2), sub(1)) : (p: Tensor) => p,
       scalingLayer(at(s, 'scaling_layer')),
@@ -93,4 +93,4 @@ export const lpips =
     )
     const layers = RA.zip(features(x), features(y)).map(([a, b], i) => pipe(a, featureDistance(heads[kind](s, i))(b)))
     return { total: sumAll(...layers), layers }
-  }
+  })

@@ -27,6 +27,7 @@ import {
   scalar,
   scatterAdd,
   select,
+  shared,
   softmax,
   square,
   stopGradient,
@@ -93,9 +94,8 @@ export type VectorQuantizerConfig = Decoded<typeof vectorQuantizerConfig>
  * z[N, dim, h, w], each vector replaced by the nearest of the codebook (van den Oord et al. 2017, section 3.1). Source:
  * `VectorQuantizer2` of taming/modules/vqvae/quantize.py, whose `legacy` is `legacyBeta`; `VectorQuantizer` is `legacyBeta` too.
  */
-export const vectorQuantizer =
-  (s: Scope, { entries, dim, beta, weighs }: VectorQuantizerConfig) =>
-  (z: Tensor): Quantized => {
+export const vectorQuantizer = (s: Scope, { entries, dim, beta, weighs }: VectorQuantizerConfig) =>
+  shared((z: Tensor): Quantized => {
     const [n = 0, , h = 0, w = 0] = z.shape
     const table = parameter(at(s, 'embedding'), 'weight', [entries, dim], start({ entries, dim }))
     const codes = pipe(z, transpose(0, 2, 3, 1), reshape(n * h * w, dim), nearest(table), reshape(n, h, w))
@@ -106,7 +106,7 @@ export const vectorQuantizer =
       legacyBeta: () => pipe(codebook, mul(beta), add(encoder)),
     }[weighs]()
     return { y: pipe(z, straightThrough(chosen)), loss, codes }
-  }
+  })
 
 /** Some of a codebook's codes, numbered anew by their place in `used`. */
 export interface Remap {
@@ -197,25 +197,30 @@ export interface GumbelQuantized extends Quantized {
  * gradient (Jang et al. 2017, section 2.2); the loss is the KL of softmax(logits) from the uniform distribution. With `used`
  * the codes are places in it. Source: `GumbelQuantize` of taming/modules/vqvae/quantize.py.
  */
-export const gumbelQuantizer =
-  (s: Scope, { entries, dim, klWeight, hard }: GumbelQuantizerConfig) =>
-  (z: Tensor, { noise: gumbel, temperature = gumbelTemperature, used, training = false }: Gumbel): GumbelQuantized => {
-    const chosen: Layer = used === undefined ? identity : gather(integers(used))
-    const logits = pipe(
-      z,
-      conv2d(at(s, 'proj'), { out: entries, kernel: 1 }),
-      used === undefined ? identity : flow(transpose(1, 0, 2, 3), chosen, transpose(1, 0, 2, 3)),
-    )
-    const table = pipe(parameter(at(s, 'embed'), 'weight', [entries, dim], { kind: 'normal', std: 1 }), chosen)
-    const soft = pipe(logits, add(gumbel), div(temperature), softmax(1), transpose(0, 2, 3, 1))
-    const likeliest = pipe(soft, argMax(3))
-    const mixture = hard || !training ? pipe(soft, straightThrough(pipe(likeliest, oneHot(soft.shape[3] ?? 0)))) : soft
-    const q = pipe(logits, softmax(1))
-    const divergence = pipe(q, mul(pipe(q, mul(entries), add(1e-10), log)), sum({ axes: [1] }), mean())
-    return {
-      y: pipe(mixture, matmul(table), transpose(0, 3, 1, 2)),
-      loss: pipe(divergence, mul(klWeight)),
-      codes: likeliest,
-      logits,
-    }
-  }
+export const gumbelQuantizer = (s: Scope, { entries, dim, klWeight, hard }: GumbelQuantizerConfig) =>
+  shared(
+    (
+      z: Tensor,
+      { noise: gumbel, temperature = gumbelTemperature, used, training = false }: Gumbel,
+    ): GumbelQuantized => {
+      const chosen: Layer = used === undefined ? identity : gather(integers(used))
+      const logits = pipe(
+        z,
+        conv2d(at(s, 'proj'), { out: entries, kernel: 1 }),
+        used === undefined ? identity : flow(transpose(1, 0, 2, 3), chosen, transpose(1, 0, 2, 3)),
+      )
+      const table = pipe(parameter(at(s, 'embed'), 'weight', [entries, dim], { kind: 'normal', std: 1 }), chosen)
+      const soft = pipe(logits, add(gumbel), div(temperature), softmax(1), transpose(0, 2, 3, 1))
+      const likeliest = pipe(soft, argMax(3))
+      const mixture =
+        hard || !training ? pipe(soft, straightThrough(pipe(likeliest, oneHot(soft.shape[3] ?? 0)))) : soft
+      const q = pipe(logits, softmax(1))
+      const divergence = pipe(q, mul(pipe(q, mul(entries), add(1e-10), log)), sum({ axes: [1] }), mean())
+      return {
+        y: pipe(mixture, matmul(table), transpose(0, 3, 1, 2)),
+        loss: pipe(divergence, mul(klWeight)),
+        codes: likeliest,
+        logits,
+      }
+    },
+  )

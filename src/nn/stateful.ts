@@ -13,6 +13,7 @@ import {
   reshape,
   type Scope,
   scalar,
+  shared,
   sqrt,
   square,
   stopGradient,
@@ -78,9 +79,11 @@ export interface BatchNorm extends Mode {
  * x[N, C, ...] normalised in each channel, then scaled and shifted: by the batch's own mean and biased variance while training,
  * which also move the running statistics (the variance unbiased, as in PyTorch's `BatchNorm2d`); by these in evaluation.
  */
-export const batchNorm =
-  (s: Scope, { training = false, eps = 1e-5, momentum = 0.1, init = ones }: BatchNorm = {}): StatefulLayer =>
-  ({ y: x, buffers }) => {
+export const batchNorm = (
+  s: Scope,
+  { training = false, eps = 1e-5, momentum = 0.1, init = ones }: BatchNorm = {},
+): StatefulLayer =>
+  shared(({ y: x, buffers }) => {
     const shape = [channels(x)]
     const [weight, bias] = [parameter(s, 'weight', shape, init), parameter(s, 'bias', shape, zeros)]
     const running = {
@@ -101,7 +104,7 @@ export const batchNorm =
         num_batches_tracked: training ? pipe(seen, add(1)) : seen,
       }),
     }
-  }
+  })
 
 /** scale (x + loc), each [1, C, 1, 1]: ActNorm of Glow (Kingma and Dhariwal 2018, section 3.1). */
 export interface ChannelAffine {
@@ -142,9 +145,8 @@ export interface ActNorm {
  * computes as though the leaves `loc` and `scale` held what `affineOf` finds, and gives these and the flag `initialized` among
  * the buffers, for the leaves of the next step. Source: `ActNorm` of taming/modules/util.py.
  */
-export const actNorm =
-  (s: Scope, { initialize = false }: ActNorm = {}): StatefulLayer =>
-  ({ y: x, buffers }) => {
+export const actNorm = (s: Scope, { initialize = false }: ActNorm = {}): StatefulLayer =>
+  shared(({ y: x, buffers }) => {
     const shape = [1, channels(x), 1, 1]
     const leaves = { loc: parameter(s, 'loc', shape, zeros), scale: parameter(s, 'scale', shape, ones) }
     const start = affineOf(x)
@@ -155,4 +157,4 @@ export const actNorm =
         : { loc: loc ?? leaves.loc, scale: scale ?? leaves.scale }
     const initialized = initialize ? scalar(1) : held(buffers, s, 'initialized', [], zeros)
     return { y: pipe(x, applyAffine(own)), buffers: replaced(buffers, s, { initialized, ...own }) }
-  }
+  })

@@ -1,4 +1,4 @@
-import { at, relu, type Scope, type Tensor } from '../declare/index.ts'
+import { at, relu, type Scope, shared, type Tensor } from '../declare/index.ts'
 import type { Initializer } from '../graph/ops.ts'
 import { flow, identity, pipe, RA, RNEA } from '../prelude.ts'
 import { chain, conv2d, type Layer, maxPool2 } from './layers.ts'
@@ -39,14 +39,14 @@ const slice = (s: Scope, i: number, { channels, indices }: (typeof slices)[numbe
  * activations relu1_2, relu2_2, relu3_3, relu4_3 and relu5_3. Source: `vgg16` of taming/modules/losses/lpips.py, whose names
  * these are.
  */
-export const vgg16 =
-  (s: Scope) =>
-  (x: Tensor): readonly Tensor[] =>
+export const vgg16 = (s: Scope) =>
+  shared((x: Tensor): readonly Tensor[] =>
     pipe(
       slices.map((part, i) => slice(s, i, part)),
       RA.scanLeft(x, (h: Tensor, layer: Layer) => layer(h)),
       RNEA.tail,
-    )
+    ),
+  )
 
 /** The names of the same weights in torchvision's VGG16: `slice2.5.weight` is `features.5.weight`. */
 export const torchvisionNames = (s: Scope): Readonly<Record<string, string>> =>

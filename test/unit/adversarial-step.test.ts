@@ -7,6 +7,7 @@ import {
   mul,
   parameter,
   scalar,
+  shared,
   square,
   sum,
   type Tensor,
@@ -122,8 +123,9 @@ const feedsFor = (graph: Graph, step: number, factor: number): Values => {
 describe('one walk back', () => {
   const stage = stageOf({ adversarial: {}, optimizer: { kind: 'sgd' }, rate: 1 })
   const plan = right(firstStageStep(stage))
-  const { autoencoder } = firstStageLosses(stage, { count: batch })
-  const plain = firstStageLosses(stageOf({}), { count: batch }).autoencoder.loss
+  const losses = shared(firstStageLosses)
+  const { autoencoder } = losses(stage, { count: batch })
+  const plain = losses(stageOf({}), { count: batch }).autoencoder.loss
   const names = autoencoder.parameters.map((p) => leafName(p) ?? '')
   const graphOf = (outputs: Readonly<Record<string, Tensor>>) => optimise(right(freeze(outputs)))
   const g = autoencoder.loss.log.g_loss ?? scalar(0)
@@ -229,10 +231,11 @@ describe('turns', () => {
     optimizer: { kind: 'sgd', momentum: 0, weightDecay: 0 },
     learningRate: { kind: 'constant', rate: 0.5 },
   } as const
-  const product = pipe(p('a'), mul(p('b')))
+  const [a, b] = [p('a'), p('b')]
+  const product = pipe(a, mul(b))
   const turns = [
-    { ...sgd, name: 'first', loss: { loss: product, log: {} }, parameters: [p('a')] },
-    { ...sgd, name: 'second', loss: { loss: product, log: {} }, parameters: [p('b')] },
+    { ...sgd, name: 'first', loss: { loss: product, log: {} }, parameters: [a] },
+    { ...sgd, name: 'second', loss: { loss: product, log: {} }, parameters: [b] },
   ] as const
   test.each([
     ['simultaneous', { a: 1, b: 1, loss: 4, second_loss: 4 }],
@@ -243,7 +246,7 @@ describe('turns', () => {
     expect(Object.fromEntries(Object.keys(expected).map((name) => [name, found[name]?.data[0]]))).toEqual(expected)
   })
   test('substitution leaves alone what reads no replaced leaf', () => {
-    const [kept, changed] = [square(p('a')), square(p('b'))]
+    const [kept, changed] = [square(a), square(b)]
     const now = substitution({ b: scalar(3) }, [kept, changed])
     expect(now(kept)).toBe(kept)
     expect(now(changed)).toEqual(square(scalar(3)))

@@ -3,6 +3,7 @@ import {
   add,
   argMax,
   at,
+  buffer,
   concat,
   constant,
   conv2d,
@@ -21,21 +22,24 @@ import {
   parameter,
   reshape,
   scatterAdd,
+  shared,
   slice,
   softmax,
   split,
   standardize,
   sum,
+  sumAll,
   type Tensor,
   thaw,
   transpose,
   unsqueeze,
   upsampleNearest,
 } from '../../src/declare/index.ts'
-import type { Errors } from '../../src/error.ts'
-import { feedTypes, outputTypes } from '../../src/graph/graph.ts'
+import { type Errors, showErrors } from '../../src/error.ts'
+import { feedTypes, outputTypes, parameters } from '../../src/graph/graph.ts'
 import { float, int } from '../../src/graph/types.ts'
-import { E, pipe } from '../../src/prelude.ts'
+import * as nn from '../../src/nn/index.ts'
+import { E, flow, pipe } from '../../src/prelude.ts'
 import { grad } from '../../src/transform/index.ts'
 
 const faults = (outputs: Readonly<Record<string, Tensor>>): Errors => {
@@ -49,6 +53,7 @@ const linear =
   (scope: string, from: number, to: number) =>
   (x: Tensor): Tensor =>
     pipe(x, matmul(weight(scope, to, from), { transposeB: true }))
+const zeros = { kind: 'zeros' } as const
 const window = { stride: [1, 1], padding: [0, 0, 0, 0] } as const
 
 describe('shape faults', () => {
@@ -128,9 +133,9 @@ describe('names', () => {
   test('one name for an input and for noise is refused', () => {
     expect(faults({ y: pipe(input('z', float(2)), add(noise('z', [2]))) })[0].got).toBe('noise float32[2]')
   })
-  test('one leaf declared twice is one feed', () => {
-    const frozen = freeze({ y: pipe(weight('w', 2), add(weight('w', 2))) })
-    expect(E.isRight(frozen) && feedTypes(frozen.right)).toEqual({ 'w.weight': float(2) })
+  test('one input declared twice is one feed', () => {
+    const frozen = freeze({ y: pipe(input('w', float(2)), add(input('w', float(2)))) })
+    expect(E.isRight(frozen) && feedTypes(frozen.right)).toEqual({ w: float(2) })
   })
   test('scopes nest with dots, and an op belongs to the last scoped argument', () => {
     expect(at(at('decoder', 'up'), 1)).toBe('decoder.up.1')
@@ -178,5 +183,125 @@ describe('what has no gradient', () => {
     expect(seen(index, x).map(({ at: place, got }) => [place, got])).toEqual([['index (grad)', 'int32[]']])
     const table = pipe(weight('table', 5), gather(index))
     expect(seen(table, index).map(({ at: place, got }) => [place, got])).toEqual([['index (grad)', 'int32[]']])
+  })
+})
+
+describe('parameters of one name', () => {
+  const x = input('x', float(2, 4))
+  const dense = (scope: string) => nn.linear(scope, { out: 4 })
+  /** The parameters of what is sound. */
+  const parametersOf = (y: Tensor) => {
+    const frozen = freeze({ y })
+    if (E.isLeft(frozen)) throw new Error(showErrors(frozen.left))
+    return parameters(frozen.right).map(({ name }) => name)
+  }
+  const pair = (scope: string) => ['bias', 'weight'].map((name) => `${scope}.${name}`)
+  const lineOf = (error: Error): number => Number(/declare\.test\.ts:(\d+)/.exec(error.stack ?? '')?.[1])
+
+  test('two layers under one scope are one error, which names both places', () => {
+    const line = lineOf(new Error())
+    const first = nn.linear('head', { out: 4 })
+    const second = nn.linear('head', { out: 4 })
+    const errors = faults({ y: pipe(x, first, neg, second) })
+    expect(errors.map((e) => [e.tag, e.at, e.expected])).toEqual([
+      ['graph', 'head.weight', 'one layer with a parameter of this name'],
+    ])
+    const [{ got, hint }] = errors
+    expect(got).toMatch(
+      /^two, at \S+declare\.test\.ts:\S+ and at \S+declare\.test\.ts:\S+; they have 2 names in common$/,
+    )
+    expect(Array.from(got.matchAll(/ts:(\d+)/g), ([, n]) => Number(n))).toEqual([line + 1, line + 2])
+    expect(hint).toContain('apply one layer twice')
+  })
+  test('networks declared twice are one error, not one a parameter', () => {
+    const net = (scope: string) => (from: Tensor) => pipe(from, dense(at(scope, 0)), dense(at(scope, 1)))
+    const twice = [net('net'), net('net')].map((layer) => layer(x))
+    const errors = faults({ y: concat(0, ...twice) })
+    expect(errors.map((e) => [e.at, e.got.replace(/both at [^;]*/, '')])).toEqual([
+      ['net.0.weight', 'two, ; they have 4 names in common'],
+    ])
+  })
+  test('parameters and buffers, too', () => {
+    expect(faults({ y: pipe(weight('w', 2), add(weight('w', 2))) })[0].at).toBe('w.weight')
+    expect(faults({ y: pipe(buffer('b', 'n', [2], zeros), add(buffer('b', 'n', [2], zeros))) })[0].at).toBe('b.n')
+    const both = pipe(buffer('b', 'n', [2], zeros), add(parameter('b', 'n', [2], zeros)))
+    expect(faults({ both })[0].at).toBe('b.n')
+  })
+  test('one layer that is applied twice shares its weights', () => {
+    const layer = dense('head')
+    expect(parametersOf(pipe(x, layer, neg, layer))).toEqual(['head.weight', 'head.bias'])
+  })
+  test("shared makes a layer of one's own, of any arguments and results, one that shares", () => {
+    const net = shared((from: Tensor, by: number) => {
+      const h = pipe(from, dense('net.0'), mul(by))
+      return { h, y: pipe(h, neg, dense('net.1')) }
+    })
+    const y = sumAll(net(x, 2).y, net(x, 3).h, net(net(x, 4).y, 1).y)
+    expect(new Set(parametersOf(y))).toEqual(new Set([...pair('net.0'), ...pair('net.1')]))
+  })
+  test('two layers of one application do not share, however often it is applied, nor where a layer outside has the name', () => {
+    const net = shared((from: Tensor) => pipe(from, dense('net'), dense('net')))
+    expect(faults({ y: net(net(x)) })[0].at).toBe('net.weight')
+    const outer = dense('net')
+    const inner = shared((from: Tensor) => pipe(from, dense('net')))
+    expect(faults({ y: inner(outer(x)) })[0].at).toBe('net.weight')
+    const around = shared((from: Tensor) => outer(outer(from)))
+    expect(new Set(parametersOf(around(outer(around(x)))))).toEqual(new Set(pair('net')))
+  })
+  test('a layer that is applied to other shapes is a conflict of types', () => {
+    const layer = nn.linear('head', { out: 3 })
+    expect(faults({ y: pipe(x, layer, layer) }).map((e) => [e.at, e.got])).toEqual([
+      ['head.weight', 'parameter float32[3, 3]'],
+    ])
+  })
+  test('a fault while a layer is applied leaves the next one alone', () => {
+    const broken = shared((): Tensor => {
+      throw new Error('a bug of its own')
+    })
+    expect(broken).toThrow('a bug of its own')
+    expect(faults({ y: pipe(x, dense('a'), dense('a')) })[0].at).toBe('a.weight')
+  })
+  test('a graph that is thawed twice is one model', () => {
+    const frozen = freeze({ y: dense('head')(x) })
+    if (E.isLeft(frozen)) throw new Error('a fault')
+    const [a = x, b = x] = [thaw(frozen.right).y, thaw(frozen.right).y]
+    expect(parametersOf(pipe(a, add(b)))).toContain('head.weight')
+  })
+  const networks: Readonly<Record<string, (s: string) => (x: Tensor) => Tensor>> = {
+    conv2d: (s) => nn.conv2d(s, { out: 8, kernel: 3, padding: 1 }),
+    conv1d: (s) => flow(reshape(2, 8, 16), nn.conv1d(s, { out: 8 }), reshape(2, 8, 4, 4)),
+    linear: (s) => nn.linear(s, { out: 4 }),
+    groupNorm: (s) => nn.groupNorm(s, { groups: 2 }),
+    layerNorm: (s) => nn.layerNorm(s),
+    sequential: (s) =>
+      nn.sequential(
+        (i) => nn.conv2d(i, { out: 8, kernel: 1 }),
+        (i) => nn.groupNorm(i, { groups: 4 }),
+      )(s),
+    batchNorm: (s) => {
+      const layer = nn.batchNorm(s)
+      return (h) => layer({ y: h, buffers: {} }).y
+    },
+    attnBlock: (s) => nn.attnBlock(s, 4),
+    linearAttention: (s) => nn.linearAttention(s, { heads: 2, headChannels: 4 }),
+    attentionBlock: (s) =>
+      flow(
+        nn.conv2d(at(s, 'to'), { out: 32, kernel: 1 }),
+        nn.attentionBlock(s, { heads: 2, order: 'new' }),
+        nn.conv2d(at(s, 'back'), { out: 8, kernel: 1 }),
+      ),
+    resnetBlock: (s) => nn.autoencoderBlocks.resnetBlock(s, { groups: 4 }),
+    vectorQuantizer: (s) => {
+      const layer = nn.vectorQuantizer(s, { entries: 5, dim: 8, beta: 0.25, weighs: 'beta' })
+      return (h) => layer(h).y
+    },
+  }
+  const map = input('map', float(2, 8, 4, 4))
+  test.each(Object.entries(networks))('%s of the library shares with itself alone', (_, make) => {
+    const layer = make('s')
+    const once = parametersOf(layer(map))
+    expect(once.length).toBeGreaterThan(0)
+    expect(new Set(parametersOf(layer(layer(map))))).toEqual(new Set(once))
+    expect(faults({ y: make('s')(make('s')(map)) }).length).toBeGreaterThan(0)
   })
 })

@@ -11,6 +11,7 @@ import {
   parameter,
   reshape,
   type Tensor,
+  thaw,
 } from '../../src/declare/index.ts'
 import type { Errors } from '../../src/error.ts'
 import { decodeGraph, encodeGraph } from '../../src/graph/codec.ts'
@@ -178,8 +179,8 @@ describe('cost', () => {
     const chain = Array.from({ length: 10 }).reduce<Tensor>((y) => pipe(y, neg, reshape(8), reshape(2, 4)), x)
     expect(cost(frozen({ y: chain })).peakBytes).toBe(4 * 8 * 3)
   })
-  test('a leaf declared twice is counted once', () => {
-    const again = parameter('fc', 'weight', [4, 3], { kind: 'zeros' })
+  test('a leaf of two nodes is counted once', () => {
+    const again = thaw(frozen({ weight })).weight ?? weight
     const { parameters: count, parameterBytes } = cost(frozen({ y: pipe(weight, add(again)) }))
     expect([count, parameterBytes]).toEqual([12, 48])
   })

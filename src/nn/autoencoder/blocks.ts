@@ -1,4 +1,4 @@
-import { add, at, channels, type Scope, silu, type Tensor, unsqueeze } from '../../declare/index.ts'
+import { add, at, channels, type Scope, shared, silu, type Tensor, unsqueeze } from '../../declare/index.ts'
 import { flow, identity, pipe } from '../../prelude.ts'
 import { attnBlock, linearAttention } from '../attention.ts'
 import { averagePool2, conv2d, defaultGroups, dropout, groupNorm, type Layer, linear, upsample2 } from '../layers.ts'
@@ -19,9 +19,11 @@ export interface ResnetBlock {
   /** Of the norms; default 32. */
   readonly groups?: number
 }
-export const resnetBlock =
-  (s: Scope, { out, temb, dropout: rate = 0, shortcut = 'nin', groups = defaultGroups }: ResnetBlock = {}): Layer =>
-  (x) => {
+export const resnetBlock = (
+  s: Scope,
+  { out, temb, dropout: rate = 0, shortcut = 'nin', groups = defaultGroups }: ResnetBlock = {},
+): Layer =>
+  shared((x) => {
     const width = out ?? channels(x)
     const carry = {
       nin: conv2d(at(s, 'nin_shortcut'), { out: width, kernel: 1 }),
@@ -41,22 +43,22 @@ export const resnetBlock =
       conv2d(at(s, 'conv2'), { out: width, kernel: 3, padding: 1 }),
       add(channels(x) === width ? x : carry(x)),
     )
-  }
+  })
 
 /** Halves height and width; the convolution's zeros stand at the right and at the bottom only. */
 export const downsample = (s: Scope, { conv = true }: { readonly conv?: boolean } = {}): Layer =>
   conv
-    ? (x) => pipe(x, conv2d(at(s, 'conv'), { out: channels(x), kernel: 3, stride: 2, padding: [0, 0, 1, 1] }))
+    ? shared((x) => pipe(x, conv2d(at(s, 'conv'), { out: channels(x), kernel: 3, stride: 2, padding: [0, 0, 1, 1] })))
     : averagePool2
 /** Doubles height and width. */
 export const upsample = (s: Scope, { conv = true }: { readonly conv?: boolean } = {}): Layer =>
-  conv ? flow(upsample2, (x) => pipe(x, conv2d(at(s, 'conv'), { out: channels(x), kernel: 3, padding: 1 }))) : upsample2
+  conv
+    ? shared(flow(upsample2, (x) => pipe(x, conv2d(at(s, 'conv'), { out: channels(x), kernel: 3, padding: 1 }))))
+    : upsample2
 
 /** Linear attention with one head, without norm and residual. */
-export const linAttnBlock =
-  (s: Scope): Layer =>
-  (x) =>
-    pipe(x, linearAttention(s, { heads: 1, headChannels: channels(x) }))
+export const linAttnBlock = (s: Scope): Layer =>
+  shared((x) => pipe(x, linearAttention(s, { heads: 1, headChannels: channels(x) })))
 
 const attention = { vanilla: attnBlock, linear: linAttnBlock, none: () => identity }
 

@@ -1,4 +1,4 @@
-import { add, at, channels, mul, part, type Scope, silu, type Tensor, unsqueeze } from '../../declare/index.ts'
+import { add, at, channels, mul, part, type Scope, shared, silu, type Tensor, unsqueeze } from '../../declare/index.ts'
 import { flow, identity, pipe } from '../../prelude.ts'
 import { attentionBlock, spatialTransformer } from '../attention.ts'
 import {
@@ -25,12 +25,12 @@ export interface Resample {
 /** Halves height and width; the convolution's zeros stand on all sides, unlike in the autoencoder. */
 export const downsample = (s: Scope, { conv = true, out }: Resample = {}): Layer =>
   conv
-    ? (x) => pipe(x, conv2d(at(s, 'op'), { out: out ?? channels(x), kernel: 3, stride: 2, padding: 1 }))
+    ? shared((x) => pipe(x, conv2d(at(s, 'op'), { out: out ?? channels(x), kernel: 3, stride: 2, padding: 1 })))
     : averagePool2
 /** Doubles height and width. */
 export const upsample = (s: Scope, { conv = true, out }: Resample = {}): Layer =>
   conv
-    ? flow(upsample2, (x) => pipe(x, conv2d(at(s, 'conv'), { out: out ?? channels(x), kernel: 3, padding: 1 })))
+    ? shared(flow(upsample2, (x) => pipe(x, conv2d(at(s, 'conv'), { out: out ?? channels(x), kernel: 3, padding: 1 }))))
     : upsample2
 
 export interface ResBlock {
@@ -54,9 +54,11 @@ const modulate =
     return pipe(h, mul(pipe(scale, add(1))), add(shift))
   }
 
-export const resBlock =
-  (s: Scope, { embedding, resample = 'none', scaleShiftNorm = false, ...options }: ResBlock): Layer =>
-  (x) => {
+export const resBlock = (
+  s: Scope,
+  { embedding, resample = 'none', scaleShiftNorm = false, ...options }: ResBlock,
+): Layer =>
+  shared((x) => {
     const { out = channels(x), skipKernel = 1, dropout: rate = 0 } = options
     const resized = resampling[resample]
     const skip = conv2d(at(s, 'skip_connection'), { out, kernel: skipKernel, padding: (skipKernel - 1) / 2 })
@@ -79,7 +81,7 @@ export const resBlock =
       conv2d(at(s, 'out_layers.3'), { out, kernel: 3, padding: 1, init: zeros }),
       add(pipe(x, resized, channels(x) === out ? identity : skip)),
     )
-  }
+  })
 
 /** What every block of one network is told. */
 export interface Told {

@@ -9,6 +9,7 @@ import {
   relu,
   reshape,
   type Scope,
+  shared,
   silu,
   type Tensor,
 } from '../../declare/index.ts'
@@ -25,9 +26,8 @@ const averaged: Layer = mean({ axes: [2, 3] })
  * One vector for a feature map: attention of the mean and all positions, read at the mean; [N, C, H, W] -> [N, out].
  * Source: `AttentionPool2d` of ldm/modules/diffusionmodules/openaimodel.py.
  */
-export const attentionPool =
-  (s: Scope, { out, heads }: { readonly out: number; readonly heads: HeadsConfig }): Layer =>
-  (x) => {
+export const attentionPool = (s: Scope, { out, heads }: { readonly out: number; readonly heads: HeadsConfig }): Layer =>
+  shared((x) => {
     const [n = 0, c = 0, h = 0, w = 0] = x.shape
     const position = parameter(s, 'positional_embedding', [c, h * w + 1], { kind: 'normal', std: c ** -0.5 })
     const columns = pipe(x, reshape(n, c, h * w))
@@ -39,7 +39,7 @@ export const attentionPool =
       conv1d(at(s, 'c_proj'), { out }),
     )
     return pipe(part(y, 2, 0, 1), reshape(n, out))
-  }
+  })
 
 const norm: Module = (s) => groupNorm(s)
 const toSilu: Module = () => silu
@@ -67,9 +67,8 @@ const pooled = ({ pool, outChannels: out, heads }: EncoderUNetConfig): Module =>
  * x[N, inChannels, H, W] at timesteps [N] -> [N, outChannels].
  * Source: `EncoderUNetModel` of ldm/modules/diffusionmodules/openaimodel.py.
  */
-export const encoderUNet =
-  (s: Scope, config: EncoderUNetConfig, { training = false }: Mode = {}) =>
-  (x: Tensor, timesteps: Tensor): Tensor => {
+export const encoderUNet = (s: Scope, config: EncoderUNetConfig, { training = false }: Mode = {}) =>
+  shared((x: Tensor, timesteps: Tensor): Tensor => {
     const dropout = training ? config.dropout : 0
     const c: TrunkConfig = { ...config, dropout, attention: { kind: 'self', order: config.order } }
     const told = {
@@ -83,4 +82,4 @@ export const encoderUNet =
     )
     const spatial = config.pool === 'spatial' || config.pool === 'spatial_v2'
     return pipe(spatial ? concat(1, ...maps.slice(1).map(averaged)) : RNEA.last(maps), pooled(config)(at(s, 'out')))
-  }
+  })

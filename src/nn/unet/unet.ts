@@ -1,4 +1,4 @@
-import { at, faulty, type Scope, silu, sumAll, type Tensor } from '../../declare/index.ts'
+import { at, faulty, type Scope, shared, silu, sumAll, type Tensor } from '../../declare/index.ts'
 import { showType } from '../../graph/types.ts'
 import { flow, pipe } from '../../prelude.ts'
 import { timeMlp, timestepEmbedding } from '../embedding.ts'
@@ -41,9 +41,8 @@ const misgiven = (s: Scope, { classes, attention }: UNetConfig, { context, y }: 
  *
  *     unet('', config)(input('x', float(8, 4, 16, 16)), input('t', int(8)), { y: input('y', int(8)) })
  */
-export const unet =
-  (s: Scope, config: UNetConfig, { training = false }: Mode = {}) =>
-  (x: Tensor, timesteps: Tensor, given: Conditioning = {}): Tensor => {
+export const unet = (s: Scope, config: UNetConfig, { training = false }: Mode = {}) =>
+  shared((x: Tensor, timesteps: Tensor, given: Conditioning = {}): Tensor => {
     const c = training ? config : { ...config, dropout: 0 }
     const time = pipe(timesteps, timeEmbedding(at(s, 'time_embed'), c.modelChannels))
     const label =
@@ -68,4 +67,4 @@ export const unet =
       }),
       out,
     )
-  }
+  })
