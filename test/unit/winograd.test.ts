@@ -87,21 +87,18 @@ describe.each(Object.entries(weights))('convolutions of many channels, weights %
   const [narrow, wide] = [128, 256]
   const given = x(4, narrow, 8, 8)
   const bias = D.reshape(wide, 1, 1)(parameter('bias', wide))
-  const first = pipe(D.conv2d(weight('w1', wide, narrow), same)(given), D.add(bias), D.relu)
-  const second = D.conv2d(weight('w2', narrow, wide), same)(first)
+  const [w1, w2] = [weight('w1', wide, narrow), weight('w2', narrow, wide)]
+  const first = pipe(D.conv2d(w1, same)(given), D.add(bias), D.relu)
+  const second = D.conv2d(w2, same)(first)
   const dy = D.input('dy', float(4, narrow, 8, 8))
-  const back = D.convInputGrad(weight('w2', narrow, wide), [8, 8], same)(dy)
+  const back = D.convInputGrad(w2, [8, 8], same)(dy)
   const cases: Readonly<Record<string, Graph>> = {
     'and back': graphOf({ back }),
-    'padded unevenly': graphOf({ y: D.conv2d(weight('w1', wide, narrow), window(0, 2, 2, 0))(given) }),
+    'padded unevenly': graphOf({ y: D.conv2d(w1, window(0, 2, 2, 0))(given) }),
     'one behind the other, ReLU between, and its mask': graphOf({
       first,
       second,
-      masked: D.convInputGrad(
-        weight('w1', wide, narrow),
-        [8, 8],
-        same,
-      )(pipe(first, D.greater(0), D.select(back, D.zerosLike(back)))),
+      masked: D.convInputGrad(w1, [8, 8], same)(pipe(first, D.greater(0), D.select(back, D.zerosLike(back)))),
     }),
   }
   test.each(Object.entries(cases))('%s', async (_, g) => {
