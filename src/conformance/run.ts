@@ -118,7 +118,7 @@ const runGraph = (
   formula: FormulaParameters | undefined,
 ): Effect<Values> =>
   pipe(
-    freeze(outputs),
+    freeze(outputs, { sharing: 'by name' }),
     E.tap((g) => (formula === undefined ? E.right(g) : sameParameters(g, c, formula))),
     E.map(optimise),
     E.bindTo('graph'),

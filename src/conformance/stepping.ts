@@ -64,7 +64,7 @@ export const runSteps =
   ({ state, outputs, initial, feeds }: Stepping) =>
   (executor: Executor): Effect<readonly Stepped[]> =>
     pipe(
-      freeze({ ...state, ...outputs }),
+      freeze({ ...state, ...outputs }, { sharing: 'by name' }),
       E.map(optimise),
       TE.fromEither,
       TE.flatMap((graph) => runGraph({ graph, carry: identityOf(Object.keys(state)), initial, feeds })(executor)),

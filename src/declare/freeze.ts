@@ -88,17 +88,26 @@ const chance = (pairs: readonly Pair[]): readonly LatentError[] => {
   )
 }
 
-const conflicts = (order: readonly Tensor[]): readonly LatentError[] => {
+const conflicts = (order: readonly Tensor[], sharing: Sharing): readonly LatentError[] => {
   const pairs = namesakes(order)
   const unlike = pairs.flatMap(conflict)
-  return unlike.length > 0 ? unlike : chance(pairs)
+  return unlike.length > 0 || sharing === 'by name' ? unlike : chance(pairs)
 }
 
+/**
+ * Which layers have an array in common: those that were applied more than once, or all that have a parameter of one name, where a file
+ * or a law gives arrays by their names.
+ */
+export type Sharing = 'by layer' | 'by name'
+
 /** Freezes expressions into a graph. All root causes of all shape faults are returned side by side. */
-export const freeze = (outputs: Readonly<Record<string, Tensor>>): Checked<Graph> => {
+export const freeze = (
+  outputs: Readonly<Record<string, Tensor>>,
+  { sharing = 'by layer' }: { readonly sharing?: Sharing } = {},
+): Checked<Graph> => {
   const order = topological(Object.values(outputs))
   const faults = order.flatMap((x) => (x.fault === undefined || x.fault === 'inherited' ? [] : [x.fault]))
-  const [first, ...rest] = faults.length > 0 ? faults : conflicts(order)
+  const [first, ...rest] = faults.length > 0 ? faults : conflicts(order, sharing)
   if (first !== undefined) return E.left([first, ...rest])
   const position = new Map(order.map((x, i) => [x, i]))
   const locate = (x: Tensor): number => position.get(x) ?? -1

@@ -49,7 +49,7 @@ const askOn =
   (executor: Executor): Ask =>
   (outputs, feeds = {}) =>
     pipe(
-      TE.fromEither(freeze(outputs)),
+      TE.fromEither(freeze(outputs, { sharing: 'by name' })),
       TE.flatMap((graph) => executor.compile(graph, { mode: 'training' })),
       TE.flatMap((executable) =>
         TE.bracket(

@@ -198,6 +198,12 @@ describe('parameters of one name', () => {
   const pair = (scope: string) => ['bias', 'weight'].map((name) => `${scope}.${name}`)
   const lineOf = (error: Error): number => Number(/declare\.test\.ts:(\d+)/.exec(error.stack ?? '')?.[1])
 
+  test('where arrays are given by name, layers share by name', () => {
+    const outputs = { y: pipe(x, nn.linear('head', { out: 4 }), neg, nn.linear('head', { out: 4 })) }
+    expect(E.isLeft(freeze(outputs))).toBe(true)
+    expect(E.isRight(freeze(outputs, { sharing: 'by name' }))).toBe(true)
+  })
+
   test('two layers under one scope are one error, which names both places', () => {
     const line = lineOf(new Error())
     const first = nn.linear('head', { out: 4 })
