@@ -66,10 +66,7 @@ const samplesCaption = ({ sampling, diffusion }: Experiment): string => {
   return diffusion?.conditioning.kind === 'class' ? `${how}; a row a class.` : `${how}.`
 }
 
-const nextSteps = (
-  e: Experiment,
-  { dir, file, classes }: { dir: string; file: string; classes: readonly string[] },
-) => [
+const nextSteps = (e: Experiment, { dir, classes }: { dir: string; classes: readonly string[] }) => [
   ...(e.diffusion === undefined
     ? []
     : [
@@ -77,18 +74,18 @@ const nextSteps = (
           what: 'Draw more',
           command: `npx latentgraph sample ${asArgument(dir)}${
             e.diffusion.conditioning.kind === 'class' && classes[0] !== undefined
-              ? ` --class ${asArgument(classes[0])} --guidance 4`
+              ? ` --class ${asArgument(classes[0])}`
               : ''
           } --seed 7 --out more.png`,
         },
       ]),
   {
     what: 'Train longer, into a folder of its own',
-    command: `npx latentgraph train ${asArgument(file)} --set /firstStage/training/steps=${4 * e.firstStage.training.steps}${
+    command: `npx latentgraph train ${asArgument(join(dir, 'experiment.json'))} --set /firstStage/training/steps=${4 * e.firstStage.training.steps}${
       e.diffusion === undefined ? '' : ` --set /diffusion/training/steps=${4 * e.diffusion.training.steps}`
     } --out ${asArgument(`${dir}-long`)}`,
   },
-  { what: 'See what the experiment is', command: `npx latentgraph check ${asArgument(file)}` },
+  { what: 'See what the experiment is', command: `npx latentgraph check ${asArgument(dir)}` },
 ]
 
 export interface ReportFacts {
@@ -96,13 +93,12 @@ export interface ReportFacts {
   /** Of each stage, by name. */
   readonly seconds: ReadonlyMap<string, number>
   readonly executor: string
-  /** The run's folder and the experiment's file, as a person would type them. */
+  /** The run's folder, as a person would type it: what is there holds all that the run was told. */
   readonly dir: string
-  readonly file: string
 }
 
 /** What the report of a finished run says. */
-export const reportData = ({ summary, seconds, executor, dir, file }: ReportFacts): Effect<ReportData> =>
+export const reportData = ({ summary, seconds, executor, dir }: ReportFacts): Effect<ReportData> =>
   effect(async (run) => {
     const { experiment: e, plan, data, heldOutPsnr, pictures } = summary
     const grid = async (path: string, rows: readonly string[], caption: string): Promise<LabelledGrid> => ({
@@ -142,6 +138,6 @@ export const reportData = ({ summary, seconds, executor, dir, file }: ReportFact
               samplesCaption(e),
             ),
           }),
-      next: nextSteps(e, { dir, file, classes: data.classes }),
+      next: nextSteps(e, { dir, classes: data.classes }),
     }
   })

@@ -31,8 +31,6 @@ export const chooseExecutor = (name: string): Effect<Choice> =>
 
 export interface Session {
   readonly experiment: Experiment
-  /** The experiment's file as it was given. */
-  readonly file: string
   readonly owned: Owned
   readonly resume: boolean
 }
@@ -117,7 +115,7 @@ const patience = 1000
 const isStop = (errors: Errors): boolean => errors.some(({ tag }) => tag === 'stopped')
 
 /** Trains, with everything a person wants to see; ends by saying where the results are, or after a stop what was kept. */
-export const trainSession = ({ experiment, file, owned, resume }: Session, terminal: Terminal): Effect<Outcome> =>
+export const trainSession = ({ experiment, owned, resume }: Session, terminal: Terminal): Effect<Outcome> =>
   effect(async (run) => {
     const dir = shortest(owned.dir)
     const say = (line: string): void => terminal.err(`${line}\n`)
@@ -147,7 +145,7 @@ export const trainSession = ({ experiment, file, owned, resume }: Session, termi
       )
       listener.doing('writing the report')
       const metrics = await go(stageMetrics(owned.dir, summary))
-      const data = await go(reportData({ summary, seconds, executor: executor.name, dir, file: shortest(file) }))
+      const data = await go(reportData({ summary, seconds, executor: executor.name, dir }))
       await go(owned.held)
       const report = await go(writeReport(owned.dir, data, metrics))
       terminal.out(`${shortest(report)}\n`)

@@ -22,7 +22,7 @@ export const start: Register = (program, { terminal, run }) => {
           const { trainSession } = await import('./session.ts')
           return go(
             inRunFolder({ file, resume: false }, (owned) =>
-              trainSession({ experiment, file, owned, resume: false }, terminal),
+              trainSession({ experiment, owned, resume: false }, terminal),
             ),
           )
         }),

@@ -34,7 +34,7 @@ Examples:
           const experiment = await go(loadExperiment(file, sets))
           const { trainSession } = await import('./session.ts')
           return go(
-            inRunFolder({ file, out, resume }, (owned) => trainSession({ experiment, file, owned, resume }, terminal)),
+            inRunFolder({ file, out, resume }, (owned) => trainSession({ experiment, owned, resume }, terminal)),
           )
         }),
       ),

@@ -88,13 +88,20 @@ describe('rasterise', () => {
 
 describe('report', () => {
   it('escapes everything and needs no other file', () => {
-    const html = reportHtml(report, '<svg xmlns="http://www.w3.org/2000/svg"/>')
+    const html = reportHtml(report, [
+      {
+        title: 's: loss',
+        light: '<svg xmlns="http://www.w3.org/2000/svg"/>',
+        dark: '<svg xmlns="http://www.w3.org/2000/svg"/>',
+      },
+    ])
     expect(html).not.toContain('<script')
+    expect(html).toContain('prefers-color-scheme: dark')
     expect(html).toContain('<h1>a &lt;b&gt; &amp; &quot;c&quot;</h1>')
     expect(html).toContain('--class &quot;A &amp; B&quot;')
     expect(html).toContain('artist&#39;s &amp; co')
-    const sources = [...html.matchAll(/(?:src|href)="([^"]*)"/g)].map(([, source]) => source ?? '')
-    expect(sources).toHaveLength(4)
+    const sources = [...html.matchAll(/(?:src|srcset|href)="([^"]*)"/g)].map(([, source]) => source ?? '')
+    expect(sources).toHaveLength(5)
     expect(sources.every((s) => s.startsWith('data:image/'))).toBe(true)
     for (const text of ['26.0 dB', '1 picture never', '1,800', '853,251', '3m 2s', 'seed 7', 'onnx:cpu', 'abababab'])
       expect(html).toContain(text)
@@ -102,7 +109,7 @@ describe('report', () => {
 
   it('leaves out what there is not', () => {
     const { samples: _, ...rest } = report
-    const html = reportHtml(rest, '')
+    const html = reportHtml(rest, [])
     expect(html).not.toContain('<h2>Samples</h2>')
     expect(html).toContain('<h2>Samples from the prior</h2>')
   })

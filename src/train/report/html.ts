@@ -104,7 +104,7 @@ const facts = ({ data, stages, psnr, seconds, machine }: ReportData): string => 
 }
 
 const stageTable = (stages: readonly StageSummary[]): string => `
-    <table>
+    <div class="wide"><table>
       <thead><tr><th>Stage</th><th>Parameters</th><th>Steps</th><th>Batch</th><th>Time</th><th>Graph</th></tr></thead>
       <tbody>${stages
         .map(
@@ -113,16 +113,26 @@ const stageTable = (stages: readonly StageSummary[]): string => `
         )
         .join('')}
       </tbody>
-    </table>`
+    </table></div>`
 
-/** The report of a run as one self-contained page. `curves` is the drawing of its losses, an SVG, if any. */
-export const reportHtml = (report: ReportData, curves: string | undefined): string => {
+/** One chart, an SVG for light pages and one for dark ones. */
+export interface ThemedChart {
+  readonly title: string
+  readonly light: string
+  readonly dark: string
+}
+const chart = ({ title, light, dark }: ThemedChart): string =>
+  `<picture><source media="(prefers-color-scheme: dark)" srcset="${dataUri('image/svg+xml', dark)}"><img src="${dataUri('image/svg+xml', light)}" alt="${escapeHtml(title)}, over steps"></picture>`
+
+/** The report of a run as one self-contained page. `curves` are the drawings of its losses, if any. */
+export const reportHtml = (report: ReportData, curves: readonly ThemedChart[]): string => {
   const { name, data, machine, seed, version, stages, reconstructions, priorSamples, samples, next } = report
   return `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
 <title>${escapeHtml(name)} - latentgraph</title>
 <style>${style}</style>
 </head>
@@ -136,7 +146,7 @@ ${facts(report)}
 ${samples === undefined ? '' : gridFigure('Samples', samples)}
 ${gridFigure('Inputs and reconstructions', reconstructions)}
 ${gridFigure('Samples from the prior', priorSamples)}
-${curves === undefined ? '' : figure('chart', 'Losses', `<img src="${dataUri('image/svg+xml', curves)}" alt="Losses over steps">`, 'Smoothed over a twentieth of the run; faint: as measured.')}
+${curves.length === 0 ? '' : figure('charts', 'Losses', `<div>${curves.map(chart).join('')}</div>`, 'Smoothed over a twentieth of the run; faint: as measured.')}
   <section>
     <h2>How it was made</h2>
 ${stageTable(stages)}

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { type Effect, effect } from '../../error.ts'
 import { writeFileAtomic } from '../../io/atomic.ts'
 import { type ReportData, reportHtml } from './html.ts'
-import { lossCurves, type StageMetrics } from './loss-curves.ts'
+import { lossCurves, lossPanels, type StageMetrics } from './loss-curves.ts'
 import { rasterise } from './raster.ts'
 
 export type { LabelledGrid, ReportData, StageSummary } from './html.ts'
@@ -29,7 +29,8 @@ export const writeLossCurves = (folder: string, stages: readonly StageMetrics[])
  */
 export const writeReport = (folder: string, report: ReportData, stages: readonly StageMetrics[]): Effect<string> =>
   effect(async (run) => {
-    const curves = await run(writeLossCurves(folder, stages))
+    await run(writeLossCurves(folder, stages))
+    const curves = await run(lossPanels(stages))
     const path = join(folder, 'report.html')
     await run(writeFileAtomic(path, bytesOf(reportHtml(report, curves))))
     return path

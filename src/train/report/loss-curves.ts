@@ -1,7 +1,7 @@
 import { parse, View } from 'vega'
 import { compile, type TopLevelSpec } from 'vega-lite'
 import { type Effect, type Errors, failure, reasonOf } from '../../error.ts'
-import { TE } from '../../prelude.ts'
+import { pipe, TE } from '../../prelude.ts'
 
 /** What a stage of training measured: a line a step of its `metrics.jsonl`. */
 export interface StageMetrics {
@@ -93,10 +93,22 @@ const valueAxis = ({ points }: Curve) => {
 }
 
 const font = 'DejaVu Sans, Helvetica, Arial, sans-serif'
-const ink = '#24292f'
-const hue = ['#2f6f9f', '#b3541e']
 
-const panel = (drawn: Curve, colour: string) => {
+/** Colours of a chart: its ground, letters, quieter letters, lines of the grid, and the curves of each stage. */
+interface Theme {
+  readonly ground: string
+  readonly ink: string
+  readonly quiet: string
+  readonly grid: string
+  readonly hues: readonly [string, string]
+}
+const themes = {
+  light: { ground: '#ffffff', ink: '#24292f', quiet: '#57606a', grid: '#e6e8eb', hues: ['#2f6f9f', '#b3541e'] },
+  dark: { ground: '#161b22', ink: '#e6edf3', quiet: '#9198a1', grid: '#30363d', hues: ['#79b8ff', '#ffab70'] },
+} as const satisfies Readonly<Record<string, Theme>>
+export type ThemeName = keyof typeof themes
+
+const panel = (drawn: Curve, { ink }: Theme, colour: string) => {
   const y = (field: 'value' | 'smooth') => ({
     field,
     type: 'quantitative' as const,
@@ -125,15 +137,14 @@ const panel = (drawn: Curve, colour: string) => {
   }
 }
 
-const specOf = (stages: readonly StageMetrics[], curves: readonly Curve[]): TopLevelSpec => ({
+type Panel = ReturnType<typeof panel>
+
+const specOf = (rows: readonly (readonly Panel[])[], { ground, quiet, grid }: Theme): TopLevelSpec => ({
   $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
-  background: '#ffffff',
+  background: ground,
   padding: 10,
   spacing: 24,
-  vconcat: stages
-    .map(({ stage }, i) => curves.filter((c) => c.stage === stage).map((c) => panel(c, hue[i % hue.length] ?? ink)))
-    .filter((row) => row.length > 0)
-    .map((row) => ({ hconcat: row, spacing: 24 })),
+  vconcat: rows.map((row) => ({ hconcat: [...row], spacing: 24 })),
   config: {
     font,
     view: { stroke: null },
@@ -141,9 +152,9 @@ const specOf = (stages: readonly StageMetrics[], curves: readonly Curve[]): TopL
       labelFontSize: 10,
       titleFontSize: 11,
       titleFontWeight: 'normal',
-      labelColor: '#57606a',
-      titleColor: '#57606a',
-      gridColor: '#e6e8eb',
+      labelColor: quiet,
+      titleColor: quiet,
+      gridColor: grid,
       domain: false,
       ticks: false,
       labelPadding: 6,
@@ -151,16 +162,48 @@ const specOf = (stages: readonly StageMetrics[], curves: readonly Curve[]): TopL
   },
 })
 
+/** The panels of each stage that has any. */
+const panelsOf = (stages: readonly StageMetrics[], theme: Theme): readonly (readonly Panel[])[] => {
+  const curves = curvesOf(stages)
+  return stages
+    .map(({ stage }, i) =>
+      curves.filter((c) => c.stage === stage).map((c) => panel(c, theme, theme.hues[i % 2] ?? theme.ink)),
+    )
+    .filter((row) => row.length > 0)
+}
+
+const drawn = (rows: readonly (readonly Panel[])[], theme: Theme): Effect<string> =>
+  TE.tryCatch(
+    () => new View(parse(compile(specOf(rows, theme)).spec), { renderer: 'none' }).toSVG(),
+    (reason): Errors => [failure('run', 'loss curves', 'a chart', reasonOf(reason))],
+  )
+
 /**
  * The curves of every metric as an SVG: a smoothed line over the measured one, a panel a metric, a row a stage; undefined where
  * there is nothing to draw, as of stages that were imported. Errors: `run`.
  */
 export const lossCurves = (stages: readonly StageMetrics[]): Effect<string | undefined> => {
-  const curves = curvesOf(stages)
-  return curves.length === 0
-    ? TE.right(undefined)
-    : TE.tryCatch(
-        () => new View(parse(compile(specOf(stages, curves)).spec), { renderer: 'none' }).toSVG(),
-        (reason): Errors => [failure('run', 'loss curves', 'a chart', reasonOf(reason))],
-      )
+  const rows = panelsOf(stages, themes.light)
+  return rows.length === 0 ? TE.right(undefined) : drawn(rows, themes.light)
+}
+
+/** The panels one by one, each for a light and for a dark page. Errors: `run`. */
+export const lossPanels = (
+  stages: readonly StageMetrics[],
+): Effect<readonly Readonly<Record<ThemeName, string> & { readonly title: string }>[]> => {
+  const one = (theme: Theme) =>
+    pipe(
+      panelsOf(stages, theme).flat(),
+      TE.traverseSeqArray((p) => drawn([[p]], theme)),
+    )
+  return pipe(
+    TE.Do,
+    TE.bind('light', () => one(themes.light)),
+    TE.bind('dark', () => one(themes.dark)),
+    TE.map(({ light, dark }) =>
+      panelsOf(stages, themes.light)
+        .flat()
+        .map(({ title }, i) => ({ title: title.text, light: light[i] ?? '', dark: dark[i] ?? '' })),
+    ),
+  )
 }
