@@ -58,8 +58,14 @@ const words = (shortName: string): string => shortName.replace(/(?<=[a-z0-9])[-_
 const packageFolder: Effect<string> = TE.fromEither(
   E.tryCatch(
     () => dirname(createRequire(import.meta.url).resolve(`${packageName}/package.json`)),
-    (reason): Errors => [
-      failure('data', packageName, 'the package installed', reasonOf(reason), `npm install ${packageName}`),
+    (): Errors => [
+      failure(
+        'data',
+        packageName,
+        'the package, which has the emoji',
+        'none beside latentgraph',
+        `npm install ${packageName}`,
+      ),
     ],
   ),
 )
