@@ -10,7 +10,11 @@ const inMainThread = async (/** @type {string} */ expression) => {
   const { Session } = await import('node:inspector/promises')
   const session = new Session()
   session.connectToMainThread()
-  const { exceptionDetails } = await session.post('Runtime.evaluate', { expression })
+  // From Node 24 a thread that only waits for the answer would end.
+  const awake = setInterval(() => {}, 1e6)
+  const { exceptionDetails } = await session
+    .post('Runtime.evaluate', { expression })
+    .finally(() => clearInterval(awake))
   session.disconnect()
   if (exceptionDetails !== undefined)
     throw new Error(`telemetry stays on, ORT_DISABLE_TELEMETRY cannot be set: ${exceptionDetails.text}`)
