@@ -5,7 +5,19 @@ import { describe, expect, test } from 'vitest'
 /** DESIGN section 2: imports point only upward in this list. */
 const rooms = [
   ...['prelude', 'error', 'schema', 'graph', 'declare', 'transform', 'execute', 'nn', 'distributions', 'schedulers'],
-  ...['losses', 'diffusion', 'samplers', 'optimizers', 'io', 'data', 'experiment', 'train', 'laws', 'conformance'],
+  ...[
+    'losses',
+    'metrics',
+    'diffusion',
+    'samplers',
+    'optimizers',
+    'io',
+    'data',
+    'experiment',
+    'train',
+    'laws',
+    'conformance',
+  ],
   ...['cli', 'demo'],
 ]
 /** What the package exports, made of all rooms. */
