@@ -2,11 +2,12 @@ import type { Checked } from '../error.ts'
 import { E, pipe } from '../prelude.ts'
 import { noiseSchedule } from '../schedulers/noise-schedule.ts'
 import { discretePath } from '../schedulers/path.ts'
-import type { Diffusion, Experiment, Training } from './document.ts'
+import type { Diffusion, Experiment } from './document.ts'
 import { codeRules, weightRules } from './first-stage-rules.ts'
 import { type Problems, problem, refusing, setting, unless } from './problems.ts'
 import { planOf } from './sampling.ts'
 import { scheduleRules } from './schedule-rules.ts'
+import { trainingRules } from './training-rules.ts'
 
 /** Rules between fields of an experiment that need no graph. Each gives the problems it finds. */
 
@@ -38,29 +39,6 @@ const placesRule = (at: string, places: readonly number[], levels: readonly numb
   places.flatMap((place, i) =>
     unless(levels.includes(place), `${at}/${i}`, `a level of the network: ${levels.join(' | ')}`, place),
   )
-
-const trainingRules = (at: string, { batchSize, learningRate, microBatches, optimizer, steps }: Training): Problems => [
-  ...unless(
-    batchSize % microBatches === 0,
-    `${at}/microBatches`,
-    `a divisor of ${batchSize}, the batch size`,
-    microBatches,
-  ),
-  ...(learningRate.kind === 'constant'
-    ? []
-    : unless(
-        learningRate.warmUp <= steps,
-        `${at}/learningRate/warmUp`,
-        `at most the ${steps} steps of this training`,
-        learningRate.warmUp,
-      )),
-  ...unless(
-    learningRate.rate * optimizer.weightDecay <= 1,
-    `${at}/optimizer/weightDecay`,
-    `at most ${1 / learningRate.rate}, 1 over the learning rate: more would turn the weights around at each step`,
-    optimizer.weightDecay,
-  ),
-]
 
 /** Red, green, blue. */
 const colours = 3

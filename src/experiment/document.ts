@@ -7,7 +7,6 @@ import { lpipsDefaults, perceptualHeads } from '../nn/lpips.ts'
 import { gumbelQuantizerFields, gumbelTemperature, vectorQuantizerFields } from '../nn/quantize.ts'
 import { unetConfig } from '../nn/unet/config.ts'
 import { adamDefaults, adamWDefaults, restartConfig, sgdDefaults } from '../optimizers/index.ts'
-import { learningRateDefaults } from '../schedulers/learning-rate.ts'
 import { mostTimesteps, noiseScheduleDefaults } from '../schedulers/noise-schedule.ts'
 import {
   type Decoded,
@@ -23,6 +22,7 @@ import {
   withOwnDefaults,
   word,
 } from '../schema.ts'
+import { learningRate } from './learning-rate.ts'
 import { sampling } from './sampling.ts'
 
 /**
@@ -46,14 +46,6 @@ export const dataSource = tagged('kind', {
   folder: record({ path: nonEmpty }, picture, heldOut),
   /** A folder of label maps, as `folder` has it: a pixel's grey value is its label. One channel a label, 1 where it is, else -1. */
   segmentation: record({ path: nonEmpty, labels: integer({ min: 2, max: 256 }) }, picture, heldOut),
-})
-
-const rate = number({ min: 1e-12, max: 100 })
-const learningRate = tagged('kind', {
-  constant: record({ rate }),
-  'warm-up': record({ rate, warmUp: count }),
-  /** Down to `floor` times the rate at the last step. */
-  'warm-up-cosine': record({ rate, warmUp: count }, { floor: withDefault(fraction, learningRateDefaults.floor) }),
 })
 
 /** The share of the past in a running average: at 1 nothing new would come in. */

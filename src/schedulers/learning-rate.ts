@@ -1,7 +1,16 @@
 import { type Checked, collect, fail } from '../error.ts'
-import { E, pipe, type ReadonlyNonEmptyArray } from '../prelude.ts'
+import { E, pipe } from '../prelude.ts'
 
-export const learningRateDefaults = { floor: 0 } as const
+export const learningRateDefaults = { floor: 0, warmUp: 0, growth: 1, power: 1 } as const
+/** Of torch's `OneCycleLR`: div_factor 25, final_div_factor 1e4. */
+export const oneCycleDefaults = {
+  rise: 0.3,
+  start: 1 / 25,
+  floor: 1 / 25e4,
+  anneal: 'cosine',
+  threePhase: false,
+} as const
+export const anneals = ['cosine', 'linear'] as const
 
 /** One cycle of a schedule: factors of the base rate over `length` steps. */
 export interface RateCycle {
@@ -17,7 +26,7 @@ export interface RateCycle {
 /** A base rate, and cycles that follow each other; a step on a boundary belongs to the earlier cycle. */
 interface Cycles {
   readonly rate: number
-  readonly cycles: ReadonlyNonEmptyArray<RateCycle>
+  readonly cycles: readonly RateCycle[]
 }
 
 interface RateParameters {
@@ -31,6 +40,40 @@ interface RateParameters {
     readonly length: number
     /** A factor of `rate`; default 0. */
     readonly floor?: number | undefined
+  }
+  /** Down half a cosine to `floor` times the rate at step `length`: torch's `CosineAnnealingLR`. */
+  readonly cosine: { readonly rate: number; readonly length: number; readonly floor?: number | undefined }
+  /**
+   * Half a cosine again and again, each `growth` times as long as the one before (SGDR, Loshchilov and Hutter 2017): torch's
+   * `CosineAnnealingWarmRestarts`, behind a linear rise.
+   */
+  readonly 'cosine-restarts': {
+    readonly rate: number
+    /** Steps of the first. */
+    readonly period: number
+    readonly growth?: number | undefined
+    readonly floor?: number | undefined
+    readonly warmUp?: number | undefined
+  }
+  /** floor + (1 - floor) (1 - n / length)^power behind a linear rise: torch's `PolynomialLR`. */
+  readonly polynomial: {
+    readonly rate: number
+    readonly length: number
+    readonly power?: number | undefined
+    readonly floor?: number | undefined
+    readonly warmUp?: number | undefined
+  }
+  /** From `start` to 1 and down to `floor`, times the rate, its highest (Smith and Topin 2018): torch's `OneCycleLR`. */
+  readonly 'one-cycle': {
+    readonly rate: number
+    readonly length: number
+    /** The share of the steps that rise. */
+    readonly rise?: number | undefined
+    readonly start?: number | undefined
+    readonly floor?: number | undefined
+    readonly anneal?: (typeof anneals)[number] | undefined
+    /** Down to `start` as fast as it rose, and only then to `floor`. */
+    readonly threePhase?: boolean | undefined
   }
   /** CompVis' `LambdaWarmUpCosineScheduler` (one cycle) and `LambdaWarmUpCosineScheduler2`. */
   readonly 'cosine-cycles': Cycles
@@ -50,11 +93,12 @@ const rise = ({ warmUp, start, peak }: RateCycle, n: number): number => ((peak -
 type Fall = (c: RateCycle, n: number) => number
 
 const cosineFall: Fall = ({ length, warmUp, peak, floor }, n) =>
-  floor + 0.5 * (peak - floor) * (1 + Math.cos(((n - warmUp) / (length - warmUp)) * Math.PI))
+  floor + 0.5 * (peak - floor) * (1 + Math.cos((length === warmUp ? 0 : (n - warmUp) / (length - warmUp)) * Math.PI))
 
 const linearFall: Fall = ({ length, peak, floor }, n) => floor + ((peak - floor) * (length - n)) / length
 
-const factor = (fall: Fall, [cycle, ...later]: ReadonlyNonEmptyArray<RateCycle>, step: number): number => {
+const factor = (fall: Fall, [cycle, ...later]: readonly RateCycle[], step: number): number => {
+  if (cycle === undefined) return 1
   let current = cycle
   let n = step
   for (const next of later) {
@@ -66,11 +110,86 @@ const factor = (fall: Fall, [cycle, ...later]: ReadonlyNonEmptyArray<RateCycle>,
   return within < current.warmUp ? rise(current, within) : fall(current, within)
 }
 
+/** Half a cosine from 1 to `floor`; `part` in [0, 1] of the way. */
+const halfCosine = (part: number, floor: number): number => floor + 0.5 * (1 - floor) * (1 + Math.cos(Math.PI * part))
+
+/** A linear rise within `warmUp` steps, then what follows it. */
+const behindRise = (warmUp: number, step: number, then: (n: number) => number): number =>
+  step < warmUp ? step / warmUp : then(step - warmUp)
+
+/** The period that step n stands in, and how much of it is over. */
+const withinPeriods = (period: number, growth: number, n: number): number => {
+  const ended =
+    growth === 1
+      ? Math.floor(n / period)
+      : Math.floor(Math.log1p((n / period) * (growth - 1)) / Math.log(growth) + 1e-12)
+  const began = growth === 1 ? ended * period : (period * (growth ** ended - 1)) / (growth - 1)
+  return (n - began) / (period * growth ** ended)
+}
+
+const towards: { readonly [A in (typeof anneals)[number]]: (from: number, to: number, part: number) => number } = {
+  cosine: (from, to, part) => to + 0.5 * (from - to) * (1 + Math.cos(Math.PI * part)),
+  linear: (from, to, part) => from + (to - from) * part,
+}
+
+type Phase = readonly [end: number, from: number, to: number]
+const oneCycleFactor = (c: RateParameters['one-cycle'], step: number): number => {
+  const { rise = oneCycleDefaults.rise, start = oneCycleDefaults.start, floor = oneCycleDefaults.floor } = c
+  const { anneal = oneCycleDefaults.anneal, threePhase = oneCycleDefaults.threePhase, length } = c
+  const peak = rise * length - 1
+  const phases: readonly Phase[] = threePhase
+    ? [
+        [peak, start, 1],
+        [2 * peak, 1, start],
+        [length - 1, start, floor],
+      ]
+    : [
+        [peak, start, 1],
+        [length - 1, 1, floor],
+      ]
+  const i = Math.max(
+    0,
+    phases.findIndex(([end]) => Math.min(step, length - 1) <= end),
+  )
+  const [began] = phases[i - 1] ?? [0]
+  const [end, from, to] = phases[i] ?? [1, 1, 1]
+  return towards[anneal](from, to, (Math.min(step, length - 1) - began) / (end - began))
+}
+
 const rates: { readonly [K in RateKind]: (c: LearningRate<K>, step: number) => number } = {
   constant: ({ rate }) => rate,
   'warm-up': ({ rate, warmUp }, step) => (step < warmUp ? (rate * step) / warmUp : rate),
   'warm-up-cosine': ({ rate, warmUp, length, floor = learningRateDefaults.floor }, step) =>
     rate * factor(cosineFall, [{ length, warmUp, start: 0, peak: 1, floor }], step),
+  cosine: ({ rate, length, floor = learningRateDefaults.floor }, step) =>
+    rate * halfCosine(Math.min(step, length) / length, floor),
+  'cosine-restarts': (
+    {
+      rate,
+      period,
+      growth = learningRateDefaults.growth,
+      floor = learningRateDefaults.floor,
+      warmUp = learningRateDefaults.warmUp,
+    },
+    step,
+  ) => rate * behindRise(warmUp, step, (n) => halfCosine(withinPeriods(period, growth, n), floor)),
+  polynomial: (
+    {
+      rate,
+      length,
+      power = learningRateDefaults.power,
+      floor = learningRateDefaults.floor,
+      warmUp = learningRateDefaults.warmUp,
+    },
+    step,
+  ) =>
+    rate *
+    behindRise(
+      warmUp,
+      step,
+      (n) => floor + (1 - floor) * (1 - (length === warmUp ? 0 : Math.min(1, n / (length - warmUp)))) ** power,
+    ),
+  'one-cycle': ({ rate, ...c }, step) => rate * oneCycleFactor({ rate, ...c }, step),
   'cosine-cycles': ({ rate, cycles }, step) => rate * factor(cosineFall, cycles, step),
   'linear-cycles': ({ rate, cycles }, step) => rate * factor(linearFall, cycles, step),
 }
@@ -92,15 +211,16 @@ const rule = (ok: boolean, at: string, expected: string, got: number): Checked<n
 const positive = (at: string, n: number): Checked<number> =>
   rule(n > 0 && Number.isFinite(n), at, 'a positive number', n)
 
-const steps = (at: string, warmUp: number, length: number): readonly Checked<number>[] => [
-  rule(Number.isInteger(length) && length >= 1, `${at}/length`, 'a positive integer', length),
+const lengthRule = (at: string, length: number): Checked<number> =>
+  rule(Number.isInteger(length) && length >= 1, `${at}/length`, 'a positive integer', length)
+/** A warm-up that leaves `rest` steps of a length at least. */
+const warmUpRule = (at: string, warmUp: number, length = Number.POSITIVE_INFINITY, rest = 0): Checked<number> =>
   rule(
-    Number.isInteger(warmUp) && warmUp >= 0 && warmUp < length,
+    Number.isInteger(warmUp) && warmUp >= 0 && warmUp <= length - rest,
     `${at}/warmUp`,
-    'an integer from 0 to below the length',
+    length === Number.POSITIVE_INFINITY ? 'an integer not below 0' : `an integer from 0 to ${length - rest}`,
     warmUp,
-  ),
-]
+  )
 
 const factors = (at: string, c: Readonly<Record<string, number>>): readonly Checked<number>[] =>
   Object.entries(c).map(([name, value]) =>
@@ -109,22 +229,71 @@ const factors = (at: string, c: Readonly<Record<string, number>>): readonly Chec
 
 const checkCycles = ({ rate, cycles }: Cycles): readonly Checked<number>[] => [
   positive('/rate', rate),
+  rule(cycles.length >= 1, '/cycles', 'a cycle at least', cycles.length),
   ...cycles.flatMap(({ length, warmUp, start, peak, floor }, i) => [
-    ...steps(`/cycles/${i}`, warmUp, length),
+    lengthRule(`/cycles/${i}`, length),
+    warmUpRule(`/cycles/${i}`, warmUp, length, 1),
     ...factors(`/cycles/${i}`, { start, peak, floor }),
   ]),
 ]
 
 const checks: { readonly [K in RateKind]: (c: LearningRate<K>) => readonly Checked<number>[] } = {
   constant: ({ rate }) => [positive('/rate', rate)],
-  'warm-up': ({ rate, warmUp }) => [
-    positive('/rate', rate),
-    rule(Number.isInteger(warmUp) && warmUp >= 0, '/warmUp', 'an integer not below 0', warmUp),
-  ],
+  'warm-up': ({ rate, warmUp }) => [positive('/rate', rate), warmUpRule('', warmUp)],
   'warm-up-cosine': ({ rate, warmUp, length, floor = learningRateDefaults.floor }) => [
     positive('/rate', rate),
-    ...steps('', warmUp, length),
+    lengthRule('', length),
+    warmUpRule('', warmUp, length),
     ...factors('', { floor }),
+  ],
+  cosine: ({ rate, length, floor = learningRateDefaults.floor }) => [
+    positive('/rate', rate),
+    lengthRule('', length),
+    ...factors('', { floor }),
+  ],
+  'cosine-restarts': ({
+    rate,
+    period,
+    growth = learningRateDefaults.growth,
+    floor = learningRateDefaults.floor,
+    warmUp = learningRateDefaults.warmUp,
+  }) => [
+    positive('/rate', rate),
+    rule(Number.isInteger(period) && period >= 1, '/period', 'a positive integer', period),
+    rule(growth >= 1 && Number.isFinite(growth), '/growth', 'a number not below 1', growth),
+    warmUpRule('', warmUp),
+    ...factors('', { floor }),
+  ],
+  polynomial: ({
+    rate,
+    length,
+    power = learningRateDefaults.power,
+    floor = learningRateDefaults.floor,
+    warmUp = learningRateDefaults.warmUp,
+  }) => [
+    positive('/rate', rate),
+    lengthRule('', length),
+    warmUpRule('', warmUp, length),
+    positive('/power', power),
+    ...factors('', { floor }),
+  ],
+  'one-cycle': ({
+    rate,
+    length,
+    rise = oneCycleDefaults.rise,
+    start = oneCycleDefaults.start,
+    floor = oneCycleDefaults.floor,
+    threePhase = oneCycleDefaults.threePhase,
+  }) => [
+    positive('/rate', rate),
+    lengthRule('', length),
+    rule(
+      rise * length > 1 && rise <= (threePhase ? 0.5 : 1),
+      '/rise',
+      `a share above ${1 / length}, which is one step, up to ${threePhase ? '0.5, as the fall takes as long' : '1'}`,
+      rise,
+    ),
+    ...factors('', { start, floor }),
   ],
   'cosine-cycles': checkCycles,
   'linear-cycles': checkCycles,

@@ -2,6 +2,7 @@ import { freeze, leafName, type Tensor } from '../declare/index.ts'
 import type { Checked } from '../error.ts'
 import { type Carry, floats, type Values } from '../execute/executor.ts'
 import type { Training } from '../experiment/document.ts'
+import { rateOver } from '../experiment/learning-rate.ts'
 import { type Graph, parameters } from '../graph/graph.ts'
 import type { Loss } from '../losses/index.ts'
 import type { Buffers } from '../nn/stateful.ts'
@@ -18,7 +19,7 @@ import {
   type Tensors,
 } from '../optimizers/index.ts'
 import { E, pipe, RR } from '../prelude.ts'
-import { type LearningRate, learningRate } from '../schedulers/learning-rate.ts'
+import { learningRate } from '../schedulers/learning-rate.ts'
 import { grad, type Intent, optimise, substitution, trainable } from '../transform/index.ts'
 import { initialValue } from './state.ts'
 
@@ -77,10 +78,6 @@ const optimizerOf = <K extends OptimizerConfig['kind']>(
   kind: K,
   c: Extract<OptimizerConfig, { readonly kind: K }>,
 ): Optimizer => optimizers[kind](c)
-
-/** The declared rate, its cosine ending with the training. */
-const rateSchedule = (declared: Training['learningRate'], steps: number): LearningRate =>
-  declared.kind === 'warm-up-cosine' ? { ...declared, length: steps } : declared
 
 const scalarFeeds = (scope: string, values: Readonly<Record<string, number>>, wanted: readonly string[]): Values =>
   Object.fromEntries(wanted.map((name) => [`${scope}.${name}`, floats([], Float32Array.of(values[name] ?? 0))]))
@@ -159,7 +156,7 @@ export const stepOfTurns = (
     name: turn.name,
     prefix: i === 0 ? '' : `${turn.name}_`,
     optimizer: optimizerOf(turn.optimizer.kind, turn.optimizer),
-    schedule: rateSchedule(turn.learningRate, steps),
+    schedule: rateOver(turn.learningRate, steps),
     turn,
   }))
   const done = inOrder(
@@ -199,7 +196,7 @@ export const stepOfTurns = (
         state,
         RR.mapWithIndex((name) => name),
       ),
-      rate: (step) => learningRate(rateSchedule(turns[0].learningRate, steps), step),
+      rate: (step) => learningRate(rateOver(turns[0].learningRate, steps), step),
       hostFeeds: (step) =>
         Object.assign(
           {},

@@ -106,6 +106,23 @@ const library = {
   ),
   'cosine schedule': row({ offset: [0.008, 0.01] }, (o) => schedule({ kind: 'cosine', timesteps: 10, ...o })),
   'warm-up-cosine rate': row({ floor: [0, 0.1] }, (o) => learningRate({ kind: 'warm-up-cosine', ...cycle, ...o }, 9)),
+  'cosine rate': row({ floor: [0, 0.1] }, (o) => learningRate({ kind: 'cosine', rate: 1, length: 10, ...o }, 9)),
+  'polynomial rate': row({ power: [1, 2], floor: [0, 0.1], warmUp: [0, 2] }, (o) =>
+    learningRate({ kind: 'polynomial', rate: 1, length: 10, ...o }, 3),
+  ),
+  'cosine rate with restarts': row({ growth: [1, 2], floor: [0, 0.1], warmUp: [0, 2] }, (o) =>
+    learningRate({ kind: 'cosine-restarts', rate: 1, period: 4, ...o }, 5),
+  ),
+  'one-cycle rate': row(
+    {
+      rise: [0.3, 0.4],
+      start: [0.04, 0.1],
+      floor: [4e-6, 0.1],
+      anneal: ['cosine', 'linear'],
+      threePhase: [false, true],
+    },
+    (o) => [1, 8, 14].map((step) => learningRate({ kind: 'one-cycle', rate: 1, length: 20, ...o }, step)),
+  ),
   'lambda of the contest': row({ weight: [1, 0.5], cap: [1e4, 1e3] }, (o) =>
     graph({ y: lambda(o)(input('a', float()), input('b', float())) }),
   ),
@@ -231,6 +248,14 @@ const schedules = {
   sqrt: { kind: 'sqrt', timesteps: 1000, betaStart: 1e-4, betaEnd: 0.02 },
   cosine: { kind: 'cosine', timesteps: 1000, offset: 0.008 },
 }
+const cycle0 = { warmUp: 0, start: 0, peak: 1, floor: 0 }
+const rates = {
+  cosine: { given: {}, floor: 0 },
+  'cosine-restarts': { given: { period: 4 }, growth: 1, floor: 0, warmUp: 0 },
+  polynomial: { given: {}, power: 1, floor: 0, warmUp: 0 },
+  'one-cycle': { given: {}, rise: 0.3, start: 0.04, floor: 4e-6, anneal: 'cosine', threePhase: false },
+  'linear-cycles': { given: { cycles: [{ length: 9 }] }, cycles: [{ length: 9, ...cycle0 }] },
+}
 const documents: Readonly<Record<string, Declared>> = {
   ...RR.mapWithIndex(
     (kind: string, documented: object): Declared => ({
@@ -246,6 +271,13 @@ const documents: Readonly<Record<string, Declared>> = {
       documented: { ...documented },
     }),
   )(schedules),
+  ...RR.mapWithIndex(
+    (kind: string, { given, ...documented }: { readonly given: object }): Declared => ({
+      decoded: decode(training),
+      given: { ...run, learningRate: { kind, rate: 1, ...given } },
+      documented: { ...ran, learningRate: { kind, rate: 1, ...given, ...documented } },
+    }),
+  )(rates),
   'a rate that falls': {
     decoded: decode(training),
     given: { ...run, learningRate: { kind: 'warm-up-cosine', rate: 1, warmUp: 1 } },

@@ -75,6 +75,83 @@ describe('learning rates', () => {
     expect(learningRate({ kind: 'warm-up', rate: 0.1, warmUp: 0 }, 0)).toBe(0.1)
   })
 
+  /** By the formulas of torch's `lr_scheduler.py`, in Python; a rate of 0.2. */
+  test.each([
+    [
+      'CosineAnnealingLR(T_max=10, eta_min=0.02)',
+      { kind: 'cosine', length: 10, floor: 0.1 },
+      { 0: 0.2, 1: 0.19559508646656382, 5: 0.11, 10: 0.02, 11: 0.02 },
+    ],
+    [
+      'CosineAnnealingWarmRestarts(T_0=4, T_mult=2, eta_min=0.02)',
+      { kind: 'cosine-restarts', period: 4, growth: 2, floor: 0.1 },
+      {
+        0: 0.2,
+        1: 0.1736396103067893,
+        3: 0.04636038969321073,
+        4: 0.2,
+        5: 0.1931491579260158,
+        11: 0.026850842073984194,
+        12: 0.2,
+        27: 0.02172932476370926,
+        28: 0.2,
+        30: 0.19827067523629074,
+      },
+    ],
+    [
+      'CosineAnnealingWarmRestarts(T_0=4)',
+      { kind: 'cosine-restarts', period: 4 },
+      { 0: 0.2, 3: 0.029289321881345254, 4: 0.2, 6: 0.1, 9: 0.17071067811865476 },
+    ],
+    [
+      'PolynomialLR(total_iters=8, power=0.9)',
+      { kind: 'polynomial', length: 8, power: 0.9 },
+      { 0: 0.2, 1: 0.17735247085144146, 4: 0.10717734625362932, 8: 0, 9: 0 },
+    ],
+    [
+      'OneCycleLR(total_steps=20)',
+      { kind: 'one-cycle', length: 20 },
+      { 0: 0.008, 1: 0.026334368540005065, 5: 0.2, 6: 0.19749280124701749, 12: 0.1000004, 19: 8e-7, 20: 8e-7 },
+    ],
+    [
+      "OneCycleLR(total_steps=20, anneal_strategy='linear', three_phase=True)",
+      { kind: 'one-cycle', length: 20, anneal: 'linear', threePhase: true },
+      { 0: 0.008, 2: 0.0848, 5: 0.2, 7: 0.1232, 10: 0.008, 12: 0.0062224, 19: 8e-7 },
+    ],
+    [
+      'polynomial behind a warm-up',
+      { kind: 'polynomial', length: 8, floor: 0.5, warmUp: 4 },
+      { 0: 0, 2: 0.1, 4: 0.2, 6: 0.15, 8: 0.1 },
+    ],
+    [
+      'restarts behind a warm-up',
+      { kind: 'cosine-restarts', period: 2, warmUp: 2 },
+      { 1: 0.1, 2: 0.2, 3: 0.1, 4: 0.2 },
+    ],
+    ['a warm-up as long as the training', { kind: 'warm-up-cosine', length: 4, warmUp: 4 }, { 0: 0, 3: 0.15, 4: 0.2 }],
+  ] as const)('%s', (_, declared, expected) => {
+    const schedule = { ...declared, rate: 0.2 }
+    expect(E.isRight(checkLearningRate(schedule))).toBe(true)
+    for (const [step, rate] of Object.entries(expected))
+      expect(learningRate(schedule, Number(step)), `step ${step}`).toBeCloseTo(rate, 14)
+  })
+
+  test('what makes no schedule', () => {
+    expect(pointers(checkLearningRate({ kind: 'one-cycle', rate: 1, length: 3 }))).toEqual(['/rise'])
+    expect(
+      pointers(checkLearningRate({ kind: 'one-cycle', rate: 1, length: 30, rise: 0.6, threePhase: true })),
+    ).toEqual(['/rise'])
+    expect(pointers(checkLearningRate({ kind: 'polynomial', rate: 1, length: 3, power: 0, warmUp: 4 }))).toEqual([
+      '/warmUp',
+      '/power',
+    ])
+    expect(pointers(checkLearningRate({ kind: 'cosine-restarts', rate: 1, period: 0, growth: 0.5 }))).toEqual([
+      '/period',
+      '/growth',
+    ])
+    expect(pointers(checkLearningRate({ kind: 'cosine-cycles', rate: 1, cycles: [] }))).toEqual(['/cycles'])
+  })
+
   test('all mistakes at once', () => {
     const good = { length: 5, warmUp: 0, start: 0, peak: 1, floor: 0 }
     const wrong = checkLearningRate({
