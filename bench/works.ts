@@ -94,6 +94,7 @@ const training: Training = {
   optimizer: { kind: 'adamw', betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.01 },
   learningRate: { kind: 'constant', rate: 1e-4 },
   microBatches: 1,
+  accumulate: 1,
   flip: false,
   logEvery: 1,
   previewEvery: 1000,

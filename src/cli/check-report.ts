@@ -1,4 +1,5 @@
 import { type LatentError, showError } from '../error.ts'
+import { effectiveBatch, type Training } from '../experiment/document.ts'
 import { type Cost, cost } from '../graph/cost.ts'
 import type { Graph } from '../graph/graph.ts'
 import type { Shape } from '../graph/types.ts'
@@ -15,6 +16,7 @@ export interface CheckedStage {
   /** The training step as it runs. */
   readonly graph: Graph
   readonly intent: Intent
+  readonly training: Training
 }
 
 /** What can be said of a stage before it runs. */
@@ -25,6 +27,7 @@ export interface StageReport {
   readonly forward: Cost
   readonly step: Cost
   readonly lint: readonly LatentError[]
+  readonly training: Training
 }
 
 export const reportStage = ({ declared, graph, intent, ...stage }: CheckedStage): StageReport => ({
@@ -34,6 +37,7 @@ export const reportStage = ({ declared, graph, intent, ...stage }: CheckedStage)
   forward: cost(optimise(prune(intent.losses)(declared))),
   step: cost(graph),
   lint: lint(declared, intent),
+  training: stage.training,
 })
 
 export const shapesOf = (parameters: readonly NamedShape[]): Readonly<Record<string, Shape>> =>
@@ -49,6 +53,9 @@ export const jsonReport = (stages: readonly StageReport[], notes: readonly strin
       s.section,
       {
         stage: s.name,
+        batch: s.training.batchSize,
+        accumulate: s.training.accumulate,
+        effectiveBatch: effectiveBatch(s.training),
         forwardFlops: s.forward.flops,
         stepFlops: s.step.flops,
         peakBytes: s.step.peakBytes,
@@ -91,9 +98,17 @@ export const parametersText = (title: string, parameters: StageReport['parameter
   ]
 }
 
+const batchLines = ({ training }: StageReport): readonly string[] =>
+  training.accumulate === 1
+    ? []
+    : [
+        `  a step       ${training.accumulate} batches of ${training.batchSize}, one after another: ${thousands(effectiveBatch(training))} pictures`,
+      ]
+
 const textOfStage = (s: StageReport): string =>
   [
     ...parametersText(`${s.name} (${s.section})`, s.parameters),
+    ...batchLines(s),
     `  forward      ${flops(s.forward.flops)} a batch`,
     `  whole step   ${flops(s.step.flops)} a batch`,
     `  peak memory  ${mebibytes(s.step.peakBytes)} at most, were nothing reused in place`,

@@ -46,6 +46,8 @@ const lookAt = (
     return {
       notes: lines,
       stages: plans.stagesOf(plan).map((stage) => ({
+        training:
+          stage.name === 'diffusion' && e.diffusion !== undefined ? e.diffusion.training : e.firstStage.training,
         name: stage.name,
         section: stage.section,
         parameters: plans.modelParameters(stage),

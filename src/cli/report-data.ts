@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { emojiCredit } from '../data/emoji.ts'
 import { type Effect, effect } from '../error.ts'
-import type { Experiment, FirstStage } from '../experiment/document.ts'
+import { type Experiment, effectiveBatch, type FirstStage, type Training } from '../experiment/document.ts'
 import { saysSampling } from '../experiment/sampling.ts'
 import { contentHash } from '../graph/hash.ts'
 import { size } from '../graph/types.ts'
@@ -34,6 +34,8 @@ export const stageMetrics = (dir: string, { plan }: RunSummary): Effect<readonly
     return all
   })
 
+const pictures = (training: Training | undefined): number => (training === undefined ? 0 : effectiveBatch(training))
+
 const stageSummary =
   (e: Experiment, seconds: ReadonlyMap<string, number>) =>
   (stage: StagePlan): StageSummary => ({
@@ -42,7 +44,7 @@ const stageSummary =
       .filter((p) => p.trainable)
       .reduce((n, p) => n + size(p.shape), 0),
     steps: trainingOf(e, stage)?.steps ?? 0,
-    batchSize: trainingOf(e, stage)?.batchSize ?? 0,
+    batchSize: pictures(trainingOf(e, stage)),
     seconds: seconds.get(stage.name) ?? 0,
     graphHash: contentHash(stage.step.graph),
   })

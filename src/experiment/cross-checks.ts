@@ -87,13 +87,16 @@ const adversarialRules = ({ data, firstStage: { adversarial, training } }: Exper
   ]
 }
 
-/** What sees the whole batch: batch normalisation, the counts of a codebook. */
-const microBatchRules = ({ firstStage: { adversarial, kind, training } }: Experiment): Problems =>
-  unless(
-    training.microBatches === 1 || (kind === 'kl' && adversarial === undefined),
-    '/firstStage/training/microBatches',
-    '1, as a discriminator or a codebook sees the whole batch',
-    training.microBatches,
+/** What sees the whole batch: batch normalisation, the adaptive weight of a contest, the counts of a codebook. */
+const wholeBatchRules = ({ firstStage: { adversarial, kind, training } }: Experiment): Problems =>
+  (['microBatches', 'accumulate'] as const).flatMap((field) =>
+    unless(
+      training[field] === 1 || (kind === 'kl' && adversarial === undefined),
+      `/firstStage/training/${field}`,
+      '1, as a discriminator or a codebook sees the whole batch',
+      training[field],
+      setting({ [`/firstStage/training/${field}`]: 1 }),
+    ),
   )
 
 /** The size nearest to the declared one that both stages can halve as often as they do. */
@@ -140,7 +143,7 @@ const firstStageRules = (experiment: Experiment): Problems => {
       : unless(!network.doubleZ, `${at}/doubleZ`, 'false, as one vector is quantised', network.doubleZ)),
     ...unless(!network.givePreEnd, `${at}/givePreEnd`, 'false, as the decoder gives pictures', network.givePreEnd),
     ...trainingRules('/firstStage/training', firstStage.training),
-    ...microBatchRules(experiment),
+    ...wholeBatchRules(experiment),
     ...weightRules(experiment),
     ...codeRules(experiment),
     ...perceptualRules(experiment),

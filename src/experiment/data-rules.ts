@@ -1,5 +1,5 @@
 import { heldOutOf } from '../data/dataset.ts'
-import type { Experiment } from './document.ts'
+import { type Experiment, effectiveBatch } from './document.ts'
 import { type Problems, problem, setting, unless } from './problems.ts'
 
 /** Rules between an experiment and the pictures that its data turned out to be. */
@@ -68,10 +68,12 @@ export const classRules = (experiment: Experiment, classes: number): Problems =>
 /** What is odd about so many pictures to train on, a sentence each; nothing that keeps a run from going on. */
 export const dataNotes = ({ firstStage, diffusion }: Experiment, pictures: number): readonly string[] =>
   [
-    ['/firstStage/training/batchSize', firstStage.training.batchSize] as const,
-    ...(diffusion === undefined ? [] : [['/diffusion/training/batchSize', diffusion.training.batchSize] as const]),
-  ].flatMap(([at, size]) =>
-    size > pictures
-      ? [`${at}: a batch of ${size} has each of the ${pictures} pictures to train on more than once`]
+    ['/firstStage/training/batchSize', firstStage.training] as const,
+    ...(diffusion === undefined ? [] : [['/diffusion/training/batchSize', diffusion.training] as const]),
+  ].flatMap(([at, training]) =>
+    effectiveBatch(training) > pictures
+      ? [
+          `${at}: a ${training.accumulate === 1 ? 'batch' : 'step'} of ${effectiveBatch(training)} has each of the ${pictures} pictures to train on more than once`,
+        ]
       : [],
   )

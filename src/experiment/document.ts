@@ -74,6 +74,8 @@ export const training = record(
      * which small networks gain from.
      */
     microBatches: withDefault(integer({ min: 1, max: 64 }), 1),
+    /** Batches of a step, run one after another in the memory of one: `batchSize` times as many pictures. */
+    accumulate: withDefault(integer({ min: 1, max: 1024 }), 1),
     /** Pictures are mirrored with probability 1/2. */
     flip: withDefault(flag, false),
     logEvery: withDefault(count, 50),
@@ -88,6 +90,8 @@ export const training = record(
   },
 )
 export type Training = Decoded<typeof training>
+/** Pictures that a step of the optimiser learns from. */
+export const effectiveBatch = ({ batchSize, accumulate }: Training): number => batchSize * accumulate
 
 /** LPIPS (Zhang et al. 2018), beside the error of the pixels. */
 const perceptual = withOwnDefaults(

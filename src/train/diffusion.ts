@@ -35,8 +35,8 @@ export const trainDiffusion = (
   return runStage(e, o, {
     opened,
     training,
-    batch: (step) => {
-      const indices = batches(step)
+    batch: (step, part) => {
+      const indices = batches(step * training.accumulate + part)
       return pipe(
         moments.read(indices),
         TE.map((encoded) => ({

@@ -17,11 +17,12 @@ import type { RunOptions } from './options.ts'
 import { heldOutLayout, previewPath, writePictures, writeReconstructions } from './pictures.ts'
 import { runStage } from './stage.ts'
 
-/** Which pictures of a step are mirrored, applied to whatever is as wide as they are. */
-const mirrored = (training: Training, seed: number, step: number, width: number) => {
+/** Which pictures of a part of a step are mirrored, applied to whatever is as wide as they are. */
+const mirrored = (training: Training, seed: number, [step, part]: readonly [number, number], width: number) => {
   if (!training.flip) return (batch: Float32Array): Float32Array => batch
   const random = randomOf(seed, 'flip', String(step))
-  const flips = Array.from({ length: training.batchSize }, (_, i) => random(i) < 2 ** 31)
+  const before = part * training.batchSize
+  const flips = Array.from({ length: training.batchSize }, (_, i) => random(before + i) < 2 ** 31)
   return (batch: Float32Array): Float32Array => flipHorizontal(batch, width, flips)
 }
 
@@ -80,13 +81,13 @@ export const trainFirstStage = (
     opened,
     training,
     constants,
-    batch: (step) =>
+    batch: (step, part) =>
       pipe(
-        data.train.read(batches(step)),
+        data.train.read(batches(step * training.accumulate + part)),
         TE.map((batch) => ({
           ...schedules(step),
           ...pipe(
-            batchOf(data.train, batch, mirrored(training, e.seed, step, data.train.width)),
+            batchOf(data.train, batch, mirrored(training, e.seed, [step, part], data.train.width)),
             RR.filterWithIndex((name) => name in wanted),
           ),
         })),

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { appendFile, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Effect, effect, failure } from '../error.ts'
+import { omit } from '../execute/carry.ts'
 import type { Executable, Stepper, Value, Values } from '../execute/executor.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
 import { fileEffect } from '../io/bytes.ts'
@@ -47,8 +48,8 @@ export interface Loop {
   readonly standingBelow: (done: number) => Effect<Found>
   /** The state before the first step. */
   readonly initial: Effect<Values>
-  /** What a step is fed beside the scalars of the plan: made while the step before it runs. */
-  readonly feeds: (step: number) => Effect<Values>
+  /** What a part of a step is fed beside the scalars of the plan: made while the part before it runs. */
+  readonly feeds: (step: number, part: number) => Effect<Values>
   readonly onStep: (done: number, metrics: Metrics) => void
   readonly preview: Preview
   /** Asked after each step: true ends the run, behind a checkpoint. */
@@ -127,14 +128,21 @@ const advance = (loop: Loop, stepper: Stepper, from: number): Effect<Ending> =>
       await flush(false)
       return { kind: 'diverged', by, step, ...broken }
     }
-    const stepped = async (step: number, feeds: Values): Promise<Metrics> =>
-      metricsOf(await run(stepper.step({ ...loop.plan.hostFeeds(step), ...feeds })))
-    let coming = loop.feeds(from)()
+    const { hostFeeds, parts } = loop.plan
+    let coming = loop.feeds(from, 0)()
+    /** What the last part says, which is of the whole step. */
+    const stepped = async (step: number): Promise<Metrics> => {
+      let outputs: Values = {}
+      for (let part = 0; part < parts; part++) {
+        const feeds = await run(() => coming)
+        const stepping = stepper.step({ ...hostFeeds(step, part), ...feeds })()
+        coming = part + 1 < parts ? loop.feeds(step, part + 1)() : loop.feeds(step + 1, 0)()
+        outputs = await run(() => stepping)
+      }
+      return metricsOf(outputs)
+    }
     for (let done = from + 1; ; done++) {
-      const feeds = await run(() => coming)
-      const stepping = stepped(done - 1, feeds)
-      coming = loop.feeds(done)()
-      const metrics = await stepping
+      const metrics = await stepped(done - 1)
       await run(loop.held)
       const broken = brokenMetric(metrics)
       if (broken !== undefined) return diverged('metrics', done, broken)
@@ -145,10 +153,9 @@ const advance = (loop: Loop, stepper: Stepper, from: number): Effect<Ending> =>
       const [saves, previews] = [last || stopping || done % loop.checkpointEvery === 0, isPreviewDue(loop, done)]
       if (saves || done % loop.logEvery === 0) await flush(false)
       if (saves || previews) {
-        const state = await run(stepper.read)
+        const state = omit(await run(stepper.read), Object.keys(loop.plan.passing))
         // The last state is tried by one step more, whose outcome nobody keeps; others are by the step that follows.
-        const left =
-          brokenArray(state) ?? (last ? brokenMetric(await stepped(done, await run(() => coming))) : undefined)
+        const left = brokenArray(state) ?? (last ? brokenMetric(await stepped(done)) : undefined)
         if (left !== undefined) return diverged('state', done, left)
         if (saves) await save(done, state)
         if (stopping && !last) return run(TE.left([stopped()]))
@@ -183,7 +190,10 @@ const fromStanding = (loop: Loop, executable: Executable, standing: Standing | u
   effect(async (run) => {
     const from = standing?.done ?? 0
     await run(trimMetrics(loop, from))
-    const stepper = await run(executable.start(loop.plan.carry, standing?.state ?? (await run(loop.initial))))
+    const { carry, passing } = loop.plan
+    const stepper = await run(
+      executable.start(carry, { ...passing, ...(standing?.state ?? (await run(loop.initial))) }),
+    )
     const ending = await advance(loop, stepper, from)().finally(() => stepper.dispose())
     const ended = await run(TE.fromEither(ending))
     if (ended.kind === 'finished') return ended.state

@@ -17,7 +17,7 @@ export interface StageRun {
   readonly training: Training
   /** Weights that never change. */
   readonly constants?: Values
-  readonly batch: (step: number) => Effect<Values>
+  readonly batch: (step: number, part: number) => Effect<Values>
   readonly preview: Preview
 }
 
@@ -68,10 +68,13 @@ export const runStage = (
     const { stage, identity, standing, standingBelow } = opened
     const { step, name } = stage
     const { listener } = o
-    const feeds = (s: number): Effect<Values> =>
+    const feeds = (s: number, part: number): Effect<Values> =>
       pipe(
-        batch(s),
-        TE.map((given) => ({ ...given, ...noiseFeeds(step.graph, e.seed, s) })),
+        batch(s, part),
+        TE.map((given) => ({
+          ...given,
+          ...noiseFeeds(step.graph, e.seed, s, { from: part * training.batchSize, batch: training.batchSize }),
+        })),
       )
     const settings = slower(e, name)
     listener.onStage(name, training.steps)
@@ -89,7 +92,7 @@ export const runStage = (
         ...(standing === undefined ? {} : { standing }),
         standingBelow,
         initial: effect(async (go) =>
-          go(startingState(o.executor, stage.start, step.initial(e.seed), await go(feeds(0)))),
+          go(startingState(o.executor, stage.start, step.initial(e.seed), await go(feeds(0, 0)))),
         ),
         feeds,
         onStep: (done, metrics) => listener.onStep(name, done, metrics),

@@ -46,16 +46,33 @@ export const initialValue = (seed: number, { name, shape, init }: Attributes['pa
 export const initialParameters = (g: Graph, seed: number): Values =>
   Object.fromEntries(parameters(g).map((p) => [p.name, initialValue(seed, p)]))
 
-/** The noise a graph asks for: sample i of leaf `name` at `step` is drawn from `fold(seed, step, name, i)`. */
-export const noiseFeeds = (g: Graph, seed: number, step: number): Values =>
-  Object.fromEntries(noises(g).map((leaf) => [leaf.name, noiseFeed(leaf, seed, step)]))
+/** Which samples of a step a batch holds: so many, behind the first `from`. */
+export interface Place {
+  readonly from: number
+  readonly batch: number
+}
+
+/**
+ * The noise a graph asks for: sample i of leaf `name` at `step` is drawn from `fold(seed, step, name, i)`. Where the batch is a part of
+ * the step's, i counts the samples of the step; leaves without a row a sample are the same for all parts.
+ */
+export const noiseFeeds = (g: Graph, seed: number, step: number, place: Place = { from: 0, batch: 0 }): Values =>
+  Object.fromEntries(
+    noises(g).map((leaf) => [
+      leaf.name,
+      noiseFeed(leaf, { seed, step, from: leaf.shape[0] === place.batch ? place.from : 0 }),
+    ]),
+  )
 
 const fillers = { normal: fillNormal, uniform: fillUniform } as const
-const noiseFeed = ({ name, shape, distribution }: Attributes['noise'], seed: number, step: number): Value => {
+const noiseFeed = (
+  { name, shape, distribution }: Attributes['noise'],
+  { seed, step, from }: { readonly seed: number; readonly step: number; readonly from: number },
+): Value => {
   const out = new Float32Array(size(shape))
   const each = size(shape.slice(1))
   for (let i = 0; i * each < out.length; i++)
-    fillers[distribution](drawKey(seed, { step, name, sample: i }), out.subarray(i * each, (i + 1) * each))
+    fillers[distribution](drawKey(seed, { step, name, sample: from + i }), out.subarray(i * each, (i + 1) * each))
   return floats(shape, out)
 }
 
@@ -75,8 +92,10 @@ export const loadedValues = (arrays: StoredArrays): Values =>
     ),
   )
 
-/** The scopes of a step's state beside the model's parameters. */
-export const stateScopes = ['optimizer', 'ema'] as const
+/** The scope of what the parts of a step hand on to each other, which no checkpoint holds. */
+export const accumulationScope = 'accumulate'
+/** The scopes of what a step carries beside the model's parameters. */
+export const stateScopes = ['optimizer', 'ema', accumulationScope] as const
 
 /** The checkpoint group of a leaf, and its name there: `optimizer.m.conv.weight` is `m.conv.weight` of `optimizer`. */
 export const groupOf = (leaf: string): readonly [group: string, name: string] => {

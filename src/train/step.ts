@@ -1,5 +1,5 @@
 import { freeze, leafName, type Tensor } from '../declare/index.ts'
-import type { Checked } from '../error.ts'
+import { type Checked, fail } from '../error.ts'
 import { type Carry, floats, type Values } from '../execute/executor.ts'
 import type { Training } from '../experiment/document.ts'
 import { rateOver } from '../experiment/learning-rate.ts'
@@ -21,6 +21,7 @@ import {
 import { E, pipe, RR } from '../prelude.ts'
 import { learningRate } from '../schedulers/learning-rate.ts'
 import { grad, type Intent, optimise, substitution, trainable } from '../transform/index.ts'
+import { type Accumulation, accumulating, emptySums } from './accumulate.ts'
 import { initialValue } from './state.ts'
 
 /** One training step as a graph (state, batch, noise) -> (state, metrics), and what a host must know to run it. */
@@ -30,20 +31,26 @@ export interface StepPlan {
   readonly declared: Graph
   readonly intent: Intent
   readonly carry: Carry
+  /** Batches that make a step, run one after another; the graph is that of one of them. */
+  readonly parts: number
   /** Scalars of step 0, 1, ... that the host computes in float64: rates, bias corrections, the average's decay. */
-  readonly hostFeeds: (step: number) => Values
+  readonly hostFeeds: (step: number, part?: number) => Values
   readonly rate: (step: number) => number
   /**
    * The carried arrays before the first step; the average begins as a copy of the parameters. Nothing is drawn of what is given,
    * by name, in the shape of its leaf.
    */
   readonly initial: (seed: number, given?: Values) => Values
+  /** What is carried from part to part beside the state, as it is before a step: no step needs it of the one before. */
+  readonly passing: Values
 }
 
 /** What of a training's declaration an optimiser depends on. */
 export type OptimizerOptions = Pick<Training, 'optimizer' | 'learningRate'> & Partial<Pick<Training, 'clipNorm'>>
 /** What of a training's declaration a step depends on. */
-export type StepOptions = OptimizerOptions & Pick<Training, 'steps'> & Partial<Pick<Training, 'emaDecay'>>
+export type StepOptions = OptimizerOptions &
+  Pick<Training, 'steps'> &
+  Partial<Pick<Training, 'accumulate' | 'emaDecay'>>
 
 /** One optimiser's part of a step: a loss, and the parameters that it moves. */
 export interface OptimizerTurn extends OptimizerOptions {
@@ -59,7 +66,7 @@ export interface OptimizerTurn extends OptimizerOptions {
  */
 export type UpdateOrder = 'simultaneous' | 'alternating'
 
-export interface TurnsOptions extends Pick<Training, 'steps'>, Partial<Pick<Training, 'emaDecay'>> {
+export interface TurnsOptions extends Pick<Training, 'steps'>, Partial<Pick<Training, 'accumulate' | 'emaDecay'>> {
   readonly order: UpdateOrder
   /** Of all that the turns and the average leave. */
   readonly amendment?: Amendment | undefined
@@ -91,12 +98,15 @@ interface Played {
   readonly buffers: Tensors
   readonly parameters: Tensors
   readonly slots: Tensors
+  /** What its gradients and metrics add up to so far. */
+  readonly sums: Tensors
 }
 
-const played = (turn: OptimizerTurn, optimizer: Optimizer, prefix: string): Played => {
+const played = (turn: OptimizerTurn, optimizer: Optimizer, prefix: string, { mean }: Accumulation): Played => {
   const { loss, log, buffers = {} } = turn.loss
   const weights = byName(turn.parameters)
-  const raw = byName(turn.parameters, grad(loss, turn.parameters))
+  const { means: raw, sums } = mean('gradient', byName(turn.parameters, grad(loss, turn.parameters)))
+  const metrics = mean('metric', { ...log, [`${prefix}loss`]: loss })
   const clipped = turn.clipNorm === undefined ? undefined : clipByGlobalNorm(turn.clipNorm)(raw)
   const { parameters, state } = optimizer.update({
     parameters: weights,
@@ -106,16 +116,17 @@ const played = (turn: OptimizerTurn, optimizer: Optimizer, prefix: string): Play
   })
   const norm = clipped === undefined ? {} : { [`${prefix}gradient_norm`]: clipped.norm }
   return {
-    metrics: { ...log, [`${prefix}loss`]: loss, ...norm },
+    metrics: { ...metrics.means, ...norm },
     buffers,
     parameters,
     slots: stateOutputs('optimizer', state),
+    sums: { ...sums, ...metrics.sums },
   }
 }
 
 /** A turn told what earlier ones leave. */
 const after = (earlier: Tensors, turn: Played): Played => {
-  const groups = [turn.metrics, turn.buffers, turn.parameters, turn.slots]
+  const groups = [turn.metrics, turn.buffers, turn.parameters, turn.slots, turn.sums]
   const now = RR.map(
     substitution(
       earlier,
@@ -127,6 +138,7 @@ const after = (earlier: Tensors, turn: Played): Played => {
     buffers: now(turn.buffers),
     parameters: now(turn.parameters),
     slots: now(turn.slots),
+    sums: now(turn.sums),
   }
 }
 
@@ -150,8 +162,17 @@ const merged = <K extends keyof Played>(turns: readonly Played[], group: K): Ten
  */
 export const stepOfTurns = (
   turns: readonly [OptimizerTurn, ...OptimizerTurn[]],
-  { steps, order, emaDecay, amendment }: TurnsOptions,
+  { steps, order, emaDecay, amendment, accumulate = 1 }: TurnsOptions,
 ): Checked<StepPlan> => {
+  const whole = turns.length > 1 || amendment !== undefined || Object.keys(turns[0].loss.buffers ?? {}).length > 0
+  if (accumulate > 1 && whole)
+    return fail(
+      'config',
+      '/accumulate',
+      '1, where two optimisers take turns or something beside the gradients sees the whole batch',
+      String(accumulate),
+    )
+  const accumulation = accumulating(accumulate)
   const moved = turns.map((turn, i) => ({
     name: turn.name,
     prefix: i === 0 ? '' : `${turn.name}_`,
@@ -161,7 +182,7 @@ export const stepOfTurns = (
   }))
   const done = inOrder(
     order,
-    moved.map(({ turn, optimizer, prefix }) => played(turn, optimizer, prefix)),
+    moved.map(({ turn, optimizer, prefix }) => played(turn, optimizer, prefix, accumulation)),
   )
   const average = emaDecay === undefined ? undefined : ema({ decay: emaDecay })
   const shadow = average?.update({
@@ -176,13 +197,15 @@ export const stepOfTurns = (
     ...(shadow === undefined ? {} : stateOutputs('ema', shadow)),
   }
   const amended = amendment?.amend(left, scalarInputs(amendment.scope, amendment.scalars))
-  const state: Tensors = { ...left, ...amended?.state }
+  const state: Tensors = accumulation.atLast({ ...left, ...amended?.state })
+  const metrics = { ...merged(done, 'metrics'), ...amended?.log }
+  const sums = merged(done, 'sums')
   const feedsOf = (step: number): readonly Values[] =>
     moved.map(({ name, optimizer, schedule }) =>
       scalarFeeds(name, optimizer.at({ step: step + 1, rate: learningRate(schedule, step) }), optimizer.scalars),
     )
   return pipe(
-    freeze({ ...merged(done, 'metrics'), ...amended?.log, ...state }),
+    freeze({ ...metrics, ...state, ...sums }),
     E.map((declared) => ({
       graph: optimise(declared),
       declared,
@@ -193,14 +216,17 @@ export const stepOfTurns = (
         ),
       },
       carry: pipe(
-        state,
+        { ...state, ...sums },
         RR.mapWithIndex((name) => name),
       ),
+      parts: accumulate,
+      passing: emptySums(sums),
       rate: (step) => learningRate(rateOver(turns[0].learningRate, steps), step),
-      hostFeeds: (step) =>
+      hostFeeds: (step, part = 0) =>
         Object.assign(
           {},
           ...feedsOf(step),
+          accumulation.feeds(part),
           average === undefined ? {} : scalarFeeds('ema', average.at(step + 1), average.scalars),
           amendment === undefined ? {} : scalarFeeds(amendment.scope, amendment.at(step + 1), amendment.scalars),
         ),
