@@ -6,6 +6,7 @@ import { check } from './check.ts'
 import type { Context, Register } from './command.ts'
 import { conformance } from './conformance.ts'
 import { doctor } from './doctor.ts'
+import { evaluate } from './evaluate.ts'
 import { importCheckpoint } from './import.ts'
 import { version } from './package.ts'
 import { sample } from './sample.ts'
@@ -14,7 +15,17 @@ import { start } from './start.ts'
 import { execute, exitCodes, type Outcome, showBug, type Terminal } from './terminal.ts'
 import { train } from './train.ts'
 
-const commands: readonly Register[] = [start, check, train, sample, importCheckpoint, doctor, schema, conformance]
+const commands: readonly Register[] = [
+  start,
+  check,
+  train,
+  sample,
+  evaluate,
+  importCheckpoint,
+  doctor,
+  schema,
+  conformance,
+]
 
 const examples = `
 Examples:

@@ -12,13 +12,16 @@ import { count, natural, notNegative, share } from './parse.ts'
 import { checkPictureFile } from './picture-file.ts'
 import { exitCodes } from './terminal.ts'
 
-interface Options {
-  readonly class?: string
+/** What of the declared sampling can be asked for otherwise. */
+export interface SamplingOptions {
   readonly guidance?: number
   readonly steps?: number
   readonly sampler?: string
   readonly spacing?: string
   readonly eta?: number
+}
+interface Options extends SamplingOptions {
+  readonly class?: string
   readonly seed?: number
   readonly count?: number
   readonly executor?: string
@@ -41,7 +44,10 @@ const classIndex = (classes: readonly string[], name: string): Checked<number> =
 }
 
 /** The experiment with the sampling that the options ask for, checked again as a whole. */
-const withSampling = (e: Experiment, { guidance, steps, sampler, spacing, eta }: Options): Checked<Experiment> =>
+export const withSampling = (
+  e: Experiment,
+  { guidance, steps, sampler, spacing, eta }: SamplingOptions,
+): Checked<Experiment> =>
   pipe(
     requested(e.sampling, {
       ...(guidance === undefined ? {} : { guidance }),

@@ -6,13 +6,20 @@ import type { Experiment } from '../experiment/document.ts'
 import { parseJsonText } from '../experiment/json-text.ts'
 import { loadExperiment } from '../experiment/load.ts'
 import { readBytes } from '../io/bytes.ts'
-import { loadCheckpoint } from '../io/checkpoint.ts'
+import { checkpointDigest, loadCheckpoint } from '../io/checkpoint.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { decode, list, number, record, text } from '../schema.ts'
 import { checkpointsOf, notFinite } from '../train/checkpoints.ts'
+import type { CheckpointIdentity } from '../train/evaluation/document.ts'
 import { planExperiment, type StagePlan } from '../train/plan.ts'
 import { loadedState } from '../train/state.ts'
 import { resumeCommand } from './resume-command.ts'
+
+/** A stage as its newest checkpoint has it. */
+export interface TrainedStage {
+  readonly state: Values
+  readonly checkpoint: CheckpointIdentity
+}
 
 /** A finished run, ready to sample from. */
 export interface TrainedRun {
@@ -23,12 +30,13 @@ export interface TrainedRun {
   readonly scale: number
   readonly firstStage: Values
   readonly diffusion: Values
+  readonly checkpoints: readonly CheckpointIdentity[]
 }
 
 const latents = record({ scale: number({ above: 0 }), classes: list(text) })
 
 /** What draws is whole and finite; a checkpoint that is not can be made again from the one before. */
-const stateOf = (dir: string, { name, step }: StagePlan, seed: number): Effect<Values> =>
+const stateOf = (dir: string, { name, step }: StagePlan, seed: number): Effect<TrainedStage> =>
   effect(async (run) => {
     const stageDir = join(dir, name)
     const [newest, before] = await run(checkpointsOf(stageDir))
@@ -40,7 +48,7 @@ const stateOf = (dir: string, { name, step }: StagePlan, seed: number): Effect<V
     const state = await run(TE.fromEither(loadedState(newest.path, groups, step.initial(seed))))
     const broken = notFinite(state)
     return broken === undefined
-      ? state
+      ? { state, checkpoint: { stage: name, step: newest.step, sha256: await run(checkpointDigest(newest.path)) } }
       : run(TE.left([failure('file', newest.path, 'a checkpoint of finite numbers', `${broken} has others`, wayOn)]))
   })
 
@@ -68,12 +76,26 @@ export const openRun = (dir: string): Effect<TrainedRun> =>
     const plan = await run(TE.fromEither(planExperiment(experiment, classes.length)))
     if (plan.diffusion === undefined)
       return run(TE.left([failure('file', dir, 'a run with a diffusion stage', 'a first stage alone')]))
+    const firstStage = await run(stateOf(dir, plan.firstStage, experiment.seed))
+    const diffusion = await run(stateOf(dir, plan.diffusion, experiment.seed))
     return {
       experiment,
       model: plan.diffusion.model,
       classes,
       scale,
-      firstStage: await run(stateOf(dir, plan.firstStage, experiment.seed)),
-      diffusion: await run(stateOf(dir, plan.diffusion, experiment.seed)),
+      firstStage: firstStage.state,
+      diffusion: diffusion.state,
+      checkpoints: [firstStage.checkpoint, diffusion.checkpoint],
     }
+  })
+
+/** The first stage of a run on pictures of so many classes, whether or not it has come further. Errors: `file`, `config`, `training`. */
+export const openFirstStage = (
+  dir: string,
+  classes: number,
+): Effect<TrainedStage & { readonly experiment: Experiment }> =>
+  effect(async (run) => {
+    const experiment = await run(loadExperiment(join(dir, 'experiment.json')))
+    const { firstStage } = await run(TE.fromEither(planExperiment(experiment, classes)))
+    return { experiment, ...(await run(stateOf(dir, firstStage, experiment.seed))) }
   })

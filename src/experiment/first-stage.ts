@@ -9,6 +9,7 @@ import {
   mul,
   noise,
   parameter,
+  reshape,
   scalar,
   type Tensor,
   topological,
@@ -16,7 +17,7 @@ import {
 import { type DiagonalGaussian, diagonalGaussian, mode, sample } from '../distributions/gaussian.ts'
 import type { Checked } from '../error.ts'
 import type { Graph } from '../graph/graph.ts'
-import { float, int } from '../graph/types.ts'
+import { float, int, size } from '../graph/types.ts'
 import {
   discriminatorTurn,
   generatorTurn,
@@ -280,6 +281,17 @@ const prior = (stage: FirstStage, batch: number): Tensor => {
  */
 export const priorGraph = (stage: FirstStage, batch: number): Checked<Graph> =>
   frozen({ pixels: pipe(prior(stage, batch), claims('raw latents'), decode('', stage.network)) })
+
+/** pixels -> features[N, C h w]: the posterior's mode, or latents that are not quantised */
+export const latentFeaturesGraph = (stage: FirstStage, batch: number): Checked<Graph> =>
+  frozen({
+    features: pipe(
+      pixels(stage.network, { count: batch }),
+      encoded(stage),
+      likeliest(stage),
+      reshape(batch, size(latentShape(stage.network))),
+    ),
+  })
 
 /** pixels -> pixels, through the posterior's mode or the codes */
 export const reconstructionGraph = (stage: FirstStage, batch: number): Checked<Graph> =>

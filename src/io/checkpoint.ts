@@ -128,6 +128,10 @@ export const loadCheckpoint = (dir: string): Effect<Checkpoint> =>
     ),
   )
 
+/** What tells a checkpoint from every other: the SHA-256 of its manifest, which has those of its files. Errors: `file`. */
+export const checkpointDigest = (dir: string): Effect<string> =>
+  pipe(readBytes(join(dir, manifestName)), TE.map(sha256))
+
 export interface CheckpointPlace {
   readonly path: string
   readonly step: number

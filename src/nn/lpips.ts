@@ -33,8 +33,8 @@ const channelNorm: Layer = (x) => {
 export const unitNormalize: Layer = (x) => pipe(x, mul(pipe(x, channelNorm, add(1e-10), reciprocal)))
 
 const perColour = (data: readonly number[]): Initializer => ({ kind: 'values', data })
-/** To the colours VGG16 was trained on; both arrays are the reference's buffers. */
-const scalingLayer = (s: Scope): Layer =>
+/** From [-1, 1] to the colours VGG16 was trained on; both arrays are the reference's buffers. */
+export const scalingLayer = (s: Scope): Layer =>
   flow(
     sub(buffer(s, 'shift', [1, 3, 1, 1], perColour([-0.03, -0.088, -0.188]))),
     div(buffer(s, 'scale', [1, 3, 1, 1], perColour([0.458, 0.448, 0.45]))),

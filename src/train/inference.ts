@@ -36,7 +36,7 @@ export interface Rows {
 
 const range = (from: number, to: number): readonly number[] => Array.from({ length: to - from }, (_, i) => from + i)
 
-const rowsOf = ({ n, shape, data }: Items): Rows => ({
+export const rowsOf = ({ n, shape, data }: Items): Rows => ({
   n,
   shape,
   read: (indices) =>
@@ -93,14 +93,14 @@ const finite = (what: string, items: Items): Effect<Items> => {
       ])
 }
 
-interface Mapping {
+export interface Mapping {
   readonly leaf: string
   readonly output: string
   readonly rows: Rows
 }
 
 /** Runs a graph with one input and one output over all items, a batch at a time; the last is filled up with zeros. */
-const eachBatch = (
+export const eachBatch = (
   executor: Executor,
   built: Checked<Graph>,
   state: Values,
@@ -130,7 +130,7 @@ const eachBatch = (
     )
   })
 
-const mapItems = (executor: Executor, built: Checked<Graph>, state: Values, mapping: Mapping): Effect<Items> =>
+export const mapItems = (executor: Executor, built: Checked<Graph>, state: Values, mapping: Mapping): Effect<Items> =>
   effect(async (run) => {
     const parts: Items[] = []
     const take = (made: Items): Effect<void> => TE.fromIO(() => void parts.push(made))

@@ -95,7 +95,7 @@ const claimData = (e: Experiment, facts: DataFacts, { dir, listener }: RunOption
   })
 
 /** A digest of weights that are read from files; undefined where there are none. */
-const digest = (constants: Values): string | undefined => {
+export const digest = (constants: Values): string | undefined => {
   const entries = Object.entries(constants)
   if (entries.length === 0) return undefined
   return sha256(

@@ -1,0 +1,81 @@
+import type { Evaluation, FeatureFigures } from '../train/evaluation/index.ts'
+
+/** Evaluations, for people. */
+
+const significant = (x: number): string => (x === 0 ? '0' : Number(x.toPrecision(4)).toString())
+const percent = (x: number): string => `${(100 * x).toFixed(1)}%`
+
+/** Columns of equal width, two spaces apart. */
+const table = (rows: readonly (readonly string[])[]): string => {
+  const widths = (rows[0] ?? []).map((_, c) => Math.max(...rows.map((row) => row[c]?.length ?? 0)))
+  return rows
+    .map((row) =>
+      row
+        .map((cell, c) => cell.padEnd(widths[c] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')
+}
+
+const reconstructionLine = ({ reconstructions }: Evaluation): string =>
+  reconstructions === undefined
+    ? ''
+    : `reconstructions of ${reconstructions.count} held-out pictures: ${reconstructions.psnr.toFixed(2)} dB PSNR, SSIM ${reconstructions.ssim.toFixed(4)}${
+        reconstructions.lpips === undefined ? '' : `, LPIPS ${significant(reconstructions.lpips)}`
+      }\n`
+
+const classLine = ({ extractor, classes }: FeatureFigures): string => {
+  if (classes === undefined) return ''
+  const asked = classes.rows.reduce((n, { asked: some = 0 }) => n + some, 0)
+  const agree = classes.rows.reduce((n, { agree: some = 0 }) => n + some, 0)
+  const told =
+    asked === 0
+      ? ''
+      : `; ${percent(agree / asked)} are nearest to the class that was asked for (held-out pictures to theirs: ${percent(classes.heldOut)})`
+  return `classes by ${extractor}: samples are nearest to ${percent(classes.coverage)} of them${told}\n`
+}
+
+/** The figures, each with the number of pictures it is of. */
+export const showEvaluation = (found: Evaluation): string => {
+  const { samples } = found
+  if (samples === undefined) return reconstructionLine(found)
+  const rows = samples.features.map((f) => [
+    f.extractor,
+    `${f.samples} / ${f.references}`,
+    significant(f.frechet),
+    significant(f.kernel),
+    percent(f.precision),
+    percent(f.recall),
+    `${significant(f.nearest.median)} (${significant(f.nearest.heldOut)})`,
+  ])
+  const heads = ['features', 'samples / training', 'Frechet', 'kernel', 'precision', 'recall', 'nearest (of held-out)']
+  return `${reconstructionLine(found)}\n${table([heads, ...rows])}\n\n${samples.features.map(classLine).join('')}`
+}
+
+const change = (is: number, was: number): string => `${significant(was)} -> ${significant(is)}`
+
+/** Figures of one evaluation beside those of another on the same terms. */
+export const showComparison = (is: Evaluation, was: Evaluation): string => {
+  const before = (name: string) => was.samples?.features.find(({ extractor }) => extractor === name)
+  const rows = (is.samples?.features ?? []).flatMap((f) => {
+    const b = before(f.extractor)
+    return b === undefined
+      ? []
+      : [
+          [
+            f.extractor,
+            change(f.frechet, b.frechet),
+            change(f.kernel, b.kernel),
+            change(f.precision, b.precision),
+            change(f.recall, b.recall),
+          ],
+        ]
+  })
+  const [now, then] = [is.reconstructions, was.reconstructions]
+  const first =
+    now === undefined || then === undefined
+      ? ''
+      : `reconstructions: ${change(now.psnr, then.psnr)} dB PSNR, SSIM ${change(now.ssim, then.ssim)}\n`
+  return `against ${was.run.name}:\n${first}${rows.length === 0 ? '' : `${table([['features', 'Frechet', 'kernel', 'precision', 'recall'], ...rows])}\n`}`
+}

@@ -1,0 +1,128 @@
+import { type Checked, collect, fail } from '../../error.ts'
+import { type Sampling, sampling } from '../../experiment/sampling.ts'
+import { E, pipe } from '../../prelude.ts'
+import { type Codec, type Decoded, integer, list, number, record, text, word } from '../../schema.ts'
+
+/** What an evaluation found: `evaluation.json` of a run's folder. */
+
+const natural = integer({ min: 0 })
+const ratio = number({ min: 0, max: 1 })
+
+const checkpoint = record({ stage: text, step: natural, sha256: text })
+export type CheckpointIdentity = Decoded<typeof checkpoint>
+
+const reconstructions = record({ count: natural, psnr: number(), ssim: number() }, {}, { lpips: number() })
+export type ReconstructionFigures = Decoded<typeof reconstructions>
+
+const classRow = record(
+  {
+    name: text,
+    /** Samples whose nearest training picture is of this class. */
+    nearest: natural,
+  },
+  {},
+  {
+    /** Samples that were asked to be of it, and how many of these are nearest to it. */
+    asked: natural,
+    agree: natural,
+  },
+)
+export type ClassRow = Decoded<typeof classRow>
+const classes = record({
+  /** Share of the classes of the training pictures that some sample is nearest to. */
+  coverage: ratio,
+  /** Share of the held-out pictures that are nearest to a training picture of their own class. */
+  heldOut: ratio,
+  rows: list(classRow),
+})
+const nearest = record({
+  /** Beside this file: the samples nearest to training pictures, over these. */
+  picture: text,
+  /** Of the distances, root mean square a feature: of samples, and of held-out pictures. */
+  median: number({ min: 0 }),
+  heldOut: number({ min: 0 }),
+  pairs: list(record({ sample: natural, picture: text, distance: number({ min: 0 }) })),
+})
+const features = record(
+  {
+    extractor: text,
+    identity: text,
+    dimensions: natural,
+    samples: natural,
+    references: natural,
+    frechet: number({ min: 0 }),
+    kernel: number(),
+    precision: ratio,
+    recall: ratio,
+    neighbours: natural,
+    nearest,
+  },
+  {},
+  { classes },
+)
+export type FeatureFigures = Decoded<typeof features>
+
+const samples: Codec<{
+  readonly count: number
+  readonly seed: number
+  readonly sampling: Sampling
+  readonly features: readonly FeatureFigures[]
+}> = record({ count: natural, seed: natural, sampling, features: list(features) })
+
+export const evaluation = record(
+  {
+    format: word(['latentgraph-evaluation']),
+    version: integer({ min: 1, max: 1 }),
+    latentgraph: text,
+    executor: text,
+    run: record({ name: text, seed: natural, checkpoints: list(checkpoint) }),
+    data: record({ size: natural, trained: natural, heldOut: natural, sha256: text }),
+  },
+  {},
+  { reconstructions, samples },
+)
+export type Evaluation = Decoded<typeof evaluation>
+
+/** What two evaluations must have in common for their figures to be compared. */
+export interface Terms {
+  readonly data: Evaluation['data']
+  /** Absent: of reconstructions alone. */
+  readonly samples?: {
+    readonly count: number
+    readonly features: readonly Pick<FeatureFigures, 'extractor' | 'identity' | 'references'>[]
+  }
+}
+
+const same = (at: string, what: string, ours: unknown, theirs: unknown, hint?: string): Checked<void> =>
+  ours === theirs
+    ? E.right(undefined)
+    : fail('usage', '--against', `${what} ${String(ours)}`, `${String(theirs)} in ${at}`, hint)
+
+/**
+ * Whether figures may be compared. Errors (`usage`): unlike counts, pictures or extractors, for distances are biased by counts
+ * and of no unit that extractors share.
+ */
+export const comparable = (at: string, ours: Terms, theirs: Terms): Checked<unknown> => {
+  const [mine, other] = [ours.samples, theirs.samples]
+  return collect<unknown>([
+    same(at, 'pictures whose contents are', ours.data.sha256.slice(0, 12), theirs.data.sha256.slice(0, 12)),
+    same(at, 'pictures of so many pixels a side:', ours.data.size, theirs.data.size),
+    same(at, 'training pictures:', ours.data.trained, theirs.data.trained),
+    same(at, 'held-out pictures:', ours.data.heldOut, theirs.data.heldOut),
+    ...(mine === undefined || other === undefined
+      ? []
+      : [
+          same(at, 'samples:', mine.count, other.count, `--count ${other.count}`),
+          ...mine.features.map(({ extractor, identity, references }) => {
+            const found = other.features.find((f) => f.extractor === extractor)
+            const names = other.features.map((f) => `--features ${f.extractor}`).join(' ')
+            return found === undefined
+              ? fail('usage', '--against', `figures by ${extractor}`, `none in ${at}`, names)
+              : pipe(
+                  same(at, `figures by ${extractor} of identity`, identity, found.identity),
+                  E.flatMap(() => same(at, `references of ${extractor}:`, references, found.references)),
+                )
+          }),
+        ]),
+  ])
+}

@@ -1,0 +1,244 @@
+import { join } from 'node:path'
+import { permutation } from '../../data/batches.ts'
+import { labelsOf } from '../../data/dataset.ts'
+import { type Effect, effect, failure } from '../../error.ts'
+import type { Executor, Values } from '../../execute/executor.ts'
+import type { LatentDiffusion } from '../../experiment/diffusion-stage.ts'
+import type { Experiment } from '../../experiment/document.ts'
+import type { Sampling } from '../../experiment/sampling.ts'
+import { writeFileAtomic } from '../../io/atomic.ts'
+import { sha256 } from '../../io/bytes.ts'
+import { TE } from '../../prelude.ts'
+import { type Parted, picturesOf, randomOf } from '../data.ts'
+import { drawPictures, type Items, type Rows, rowsOf } from '../inference.ts'
+import { heldOutLayout, writeReconstructions } from '../pictures.ts'
+import { type CheckpointIdentity, comparable, type Evaluation, type FeatureFigures, type Terms } from './document.ts'
+import type { Extractor } from './extractors.ts'
+import { featureFigures, leastPictures } from './figures.ts'
+import { reconstructionFigures } from './reconstructions.ts'
+
+export * from './document.ts'
+export * from './extractors.ts'
+
+/** What is evaluated: networks and pictures. */
+export interface Evaluated {
+  readonly experiment: Experiment
+  readonly data: Parted
+  readonly checkpoints: readonly CheckpointIdentity[]
+  readonly firstStage: Values
+  /** Absent: reconstructions alone. */
+  readonly diffusion?: {
+    readonly model: LatentDiffusion
+    readonly state: Values
+    readonly scale: number
+  }
+}
+
+export interface EvaluationOptions {
+  /** Where pictures and figures are written. */
+  readonly dir: string
+  readonly executor: Executor
+  /** Of latentgraph. */
+  readonly version: string
+  readonly count: number
+  readonly seed: number
+  readonly sampling: Sampling
+  readonly extractors: readonly Extractor[]
+  /** What the figures will be compared with. */
+  readonly against?: { readonly path: string; readonly evaluation: Evaluation }
+  readonly listener: {
+    readonly doing: (what: string) => void
+    readonly onStep: (name: string, done: number, of: number) => void
+    /** Called once nothing is left but arithmetic that cannot be asked to stop. */
+    readonly figuring: () => void
+  }
+}
+
+/** A digest of pictures, in whichever order. */
+const dataDigest = ({ train, heldOut }: Parted): string =>
+  sha256(
+    [train, heldOut]
+      .flatMap(({ n, about }) => Array.from({ length: n }, (_, i) => about(i).sha256))
+      .toSorted()
+      .join('\n'),
+  )
+
+/** The classes of samples: those of training pictures in an order by chance, so that they are as common. */
+const labelsFor = ({ train }: Parted, count: number, seed: number): readonly number[] => {
+  const labels = labelsOf(train)
+  const order = permutation(train.n, randomOf(seed, 'evaluation-labels'))
+  return Array.from({ length: count }, (_, i) => labels?.[order[i % train.n] ?? 0] ?? 0)
+}
+
+/** Rows that tell when they are read. */
+const counted = (rows: Rows, onRead: (done: number) => void): Rows => ({
+  ...rows,
+  read: (indices) => {
+    onRead((indices[indices.length - 1] ?? 0) + 1)
+    return rows.read(indices)
+  },
+})
+
+/** How many pairs are shown, and in how many columns. */
+const shownPairs = heldOutLayout
+
+const slug = (name: string): string => name.replaceAll(/[^a-z0-9]+/gi, '-').replaceAll(/^-|-$/g, '')
+
+/** The samples that are nearest to a training picture, over these. */
+const writeNearest = (
+  path: string,
+  {
+    samples,
+    references,
+    figures,
+    nearestOf,
+    seed,
+  }: {
+    readonly samples: Items
+    readonly references: Rows
+    readonly figures: FeatureFigures
+    readonly nearestOf: Int32Array
+    readonly seed: number
+  },
+): Effect<void> =>
+  effect(async (run) => {
+    const { n, columns } = shownPairs(samples.n)
+    const chosen = figures.nearest.pairs
+      .toSorted((a, b) => a.distance - b.distance)
+      .slice(0, n)
+      .map(({ sample }) => sample)
+    const items = (data: Float32Array): Items => ({ n: chosen.length, shape: samples.shape, data })
+    const above = await run(rowsOf(samples).read(chosen))
+    const below = await run(references.read(chosen.map((i) => nearestOf[i] ?? 0)))
+    await run(writeReconstructions(path, items(above), items(below), { columns, seed }))
+  })
+
+const enough = (what: string, n: number): Effect<void> =>
+  n >= leastPictures
+    ? TE.right(undefined)
+    : TE.left([
+        failure('usage', what, `at least ${leastPictures}, for each to have ${leastPictures - 1} neighbours`, `${n}`),
+      ])
+
+/** Figures of samples in every space that is asked for. */
+const sampleFigures = (
+  { experiment, data, firstStage, diffusion }: Evaluated & { readonly diffusion: NonNullable<Evaluated['diffusion']> },
+  o: EvaluationOptions,
+): Effect<NonNullable<Evaluation['samples']>> =>
+  effect(async (run) => {
+    const { count, seed, sampling, listener, executor, dir } = o
+    const { model, state, scale } = diffusion
+    const classed = model.config.conditioning.kind === 'class'
+    const asked = labelsFor(data, count, seed)
+    listener.doing('drawing samples')
+    const samples = await run(
+      drawPictures(
+        executor,
+        { model, stage: experiment.firstStage },
+        { firstStage, diffusion: state },
+        {
+          labels: asked,
+          seed,
+          sampling,
+          scale,
+          onStep: (done, of) => listener.onStep('sampling', done, of),
+        },
+      ),
+    )
+    const sets = { samples: rowsOf(samples), references: picturesOf(data.train), heldOut: picturesOf(data.heldOut) }
+    const total = sets.samples.n + sets.references.n + sets.heldOut.n
+    const points = []
+    for (const extractor of o.extractors) {
+      listener.doing(`computing features by ${extractor.name}`)
+      const of = (rows: Rows, before: number) =>
+        run(
+          extractor.features(
+            executor,
+            counted(rows, (done) => listener.onStep(extractor.name, before + done, total)),
+          ),
+        )
+      points.push({
+        extractor,
+        samples: await of(sets.samples, 0),
+        references: await of(sets.references, sets.samples.n),
+        heldOut: await of(sets.heldOut, sets.samples.n + sets.references.n),
+      })
+    }
+    listener.figuring()
+    const [ofReferences, ofHeldOut] = [labelsOf(data.train), labelsOf(data.heldOut)]
+    const known = {
+      names: Array.from({ length: data.train.n }, (_, i) => data.train.about(i).name),
+      ...(ofReferences === undefined || ofHeldOut === undefined
+        ? {}
+        : {
+            classes: {
+              names: data.train.classes,
+              references: ofReferences,
+              heldOut: ofHeldOut,
+              ...(classed ? { asked } : {}),
+            },
+          }),
+    }
+    const features: FeatureFigures[] = []
+    for (const { extractor, ...sets2 } of points) {
+      const picture = `nearest-${slug(extractor.name)}.png`
+      const { name, identity } = extractor
+      const { figures, nearestOf } = featureFigures({ extractor: name, identity, picture }, { ...sets2, ...known })
+      await run(writeNearest(join(dir, picture), { samples, references: sets.references, figures, nearestOf, seed }))
+      features.push(figures)
+    }
+    return { count, seed, sampling, features }
+  })
+
+/**
+ * Evaluates a trained run, and writes `evaluation.json` and pictures of the nearest training pictures into its folder. Errors: `usage`,
+ * too few pictures, or others than the evaluation that this one is to be compared with has; those of networks and files.
+ */
+export const evaluate = (evaluated: Evaluated, o: EvaluationOptions): Effect<Evaluation> =>
+  effect(async (run) => {
+    const { experiment, data, firstStage, diffusion, checkpoints } = evaluated
+    const about: Evaluation['data'] = {
+      size: experiment.data.size,
+      trained: data.train.n,
+      heldOut: data.heldOut.n,
+      sha256: dataDigest(data),
+    }
+    if (diffusion !== undefined) {
+      await run(enough('--count', o.count))
+      await run(enough('pictures to train on', data.train.n))
+    }
+    const terms: Terms = {
+      data: about,
+      ...(diffusion === undefined
+        ? {}
+        : {
+            samples: {
+              count: o.count,
+              features: o.extractors.map(({ name, identity }) => ({
+                extractor: name,
+                identity,
+                references: data.train.n,
+              })),
+            },
+          }),
+    }
+    if (o.against !== undefined) await run(TE.fromEither(comparable(o.against.path, terms, o.against.evaluation)))
+    o.listener.doing('reconstructing held-out pictures')
+    const reconstructions = await run(
+      reconstructionFigures(o.executor, experiment.firstStage, firstStage, picturesOf(data.heldOut)),
+    )
+    const found: Evaluation = {
+      format: 'latentgraph-evaluation',
+      version: 1,
+      latentgraph: o.version,
+      executor: o.executor.name,
+      run: { name: experiment.name, seed: experiment.seed, checkpoints },
+      data: about,
+      reconstructions,
+      ...(diffusion === undefined ? {} : { samples: await run(sampleFigures({ ...evaluated, diffusion }, o)) }),
+    }
+    await run(
+      writeFileAtomic(join(o.dir, 'evaluation.json'), new TextEncoder().encode(`${JSON.stringify(found, null, 2)}\n`)),
+    )
+    return found
+  })
