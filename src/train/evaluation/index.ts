@@ -6,12 +6,13 @@ import type { Executor, Values } from '../../execute/executor.ts'
 import type { LatentDiffusion } from '../../experiment/diffusion-stage.ts'
 import type { Experiment } from '../../experiment/document.ts'
 import type { Sampling } from '../../experiment/sampling.ts'
+import { size } from '../../graph/types.ts'
 import { writeFileAtomic } from '../../io/atomic.ts'
 import { sha256 } from '../../io/bytes.ts'
 import { TE } from '../../prelude.ts'
 import { type Parted, picturesOf, randomOf } from '../data.ts'
 import { drawPictures, type Items, type Rows, rowsOf } from '../inference.ts'
-import { heldOutLayout, writeReconstructions } from '../pictures.ts'
+import { heldOutLayout, writePictures } from '../pictures.ts'
 import { type CheckpointIdentity, comparable, type Evaluation, type FeatureFigures, type Terms } from './document.ts'
 import type { Extractor } from './extractors.ts'
 import { featureFigures, leastPictures } from './figures.ts'
@@ -84,7 +85,7 @@ const shownPairs = heldOutLayout
 
 const slug = (name: string): string => name.replaceAll(/[^a-z0-9]+/gi, '-').replaceAll(/^-|-$/g, '')
 
-/** The samples that are nearest to a training picture, over these. */
+/** The samples that are nearest to a training picture, each row of them over theirs. */
 const writeNearest = (
   path: string,
   {
@@ -107,10 +108,16 @@ const writeNearest = (
       .toSorted((a, b) => a.distance - b.distance)
       .slice(0, n)
       .map(({ sample }) => sample)
-    const items = (data: Float32Array): Items => ({ n: chosen.length, shape: samples.shape, data })
-    const above = await run(rowsOf(samples).read(chosen))
-    const below = await run(references.read(chosen.map((i) => nearestOf[i] ?? 0)))
-    await run(writeReconstructions(path, items(above), items(below), { columns, seed }))
+    const whole = chosen.slice(0, Math.floor(chosen.length / columns) * columns)
+    const above = await run(rowsOf(samples).read(whole))
+    const below = await run(references.read(whole.map((i) => nearestOf[i] ?? 0)))
+    const row = columns * size(samples.shape)
+    const data = new Float32Array(2 * above.length)
+    for (let from = 0; from < above.length; from += row) {
+      data.set(above.subarray(from, from + row), 2 * from)
+      data.set(below.subarray(from, from + row), 2 * from + row)
+    }
+    await run(writePictures(path, { n: 2 * whole.length, shape: samples.shape, data }, { columns, seed }))
   })
 
 const enough = (what: string, n: number): Effect<void> =>
