@@ -124,7 +124,7 @@ const sameSchedule = (path: string, declared: readonly number[], betas: readonly
         'config',
         '/diffusion/schedule',
         `the schedule of ${path}: ${betas.length} betas from ${betas[0]} to ${betas.at(-1)}`,
-        `${declared.length} from ${declared[0]} to ${declared.at(-1)}`,
+        declared.length === 0 ? 'a flow' : `${declared.length} from ${declared[0]} to ${declared.at(-1)}`,
       )
 
 const readNumbers = (array: UnreadArray | undefined): Effect<readonly number[] | undefined> =>
@@ -140,7 +140,8 @@ export const agreeing = (path: string, e: Experiment, plan: Plan, found: UnreadA
     const { latentScale } = e.diffusion
     const betas = await run(readNumbers(found.betas))
     const [scale] = (await run(readNumbers(found.scale_factor))) ?? []
-    if (betas !== undefined) await run(TE.fromEither(sameSchedule(path, plan.diffusion.model.schedule.betas, betas)))
+    const declared = plan.diffusion.model.process.schedule?.betas ?? []
+    if (betas !== undefined) await run(TE.fromEither(sameSchedule(path, declared, betas)))
     if (scale === undefined) return e
     if (!(scale > 0 && Number.isFinite(scale)))
       return run(TE.fromEither(fail('file', `${path}: scale_factor`, 'a positive number', String(scale))))

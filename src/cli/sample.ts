@@ -128,7 +128,9 @@ export const sample: Register = (program, { terminal, run }) => {
           const columns = options.class === undefined ? each : Math.min(each, 8)
           const choice = await go(chooseExecutor(options.executor ?? executor))
           const chosen = options.precision === 'float16' ? inHalf(choice.executor) : choice.executor
-          terminal.err(`on ${chosen.name} (${choice.reason}); ${saysSampling(sampling, model.schedule.timesteps)}\n`)
+          terminal.err(
+            `on ${chosen.name} (${choice.reason}); ${saysSampling(sampling, model.config.schedule.timesteps)}\n`,
+          )
           const state: { bar?: ReturnType<typeof progress> } = {}
           const pictures = await go(
             drawPictures(

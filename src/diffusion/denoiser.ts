@@ -1,5 +1,6 @@
 import { add, concat, mul, type Operand, split, sub, type Tensor } from '../declare/index.ts'
 import { pipe, RR } from '../prelude.ts'
+import { once } from './once.ts'
 import type { Parameterization } from './parameterization.ts'
 
 /**
@@ -31,6 +32,10 @@ export const denoiser = <P extends Parameterization>(
 const combine = (scale: Operand, conditional: Tensor, unconditional: Tensor): Tensor =>
   pipe(conditional, sub(unconditional), mul(scale), add(unconditional))
 
+/** Guided denoisers have the variance that the conditional one has learnt. */
+const withVariance = <P extends Parameterization>(d: Denoiser<P>, variance: Denoiser['variance']): Denoiser<P> =>
+  variance === undefined ? d : Object.assign(d, { variance })
+
 /**
  * Classifier-free guidance: u + scale (c - u) (Ho and Salimans 2022, with scale = 1 + w). Scale 1 is the conditional
  * denoiser, 0 the unconditional one. Both predict the same thing.
@@ -42,7 +47,10 @@ const combine = (scale: Operand, conditional: Tensor, unconditional: Tensor): Te
 export const guide =
   (scale: Operand) =>
   <P extends Parameterization>(conditional: Denoiser<P>, unconditional: Denoiser<NoInfer<P>>): Denoiser<P> =>
-    denoiser(conditional.predicts, (xt, t) => combine(scale, conditional(xt, t), unconditional(xt, t)))
+    withVariance(
+      denoiser(conditional.predicts, (xt, t) => combine(scale, conditional(xt, t), unconditional(xt, t))),
+      conditional.variance,
+    )
 
 /** Conditioning tensors by name, each with the batch on axis 0. */
 export type Conditioning<K extends string = string> = Readonly<Record<K, Tensor>>
@@ -62,10 +70,15 @@ export const guideTogether =
     given: { readonly conditional: Conditioning<K>; readonly unconditional: Conditioning<NoInfer<K>> },
   ): Denoiser<P> => {
     const both = denoiserOf(twofold(given))
-    return denoiser(both.predicts, (xt, t) => {
-      const [unconditional = xt, conditional = xt] = pipe(both(concat(0, xt, xt), concat(0, t, t)), split(2, 0))
-      return combine(scale, conditional, unconditional)
-    })
+    const doubled = once((xt, t) => [concat(0, xt, xt), concat(0, t, t)] as const)
+    const { variance } = both
+    return withVariance(
+      denoiser(both.predicts, (xt, t) => {
+        const [unconditional = xt, conditional = xt] = pipe(both(...doubled(xt, t)), split(2, 0))
+        return combine(scale, conditional, unconditional)
+      }),
+      variance && ((xt, t) => pipe(variance(...doubled(xt, t)), split(2, 0))[1] ?? xt),
+    )
   }
 
 const twofold = <K extends string>(given: {

@@ -7,7 +7,7 @@ import type { Denoiser } from './denoiser.ts'
 import { extract, mixtureAt } from './forward.ts'
 import { mix, target } from './parameterization.ts'
 
-export const objectiveDefaults = { norm: 'l2', simpleWeight: 1, vlbWeight: 0 } as const
+export const objectiveDefaults = { norm: 'l2', huberScale: 0.1, simpleWeight: 1, vlbWeight: 0 } as const
 
 /** Weighs the parts of a diffusion loss. */
 export interface DiffusionObjective {

@@ -1,12 +1,12 @@
 import type { Checked } from '../error.ts'
 import { E, pipe } from '../prelude.ts'
-import { noiseSchedule } from '../schedulers/noise-schedule.ts'
-import { discretePath } from '../schedulers/path.ts'
 import type { Diffusion, Experiment } from './document.ts'
 import { codeRules, weightRules } from './first-stage-rules.ts'
+import { channelsSaid, objectiveRules } from './objective.ts'
 import { type Problems, problem, refusing, setting, unless } from './problems.ts'
+import { processOf } from './process.ts'
 import { planOf } from './sampling.ts'
-import { scheduleRules } from './schedule-rules.ts'
+import { scheduleRules, walkRules } from './schedule-rules.ts'
 import { trainingRules } from './training-rules.ts'
 
 /** Rules between fields of an experiment that need no graph. Each gives the problems it finds. */
@@ -173,12 +173,19 @@ const unetRules = ({ data, firstStage }: Experiment, diffusion: Diffusion): Prob
   const { unet } = diffusion
   const { latentChannels } = firstStage.network
   const at = '/diffusion/unet'
+  const said = channelsSaid(diffusion)
   const agree = `${latentChannels}, as /firstStage/network/latentChannels`
   const latents = data.size / factorOf(firstStage.network)
   const halved = halvings(latents)
   return [
     ...unless(unet.inChannels === latentChannels, `${at}/inChannels`, agree, unet.inChannels),
-    ...unless(unet.outChannels === latentChannels, `${at}/outChannels`, agree, unet.outChannels),
+    ...unless(
+      unet.outChannels === said * latentChannels,
+      `${at}/outChannels`,
+      said === 1 ? agree : `${said * latentChannels}, a prediction and a variance for each of the latents' channels`,
+      unet.outChannels,
+      setting({ [`${at}/outChannels`]: said * latentChannels }),
+    ),
     ...unless(
       !Number.isInteger(latents) || latents % factorOf(unet) === 0,
       `${at}/channelMultipliers`,
@@ -205,10 +212,11 @@ const unetRules = ({ data, firstStage }: Experiment, diffusion: Diffusion): Prob
   ]
 }
 
-const samplingRules = ({ sampling }: Experiment, { conditioning, schedule }: Diffusion): Problems => {
+const samplingRules = ({ sampling }: Experiment, diffusion: Diffusion): Problems => {
+  const { conditioning, schedule } = diffusion
   const unconditional = conditioning.kind === 'class' && conditioning.dropout > 0 && conditioning.dropout < 1
-  const columns = noiseSchedule(schedule)
-  const plan = E.isLeft(columns) ? columns : planOf(sampling, discretePath(columns.right))
+  const process = processOf(schedule)
+  const plan = E.isLeft(process) ? process : planOf(sampling, process.right.path)
   return [
     ...unless(
       sampling.guidance === 1 || unconditional,
@@ -217,7 +225,8 @@ const samplingRules = ({ sampling }: Experiment, { conditioning, schedule }: Dif
       sampling.guidance,
       `${setting({ '/sampling/guidance': 1 })}, or train with ${setting({ '/diffusion/conditioning': { kind: 'class', dropout: 0.1 } })}`,
     ),
-    ...(E.isRight(columns) && E.isLeft(plan) ? plan.left.map((e) => ({ ...e, at: `/sampling${e.at}` })) : []),
+    ...walkRules(sampling, diffusion),
+    ...(E.isRight(process) && E.isLeft(plan) ? plan.left.map((e) => ({ ...e, at: `/sampling${e.at}` })) : []),
   ]
 }
 
@@ -230,6 +239,7 @@ const diffusionRules = (experiment: Experiment, diffusion: Diffusion): Problems 
   ),
   ...unetRules(experiment, diffusion),
   ...scheduleRules(diffusion),
+  ...objectiveRules(diffusion, diffusion.schedule.kind === 'flow'),
   ...trainingRules('/diffusion/training', diffusion.training),
   ...samplingRules(experiment, diffusion),
 ]

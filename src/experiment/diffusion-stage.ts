@@ -1,5 +1,15 @@
-import { cast, floor, input, integers, less, mul, noise, select, type Tensor } from '../declare/index.ts'
-import { type Denoiser, ddpmLoss, denoiser, guideTogether, scaleFactor, scaleLatents } from '../diffusion/index.ts'
+import { input, integers, less, noise, select, type Tensor } from '../declare/index.ts'
+import {
+  type Denoiser,
+  denoiser,
+  denoisingLoss,
+  drawTimes,
+  guideTogether,
+  type Process,
+  scaleFactor,
+  scaleLatents,
+  varianceDenoiser,
+} from '../diffusion/index.ts'
 import { diagonalGaussian, sample } from '../distributions/gaussian.ts'
 import type { Checked } from '../error.ts'
 import type { Graph } from '../graph/graph.ts'
@@ -8,11 +18,12 @@ import type { Loss } from '../losses/index.ts'
 import { unet } from '../nn/unet/unet.ts'
 import { E, pipe } from '../prelude.ts'
 import { type SamplingPlan, stepGraph, type Watched } from '../samplers/index.ts'
-import { type NoiseSchedule, noiseSchedule } from '../schedulers/noise-schedule.ts'
-import { discretePath, type Path } from '../schedulers/path.ts'
+import type { Path } from '../schedulers/path.ts'
 import { optimise } from '../transform/index.ts'
 import type { Diffusion, FirstStage } from './document.ts'
 import { latentShape } from './first-stage.ts'
+import { denoisingObjective, noiseOf } from './objective-terms.ts'
+import { processOf } from './process.ts'
 import { planOf, type Sampling } from './sampling.ts'
 
 /** The graphs of latent diffusion on a frozen first stage: its loss, and a sampler's step. */
@@ -28,7 +39,7 @@ export const diffusionLeaves = {
 /** A diffusion model over latents of a shape [C, h, w], of data with a number of classes. */
 export interface LatentDiffusion {
   readonly config: Diffusion
-  readonly schedule: NoiseSchedule
+  readonly process: Process
   /** Along which samplers walk. */
   readonly path: Path
   readonly latent: Shape
@@ -42,12 +53,12 @@ export const nullLabel = ({ classes }: LatentDiffusion): number => classes
 
 export const latentDiffusion = (config: Diffusion, firstStage: FirstStage, classes: number): Checked<LatentDiffusion> =>
   pipe(
-    noiseSchedule(config.schedule),
-    E.map((schedule) => ({
+    processOf(config.schedule),
+    E.map((process) => ({
       config:
         config.conditioning.kind === 'class' ? { ...config, unet: { ...config.unet, classes: classes + 1 } } : config,
-      schedule,
-      path: discretePath(schedule),
+      process,
+      path: process.path,
       latent: latentShape(firstStage.network),
       classes,
       encodes: firstStage.kind,
@@ -58,7 +69,9 @@ type Conditioning = 'y'
 const network =
   ({ config }: LatentDiffusion, training: boolean) =>
   (given: Readonly<Partial<Record<Conditioning, Tensor>>>): Denoiser =>
-    denoiser(config.predicts, (xt, t) => unet('', config.unet, { training })(xt, t, given))
+    (config.variance.kind === 'learned' ? varianceDenoiser : denoiser)(config.predicts, (xt, t) =>
+      unet('', config.unet, { training })(xt, t, given),
+    )
 
 /** Replaces labels by "no class" with a probability, so that guidance has an unconditional model. */
 const dropLabels =
@@ -85,16 +98,17 @@ const latentsOf: { readonly [K in FirstStage['kind']]: (m: LatentDiffusion, batc
 }
 
 /**
- * The loss of a batch, from what the first stage makes of each picture: latents are scaled, mixed with noise at uniform
- * timesteps (Rombach et al. 2022, equation 2).
+ * The loss of a batch, from what the first stage makes of each picture: latents are scaled, mixed with noise at timesteps
+ * drawn as declared (Rombach et al. 2022, equation 2).
  */
 export const diffusionLoss = (m: LatentDiffusion, batch: number): Loss => {
+  const { config, process } = m
   const x0 = pipe(latentsOf[m.encodes](m, batch), scaleLatents(scaleFactor('')))
-  const t = pipe(noise('timestep', [batch], 'uniform'), mul(m.schedule.timesteps), floor, cast('int32'))
-  return ddpmLoss(m.schedule, { norm: m.config.loss, vlbWeight: m.config.elboWeight })(
-    network(m, true)(conditioningOf(m, batch)),
-    { x0, eps: noise('eps', x0.shape), t },
-  )
+  return denoisingLoss(process, denoisingObjective(config))(network(m, true)(conditioningOf(m, batch)), {
+    x0,
+    ...noiseOf(config, x0),
+    ...drawTimes(process, config.timestepSampling, batch),
+  })
 }
 
 /** One step of sampling, compiled once for all steps, and the numbers of each. */

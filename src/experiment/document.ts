@@ -1,4 +1,3 @@
-import { objectiveDefaults, parameterizations } from '../diffusion/index.ts'
 import { executorNames } from '../execute/names.ts'
 import { adoptedWeight, adversarialFields, norms, vqAutoencoderDefaults } from '../losses/index.ts'
 import { autoencoderConfig } from '../nn/autoencoder/config.ts'
@@ -7,7 +6,6 @@ import { lpipsDefaults, perceptualHeads } from '../nn/lpips.ts'
 import { gumbelQuantizerFields, gumbelTemperature, vectorQuantizerFields } from '../nn/quantize.ts'
 import { unetConfig } from '../nn/unet/config.ts'
 import { adamDefaults, adamWDefaults, restartConfig, sgdDefaults } from '../optimizers/index.ts'
-import { mostTimesteps, noiseScheduleDefaults } from '../schedulers/noise-schedule.ts'
 import {
   type Decoded,
   flag,
@@ -23,7 +21,9 @@ import {
   word,
 } from '../schema.ts'
 import { learningRate } from './learning-rate.ts'
+import { objectiveFields, optionalObjectiveFields } from './objective.ts'
 import { sampling } from './sampling.ts'
+import { noiseSchedule } from './schedule.ts'
 
 /**
  * An experiment as a document: what `experiment.json` holds. Every field is checked, unknown keys are refused, and
@@ -240,18 +240,6 @@ export const firstStage = tagged('kind', {
 })
 export type FirstStage = Decoded<typeof firstStage>
 
-/** Above what 1 - beta in float64 rounds away. */
-const variance = number({ min: 1e-10, below: 1 })
-const { betaStart, betaEnd, offset } = noiseScheduleDefaults
-const ends = { betaStart: withDefault(variance, betaStart), betaEnd: withDefault(variance, betaEnd) }
-const timesteps = { timesteps: withDefault(integer({ min: 2, max: mostTimesteps }), 1000) }
-export const noiseSchedule = tagged('kind', {
-  linear: record({}, { ...timesteps, ...ends }),
-  'scaled-linear': record({}, { ...timesteps, ...ends }),
-  sqrt: record({}, { ...timesteps, ...ends }),
-  cosine: record({}, { ...timesteps, offset: withDefault(number({ min: 1e-6, max: 1 }), offset) }),
-})
-
 export const conditioning = tagged('kind', {
   none: record({}),
   /** The data's classes; dropped with this probability in training, so that guidance has an unconditional model. */
@@ -266,10 +254,7 @@ export const diffusion = record(
     training,
   },
   {
-    predicts: withDefault(word(parameterizations), 'eps'),
-    loss: withDefault(word(norms), objectiveDefaults.norm),
-    /** Weight of the variational bound beside the simple loss. */
-    elboWeight: withDefault(weight, objectiveDefaults.vlbWeight),
+    ...objectiveFields,
     conditioning: withDefault(conditioning, { kind: 'none' }),
     /** Of a quantised first stage, the latents before they are quantised (`VQModelInterface`), or the vectors of their codes. */
     latents: withDefault(word(['unquantised', 'quantised']), 'unquantised'),
@@ -281,6 +266,7 @@ export const diffusion = record(
       },
     ),
   },
+  optionalObjectiveFields,
 )
 export type Diffusion = Decoded<typeof diffusion>
 

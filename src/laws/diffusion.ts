@@ -19,14 +19,22 @@ import { everywhere, gap, real, reals, rows, shortfall, total } from './numbers.
 /** Schedules of this library; of short chains, whose variances are larger. */
 export const noiseSchedules: fc.Arbitrary<NoiseSchedule> = fc
   .record({
-    kind: fc.constantFrom<BetaSchedule[]>('linear', 'scaled-linear', 'sqrt', 'cosine'),
+    kind: fc.constantFrom<BetaSchedule[]>(
+      'linear',
+      'scaled-linear',
+      'sqrt',
+      'cosine',
+      'sigmoid',
+      'sigmoid-beta',
+      'cosine-log-snr',
+    ),
     timesteps: fc.integer({ min: 2, max: 16 }),
     betaStart: real(1e-3, 0.05),
     rise: real(1.1, 5),
+    shift: fc.oneof(fc.constant(1), real(0.5, 2)),
   })
-  .map(({ kind, timesteps, betaStart, rise }) => {
-    const declared = { timesteps, betaStart, betaEnd: betaStart * rise }
-    const made = noiseSchedule(kind === 'cosine' ? { kind, timesteps } : { kind, ...declared })
+  .map(({ betaStart, rise, ...declared }) => {
+    const made = noiseSchedule({ ...declared, betaStart, betaEnd: betaStart * rise })
     if (E.isLeft(made)) throw new Error(JSON.stringify(made.left))
     return made.right
   })

@@ -1,4 +1,4 @@
-import { abs, mean, square, sub, type Tensor } from '../declare/index.ts'
+import { abs, add, mean, sqrt, square, sub, type Tensor } from '../declare/index.ts'
 import { pipe } from '../prelude.ts'
 
 /** How far a prediction is from its target, elementwise. */
@@ -12,6 +12,15 @@ export const distance =
   (norm: Norm, target: Tensor) =>
   (x: Tensor): Tensor =>
     distances[norm](pipe(target, sub(x)))
+
+/**
+ * sqrt(d^2 + c^2) - c, elementwise: d^2 / 2c near 0, |d| - c far away (Charbonnier et al. 1994; in diffusion Song and Dhariwal 2024,
+ * equation 9, over whole items).
+ */
+export const pseudoHuber =
+  (c: number, target: Tensor) =>
+  (x: Tensor): Tensor =>
+    pipe(target, sub(x), square, add(c ** 2), sqrt, sub(c))
 
 /** The mean of each item, [N]. */
 export const itemMean = (x: Tensor): Tensor => pipe(x, mean({ axes: x.shape.map((_, i) => i).slice(1) }))

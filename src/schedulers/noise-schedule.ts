@@ -1,51 +1,13 @@
 import { type Checked, collect, fail } from '../error.ts'
 import { E, pipe } from '../prelude.ts'
+import { alphaBars, betas, type NoiseScheduleConfig, noiseScheduleDefaults, parameterChecks } from './beta-schedules.ts'
+import type { Column } from './column.ts'
 
-export const noiseScheduleDefaults = { betaStart: 1e-4, betaEnd: 0.02, offset: 0.008, vPosterior: 0 } as const
-
-/** Parameters of the three schedules that run between two variances, both in (0, 1). */
-interface Ends {
-  /** Default 1e-4. */
-  readonly betaStart?: number | undefined
-  /** Default 0.02. */
-  readonly betaEnd?: number | undefined
-}
-
-interface ScheduleParameters {
-  readonly linear: Ends
-  readonly 'scaled-linear': Ends
-  readonly sqrt: Ends
-  readonly cosine: {
-    /** Nichol and Dhariwal's s, which keeps the first variances from vanishing; default 0.008. */
-    readonly offset?: number | undefined
-  }
-}
-
-/**
- * How the variance beta_t of a forward step goes with t:
- * - `linear`: linear in beta (Ho et al. 2020, section 4; "sqrt_linear" in CompVis' code)
- * - `scaled-linear`: linear in sqrt(beta) (latent diffusion and Stable Diffusion; CompVis' "linear")
- * - `sqrt`: square root of `linear` (CompVis' "sqrt")
- * - `cosine`: alpha-bar is a squared cosine, beta clipped to 0.999 (Nichol and Dhariwal 2021, equation 17)
- */
-export type BetaSchedule = keyof ScheduleParameters
-
-/** A declared noise schedule. Plain data: what an experiment's file holds. */
-export type NoiseScheduleConfig<K extends BetaSchedule = BetaSchedule> = {
-  readonly [P in K]: ScheduleParameters[P] & {
-    readonly kind: P
-    /** T, at least 2. */
-    readonly timesteps: number
-    /** v in [0, 1]: the reverse variance is (1 - v) beta~_t + v beta_t; default 0. */
-    readonly vPosterior?: number | undefined
-  }
-}[K]
+export { type BetaSchedule, type NoiseScheduleConfig, noiseScheduleDefaults } from './beta-schedules.ts'
+export type { Column } from './column.ts'
 
 /** No schedule has more timesteps: its columns are held in memory. */
 export const mostTimesteps = 100_000
-
-/** One number a timestep, at index t = 0, ..., T - 1 (the papers' t - 1). */
-export type Column = readonly number[]
 
 /**
  * Everything that follows from the variances, in float64. Written with a = alpha, A = alpha-bar, A' = the previous
@@ -102,54 +64,7 @@ export interface ReferenceVlbWeights {
   readonly x0: Column
 }
 
-/** `torch.linspace` in float64, which counts from the nearer end. */
-const linspace = (start: number, end: number, steps: number): Column => {
-  const step = (end - start) / (steps - 1)
-  return Array.from({ length: steps }, (_, i) =>
-    steps === 1 ? start : i < Math.floor(steps / 2) ? start + step * i : end - step * (steps - i - 1),
-  )
-}
-
-const ends = ({
-  betaStart = noiseScheduleDefaults.betaStart,
-  betaEnd = noiseScheduleDefaults.betaEnd,
-}: Ends): readonly [number, number] => [betaStart, betaEnd]
-
-const betasOf: { readonly [K in BetaSchedule]: (c: NoiseScheduleConfig<K>) => Column } = {
-  linear: (c) => linspace(...ends(c), c.timesteps),
-  'scaled-linear': (c) => {
-    const [start, end] = ends(c)
-    return linspace(Math.sqrt(start), Math.sqrt(end), c.timesteps).map((root) => root * root)
-  },
-  sqrt: (c) => linspace(...ends(c), c.timesteps).map(Math.sqrt),
-  cosine: ({ timesteps, offset = noiseScheduleDefaults.offset }) => {
-    const squaredCosine = (i: number) => Math.cos((((i / timesteps + offset) / (1 + offset)) * Math.PI) / 2) ** 2
-    const first = squaredCosine(0)
-    const alphaBar = Array.from({ length: timesteps + 1 }, (_, i) => squaredCosine(i) / first)
-    return alphaBar.slice(1).map((current, i) => Math.min(Math.max(1 - current / (alphaBar[i] ?? current), 0), 0.999))
-  },
-}
-
-const open = (at: string, value: number): Checked<number> =>
-  value > 0 && value < 1 ? E.right(value) : fail('config', at, 'a number in (0, 1)', String(value))
-
-const checkEnds = (c: Ends): readonly Checked<number>[] => {
-  const [start, end] = ends(c)
-  return [open('/betaStart', start), open('/betaEnd', end)]
-}
-
-const checksOf: { readonly [K in BetaSchedule]: (c: NoiseScheduleConfig<K>) => readonly Checked<number>[] } = {
-  linear: checkEnds,
-  'scaled-linear': checkEnds,
-  sqrt: checkEnds,
-  cosine: ({ offset = noiseScheduleDefaults.offset }) => [
-    offset >= 0 && Number.isFinite(offset)
-      ? E.right(offset)
-      : fail('config', '/offset', 'a number not below 0', String(offset)),
-  ],
-}
-
-const check = <K extends BetaSchedule>(c: NoiseScheduleConfig<K>): Checked<readonly number[]> => {
+const check = (c: NoiseScheduleConfig): Checked<readonly number[]> => {
   const { timesteps, vPosterior = noiseScheduleDefaults.vPosterior } = c
   return collect([
     Number.isInteger(timesteps) && timesteps >= 2
@@ -158,18 +73,21 @@ const check = <K extends BetaSchedule>(c: NoiseScheduleConfig<K>): Checked<reado
     vPosterior >= 0 && vPosterior <= 1
       ? E.right(vPosterior)
       : fail('config', '/vPosterior', 'a number in [0, 1]', String(vPosterior)),
-    ...checksOf[c.kind](c),
+    ...parameterChecks(c),
   ])
 }
 
-const betas = <K extends BetaSchedule>(c: NoiseScheduleConfig<K>): Column => betasOf[c.kind](c)
-
-const cumulativeProduct = (xs: Column): Column => {
-  let product = 1
-  return xs.map((x) => {
-    product *= x
-    return product
-  })
+/** Each step adds noise; only the last may leave nothing else. */
+const rising = (variances: Column): Checked<Column> => {
+  const t = variances.findIndex((beta, i) => !(beta > 0 && (beta < 1 || (beta === 1 && i === variances.length - 1))))
+  return t < 0
+    ? E.right(variances)
+    : fail(
+        'config',
+        '',
+        'a schedule in which each timestep adds noise and leaves some of x_0',
+        `a variance of ${variances[t]} at timestep ${t}`,
+      )
 }
 
 /** What one row of the columns is made of. */
@@ -203,7 +121,7 @@ export const scheduleOfBetas = (
   variances: Column,
   vPosterior: number = noiseScheduleDefaults.vPosterior,
 ): NoiseSchedule => {
-  const bars = cumulativeProduct(variances.map((beta) => 1 - beta))
+  const bars = alphaBars(variances)
   const steps = variances.map((beta, i): Step => {
     const bar = bars[i] ?? Number.NaN
     const barPrev = bars[i - 1] ?? 1
@@ -212,7 +130,10 @@ export const scheduleOfBetas = (
   })
   const column = (f: (s: Step) => number): Column => steps.map(f)
   const epsWeights = column((s) => s.beta ** 2 / (2 * s.variance * s.alpha * (1 - s.bar)))
-  const weigh = (f: (s: Step) => number): Column => withoutFirst(steps.map((s, i) => (epsWeights[i] ?? 0) * f(s)))
+  // Where nothing is left of x_0, eps has no finite weight, and errors of x_0, v and the velocity are one.
+  const lastWeight = (s: Step): number => (s.beta ** 2 * s.barPrev) / (2 * s.variance)
+  const weigh = (f: (s: Step) => number): Column =>
+    withoutFirst(steps.map((s, i) => (s.bar === 0 ? lastWeight(s) : (epsWeights[i] ?? 0) * f(s))))
   return {
     timesteps: variances.length,
     betas: variances,
@@ -231,7 +152,7 @@ export const scheduleOfBetas = (
     snr: column((s) => s.bar / (1 - s.bar)),
     logSnr: column((s) => Math.log(s.bar) - Math.log(1 - s.bar)),
     vlbWeights: {
-      eps: weigh(() => 1),
+      eps: withoutFirst(epsWeights),
       x0: weigh((s) => s.bar / (1 - s.bar)),
       v: weigh((s) => s.bar),
       flow: weigh((s) => s.bar / (Math.sqrt(s.bar) + Math.sqrt(1 - s.bar)) ** 2),
@@ -247,7 +168,7 @@ export const scheduleOfBetas = (
  * All columns of a declared schedule.
  *
  * Errors (`config`, at pointers inside the declaration): a T that is no integer of at least 2, variances outside
- * (0, 1), a mixture outside [0, 1].
+ * (0, 1), a mixture outside [0, 1], parameters under which a timestep adds no noise.
  *
  * ```ts
  * noiseSchedule({ kind: 'scaled-linear', timesteps: 1000, betaStart: 0.00085, betaEnd: 0.012 })
@@ -256,5 +177,6 @@ export const scheduleOfBetas = (
 export const noiseSchedule = (config: NoiseScheduleConfig): Checked<NoiseSchedule> =>
   pipe(
     check(config),
-    E.map(() => scheduleOfBetas(betas(config), config.vPosterior)),
+    E.flatMap(() => rising(betas(config))),
+    E.map((variances) => scheduleOfBetas(variances, config.vPosterior)),
   )

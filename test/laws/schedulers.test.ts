@@ -20,13 +20,14 @@ const right = <A>(checked: Checked<A>): A => {
 const common = {
   timesteps: fc.integer({ min: 2, max: 300 }),
   vPosterior: fc.oneof(fc.constant(0), fc.double({ min: 0, max: 1, noNaN: true })),
+  shift: fc.oneof(fc.constant(1), fc.double({ min: 0.2, max: 6, noNaN: true })),
 }
 
 const between = fc
   .tuple(fc.double({ min: 1e-4, max: 0.3, noNaN: true }), fc.double({ min: 1e-4, max: 0.3, noNaN: true }))
   .map(([a, b]) => ({ betaStart: Math.min(a, b), betaEnd: Math.max(a, b) }))
 
-const rising = <K extends Exclude<BetaSchedule, 'cosine'>>(kind: K) =>
+const rising = <K extends Exclude<BetaSchedule, 'cosine' | 'sigmoid' | 'cosine-log-snr'>>(kind: K) =>
   fc.tuple(fc.record({ kind: fc.constant(kind), ...common }), between).map(([c, ends]) => ({ ...c, ...ends }))
 
 const configs: { readonly [K in BetaSchedule]: fc.Arbitrary<NoiseScheduleConfig> } = {
@@ -37,6 +38,20 @@ const configs: { readonly [K in BetaSchedule]: fc.Arbitrary<NoiseScheduleConfig>
     kind: fc.constant('cosine' as const),
     ...common,
     offset: fc.double({ min: 1e-3, max: 0.1, noNaN: true }),
+  }),
+  sigmoid: fc.record({
+    kind: fc.constant('sigmoid' as const),
+    ...common,
+    start: fc.double({ min: -4, max: 0, noNaN: true }),
+    end: fc.double({ min: 1, max: 4, noNaN: true }),
+    temperature: fc.double({ min: 0.7, max: 2, noNaN: true }),
+  }),
+  'sigmoid-beta': rising('sigmoid-beta'),
+  'cosine-log-snr': fc.record({
+    kind: fc.constant('cosine-log-snr' as const),
+    ...common,
+    logSnrMin: fc.double({ min: -15, max: -5, noNaN: true }),
+    logSnrMax: fc.double({ min: 5, max: 15, noNaN: true }),
   }),
 }
 
@@ -119,6 +134,51 @@ describe('noise schedules', () => {
     )
   })
 
+  test('a shift takes 2 log(shift) off log SNR', () => {
+    fc.assert(
+      fc.property(anyConfig, (config) => {
+        const plain = right(noiseSchedule({ ...config, shift: 1 })).logSnr
+        right(noiseSchedule(config)).logSnr.forEach((x, t) => {
+          near(x, (plain[t] ?? Number.NaN) - 2 * Math.log(config.shift ?? 1), 1e-6)
+        })
+      }),
+    )
+  })
+
+  test('without terminal SNR the first timestep stays, the last is noise, and SNR falls', () => {
+    fc.assert(
+      fc.property(anyConfig, (config) => {
+        const plain = right(noiseSchedule(config))
+        const s = right(noiseSchedule({ ...config, zeroTerminalSnr: true }))
+        near(s.alphasCumprod[0] ?? Number.NaN, plain.alphasCumprod[0] ?? Number.NaN)
+        expect(s.alphasCumprod.at(-1)).toBe(0)
+        expect(s.snr.every((x, t) => t === 0 || x < (s.snr[t - 1] ?? 0))).toBe(true)
+        for (const weights of [s.vlbWeights.x0, s.vlbWeights.v, s.vlbWeights.flow])
+          expect(weights.every(Number.isFinite)).toBe(true)
+        if (config.vPosterior !== 0) return
+        near(
+          s.vlbWeights.x0.reduce((a, b) => a + b, 0),
+          (s.snr[0] ?? 0) / 2,
+          1e-7,
+        )
+      }),
+    )
+  })
+
+  test('cosine-log-snr runs from one log SNR to the other, sigmoid is stretched to [0, 1]', () => {
+    const ends = right(noiseSchedule({ kind: 'cosine-log-snr', timesteps: 1000, logSnrMin: -10, logSnrMax: 12 })).logSnr
+    near(ends.at(-1) ?? Number.NaN, -10, 1e-6)
+    expect(ends[0]).toBeLessThan(12)
+    const bars = right(noiseSchedule({ kind: 'sigmoid', timesteps: 1000 })).alphasCumprod
+    near(bars[499] ?? Number.NaN, 0.5, 1e-9)
+    near(bars.at(-1) ?? Number.NaN, 1e-9, 1e-6)
+  })
+
+  test('parameters under which a timestep adds no noise are refused', () => {
+    const flat = noiseSchedule({ kind: 'sigmoid', timesteps: 1000, start: -3, end: 100, temperature: 0.1 })
+    expect(E.isLeft(flat)).toBe(true)
+  })
+
   test("the reference's eps weights are the right ones in single precision, but for the first", () => {
     everyStep((s, at, t) => {
       if (t > 0) near(at(s.referenceVlbWeights.eps), at(s.vlbWeights.eps), 2e-3)
@@ -153,7 +213,7 @@ describe('timesteps', () => {
   test('with eta 1 over all steps, sigma is the deviation of the posterior (alpha-bar normal in float32)', () => {
     fc.assert(
       fc.property(configs['scaled-linear'], (config) => {
-        const s = right(noiseSchedule({ ...config, vPosterior: 0 }))
+        const s = right(noiseSchedule({ ...config, vPosterior: 0, shift: 1 }))
         fc.pre((s.alphasCumprod.at(-1) ?? 0) > 2 ** -126)
         const all = Array.from({ length: s.timesteps }, (_, t) => t)
         const { sigmas } = right(ddimParameters(s, all, 1))

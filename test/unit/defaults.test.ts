@@ -1,11 +1,15 @@
 import { describe, expect, test } from 'vitest'
 import { constant, freeze, input, noise, scalar, type Tensor, vector } from '../../src/declare/index.ts'
 import { denoiser } from '../../src/diffusion/denoiser.ts'
+import { denoisingLoss } from '../../src/diffusion/denoising-loss.ts'
 import { ddpmLoss, fixedLogvar, latentDiffusionLoss } from '../../src/diffusion/objective.ts'
+import { discreteProcess, flowProcess } from '../../src/diffusion/process.ts'
 import { approximateNormalCdf, discretizedLogLikelihood } from '../../src/distributions/discretized-gaussian.ts'
 import { gaussian, logvarBounds } from '../../src/distributions/gaussian.ts'
 import type { Checked } from '../../src/error.ts'
-import { adversarial, diffusion, firstStage, noiseSchedule, training } from '../../src/experiment/document.ts'
+import { adversarial, diffusion, firstStage, training } from '../../src/experiment/document.ts'
+import { objectiveFields } from '../../src/experiment/objective.ts'
+import { noiseSchedule } from '../../src/experiment/schedule.ts'
 import { encodeGraph } from '../../src/graph/codec.ts'
 import { float, int } from '../../src/graph/types.ts'
 import { klAutoencoderLoss, lambda, vqAutoencoderLoss, weightAt } from '../../src/losses/index.ts'
@@ -31,7 +35,7 @@ import { adam, adamW, ema, emaDecay, type Optimizer, scalarInputs, sgd } from '.
 import { RR } from '../../src/prelude.ts'
 import { learningRate } from '../../src/schedulers/learning-rate.ts'
 import { noiseSchedule as scheduleOf } from '../../src/schedulers/noise-schedule.ts'
-import { decode } from '../../src/schema.ts'
+import { decode, record } from '../../src/schema.ts'
 import { right } from '../arbitrary/run.ts'
 
 /** What is documented, written down once more: a default is a promise to those who left it out. */
@@ -104,6 +108,21 @@ const library = {
   'scaled-linear schedule': row({ betaStart: [1e-4, 2e-4], betaEnd: [0.02, 0.03], vPosterior: [0, 0.5] }, (o) =>
     schedule({ kind: 'scaled-linear', timesteps: 10, ...o }),
   ),
+  'sigmoid schedule': row({ start: [-3, -2], end: [3, 2], temperature: [1, 0.9] }, (o) =>
+    schedule({ kind: 'sigmoid', timesteps: 10, ...o }),
+  ),
+  'sigmoid-beta schedule': row({ betaStart: [1e-4, 2e-4], betaEnd: [0.02, 0.03] }, (o) =>
+    schedule({ kind: 'sigmoid-beta', timesteps: 10, ...o }),
+  ),
+  'cosine-log-snr schedule': row({ logSnrMin: [-15, -10], logSnrMax: [15, 10] }, (o) =>
+    schedule({ kind: 'cosine-log-snr', timesteps: 10, ...o }),
+  ),
+  'any schedule': row({ shift: [1, 2], zeroTerminalSnr: [false, true] }, (o) =>
+    schedule({ kind: 'cosine', timesteps: 10, ...o }),
+  ),
+  'a flow': row({ timesteps: [1000, 100], shift: [1, 2] }, (o) =>
+    graph({ y: flowProcess(o).timeOf(input('u', float(2))) }),
+  ),
   'cosine schedule': row({ offset: [0.008, 0.01] }, (o) => schedule({ kind: 'cosine', timesteps: 10, ...o })),
   'warm-up-cosine rate': row({ floor: [0, 0.1] }, (o) => learningRate({ kind: 'warm-up-cosine', ...cycle, ...o }, 9)),
   'cosine rate': row({ floor: [0, 0.1] }, (o) => learningRate({ kind: 'cosine', rate: 1, length: 10, ...o }, 9)),
@@ -138,6 +157,10 @@ const library = {
   ),
   'diffusion, simple and bound': row({ norm: ['l2', 'l1'], simpleWeight: [1, 2], vlbWeight: [0, 1] }, (o) =>
     graph({ y: ddpmLoss(short, o)(guess, noisy).loss }),
+  ),
+  'diffusion along any process': row(
+    { weighting: [{ kind: 'simple' }, { kind: 'debiased' }], vlbWeight: [0, 1] },
+    (o) => graph({ y: denoisingLoss(discreteProcess(short), o)(guess, noisy).loss }),
   ),
   'diffusion, with its log-variance': row({ norm: ['l2', 'l1'], simpleWeight: [1, 2], vlbWeight: [0, 1] }, (o) =>
     graph({ y: latentDiffusionLoss(short, { logvar: fixedLogvar(10), ...o })(guess, noisy).loss }),
@@ -242,11 +265,32 @@ const optimizers = {
   adamw: { kind: 'adamw', betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.01 },
   sgd: sgdDeclared,
 }
+const flow = { kind: 'flow', timesteps: 1000, shift: 1 }
+const timed = { ...flow, zeroTerminalSnr: false }
 const schedules = {
-  linear: { kind: 'linear', timesteps: 1000, betaStart: 1e-4, betaEnd: 0.02 },
-  'scaled-linear': { kind: 'scaled-linear', timesteps: 1000, betaStart: 1e-4, betaEnd: 0.02 },
-  sqrt: { kind: 'sqrt', timesteps: 1000, betaStart: 1e-4, betaEnd: 0.02 },
-  cosine: { kind: 'cosine', timesteps: 1000, offset: 0.008 },
+  linear: { ...timed, kind: 'linear', betaStart: 1e-4, betaEnd: 0.02 },
+  'scaled-linear': { ...timed, kind: 'scaled-linear', betaStart: 1e-4, betaEnd: 0.02 },
+  sqrt: { ...timed, kind: 'sqrt', betaStart: 1e-4, betaEnd: 0.02 },
+  cosine: { ...timed, kind: 'cosine', offset: 0.008 },
+  sigmoid: { ...timed, kind: 'sigmoid', start: -3, end: 3, temperature: 1 },
+  'sigmoid-beta': { ...timed, kind: 'sigmoid-beta', betaStart: 1e-4, betaEnd: 0.02 },
+  'cosine-log-snr': { ...timed, kind: 'cosine-log-snr', logSnrMin: -15, logSnrMax: 15 },
+  flow,
+}
+const objective = {
+  ...{ predicts: 'eps', loss: 'l2', elboWeight: 0, weighting: { kind: 'simple' }, variance: { kind: 'fixed' } },
+  ...{ timestepSampling: { kind: 'uniform' }, logvar: { initial: 0, learned: false } },
+  noise: { offset: 0, perturbation: 0 },
+}
+/** Parts of an objective that are named without their numbers. */
+const weighed: Readonly<Record<string, readonly [given: object, documented: object]>> = {
+  'min-snr': [{ weighting: { kind: 'min-snr' } }, { weighting: { kind: 'min-snr', gamma: 5 } }],
+  p2: [{ weighting: { kind: 'p2' } }, { weighting: { kind: 'p2', k: 1, gamma: 1 } }],
+  'logit-normal times': [
+    { timestepSampling: { kind: 'logit-normal' } },
+    { timestepSampling: { kind: 'logit-normal', mean: 0, deviation: 1 } },
+  ],
+  'a learnt variance': [{ variance: { kind: 'learned' } }, { variance: { kind: 'learned', weight: 1e-3 } }],
 }
 const cycle0 = { warmUp: 0, start: 0, peak: 1, floor: 0 }
 const rates = {
@@ -278,6 +322,13 @@ const documents: Readonly<Record<string, Declared>> = {
       documented: { ...ran, learningRate: { kind, rate: 1, ...given, ...documented } },
     }),
   )(rates),
+  ...RR.map(
+    ([given, documented]: readonly [object, object]): Declared => ({
+      decoded: decode(record({}, objectiveFields)),
+      given: { ...given },
+      documented: { ...objective, ...documented },
+    }),
+  )(weighed),
   'a rate that falls': {
     decoded: decode(training),
     given: { ...run, learningRate: { kind: 'warm-up-cosine', rate: 1, warmUp: 1 } },
@@ -340,8 +391,8 @@ const documents: Readonly<Record<string, Declared>> = {
     decoded: decode(diffusion),
     given: { schedule: { kind: 'cosine' }, unet, training: run, conditioning: { kind: 'class' } },
     documented: {
-      ...{ schedule: schedules.cosine, training: ran, conditioning: { kind: 'class', dropout: 0.1 } },
-      ...{ predicts: 'eps', loss: 'l2', elboWeight: 0, latents: 'unquantised', latentScale: { kind: 'measured' } },
+      ...{ schedule: schedules.cosine, training: ran, conditioning: { kind: 'class', dropout: 0.1 }, ...objective },
+      ...{ latents: 'unquantised', latentScale: { kind: 'measured' } },
       unet: {
         ...{ ...unet, ...pyramid, resample: 'conv', scaleShiftNorm: false },
         ...{ attention: { kind: 'self', order: 'legacy' }, classes: null, codebook: null },

@@ -71,6 +71,23 @@ const table: readonly (readonly [graph: string, sets: readonly string[], at: str
   ['tiny', ['/diffusion/conditioning={"kind":"none"}'], '/sampling/guidance', 2],
   ['tiny', ['/diffusion/schedule={"kind":"sqrt","timesteps":4000}'], '/diffusion/predicts', 1],
   ['tiny', ['/diffusion/schedule={"kind":"linear","timesteps":5000}'], '/diffusion/predicts', 1],
+  ['tiny', ['/diffusion/schedule/zeroTerminalSnr=true'], '/diffusion/predicts', 1],
+  ['tiny', ['/diffusion/schedule={"kind":"flow"}'], '/diffusion/predicts', 1],
+  ['tiny', ['/diffusion/variance={"kind":"learned"}'], '/diffusion/unet/outChannels', 1],
+  ['tiny', ['/diffusion/huberScale=0.1'], '/diffusion/huberScale', 1],
+  ['tiny', ['/sampling={"sampler":"ddpm","variance":"learned"}'], '/sampling/variance', 1],
+  [
+    'tiny',
+    ['/diffusion/schedule/zeroTerminalSnr=true', '/diffusion/predicts=v', '/sampling/spacing=uniform'],
+    '/sampling/spacing',
+    1,
+  ],
+  [
+    'tiny',
+    ['/diffusion/schedule={"kind":"flow"}', '/diffusion/predicts=flow', '/diffusion/logvar={"learned":true}'],
+    '/diffusion/logvar',
+    1,
+  ],
   [
     'tiny',
     ['/diffusion/schedule={"kind":"sqrt","betaEnd":0.9,"timesteps":100000}', '/diffusion/predicts=v'],

@@ -155,7 +155,7 @@ describe('latentgraph import', () => {
     Object.fromEntries((stage ? modelParameters(stage) : []).map(({ name, shape }) => [key(name), floats(shape, from)]))
   const plain = (prefix: string) => keyIn({ prefix, dotless: false })
   const published = (): StoredArrays => {
-    const betas = state.plan?.diffusion?.model.schedule.betas ?? []
+    const betas = state.plan?.diffusion?.model.process.schedule?.betas ?? []
     return {
       ...under(state.plan?.firstStage, plain('first_stage_model.'), 1),
       ...under(state.plan?.diffusion, plain('model.diffusion_model.'), 2),
