@@ -154,7 +154,7 @@ export const evaluate: Register = (program, { terminal, run }) => {
                     trained === undefined
                       ? await own(openFirstStage(dir, data.train.classes.length))
                       : { state: trained.firstStage, checkpoint: undefined }
-                  const timesteps = trained?.model.schedule.timesteps ?? 0
+                  const timesteps = trained?.model.config.schedule.timesteps ?? 0
                   terminal.err(
                     `${experiment.name}: on ${choice.executor.name} (${choice.reason})${
                       trained === undefined ? '' : `; ${saysSampling(experiment.sampling, timesteps)}`

@@ -273,7 +273,8 @@ describe('loadExperiment', () => {
     expect(E.isLeft(result) && result.left[1]).toEqual({
       tag: 'config',
       at: '/diffusion/schedule/kind',
-      expected: '"linear" | "scaled-linear" | "sqrt" | "cosine"',
+      expected:
+        '"linear" | "scaled-linear" | "sqrt" | "cosine" | "sigmoid" | "sigmoid-beta" | "cosine-log-snr" | "flow"',
       got: '"cosin"',
       hint: 'did you mean "cosine"?',
     })
