@@ -24,6 +24,7 @@ interface Options extends SamplingOptions {
   readonly class?: string
   readonly seed?: number
   readonly count?: number
+  readonly checkpoint?: 'last' | 'best'
   readonly executor?: string
   readonly precision: 'float32' | 'float16'
   readonly out: string
@@ -85,6 +86,12 @@ export const sample: Register = (program, { terminal, run }) => {
     .option('--eta <number>', 'how much noise a sampler draws that can do without: 0 none', share)
     .option('--seed <n>', 'of the noise; that of the experiment where left out', natural)
     .option('--count <n>', 'pictures of each class', count)
+    .addOption(
+      new Option('--checkpoint <which>', 'the last state of the diffusion stage, or the best that was kept').choices([
+        'last',
+        'best',
+      ]),
+    )
     .option('--executor <name>', 'that of the experiment where left out')
     .addOption(
       new Option('--precision <dtype>', 'float16: weights and activations of half the size, for GPUs that have it')
@@ -105,7 +112,7 @@ export const sample: Register = (program, { terminal, run }) => {
           const { drawPictures } = await import('../train/inference.ts')
           const { progress } = await import('../train/progress.ts')
           await go(checkPictureFile(options.out))
-          const trained = await go(openRun(dir))
+          const trained = await go(openRun(dir, options.checkpoint))
           const { sampling, seed, firstStage, executor } = await go(
             TE.fromEither(withSampling(trained.experiment, options)),
           )

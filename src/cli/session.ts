@@ -4,6 +4,7 @@ import { type Effect, type Errors, effect } from '../error.ts'
 import { auto, type Choice, executorByName } from '../execute/auto.ts'
 import { ready } from '../execute/ready.ts'
 import type { Experiment } from '../experiment/document.ts'
+import { validated } from '../experiment/validation.ts'
 import type { Owned } from '../io/owner.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { checkpointsOf } from '../train/checkpoints.ts'
@@ -37,6 +38,7 @@ export interface Session {
 
 /** The metrics worth a place in a line, where a stage has them. */
 const shownMetrics = ['loss', 'rec_loss', 'kl_loss'] as const
+const shownOfHeldOut = ['loss', 'psnr', 'ssim'].flatMap((metric) => [validated(metric), validated(metric, true)])
 
 interface Watch {
   readonly listener: Omit<Listener, 'stopping'>
@@ -81,6 +83,13 @@ const watch = (say: (line: string) => void): Watch => {
         const bar = stage.bar ?? progress(name, stage.total, { from: done })
         stage.bar = bar
         bar.update(done, Object.fromEntries(shownMetrics.flatMap((m) => (m in metrics ? [[m, metrics[m] ?? 0]] : []))))
+      },
+      onValidation: (name, done, metrics, isBest) => {
+        end()
+        const found = Object.entries(metrics).flatMap(([metric, x]) =>
+          shownOfHeldOut.includes(metric) ? [`${metric} ${Number(x.toPrecision(4))}`] : [],
+        )
+        say(`${name} after step ${done}: ${found.join(', ')}${isBest ? '; the best so far' : ''}`)
       },
       onStageDone: (name) => {
         now.stepping = false

@@ -5,13 +5,15 @@ import type { LatentDiffusion } from '../experiment/diffusion-stage.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { parseJsonText } from '../experiment/json-text.ts'
 import { loadExperiment } from '../experiment/load.ts'
+import type { Monitor } from '../experiment/validation.ts'
 import { readBytes } from '../io/bytes.ts'
 import { checkpointDigest, loadCheckpoint } from '../io/checkpoint.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { decode, list, number, record, text } from '../schema.ts'
 import { checkpointsOf, notFinite } from '../train/checkpoints.ts'
 import type { CheckpointIdentity } from '../train/evaluation/document.ts'
-import { planExperiment, type StagePlan } from '../train/plan.ts'
+import { bestsOf, noBest } from '../train/monitor.ts'
+import { planExperiment, type StagePlan, trainingOf } from '../train/plan.ts'
 import { loadedState } from '../train/state.ts'
 import { resumeCommand } from './resume-command.ts'
 
@@ -35,15 +37,30 @@ export interface TrainedRun {
 
 const latents = record({ scale: number({ above: 0 }), classes: list(text) })
 
+/** Which state of a stage draws: the last, or the best that was kept. */
+export type Chosen = Monitor['use']
+
+/** What a stage's run went on with: where none is kept as the best, the last. */
+const declared = (dir: string, e: Experiment, stage: StagePlan): Effect<Chosen> =>
+  pipe(
+    bestsOf(join(dir, stage.name)),
+    TE.map((bests) => (bests.length === 0 ? 'last' : (trainingOf(e, stage)?.validate?.monitor?.use ?? 'last'))),
+  )
+
 /** What draws is whole and finite; a checkpoint that is not can be made again from the one before. */
-const stateOf = (dir: string, { name, step }: StagePlan, seed: number): Effect<TrainedStage> =>
+const stateOf = (dir: string, { name, step }: StagePlan, seed: number, chosen: Chosen): Effect<TrainedStage> =>
   effect(async (run) => {
     const stageDir = join(dir, name)
-    const [newest, before] = await run(checkpointsOf(stageDir))
+    const isBest = chosen === 'best'
+    const [newest, before] = await run(isBest ? bestsOf(stageDir) : checkpointsOf(stageDir))
     if (newest === undefined)
-      return run(TE.left([failure('file', join(stageDir, 'checkpoints'), 'a checkpoint', 'none')]))
+      return run(
+        TE.left([isBest ? noBest(stageDir) : failure('file', join(stageDir, 'checkpoints'), 'a checkpoint', 'none')]),
+      )
     const wayOn =
-      before === undefined ? undefined : `${resumeCommand(dir)} makes it again from that of step ${before.step}`
+      isBest || before === undefined
+        ? undefined
+        : `${resumeCommand(dir)} makes it again from that of step ${before.step}`
     const { groups } = await run(TE.mapLeft(hinting(wayOn))(loadCheckpoint(newest.path)))
     const state = await run(TE.fromEither(loadedState(newest.path, groups, step.initial(seed))))
     const broken = notFinite(state)
@@ -59,8 +76,8 @@ const hinting =
     return [hint === '' ? first : { ...first, hint }, ...rest]
   }
 
-/** Opens the folder of a run that has come to its diffusion stage. Errors: `file`, `config`, `training`. */
-export const openRun = (dir: string): Effect<TrainedRun> =>
+/** Opens the folder of a run that has come to its diffusion stage, which draws by `chosen`, or as declared. Errors: `file`, `config`, `training`. */
+export const openRun = (dir: string, chosen?: Chosen): Effect<TrainedRun> =>
   effect(async (run) => {
     const experiment = await run(loadExperiment(join(dir, 'experiment.json')))
     const path = join(dir, 'latents.json')
@@ -76,8 +93,11 @@ export const openRun = (dir: string): Effect<TrainedRun> =>
     const plan = await run(TE.fromEither(planExperiment(experiment, classes.length)))
     if (plan.diffusion === undefined)
       return run(TE.left([failure('file', dir, 'a run with a diffusion stage', 'a first stage alone')]))
-    const firstStage = await run(stateOf(dir, plan.firstStage, experiment.seed))
-    const diffusion = await run(stateOf(dir, plan.diffusion, experiment.seed))
+    const own = (stage: StagePlan): Effect<Chosen> => declared(dir, experiment, stage)
+    const firstStage = await run(stateOf(dir, plan.firstStage, experiment.seed, await run(own(plan.firstStage))))
+    const diffusion = await run(
+      stateOf(dir, plan.diffusion, experiment.seed, chosen ?? (await run(own(plan.diffusion)))),
+    )
     return {
       experiment,
       model: plan.diffusion.model,
@@ -97,5 +117,6 @@ export const openFirstStage = (
   effect(async (run) => {
     const experiment = await run(loadExperiment(join(dir, 'experiment.json')))
     const { firstStage } = await run(TE.fromEither(planExperiment(experiment, classes)))
-    return { experiment, ...(await run(stateOf(dir, firstStage, experiment.seed))) }
+    const chosen = await run(declared(dir, experiment, firstStage))
+    return { experiment, ...(await run(stateOf(dir, firstStage, experiment.seed, chosen))) }
   })

@@ -1,4 +1,4 @@
-import { input, integers, less, noise, select, type Tensor } from '../declare/index.ts'
+import { freeze, input, integers, less, noise, select, type Tensor } from '../declare/index.ts'
 import {
   type Denoiser,
   denoiser,
@@ -81,11 +81,11 @@ const dropLabels =
       ? labels
       : pipe(noise('label_dropout', labels.shape, 'uniform'), less(rate), select(integers([nullLabel(m)]), labels))
 
-const conditioningOf = (m: LatentDiffusion, batch: number) => {
+const conditioningOf = (m: LatentDiffusion, batch: number, training: boolean) => {
   const { conditioning } = m.config
   return conditioning.kind === 'none'
     ? {}
-    : { y: pipe(input(diffusionLeaves.labels, int(batch)), dropLabels(m, conditioning.dropout)) }
+    : { y: pipe(input(diffusionLeaves.labels, int(batch)), dropLabels(m, training ? conditioning.dropout : 0)) }
 }
 
 /** Latents of what the first stage has encoded: drawn from posteriors, or as they are. */
@@ -101,14 +101,20 @@ const latentsOf: { readonly [K in FirstStage['kind']]: (m: LatentDiffusion, batc
  * The loss of a batch, from what the first stage makes of each picture: latents are scaled, mixed with noise at timesteps
  * drawn as declared (Rombach et al. 2022, equation 2).
  */
-export const diffusionLoss = (m: LatentDiffusion, batch: number): Loss => {
+export const diffusionLoss = (m: LatentDiffusion, batch: number, training = true): Loss => {
   const { config, process } = m
   const x0 = pipe(latentsOf[m.encodes](m, batch), scaleLatents(scaleFactor('')))
-  return denoisingLoss(process, denoisingObjective(config))(network(m, true)(conditioningOf(m, batch)), {
+  return denoisingLoss(process, denoisingObjective(config))(network(m, training)(conditioningOf(m, batch, training)), {
     x0,
     ...noiseOf(config, x0),
     ...drawTimes(process, config.timestepSampling, batch),
   })
+}
+
+/** What the first stage makes of pictures that are not trained on, at the noise and timesteps that are fed: each with its label. */
+export const diffusionValidation = (m: LatentDiffusion, batch: number): Checked<Graph> => {
+  const { loss, log } = diffusionLoss(m, batch, false)
+  return pipe(freeze({ ...log, loss }), E.map(optimise))
 }
 
 /** One step of sampling, compiled once for all steps, and the numbers of each. */

@@ -24,6 +24,7 @@ import { learningRate } from './learning-rate.ts'
 import { objectiveFields, optionalObjectiveFields } from './objective.ts'
 import { sampling } from './sampling.ts'
 import { noiseSchedule } from './schedule.ts'
+import { validation } from './validation.ts'
 
 /**
  * An experiment as a document: what `experiment.json` holds. Every field is checked, unknown keys are refused, and
@@ -87,6 +88,7 @@ export const training = record(
     clipNorm: number({ min: 1e-6, max: 1e6 }),
     /** Decay of the exponential moving average of the weights, used for sampling; rises with (1 + n)/(10 + n). */
     emaDecay: number({ min: 0, max: 0.9999999 }),
+    validate: validation,
   },
 )
 export type Training = Decoded<typeof training>

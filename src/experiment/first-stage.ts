@@ -72,6 +72,8 @@ export const encodedShape = ({ kind, network }: FirstStage): readonly [number, n
 interface Pass {
   readonly inputs: Tensor
   readonly reconstructions: Tensor
+  /** Of the posterior's mode, or of the codes. */
+  readonly likeliest: () => Tensor
   readonly objective: Loss & { readonly nll: Tensor }
   readonly amendment?: Amendment | undefined
 }
@@ -84,11 +86,12 @@ const perceptualOf = (
   reconstructions: Tensor,
 ): Tensor | undefined => (weight === 0 ? undefined : lpips(scopes.perceptual, { heads })(inputs, reconstructions).total)
 
-const klPass = ({ network, loss }: Kl, batch: Pictures, drawn: string): Pass => {
+const klPass = ({ network, loss }: Kl, batch: Pictures, drawn: string, training: boolean): Pass => {
   const inputs = pixels(network, batch)
-  const posterior: DiagonalGaussian = pipe(inputs, encode('', network, { training: true }), diagonalGaussian)
+  const posterior: DiagonalGaussian = pipe(inputs, encode('', network, { training }), diagonalGaussian)
   const latents = pipe(posterior, sample(noise(drawn, posterior.mean.shape)), claims('raw latents'))
-  const reconstructions = pipe(latents, decode('', network, { training: true }))
+  const decoder = decode('', network, { training })
+  const reconstructions = pipe(latents, decoder)
   const weigh = { l1: { l1: 1, l2: 0 }, l2: { l1: 0, l2: 1 } }[loss.pixel]
   const { initial, learned } = loss.logvar
   const logvar = learned ? parameter('loss', 'logvar', [], { kind: 'constant', value: initial }) : scalar(initial)
@@ -100,14 +103,15 @@ const klPass = ({ network, loss }: Kl, batch: Pictures, drawn: string): Pass => 
     ...(perceptual === undefined ? {} : { perceptual: pipe(perceptual, mul(loss.perceptual.weight)) }),
     ...(loss.weights === undefined ? {} : { weights: pixelWeights(loss.weights, inputs) }),
   })
-  return { inputs, reconstructions, objective }
+  const likeliest = (): Tensor => pipe(posterior, mode, claims('raw latents'), decoder)
+  return { inputs, reconstructions, likeliest, objective }
 }
 
-const vqPass = ({ network, loss, quantizer }: VqStage, batch: Pictures, drawn: string): Pass => {
+const vqPass = ({ network, loss, quantizer }: VqStage, batch: Pictures, drawn: string, training: boolean): Pass => {
   const inputs = pixels(network, batch)
-  const encoded = pipe(inputs, encode('', network, { training: true }))
-  const quantized = pipe(encoded, quantize(quantizer, { training: true, noise: drawn }))
-  const reconstructions = pipe(quantized.y, claims('raw latents'), decode('', network, { training: true }))
+  const encoded = pipe(inputs, encode('', network, { training }))
+  const quantized = pipe(encoded, quantize(quantizer, { training, noise: drawn }))
+  const reconstructions = pipe(quantized.y, claims('raw latents'), decode('', network, { training }))
   const perceptual = perceptualOf(loss, inputs, reconstructions)
   const objective = vqAutoencoderLoss({
     norm: loss.pixel,
@@ -121,11 +125,11 @@ const vqPass = ({ network, loss, quantizer }: VqStage, batch: Pictures, drawn: s
     ...(perceptual === undefined ? {} : { perceptual }),
   })
   const amendment = restartOf(quantizer, { latents: encoded, codes: quantized.codes })
-  return { inputs, reconstructions, objective, amendment }
+  return { inputs, reconstructions, likeliest: () => reconstructions, objective, amendment }
 }
 
-const passOf = (stage: FirstStage, batch: Pictures, drawn: string): Pass =>
-  stage.kind === 'kl' ? klPass(stage, batch, drawn) : vqPass(stage, batch, drawn)
+const passOf = (stage: FirstStage, batch: Pictures, drawn: string, training = true): Pass =>
+  stage.kind === 'kl' ? klPass(stage, batch, drawn, training) : vqPass(stage, batch, drawn, training)
 
 /** A loss, and the parameters that it trains. */
 export interface TrainedLoss {
@@ -186,7 +190,7 @@ export const firstStageLosses = (stage: FirstStage, batch: Pictures): FirstStage
     const loss = inMicroBatches(
       microBatches,
       batch.count,
-      (count) => klPass(stage, { ...batch, count }, draws.first).objective,
+      (count) => klPass(stage, { ...batch, count }, draws.first, true).objective,
     )
     return { autoencoder: { loss, parameters: trainable(loss.loss) }, amendment: undefined }
   }
@@ -296,3 +300,9 @@ export const latentFeaturesGraph = (stage: FirstStage, batch: number): Checked<G
 /** pixels -> pixels, through the posterior's mode or the codes */
 export const reconstructionGraph = (stage: FirstStage, batch: number): Checked<Graph> =>
   frozen({ pixels: pipe(pixels(stage.network, { count: batch }), encoded(stage), likeliest(stage), decoded(stage)) })
+
+/** What pictures cost that are not trained on, without a contest, and what the stage makes of them: through the posterior's mode or the codes. */
+export const firstStageValidation = (stage: FirstStage, batch: Pictures): Checked<Graph> => {
+  const { objective, likeliest } = passOf(stage, batch, draws.first, false)
+  return frozen({ ...objective.log, loss: objective.loss, reconstructions: likeliest() })
+}

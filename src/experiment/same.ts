@@ -28,7 +28,7 @@ const changes: readonly (readonly [RegExp, Change])[] = [
   [/^\/(\$schema|name|executor|sampling|data\/path)(\/|$)/, 'free'],
   [/^\/firstStage\/(adversarial\/condition\/path|loss\/perceptual\/files)(\/|$)/, 'free'],
   [/^\/(firstStage|diffusion)\/training\/(logEvery|previewEvery|checkpointEvery)$/, 'free'],
-  [/^\/(firstStage|diffusion)\/training\/(steps|clipNorm|learningRate)(\/|$)/, 'steers'],
+  [/^\/(firstStage|diffusion)\/training\/(steps|clipNorm|learningRate|validate)(\/|$)/, 'steers'],
   [/^\/firstStage\/adversarial\/learningRate(\/|$)/, 'steers'],
 ]
 const changeAt = (at: string): Change => changes.find(([field]) => field.test(at))?.[1] ?? 'another'

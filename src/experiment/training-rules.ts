@@ -18,7 +18,7 @@ const rateRules = (at: string, declared: DeclaredRate, steps: number): Problems 
 /** What of a training does not fit together. */
 export const trainingRules = (
   at: string,
-  { batchSize, learningRate, microBatches, optimizer, steps }: Training,
+  { batchSize, learningRate, microBatches, optimizer, steps, validate }: Training,
 ): Problems => [
   ...unless(
     batchSize % microBatches === 0,
@@ -27,6 +27,12 @@ export const trainingRules = (
     microBatches,
   ),
   ...rateRules(`${at}/learningRate`, learningRate, steps),
+  ...unless(
+    (validate?.every ?? 1) <= steps,
+    `${at}/validate/every`,
+    `at most the ${steps} steps of this training`,
+    validate?.every,
+  ),
   ...unless(
     learningRate.rate * optimizer.weightDecay <= 1,
     `${at}/optimizer/weightDecay`,

@@ -8,7 +8,8 @@ import { previewOf } from '../experiment/sampling.ts'
 import type { Owned } from '../io/owner.ts'
 import { pipe, TE } from '../prelude.ts'
 import { randomOf } from './data.ts'
-import { drawPictures, type Rows } from './inference.ts'
+import { drawPictures, type Rows, rowsOf } from './inference.ts'
+import type { HeldOutLatents } from './latents.ts'
 import type { Opened } from './opening.ts'
 import type { RunOptions } from './options.ts'
 import { labelRows, previewPath, writePictures } from './pictures.ts'
@@ -23,36 +24,38 @@ export const trainDiffusion = (
     readonly training: Training
     readonly moments: Rows
     readonly labels: Int32Array | undefined
+    readonly heldOut: HeldOutLatents
     readonly scale: number
     readonly firstStage: Values
   },
 ): Effect<Values> => {
-  const { opened, training, moments, labels, scale, firstStage } = given
+  const { opened, training, moments, labels, heldOut, scale, firstStage } = given
   const { model, name } = opened.stage
   const batches = batchesOf(moments.n, training.batchSize, randomOf(e.seed, 'batches', 'diffusion'))
   const samplesPath = (done: number): string => previewPath(join(o.dir, name), done, 'samples')
   const conditional = model.config.conditioning.kind === 'class'
+  const feeds = (rows: Rows, classes: Int32Array | undefined, indices: ArrayLike<number>): Effect<Values> =>
+    pipe(
+      rows.read(indices),
+      TE.map((encoded) => ({
+        [diffusionLeaves.moments]: floats([indices.length, ...rows.shape], encoded),
+        [diffusionLeaves.scale]: floats([], Float32Array.of(scale)),
+        ...(conditional
+          ? {
+              [diffusionLeaves.labels]: ints(
+                [indices.length],
+                Int32Array.from(indices, (i) => classes?.[i] ?? nullLabel(model)),
+              ),
+            }
+          : {}),
+      })),
+    )
+  const notTrained = rowsOf(heldOut.moments)
   return runStage(e, o, {
     opened,
     training,
-    batch: (step, part) => {
-      const indices = batches(step * training.accumulate + part)
-      return pipe(
-        moments.read(indices),
-        TE.map((encoded) => ({
-          [diffusionLeaves.moments]: floats([training.batchSize, ...moments.shape], encoded),
-          [diffusionLeaves.scale]: floats([], Float32Array.of(scale)),
-          ...(conditional
-            ? {
-                [diffusionLeaves.labels]: ints(
-                  [training.batchSize],
-                  Int32Array.from(indices, (i) => labels?.[i] ?? nullLabel(model)),
-                ),
-              }
-            : {}),
-        })),
-      )
-    },
+    batch: (step, part) => feeds(moments, labels, batches(step * training.accumulate + part)),
+    heldOut: { n: notTrained.n, feeds: (pictures) => feeds(notTrained, heldOut.labels, pictures) },
     preview: {
       files: (done) => [samplesPath(done)],
       draw: (done, state) =>

@@ -9,13 +9,14 @@ import { temperatureAt, temperatureLeaf } from '../experiment/quantize.ts'
 import { feedTypes, type Graph } from '../graph/graph.ts'
 import type { Owned } from '../io/owner.ts'
 import { weightAt } from '../losses/index.ts'
-import { pipe, RR, TE } from '../prelude.ts'
+import { identity, pipe, RR, TE } from '../prelude.ts'
 import { picturesOf, randomOf } from './data.ts'
 import { drawPrior, firstItems, reconstruct } from './inference.ts'
 import type { Opened } from './opening.ts'
 import type { RunOptions } from './options.ts'
 import { heldOutLayout, previewPath, writePictures, writeReconstructions } from './pictures.ts'
 import { runStage } from './stage.ts'
+import { spread } from './validation.ts'
 
 /** Which pictures of a part of a step are mirrored, applied to whatever is as wide as they are. */
 const mirrored = (training: Training, seed: number, [step, part]: readonly [number, number], width: number) => {
@@ -77,6 +78,7 @@ export const trainFirstStage = (
   const shown = picturesOf(data.heldOut)
   const wanted = feedTypes(step.graph)
   const schedules = scheduled(e, data.train.n, step.graph)
+  const heldOut = spread(data.heldOut.n, training.validate?.pictures ?? 0)
   return runStage(e, o, {
     opened,
     training,
@@ -92,6 +94,15 @@ export const trainFirstStage = (
           ),
         })),
       ),
+    heldOut: {
+      n: heldOut.length,
+      pixels: firstStageLeaves.pixels,
+      feeds: (pictures) =>
+        pipe(
+          data.heldOut.read(pictures.map((i) => heldOut[i] ?? 0)),
+          TE.map((batch) => batchOf(data.heldOut, batch, identity)),
+        ),
+    },
     preview: {
       files: (done) => previewsOf.map((shows) => previewPath(dir, done, shows)),
       draw: (done, state) =>

@@ -1,3 +1,4 @@
+import { type Dataset, labelsOf, select } from '../data/dataset.ts'
 import { type Effect, effect } from '../error.ts'
 import type { Executor, Values } from '../execute/executor.ts'
 import type { Diffusion, FirstStage } from '../experiment/document.ts'
@@ -5,7 +6,9 @@ import { encodedShape } from '../experiment/first-stage.ts'
 import { size } from '../graph/types.ts'
 import { scratch } from '../io/scratch.ts'
 import { E, TE } from '../prelude.ts'
-import { encodePictures, type Rows, scaleMeter } from './inference.ts'
+import { picturesOf } from './data.ts'
+import { encodePictures, type Items, type Rows, scaleMeter } from './inference.ts'
+import { spread } from './validation.ts'
 
 /** What a first stage makes of pictures, on the disk: moments, or latents of codes. */
 export interface Encoded extends Rows {
@@ -47,4 +50,31 @@ export const encodeLatents = (
       close,
       scale: latentScale.kind === 'fixed' ? latentScale.value : meter.scale(),
     }
+  })
+
+/** Held-out pictures as a diffusion stage is asked of them: what the first stage makes of each, in memory, and their classes. */
+export interface HeldOutLatents {
+  readonly moments: Items
+  readonly labels?: Int32Array
+}
+
+/** Encodes the pictures that a stage is validated on: none where it is not. Errors: `run`, `file`. */
+export const encodeHeldOut = (
+  { executor, stage, state }: Encoding,
+  { latents, training }: Pick<Diffusion, 'latents' | 'training'>,
+  heldOut: Dataset,
+): Effect<HeldOutLatents> =>
+  effect(async (run) => {
+    const chosen = select(heldOut, spread(heldOut.n, training.validate?.pictures ?? 0))
+    const shape = encodedShape(stage)
+    const data = new Float32Array(chosen.n * size(shape))
+    let at = 0
+    const take = (made: Items): Effect<void> =>
+      TE.fromIO(() => {
+        data.set(made.data, at)
+        at += made.data.length
+      })
+    if (chosen.n > 0) await run(encodePictures(executor, { stage, latents }, state, picturesOf(chosen), take))
+    const labels = labelsOf(chosen)
+    return { moments: { n: chosen.n, shape, data }, ...(labels === undefined ? {} : { labels }) }
   })

@@ -1,13 +1,14 @@
 import { existsSync } from 'node:fs'
 import { appendFile, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Effect, effect, failure } from '../error.ts'
+import { type Effect, type Errors, effect, failure } from '../error.ts'
 import { omit } from '../execute/carry.ts'
 import type { Executable, Stepper, Value, Values } from '../execute/executor.ts'
+import { type Monitor, validated } from '../experiment/validation.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
 import { fileEffect } from '../io/bytes.ts'
 import { type Json, saveCheckpoint } from '../io/checkpoint.ts'
-import { TE } from '../prelude.ts'
+import { E, TE } from '../prelude.ts'
 import {
   checkpointPath,
   checkpointsOf,
@@ -17,6 +18,7 @@ import {
   type Standing,
   tidyCheckpoints,
 } from './checkpoints.ts'
+import { bestOf, bestPath, bestsAsOf, exhausted, type Measured, tidyBests } from './monitor.ts'
 import { grouped } from './state.ts'
 import type { StepPlan } from './step.ts'
 import { stopped } from './stop.ts'
@@ -27,6 +29,15 @@ export type Metrics = Readonly<Record<string, number>>
 export interface Preview {
   readonly files: (done: number) => readonly string[]
   readonly draw: (done: number, state: Values) => Effect<void>
+}
+
+/** What held-out pictures are asked. */
+export interface LoopValidation {
+  readonly every: number
+  readonly monitor?: Monitor
+  /** Of a state: `val/loss`. */
+  readonly measure: (state: Values) => Effect<Metrics>
+  readonly onMeasured: (done: number, metrics: Metrics, isBest: boolean) => void
 }
 
 export interface Loop {
@@ -52,6 +63,7 @@ export interface Loop {
   readonly feeds: (step: number, part: number) => Effect<Values>
   readonly onStep: (done: number, metrics: Metrics) => void
   readonly preview: Preview
+  readonly validation?: LoopValidation
   /** Asked after each step: true ends the run, behind a checkpoint. */
   readonly stopping: () => boolean
   /** Errors where the run's folder is no longer there, or no longer ours; asked after each step. */
@@ -65,24 +77,30 @@ const scalar = (v: Value): number => v.data[0] ?? Number.NaN
 const metricsOf = (outputs: Values): Metrics =>
   Object.fromEntries(Object.entries(outputs).flatMap(([name, v]) => (v.data.length === 1 ? [[name, scalar(v)]] : [])))
 
-const stepOf = (line: string): number | undefined => {
+type Line = Metrics & { readonly step: number }
+const isLine = (u: unknown): u is Line =>
+  typeof u === 'object' && u !== null && 'step' in u && Object.values(u).every((x) => typeof x === 'number')
+const lineOf = (text: string): Line | undefined => {
   try {
-    const value: unknown = JSON.parse(line)
-    return typeof value === 'object' && value !== null && 'step' in value ? Number(value.step) : undefined
+    const value: unknown = JSON.parse(text)
+    return isLine(value) ? value : undefined
   } catch {
     return undefined
   }
 }
+const textOf = (line: Line): string => `${JSON.stringify(line)}\n`
 
-/** Drops the lines of steps that a resumed run will do again. */
-const trimMetrics = ({ dir, say }: Loop, done: number): Effect<void> =>
+/** Drops the lines of steps that a resumed run will do again; returns the others. */
+const trimMetrics = ({ dir, say }: Loop, done: number): Effect<readonly Line[]> =>
   effect(async (run) => {
     const path = join(dir, 'metrics.jsonl')
     const lines = done === 0 ? [] : (await readFile(path, 'utf8').catch(() => '')).split('\n').slice(0, done)
-    const good = lines.findIndex((line, i) => stepOf(line) !== i + 1)
+    const read = lines.map(lineOf)
+    const good = read.findIndex((line, i) => line?.step !== i + 1)
     const left = good === -1 ? lines : lines.slice(0, good)
     if (left.length < done) say(`${path}: steps ${left.length + 1} to ${done} are missing`)
     await run(writeFileAtomic(path, new TextEncoder().encode(left.map((l) => `${l}\n`).join(''))))
+    return read.slice(0, left.length).flatMap((line) => line ?? [])
   })
 
 /** Lets signals and timers in between two steps, which block. */
@@ -108,21 +126,93 @@ const brokenArray = (state: Values): Broken | undefined => {
 const isPreviewDue = ({ steps, previewEvery }: Loop, done: number): boolean =>
   done === steps || done % previewEvery === 0
 
-const advance = (loop: Loop, stepper: Stepper, from: number): Effect<Ending> =>
+const isValidationDue = ({ steps, validation }: Loop, done: number): boolean =>
+  validation !== undefined && (done === steps || done % validation.every === 0)
+
+const isStop = (errors: Errors): boolean => errors.some(({ tag }) => tag === 'stopped')
+
+/** The monitored metric among what was measured so far. */
+const remembered = ({ validation }: Loop, lines: readonly Line[]): readonly Measured[] =>
+  lines.flatMap((line) => {
+    const value = line[validation?.monitor?.metric ?? '']
+    return value === undefined ? [] : [{ step: line.step, value }]
+  })
+
+const keep = (loop: Loop, path: string, done: number, state: Values): Effect<void> =>
+  saveCheckpoint(path, { step: done, groups: grouped(state), meta: loop.identity })
+
+/** Removes the states that a stage which has `done` steps, and `ends` with them, needs no longer. */
+const tidy = (loop: Loop, done: number, history: readonly Measured[], ends: boolean): Effect<void> =>
+  effect(async (run) => {
+    const { dir, steps, checkpointEvery, validation } = loop
+    await run(tidyCheckpoints(dir, { every: checkpointEvery, steps: ends ? done : steps, done }))
+    if (validation?.monitor === undefined) return
+    const kept = ends ? [] : (await run(checkpointsOf(dir))).map(({ step }) => step)
+    const needed = bestsAsOf(validation.monitor, history, [done, ...kept])
+    await run(tidyBests(dir, (step) => needed.includes(step)))
+  })
+
+const endedEarly = ({ name, steps, validation }: Loop, done: number, history: readonly Measured[]): string => {
+  const best = validation?.monitor === undefined ? undefined : bestOf(validation.monitor, history)
+  return `${name}: ended early, after ${done} of ${steps} steps: ${validation?.monitor?.metric} was not better than ${best?.value} of step ${best?.step} in ${validation?.monitor?.patience} validations`
+}
+
+/** Tells what was measured, and keeps the state where it is the best so far. */
+const judged = (loop: Loop, standing: Standing, measured: Metrics, history: readonly Measured[]): Effect<void> =>
+  effect(async (run) => {
+    const monitor = loop.validation?.monitor
+    const isBest = monitor !== undefined && bestOf(monitor, history)?.step === standing.done
+    if (isBest) await run(keep(loop, bestPath(loop.dir, standing.done), standing.done, standing.state))
+    if (Object.keys(measured).length > 0) loop.validation?.onMeasured(standing.done, measured, isBest)
+  })
+
+/**
+ * Makes the files of a stage those of a run that stands here, a validation included that a stop has cut off; returns what was measured
+ * so far.
+ */
+const takeUp = (loop: Loop, standing: Standing | undefined): Effect<readonly Measured[]> =>
+  effect(async (run) => {
+    const { dir, validation } = loop
+    const done = standing?.done ?? 0
+    const lines = await run(trimMetrics(loop, done))
+    if (validation === undefined) return []
+    await run(tidyBests(dir, (step) => step <= done))
+    const last = lines.at(-1)
+    const isMissing =
+      last?.step === done &&
+      isValidationDue(loop, done) &&
+      !Object.keys(last).some((name) => name.startsWith(validated('')))
+    if (standing === undefined || !isMissing) return remembered(loop, lines)
+    const measured = await run(validation.measure(standing.state))
+    const all = [...lines.slice(0, -1), { ...last, ...measured }]
+    const history = remembered(loop, all)
+    await run(judged(loop, standing, measured, history))
+    await run(writeFileAtomic(join(dir, 'metrics.jsonl'), new TextEncoder().encode(all.map(textOf).join(''))))
+    return history
+  })
+
+const advance = (loop: Loop, stepper: Stepper, from: number, before: readonly Measured[]): Effect<Ending> =>
   effect(async (run) => {
     const path = join(loop.dir, 'metrics.jsonl')
+    const monitor = loop.validation?.monitor
     const pending: string[] = []
+    let history = before
     const flush = (sync: boolean): Promise<void> =>
       run(
         fileEffect(path, 'a file that can be written', () =>
           appendFile(path, pending.splice(0).join(''), { flush: sync }),
         ),
       )
-    const save = async (done: number, state: Values): Promise<void> => {
+    const save = async (done: number, state: Values, ends: boolean): Promise<void> => {
       await flush(true)
-      const groups = grouped(state)
-      await run(saveCheckpoint(checkpointPath(loop.dir, done), { step: done, groups, meta: loop.identity }))
-      await run(tidyCheckpoints(loop.dir, { every: loop.checkpointEvery, steps: loop.steps, done }))
+      await run(keep(loop, checkpointPath(loop.dir, done), done, state))
+      await run(tidy(loop, done, history, ends))
+    }
+    /** Undefined: a stop came first. */
+    const measure = async (done: number, state: Values): Promise<Metrics | undefined> => {
+      if (loop.validation === undefined || !isValidationDue(loop, done)) return {}
+      const measured = await loop.validation.measure(state)()
+      return E.isLeft(measured) && isStop(measured.left) ? undefined : run(TE.fromEither(measured))
     }
     const diverged = async (by: 'metrics' | 'state', step: number, broken: Broken): Promise<Ending> => {
       await flush(false)
@@ -146,21 +236,30 @@ const advance = (loop: Loop, stepper: Stepper, from: number): Effect<Ending> =>
       await run(loop.held)
       const broken = brokenMetric(metrics)
       if (broken !== undefined) return diverged('metrics', done, broken)
-      pending.push(`${JSON.stringify({ step: done, ...metrics })}\n`)
       loop.onStep(done, metrics)
       const stopping = loop.stopping()
       const last = done === loop.steps
       const [saves, previews] = [last || stopping || done % loop.checkpointEvery === 0, isPreviewDue(loop, done)]
+      const looks = saves || previews || isValidationDue(loop, done)
+      const state = looks ? omit(await run(stepper.read), Object.keys(loop.plan.passing)) : {}
+      const array = brokenArray(state)
+      const measured = array === undefined ? await measure(done, state) : {}
+      const line = { step: done, ...metrics, ...measured }
+      pending.push(textOf(line))
       if (saves || done % loop.logEvery === 0) await flush(false)
-      if (saves || previews) {
-        const state = omit(await run(stepper.read), Object.keys(loop.plan.passing))
+      if (looks) {
+        const known = [...history, ...remembered(loop, [line])]
+        const ends = last || exhausted(monitor, known)
         // The last state is tried by one step more, whose outcome nobody keeps; others are by the step that follows.
-        const left = brokenArray(state) ?? (last ? brokenMetric(await stepped(done)) : undefined)
+        const left = array ?? brokenMetric(measured ?? {}) ?? (ends ? brokenMetric(await stepped(done)) : undefined)
         if (left !== undefined) return diverged('state', done, left)
-        if (saves) await save(done, state)
-        if (stopping && !last) return run(TE.left([stopped()]))
-        if (previews) await run(loop.preview.draw(done, state))
-        if (last) return { kind: 'finished', state }
+        history = known
+        await run(judged(loop, { done, state }, measured ?? {}, history))
+        if (saves || ends || measured === undefined) await save(done, state, ends)
+        if (measured === undefined || (stopping && !ends)) return run(TE.left([stopped()]))
+        if (previews || ends) await run(loop.preview.draw(done, state))
+        if (ends && !last) loop.say(endedEarly(loop, done, history))
+        if (ends) return { kind: 'finished', state }
       }
       await breathe()
     }
@@ -186,22 +285,26 @@ const divergence = (loop: Loop, ended: Divergence): Effect<never> =>
 const near = 10
 
 /** Trains from where the loop stands; from before that where numbers break again so soon that no rate can help. */
-const fromStanding = (loop: Loop, executable: Executable, standing: Standing | undefined): Effect<Values> =>
+const fromStanding = (
+  loop: Loop,
+  executable: Executable,
+  standing: Standing | undefined,
+  history: readonly Measured[],
+): Effect<Values> =>
   effect(async (run) => {
     const from = standing?.done ?? 0
-    await run(trimMetrics(loop, from))
     const { carry, passing } = loop.plan
     const stepper = await run(
       executable.start(carry, { ...passing, ...(standing?.state ?? (await run(loop.initial))) }),
     )
-    const ending = await advance(loop, stepper, from)().finally(() => stepper.dispose())
+    const ending = await advance(loop, stepper, from, history)().finally(() => stepper.dispose())
     const ended = await run(TE.fromEither(ending))
     if (ended.kind === 'finished') return ended.state
     if (from === 0 || ended.step - from > near) return run(divergence(loop, ended))
     const { standing: earlier, passed } = await run(loop.standingBelow(from))
     const why = failure('training', checkpointPath(loop.dir, from), showDivergence(ended), ended.got)
     loop.say(passedOver([why, ...passed], earlier))
-    return run(fromStanding(loop, executable, earlier))
+    return run(fromStanding(loop, executable, earlier, await run(takeUp(loop, earlier))))
   })
 
 /**
@@ -211,18 +314,22 @@ const fromStanding = (loop: Loop, executable: Executable, standing: Standing | u
  */
 export const train = (loop: Loop): Effect<Values> =>
   effect(async (run) => {
-    const { standing, dir, steps } = loop
+    const { standing, dir, steps, validation } = loop
     await run(fileEffect(dir, 'a folder that can be made', () => mkdir(join(dir, 'checkpoints'), { recursive: true })))
-    if (standing !== undefined && standing.done > 0 && isPreviewDue(loop, standing.done))
+    const isDone = standing?.done === steps
+    const history = isDone && validation === undefined ? [] : await run(takeUp(loop, standing))
+    const ends = isDone || exhausted(validation?.monitor, history)
+    if (standing !== undefined && standing.done > 0 && (ends || isPreviewDue(loop, standing.done)))
       if (!loop.preview.files(standing.done).every((file) => existsSync(file)))
         await run(loop.preview.draw(standing.done, standing.state))
-    if (standing?.done === steps) {
-      await run(tidyCheckpoints(dir, { every: loop.checkpointEvery, steps, done: steps }))
+    if (standing !== undefined && ends) {
+      await run(tidy(loop, standing.done, history, true))
+      if (!isDone) loop.say(endedEarly(loop, standing.done, history))
       return standing.state
     }
     const executable = await run(loop.compile)
     try {
-      return await run(fromStanding(loop, executable, standing))
+      return await run(fromStanding(loop, executable, standing, history))
     } finally {
       executable.dispose()
     }

@@ -6,6 +6,8 @@ import type { Metrics } from './loop.ts'
 export interface Listener {
   readonly onStage: (name: string, steps: number) => void
   readonly onStep: (stage: string, done: number, metrics: Metrics) => void
+  /** What held-out pictures have said of a state after `done` steps, and whether it is the best so far of those monitored. */
+  readonly onValidation?: (stage: string, done: number, metrics: Metrics, isBest: boolean) => void
   readonly onStageDone: (name: string) => void
   /** What the run is at, outside of its stages' steps: "encoding the pictures". */
   readonly doing: (what: string) => void

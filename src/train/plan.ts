@@ -1,12 +1,19 @@
 import { type Checked, collect } from '../error.ts'
 import { classRules } from '../experiment/data-rules.ts'
-import { diffusionLoss, type LatentDiffusion, latentDiffusion, samplingProgram } from '../experiment/diffusion-stage.ts'
+import {
+  diffusionLoss,
+  diffusionValidation,
+  type LatentDiffusion,
+  latentDiffusion,
+  samplingProgram,
+} from '../experiment/diffusion-stage.ts'
 import type { Experiment, FirstStage, Training } from '../experiment/document.ts'
 import {
   decoderGraph,
   encoderGraph,
   firstStageLosses,
   firstStageStart,
+  firstStageValidation,
   priorGraph,
   reconstructionGraph,
 } from '../experiment/first-stage.ts'
@@ -21,6 +28,7 @@ import { inMicroBatches } from '../losses/index.ts'
 import { E, pipe, RNEA } from '../prelude.ts'
 import { groupOf } from './state.ts'
 import { type OptimizerTurn, type StepPlan, stepOfTurns, trainingStep } from './step.ts'
+import { monitorable, type ValidationGraph } from './validation.ts'
 
 /** Parameters are grouped as published checkpoints group them: an autoencoder on its own is the `model`. */
 export type Section = 'model' | 'first_stage' | 'unet'
@@ -31,6 +39,7 @@ export interface StagePlan {
   readonly step: StepPlan
   /** What the first batch sets before the first step, by the names of the state it replaces. */
   readonly start?: Graph
+  readonly validation: ValidationGraph
 }
 export interface Plan {
   readonly firstStage: StagePlan
@@ -67,13 +76,21 @@ export const planExperiment = (e: Experiment, classes: number): Checked<Plan> =>
     E.let('pictures', (): Pictures => ({ count: e.firstStage.training.batchSize, classes })),
     E.bind('step', ({ pictures }) => of('/firstStage')(firstStageStep(e.firstStage, pictures))),
     E.bind('start', ({ pictures }) => of('/firstStage')(firstStageStart(e.firstStage, pictures))),
+    E.bind('validation', ({ pictures }) =>
+      of('/firstStage')(
+        monitorable('/firstStage', e.firstStage.training, (count) =>
+          firstStageValidation(e.firstStage, { ...pictures, count }),
+        ),
+      ),
+    ),
     E.let(
       'firstStage',
-      ({ step, start }): StagePlan => ({
+      ({ step, start, validation }): StagePlan => ({
         name: 'first-stage',
         section: e.diffusion === undefined ? 'model' : 'first_stage',
         step,
         ...(start === undefined ? {} : { start }),
+        validation,
       }),
     ),
     E.bind('diffusion', () => of('/diffusion')(planDiffusion(e, classes))),
@@ -107,7 +124,10 @@ const planDiffusion = (e: Experiment, classes: number): Checked<Plan['diffusion'
         config.training,
       )
     }),
-    E.map(({ model, step }) => ({ name: 'diffusion', section: 'unet', step, model })),
+    E.bind('validation', ({ model }) =>
+      monitorable('/diffusion', config.training, (count) => diffusionValidation(model, count)),
+    ),
+    E.map(({ model, step, validation }) => ({ name: 'diffusion', section: 'unet', step, model, validation })),
   )
 }
 

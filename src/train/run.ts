@@ -11,7 +11,7 @@ import { showDataFacts } from './data-facts.ts'
 import { trainDiffusion } from './diffusion.ts'
 import { trainFirstStage } from './first-stage.ts'
 import { drawPictures, drawPrior, firstItems, reconstruct, reconstructionPsnr } from './inference.ts'
-import { encodeLatents } from './latents.ts'
+import { encodeHeldOut, encodeLatents } from './latents.ts'
 import { dataFile, experimentFile, type Opened, openExperiment } from './opening.ts'
 import type { RunOptions } from './options.ts'
 import { heldOutLayout, labelRows, writePictures, writeReconstructions } from './pictures.ts'
@@ -35,7 +35,7 @@ const writeText = (path: string, text: string): Effect<void> =>
 const foldersOf = (dir: string): readonly string[] => [
   dir,
   ...['first-stage', 'diffusion'].flatMap((stage) =>
-    ['', 'checkpoints', 'previews'].map((folder) => join(dir, stage, folder)),
+    ['', 'checkpoints', 'best', 'previews'].map((folder) => join(dir, stage, folder)),
   ),
 ]
 
@@ -97,6 +97,7 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
       training: e.diffusion.training,
       moments: latents,
       labels: labelsOf(data.train),
+      heldOut: await run(encodeHeldOut(encoding, e.diffusion, data.heldOut)),
       scale,
       firstStage: first,
     })().finally(latents.close)

@@ -6,10 +6,12 @@ import { feedTypes, type Graph } from '../graph/graph.ts'
 import type { Owned } from '../io/owner.ts'
 import { pipe, TE } from '../prelude.ts'
 import { type Preview, train } from './loop.ts'
+import { bestState, bestsOf } from './monitor.ts'
 import type { OpenedStage } from './opening.ts'
 import type { RunOptions } from './options.ts'
 import type { StagePlan } from './plan.ts'
 import { noiseFeeds } from './state.ts'
+import { type HeldOut, measuring } from './validation.ts'
 
 /** A stage to be trained: what it is trained on, and how it is shown. */
 export interface StageRun {
@@ -19,6 +21,8 @@ export interface StageRun {
   readonly constants?: Values
   readonly batch: (step: number, part: number) => Effect<Values>
   readonly preview: Preview
+  /** Pictures that are not trained on. */
+  readonly heldOut: Pick<HeldOut, 'n' | 'feeds' | 'pixels'>
 }
 
 /** The state before the first step, with what the first batch sets where anything is: `start` of a stage's plan. */
@@ -58,11 +62,23 @@ const slower = ({ firstStage, diffusion }: Experiment, name: StagePlan['name']):
   ]
 }
 
+/** What a run goes on with: the state that is kept as the best, or the last where there is none, as where a stage was imported. */
+const bestOrLast = (dir: string, last: Values, say: (line: string) => void): Effect<Values> =>
+  effect(async (run) => {
+    const [best] = await run(bestsOf(dir))
+    say(
+      best === undefined
+        ? `${dir}: no state is kept as the best; going on with the last`
+        : `${dir}: going on with the best state, that of step ${best.step}`,
+    )
+    return best === undefined ? last : run(bestState(dir, last))
+  })
+
 /** Trains a stage from where it stands to its end; returns its last state. Errors: those of `train`. */
 export const runStage = (
   e: Experiment,
   o: RunOptions & { readonly owned: Owned },
-  { opened, training, constants = {}, batch, preview }: StageRun,
+  { opened, training, constants = {}, batch, preview, heldOut }: StageRun,
 ): Effect<Values> =>
   effect(async (run) => {
     const { stage, identity, standing, standingBelow } = opened
@@ -77,32 +93,45 @@ export const runStage = (
         })),
       )
     const settings = slower(e, name)
+    const { validate, batchSize } = training
+    const measured =
+      validate === undefined
+        ? undefined
+        : measuring(o.executor, { ...heldOut, constants, batch: batchSize, seed: e.seed, graph: stage.validation })
     listener.onStage(name, training.steps)
-    const state = await run(
-      train({
-        name,
-        plan: step,
-        compile: o.executor.compile(step.graph, { mode: 'training', constants }),
-        steps: training.steps,
-        checkpointEvery: training.checkpointEvery,
-        logEvery: training.logEvery,
-        previewEvery: training.previewEvery,
-        dir: join(o.dir, name),
-        identity,
-        ...(standing === undefined ? {} : { standing }),
-        standingBelow,
-        initial: effect(async (go) =>
-          go(startingState(o.executor, stage.start, step.initial(e.seed), await go(feeds(0, 0)))),
-        ),
-        feeds,
-        onStep: (done, metrics) => listener.onStep(name, done, metrics),
-        preview,
-        stopping: listener.stopping,
-        held: o.owned.held,
-        say: listener.say,
-        wayOn: `resume with a lower learning rate: ${o.resumeCommand?.(settings) ?? settings.join(', ')}; or train into another folder`,
-      }),
-    )
+    const last = await train({
+      name,
+      plan: step,
+      compile: o.executor.compile(step.graph, { mode: 'training', constants }),
+      steps: training.steps,
+      checkpointEvery: training.checkpointEvery,
+      logEvery: training.logEvery,
+      previewEvery: training.previewEvery,
+      dir: join(o.dir, name),
+      identity,
+      ...(standing === undefined ? {} : { standing }),
+      standingBelow,
+      initial: effect(async (go) =>
+        go(startingState(o.executor, stage.start, step.initial(e.seed), await go(feeds(0, 0)))),
+      ),
+      feeds,
+      onStep: (done, metrics) => listener.onStep(name, done, metrics),
+      preview,
+      ...(validate === undefined || measured === undefined
+        ? {}
+        : {
+            validation: {
+              ...validate,
+              measure: measured.measure,
+              onMeasured: (done, metrics, isBest) => listener.onValidation?.(name, done, metrics, isBest),
+            },
+          }),
+      stopping: listener.stopping,
+      held: o.owned.held,
+      say: listener.say,
+      wayOn: `resume with a lower learning rate: ${o.resumeCommand?.(settings) ?? settings.join(', ')}; or train into another folder`,
+    })().finally(() => measured?.dispose())
+    const state = await run(TE.fromEither(last))
     listener.onStageDone(name)
-    return state
+    return validate?.monitor?.use === 'best' ? run(bestOrLast(join(o.dir, name), state, listener.say)) : state
   })

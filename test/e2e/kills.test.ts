@@ -8,7 +8,7 @@ import { build, drawPictures, tiny, type Workplace, workplace } from './program.
 
 /**
  * Runs that are ended at random moments, again and again, and resumed, end with the same bytes as one that was never stopped:
- * previews included, leftovers none. More of them: KILLS=100 KILL_SEED=7 npx vitest run test/e2e/kills.test.ts
+ * previews, validations and the best states included, leftovers none. More of them: KILLS=100 KILL_SEED=7 npx vitest run test/e2e/kills.test.ts
  */
 
 const kills = Number(process.env.KILLS ?? 5)
@@ -25,6 +25,8 @@ const at = (...path: readonly string[]): string => join(place().dir, ...path)
 const sets = (): readonly string[] =>
   [
     `/data=${JSON.stringify({ kind: 'folder', path: at('pictures'), size: 16, heldOut: 6 })}`,
+    '/firstStage/training/validate={"every":3,"pictures":5,"monitor":{"metric":"val/psnr","use":"best"}}',
+    '/diffusion/training/validate={"every":2,"monitor":{"metric":"val/loss_simple_ema","patience":2}}',
     ...['firstStage', 'diffusion'].flatMap((stage) => [
       `/${stage}/training/steps=8`,
       `/${stage}/training/checkpointEvery=3`,

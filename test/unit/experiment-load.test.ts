@@ -78,6 +78,15 @@ describe('cross checks', () => {
     ['/firstStage/network/doubleZ=false', '/firstStage/network/doubleZ'],
     ['/firstStage/network/givePreEnd=true', '/firstStage/network/givePreEnd'],
     ['/firstStage/training/learningRate/warmUp=101', '/firstStage/training/learningRate/warmUp'],
+    [
+      '/firstStage/training/learningRate={"kind":"one-cycle","rate":1e-3,"rise":0.01}',
+      '/firstStage/training/learningRate/rise',
+    ],
+    [
+      '/diffusion/training/learningRate={"kind":"polynomial","rate":1e-3,"warmUp":101}',
+      '/diffusion/training/learningRate/warmUp',
+    ],
+    ['/diffusion/training/validate={"every":101}', '/diffusion/training/validate/every'],
     ['/firstStage/training/optimizer/betas=[0.9,0.99,0.999]', '/firstStage/training/optimizer/betas'],
     ['/firstStage/training/microBatches=3', '/firstStage/training/microBatches'],
     ['/diffusion/training/microBatches=3', '/diffusion/training/microBatches'],

@@ -131,6 +131,105 @@ describe('training', () => {
   })
 })
 
+describe('held-out pictures', () => {
+  /** `val/psnr` after so many steps. */
+  type Curve = (done: number) => number
+  const validation = (
+    curve: Curve,
+    { patience, stopAt, log = [] }: { patience?: number; stopAt?: () => number; log?: string[] } = {},
+  ): Partial<Loop> => ({
+    validation: {
+      every: 3,
+      monitor: { metric: 'val/psnr', use: 'last', ...(patience === undefined ? {} : { patience }) },
+      measure: (state) => async () => {
+        const done = scalar(state, 'w') - 1
+        return stopAt?.() === done ? E.left([failure('stopped', '', '', '')]) : E.right({ 'val/psnr': curve(done) })
+      },
+      onMeasured: (done, _, isBest) => log.push(`${done}${isBest ? ' best' : ''}`),
+    },
+  })
+  const bests = async () => readdir(join(dir, 'best')).catch(() => [])
+  const lines = async () =>
+    (await readFile(join(dir, 'metrics.jsonl'), 'utf8'))
+      .trim()
+      .split('\n')
+      .map((l) => JSON.parse(l))
+  const hump: Curve = (done) => 20 - Math.abs(6 - done)
+
+  it('are measured when they are due and after the last step, and the best state is kept by itself', async () => {
+    const log: string[] = []
+    const { ended } = await go(plusOne, { ...validation(hump, { log }), steps: 11 })
+    expect(scalar(right(ended), 'w')).toBe(12)
+    expect(log).toEqual(['3 best', '6 best', '9', '11'])
+    expect((await lines()).flatMap((l) => ('val/psnr' in l ? [[l.step, l['val/psnr']]] : []))).toEqual([
+      [3, 17],
+      [6, 20],
+      [9, 17],
+      [11, 15],
+    ])
+    expect([await bests(), await steps()]).toEqual([['step-00000006'], [8, 11]])
+  })
+  it('end a stage whose patience is at its end, which a resumption sees, and more patience takes up', async () => {
+    const { ended, said, previews } = await go(plusOne, validation(hump, { patience: 1 }))
+    expect(scalar(right(ended), 'w')).toBe(10)
+    expect(said).toEqual([
+      'first-stage: ended early, after 9 of 12 steps: val/psnr was not better than 20 of step 6 in 1 validations',
+    ])
+    expect([await steps(), await logged(), previews, await bests()]).toEqual([
+      [8, 9],
+      count(9),
+      [6, 9],
+      ['step-00000006'],
+    ])
+    const compile: Effect<Executable> = () => expect.unreachable('compiled')
+    const again = await go(plusOne, { ...validation(hump, { patience: 1 }), compile }, true)
+    expect([scalar(right(again.ended), 'w'), again.said, again.previews]).toEqual([10, said, []])
+    const on = await go(plusOne, validation(hump, { patience: 3 }), true)
+    expect([scalar(right(on.ended), 'w'), await logged(), await steps()]).toEqual([13, count(12), [8, 12]])
+  })
+  it('that a stop cuts off are asked again: the run ends as one that was not stopped', async () => {
+    for (const curve of [hump, (done: number) => done, (done: number) => -done]) {
+      await go(plusOne, validation(curve))
+      const whole = [await lines(), await bests(), await steps()]
+      for (const at of [3, 6, 12]) {
+        await rm(dir, { recursive: true })
+        const { ended } = await go(plusOne, validation(curve, { stopAt: () => at }))
+        expect(ended).toMatchObject({ left: [{ tag: 'stopped' }] })
+        expect((await steps()).at(-1)).toBe(at)
+        expect((await lines()).at(-1)).not.toHaveProperty('val/psnr')
+        await go(plusOne, validation(curve), true)
+        expect([await lines(), await bests(), await steps()]).toEqual(whole)
+      }
+    }
+  })
+  it('keep what a run may go back to, and forget what it has not come to yet', async () => {
+    const { ended } = await go(plusOne, { ...validation((done) => done), ...stoppingAfter(10) })
+    expect(ended).toMatchObject({ left: [{ tag: 'stopped' }] })
+    expect([await steps(), await bests()]).toEqual([
+      [4, 8, 10],
+      ['step-00000003', 'step-00000006', 'step-00000009'],
+    ])
+    for (const step of [10, 8]) await rm(checkpointPath(dir, step), { recursive: true })
+    await go(plusOne, { ...validation((done) => (done > 3 ? 0 : done)) }, true)
+    expect([await steps(), await bests()]).toEqual([[8, 12], ['step-00000003']])
+  })
+  it('that give no number end it like a loss that breaks', async () => {
+    const { ended } = await go(
+      plusOne,
+      validation((done) => (done === 6 ? Number.NaN : done)),
+    )
+    expect(ended).toMatchObject({
+      left: [
+        {
+          tag: 'training',
+          expected: 'a finite val/psnr after step 6',
+          hint: 'the checkpoint of step 4 is kept; THE WAY ON',
+        },
+      ],
+    })
+  })
+})
+
 describe('numbers that break', () => {
   /** The state after step `done` and ever after. */
   const breaking =
