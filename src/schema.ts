@@ -150,9 +150,21 @@ export const list = <A>(of: Codec<A>, lengths: Lengths = {}): Codec<readonly A[]
       if (!Array.isArray(u) || u.length < min || u.length > max) return mismatch(u, c, name)
       const results = u.map((item: unknown, i) => of.validate(item, enter(c, String(i), of, item)))
       const errors = results.flatMap((r) => (E.isLeft(r) ? r.left : []))
-      return errors.length > 0 ? E.left(errors) : E.right(results.flatMap((r) => (E.isRight(r) ? [r.right] : [])))
+      return errors.length > 0
+        ? E.left(firstFew(errors))
+        : E.right(results.flatMap((r) => (E.isRight(r) ? [r.right] : [])))
     },
   )
+}
+
+/** So many errors of one list are named: 300 words in the place of numbers have one cause. */
+const named = 10
+/** The errors of a list, those after the tenth counted. */
+const firstFew = (errors: t.Errors): t.Errors => {
+  const last = errors[named - 1]
+  if (last === undefined || errors.length === named) return errors
+  const hint = `${errors.length - named} more in this list`
+  return [...errors.slice(0, named - 1), { ...last, message: JSON.stringify({ ...said(last), hint }) }]
 }
 
 export const dictionary = <A>(of: Codec<A>): Codec<Readonly<Record<string, A>>> =>
@@ -287,13 +299,16 @@ export const tagged = <const K extends string, B extends Required>(
 /** A key as JSON pointers (RFC 6901) have it. */
 export const escapePointer = (key: string): string => key.replaceAll('~', '~0').replaceAll('/', '~1')
 
+/** What `mismatch` put into an error. */
+const said = ({ message, context }: t.ValidationError): { readonly expected: string; readonly hint?: string } =>
+  message === undefined ? { expected: context.at(-1)?.type.name ?? 'another value' } : JSON.parse(message)
+
 const toError = (tag: LatentError['tag'], base: string, e: t.ValidationError): LatentError => {
   const pointer = e.context
     .slice(1)
     .map(({ key }) => `/${escapePointer(key)}`)
     .join('')
-  const { expected, hint }: { expected: string; hint?: string } =
-    e.message === undefined ? { expected: e.context.at(-1)?.type.name ?? 'another value' } : JSON.parse(e.message)
+  const { expected, hint } = said(e)
   return failure(tag, `${base}${pointer}` || '/', expected, show(e.value), hint)
 }
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { access, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { type Effect, fail } from '../error.ts'
 import { TE } from '../prelude.ts'
 import { fileEffect } from './bytes.ts'
@@ -38,6 +38,19 @@ const writeSynced = async (path: string, bytes: Uint8Array): Promise<void> => {
     await file.sync()
   } finally {
     await file.close()
+  }
+}
+
+/** Lends a folder of its own beside a path, which goes afterwards, however the process ends but by SIGKILL; `sweep` removes it then. */
+export const inTemporaryFolder = async <A>(path: string, body: (folder: string) => Promise<A>): Promise<A> => {
+  const folder = temporary(path)
+  remember(folder)
+  try {
+    await mkdir(folder, { recursive: true })
+    return await body(folder)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+    finish(folder)
   }
 }
 
@@ -91,6 +104,20 @@ export const writeFileAtomic = (path: string, bytes: Uint8Array): Effect<void> =
       (temp) => rename(temp, path),
     ),
   )
+
+/** The folder that a path is in, or would be in once those above it are made: the nearest that is there. */
+const nearestFolder = async (path: string): Promise<string> => {
+  const folder = dirname(path)
+  return folder === path || (await exists(folder)) ? folder : nearestFolder(folder)
+}
+
+/** Tries whether a file can be written at a path, before the work that its content takes; leaves nothing there. Errors: `file`. */
+export const tryFile = (path: string): Effect<void> =>
+  fileEffect(path, 'a file that can be written', async () => {
+    const temp = temporary(join(await nearestFolder(resolve(path)), basename(path)))
+    await (await open(temp, 'wx')).close()
+    await rm(temp)
+  })
 
 /** Puts a folder back that a crash caught between leaving its place and its successor taking it. */
 const restore = async (path: string): Promise<void> => {

@@ -98,6 +98,13 @@ describe('bad input', () => {
     )
   })
 
+  it('says where no picture can be written before it draws one', async () => {
+    const file = await written('broken.json', '{')
+    const err = await failing('sample', state.folder, '--out', join(file, 'new', 'a.png'))
+    expect(err).toContain('a file that can be written')
+    expect(err).not.toContain('experiment.json')
+  })
+
   it('says what to install for an executor that cannot run here, once, before anything else', async () => {
     const said =
       '@tensorflow/tfjs-node-gpu is not installed\n  hint     npm install @tensorflow/tfjs-core @tensorflow/tfjs-node-gpu'

@@ -75,9 +75,16 @@ describe('loss curves', () => {
 })
 
 describe('rasterise', () => {
-  it('draws text, also where the machine has no fonts', async () => {
+  it('draws text, also where the machine has no fonts and no temporary folder', async () => {
     const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="60" height="20"><text x="2" y="15">loss</text></svg>'
-    const result = await rasterise(svg)()
+    const folder = await mkdtemp(join(tmpdir(), 'latentgraph-chart-'))
+    const temporaryFolder = process.env.TMPDIR
+    process.env.TMPDIR = '/nonexistent'
+    const result = await rasterise(svg, join(folder, 'chart.png'))()
+    if (temporaryFolder === undefined) delete process.env.TMPDIR
+    else process.env.TMPDIR = temporaryFolder
+    expect(await readdir(folder)).toEqual([])
+    await rm(folder, { recursive: true })
     if (E.isLeft(result)) throw new Error('no picture')
     const { data, info } = await sharp(result.right).greyscale().raw().toBuffer({ resolveWithObject: true })
     expect([info.width, info.height]).toEqual([120, 40])

@@ -156,6 +156,13 @@ describe('scalars', () => {
     [list(text, { min: 2, max: 2 }), 'a list of 2'],
     [list(text, { max: 3 }), 'a list of 0 to 3'],
   ])('bounds are said: %#', ({ name }, said) => expect(name).toBe(said))
+  test('errors of a long list are counted after the tenth', () => {
+    const wrong = Array.from({ length: 300 }, () => 'x')
+    const errors = bad(record({ codes: list(integer()) }), { codes: wrong })
+    expect(errors.map(({ at }) => at)).toEqual(Array.from({ length: 10 }, (_, i) => `/codes/${i}`))
+    expect(errors.at(-1)).toMatchObject({ expected: 'an integer', hint: '290 more in this list' })
+    expect(bad(list(integer()), wrong.slice(0, 10)).at(-1)).not.toHaveProperty('hint')
+  })
   test('numbers that JSON has no words for', () => {
     expect(bad(number(), Number.POSITIVE_INFINITY)[0].got).toBe('Infinity')
     expect(bad(number(), Number.NaN)[0].got).toBe('NaN')

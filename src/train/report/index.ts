@@ -19,7 +19,8 @@ export const writeLossCurves = (folder: string, stages: readonly StageMetrics[])
     const svg = await run(lossCurves(stages))
     if (svg === undefined) return svg
     await run(writeFileAtomic(join(folder, 'loss-curves.svg'), bytesOf(svg)))
-    await run(writeFileAtomic(join(folder, 'loss-curves.png'), await run(rasterise(svg))))
+    const picture = join(folder, 'loss-curves.png')
+    await run(writeFileAtomic(picture, await run(rasterise(svg, picture))))
     return svg
   })
 

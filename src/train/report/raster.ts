@@ -1,9 +1,9 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import sharp from 'sharp'
 import { type Effect, type Errors, failure, reasonOf } from '../../error.ts'
+import { inTemporaryFolder } from '../../io/atomic.ts'
 import { TE } from '../../prelude.ts'
 
 const escapeXml = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
@@ -26,24 +26,27 @@ const render = async (svg: string, scale: number): Promise<Uint8Array> =>
     .toBuffer()
 
 /** Renders with DejaVu Sans from npm. Fontconfig reads its environment once, when the process first draws text. */
-const withFonts = async (run: () => Promise<Uint8Array>): Promise<Uint8Array> => {
-  if (process.env.FONTCONFIG_FILE !== undefined) return run()
-  const folder = await mkdtemp(join(tmpdir(), 'latentgraph-fonts-'))
-  try {
-    const fonts = join(dirname(createRequire(import.meta.url).resolve('dejavu-fonts-ttf/package.json')), 'ttf')
-    const file = join(folder, 'fonts.conf')
-    await writeFile(file, fontsConfig(fonts, join(folder, 'cache')))
-    process.env.FONTCONFIG_FILE = file
-    return await run()
-  } finally {
-    delete process.env.FONTCONFIG_FILE
-    await rm(folder, { recursive: true, force: true })
-  }
-}
+const withFonts = async (beside: string, run: () => Promise<Uint8Array>): Promise<Uint8Array> =>
+  process.env.FONTCONFIG_FILE !== undefined
+    ? run()
+    : inTemporaryFolder(beside, async (folder) => {
+        const fonts = join(dirname(createRequire(import.meta.url).resolve('dejavu-fonts-ttf/package.json')), 'ttf')
+        const file = join(folder, 'fonts.conf')
+        await writeFile(file, fontsConfig(fonts, join(folder, 'cache')))
+        process.env.FONTCONFIG_FILE = file
+        try {
+          return await run()
+        } finally {
+          delete process.env.FONTCONFIG_FILE
+        }
+      })
 
-/** An SVG as the bytes of a PNG, `scale` pixels a unit, on white, text in DejaVu Sans. Errors: `run`. */
-export const rasterise = (svg: string, scale = 2): Effect<Uint8Array> =>
+/**
+ * An SVG as the bytes of a PNG, `scale` pixels a unit, on white, text in DejaVu Sans. What the fonts need lies for a moment beside the
+ * path that the picture is meant for, which can be written to; the machine's temporary folder may be full. Errors: `run`.
+ */
+export const rasterise = (svg: string, path: string, scale = 2): Effect<Uint8Array> =>
   TE.tryCatch(
-    () => withFonts(() => render(svg, scale)),
+    () => withFonts(path, () => render(svg, scale)),
     (reason): Errors => [failure('run', 'chart', 'a drawing that can be made a PNG', reasonOf(reason))],
   )
