@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { type Effect, effect } from '../error.ts'
-import type { Experiment } from '../experiment/document.ts'
+import { autoencoderOf, type Experiment } from '../experiment/document.ts'
 import { loadDeclaration } from '../experiment/load.ts'
 import { type Problems, problem, refusing } from '../experiment/problems.ts'
 import { modelSections, type PublishedModel } from '../experiment/published.ts'
@@ -25,11 +25,12 @@ export const classesOf = (e: Experiment): Effect<number> =>
   })
 
 /** Files that a training reads before its first step. */
-const missingFiles = ({ firstStage }: Experiment): Effect<Problems> => {
-  const { weight, files } = firstStage.loss.perceptual
+const missingFiles = (e: Experiment): Effect<Problems> => {
+  const perceptual = autoencoderOf(e)?.loss.perceptual
   const at = '/firstStage/loss/perceptual/files'
   return TE.fromTask(async () => {
-    const missing = weight === 0 ? [] : files.filter((path) => !existsSync(path))
+    const files = perceptual === undefined || perceptual.weight === 0 ? [] : perceptual.files
+    const missing = files.filter((path) => !existsSync(path))
     return missing.map((path) => problem(`${at}/${files.indexOf(path)}`, 'a file, named from the working folder', path))
   })
 }
@@ -45,16 +46,20 @@ const lookAt = (
     const { plan, lines } = await run(prepare(e))
     return {
       notes: lines,
-      stages: plans.stagesOf(plan).map((stage) => ({
-        training:
-          stage.name === 'diffusion' && e.diffusion !== undefined ? e.diffusion.training : e.firstStage.training,
-        name: stage.name,
-        section: stage.section,
-        parameters: plans.modelParameters(stage),
-        declared: stage.step.declared,
-        graph: stage.step.graph,
-        intent: stage.step.intent,
-      })),
+      stages: plans.stagesOf(plan).flatMap((stage) => {
+        const training = plans.trainingOf(e, stage)
+        return training === undefined
+          ? []
+          : {
+              training,
+              name: stage.name,
+              section: stage.section,
+              parameters: plans.modelParameters(stage),
+              declared: stage.step.declared,
+              graph: stage.step.graph,
+              intent: stage.step.intent,
+            }
+      }),
     }
   })
 

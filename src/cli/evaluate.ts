@@ -65,8 +65,8 @@ const extractorFor = (own: string, name: string, shape: Shape): Effect<Extractor
     if (name === 'pixels') return pixelExtractor(shape)
     const dir = name === 'first-stage' ? own : name
     if (name !== 'first-stage' && !(await isFolder(name))) return run(networkExtractor(name, shape))
-    const { experiment, state } = await run(openFirstStage(dir, await run(classesIn(dir))))
-    return run(TE.fromEither(firstStageExtractor('first-stage', { stage: experiment.firstStage, state }, shape)))
+    const { autoencoder, state } = await run(openFirstStage(dir, await run(classesIn(dir))))
+    return run(TE.fromEither(firstStageExtractor('first-stage', { stage: autoencoder, state }, shape)))
   })
 
 /** Pictures are compared with those that the run was trained on, and no others. Errors: `data`, `file`. */

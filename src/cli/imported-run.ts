@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { type Effect, effect, fail } from '../error.ts'
 import { floats, type Values } from '../execute/executor.ts'
 import type { Experiment } from '../experiment/document.ts'
+import { latentScaleOf } from '../experiment/space.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
 import { saveCheckpoint } from '../io/checkpoint.ts'
 import type { CheckpointFile } from '../io/checkpoint-file.ts'
@@ -101,8 +102,8 @@ const writeRun = ({ dir, experiment, plan, classes, stages, report, found, fineT
       const state = await run(stateOf(stage, experiment.seed, fillingsOf(imported, report, found)))
       await run(saveCheckpoint(path, { step: done, groups: grouped(state), meta }))
     }
-    const scale = experiment.diffusion?.latentScale
-    if (scale?.kind === 'fixed' && stages.some(({ stage }) => stage.name === 'diffusion'))
+    const scale = latentScaleOf(experiment)
+    if (scale.kind === 'fixed' && stages.some(({ stage }) => stage.name === 'diffusion'))
       await run(writeFileAtomic(join(dir, 'latents.json'), json({ scale: scale.value, classes })))
     await run(writeFileAtomic(join(dir, 'experiment.json'), json(experiment)))
   })

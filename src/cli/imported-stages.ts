@@ -1,5 +1,6 @@
 import { type Checked, type Effect, effect, fail } from '../error.ts'
 import type { Experiment } from '../experiment/document.ts'
+import { latentScaleOf } from '../experiment/space.ts'
 import { keyIn, type Wanted } from '../io/load-report.ts'
 import { asArgument } from '../io/names.ts'
 import type { StoredArray, UnreadArray, UnreadArrays } from '../io/stored.ts'
@@ -77,7 +78,9 @@ export const importedStages = (
     const layout = layouts[stage.name].find(({ weights }) => names.some((name) => Object.hasOwn(found, weights + name)))
     return layout === undefined ? [] : [{ stage, wanted: wantedIn(stage, found, layout) }]
   })
-  const [first] = modelParameters(plan.firstStage)
+  const [first] = stagesOf(plan).flatMap((stage) =>
+    modelParameters(stage).map(({ name }) => ({ name, layouts: layouts[stage.name] })),
+  )
   const prefixes = new Set(stagesOf(plan).flatMap((stage) => prefixOf(stage, Object.keys(found))))
   const deeper = [...prefixes].map((prefix) => (place === '' ? prefix : `${place}.${prefix}`))
   return stages.length > 0
@@ -85,7 +88,10 @@ export const importedStages = (
     : fail(
         'file',
         path,
-        `parameters of the experiment, such as ${first?.name} or first_stage_model.${first?.name}`,
+        `parameters of the experiment, such as ${(first?.layouts ?? [])
+          .map(({ weights }) => weights + first?.name)
+          .toReversed()
+          .join(' or ')}`,
         Object.keys(found).slice(0, 3).join(', ') || 'no arrays',
         deeper.length === 0 ? undefined : `${deeper.map((d) => `--from ${asArgument(d)}`).join(', or ')} has them`,
       )
@@ -137,7 +143,7 @@ const readNumbers = (array: UnreadArray | undefined): Effect<readonly number[] |
 export const agreeing = (path: string, e: Experiment, plan: Plan, found: UnreadArrays): Effect<Experiment> =>
   effect(async (run) => {
     if (e.diffusion === undefined || plan.diffusion === undefined) return e
-    const { latentScale } = e.diffusion
+    const latentScale = latentScaleOf(e)
     const betas = await run(readNumbers(found.betas))
     const [scale] = (await run(readNumbers(found.scale_factor))) ?? []
     const declared = plan.diffusion.model.process.schedule?.betas ?? []

@@ -1,7 +1,13 @@
 import { join } from 'node:path'
 import { emojiCredit } from '../data/emoji.ts'
 import { type Effect, effect } from '../error.ts'
-import { type Experiment, effectiveBatch, type FirstStage, type Training } from '../experiment/document.ts'
+import {
+  autoencoderOf,
+  type Experiment,
+  effectiveBatch,
+  type FirstStage,
+  type Training,
+} from '../experiment/document.ts'
 import { saysSampling } from '../experiment/sampling.ts'
 import { contentHash } from '../graph/hash.ts'
 import { size } from '../graph/types.ts'
@@ -13,6 +19,7 @@ import { heldOutLayout } from '../train/pictures.ts'
 import { modelParameters, type StagePlan, stagesOf, trainingOf } from '../train/plan.ts'
 import type { LabelledGrid, ReportData, StageMetrics, StageSummary } from '../train/report/index.ts'
 import type { RunSummary } from '../train/run.ts'
+import { type Restoration, saysRestoration } from '../train/showing.ts'
 import { machine } from './machine.ts'
 import { version } from './package.ts'
 
@@ -63,10 +70,17 @@ const priorCaptions: { readonly [K in FirstStage['kind']]: string } = {
   vq: 'What the decoder makes of codes drawn from the prior, all alike, without a diffusion model.',
 }
 
-const samplesCaption = ({ sampling, diffusion }: Experiment): string => {
+const samplesCaption = ({ sampling, diffusion }: Experiment, restoration: Restoration | undefined): string => {
   const how = saysSampling(sampling, diffusion?.schedule.timesteps ?? 0)
+  if (restoration !== undefined) return `${how}; ${saysRestoration(restoration)}.`
   return diffusion?.conditioning.kind === 'class' ? `${how}; a row a class.` : `${how}.`
 }
+
+/** The options by which a run is trained four times as long. */
+const longer = (e: Experiment): string =>
+  Object.entries({ firstStage: autoencoderOf(e)?.training.steps, diffusion: e.diffusion?.training.steps })
+    .flatMap(([stage, steps]) => (steps === undefined ? [] : [`--set /${stage}/training/steps=${4 * steps}`]))
+    .join(' ')
 
 const nextSteps = (e: Experiment, { dir, classes }: { dir: string; classes: readonly string[] }) => [
   ...(e.diffusion === undefined
@@ -83,9 +97,7 @@ const nextSteps = (e: Experiment, { dir, classes }: { dir: string; classes: read
       ]),
   {
     what: 'Train longer, into a folder of its own',
-    command: `npx latentgraph train ${asArgument(join(dir, 'experiment.json'))} --set /firstStage/training/steps=${4 * e.firstStage.training.steps}${
-      e.diffusion === undefined ? '' : ` --set /diffusion/training/steps=${4 * e.diffusion.training.steps}`
-    } --out ${asArgument(`${dir}-long`)}`,
+    command: `npx latentgraph train ${asArgument(join(dir, 'experiment.json'))} ${longer(e)} --out ${asArgument(`${dir}-long`)}`,
   },
   { what: 'See what the experiment is', command: `npx latentgraph check ${asArgument(dir)}` },
 ]
@@ -102,7 +114,8 @@ export interface ReportFacts {
 /** What the report of a finished run says. */
 export const reportData = ({ summary, seconds, executor, dir }: ReportFacts): Effect<ReportData> =>
   effect(async (run) => {
-    const { experiment: e, plan, data, heldOutPsnr, pictures } = summary
+    const { experiment: e, plan, data, firstStage, samples } = summary
+    const autoencoder = autoencoderOf(e)
     const grid = async (path: string, rows: readonly string[], caption: string): Promise<LabelledGrid> => ({
       png: await run(readBytes(path)),
       rows,
@@ -124,21 +137,26 @@ export const reportData = ({ summary, seconds, executor, dir }: ReportFacts): Ef
       stages: stagesOf(plan).map(stageSummary(e, seconds)),
       seconds: summary.seconds,
       machine: { cpu, cores, executor },
-      psnr: heldOutPsnr,
-      reconstructions: await grid(
-        pictures.reconstructions,
-        reconstructionRows(data.heldOut),
-        'Pictures that were never trained on, and what the first stage makes of them.',
-      ),
-      priorSamples: await grid(pictures.priorSamples, [], priorCaptions[e.firstStage.kind]),
-      ...(pictures.samples === undefined
+      ...(firstStage === undefined || autoencoder === undefined
+        ? {}
+        : {
+            psnr: firstStage.heldOutPsnr,
+            reconstructions: await grid(
+              firstStage.reconstructions,
+              reconstructionRows(data.heldOut),
+              'Pictures that were never trained on, and what the first stage makes of them.',
+            ),
+            priorSamples: await grid(firstStage.priorSamples, [], priorCaptions[autoencoder.kind]),
+          }),
+      ...(samples === undefined
         ? {}
         : {
             samples: await grid(
-              pictures.samples,
-              e.diffusion?.conditioning.kind === 'class' ? data.classes : [],
-              samplesCaption(e),
+              samples.file,
+              e.diffusion?.conditioning.kind === 'class' ? data.classes : samples.rows,
+              samplesCaption(e, samples.restoration),
             ),
+            ...(samples.restoration === undefined ? {} : { restoration: samples.restoration }),
           }),
       next: nextSteps(e, { dir, classes: data.classes }),
     }

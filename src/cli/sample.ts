@@ -8,6 +8,7 @@ import { E, pipe, RNEA, TE } from '../prelude.ts'
 import { spacings } from '../schedulers/levels.ts'
 import { didYouMean } from '../schema.ts'
 import type { Register } from './command.ts'
+import { conditionOf, conditionOption } from './condition-picture.ts'
 import { count, natural, notNegative, share } from './parse.ts'
 import { checkPictureFile } from './picture-file.ts'
 import { exitCodes } from './terminal.ts'
@@ -22,6 +23,7 @@ export interface SamplingOptions {
 }
 interface Options extends SamplingOptions {
   readonly class?: string
+  readonly lowResolution?: string
   readonly seed?: number
   readonly count?: number
   readonly checkpoint?: 'last' | 'best'
@@ -84,6 +86,7 @@ export const sample: Register = (program, { terminal, run }) => {
     .addOption(new Option('--sampler <name>', 'how to go from noise to latents').choices(samplerNames))
     .addOption(new Option('--spacing <name>', 'where along the way the network is asked').choices(spacings))
     .option('--eta <number>', 'how much noise a sampler draws that can do without: 0 none', share)
+    .option(`${conditionOption} <picture>`, 'what a model of super-resolution draws larger')
     .option('--seed <n>', 'of the noise; that of the experiment where left out', natural)
     .option('--count <n>', 'pictures of each class', count)
     .addOption(
@@ -118,7 +121,7 @@ export const sample: Register = (program, { terminal, run }) => {
           )
           const each = options.count ?? sampling.perClass
           const { model, classes, scale } = trained
-          const classed = model.config.conditioning.kind === 'class'
+          const classed = model.conditioner.classes !== null
           const rows = classed && options.class === undefined ? classes.length : 1
           await go(TE.fromEither(drawable(rows * each, trained.experiment)))
           const labels =
@@ -132,6 +135,10 @@ export const sample: Register = (program, { terminal, run }) => {
                     ),
                   ),
                 )
+          const { pictures: told, note } = await go(
+            conditionOf(model.conditioner, options.lowResolution, labels.length),
+          )
+          if (note !== undefined) terminal.err(`${note}\n`)
           const columns = options.class === undefined ? each : Math.min(each, 8)
           const choice = await go(chooseExecutor(options.executor ?? executor))
           const chosen = options.precision === 'float16' ? inHalf(choice.executor) : choice.executor
@@ -146,6 +153,7 @@ export const sample: Register = (program, { terminal, run }) => {
               { firstStage: trained.firstStage, diffusion: trained.diffusion },
               {
                 labels,
+                ...(told === undefined ? {} : { pictures: told }),
                 seed: options.seed ?? seed,
                 sampling,
                 scale,

@@ -3,7 +3,7 @@ import { join, relative } from 'node:path'
 import { type Effect, type Errors, effect } from '../error.ts'
 import { auto, type Choice, executorByName } from '../execute/auto.ts'
 import { ready } from '../execute/ready.ts'
-import type { Experiment } from '../experiment/document.ts'
+import { autoencoderOf, type Experiment } from '../experiment/document.ts'
 import { validated } from '../experiment/validation.ts'
 import type { Owned } from '../io/owner.ts'
 import { E, pipe, TE } from '../prelude.ts'
@@ -106,9 +106,9 @@ const shortest = (path: string): string => {
 }
 
 /** What of a run that was stopped is there, and how to go on. */
-const leftIn = async (dir: string, { firstStage, diffusion }: Experiment): Promise<string> => {
+const leftIn = async (dir: string, e: Experiment): Promise<string> => {
   if (!existsSync(join(dir, 'experiment.json'))) return 'nothing was written'
-  const steps = { 'first-stage': firstStage.training.steps, diffusion: diffusion?.training.steps }
+  const steps = { 'first-stage': autoencoderOf(e)?.training.steps, diffusion: e.diffusion?.training.steps }
   const kept: string[] = []
   for (const [stage, of] of Object.entries(steps)) {
     const places = await checkpointsOf(join(dir, stage))()
@@ -159,7 +159,7 @@ export const trainSession = ({ experiment, owned, resume }: Session, terminal: T
       const report = await go(writeReport(owned.dir, data, metrics))
       terminal.out(`${shortest(report)}\n`)
       say(
-        `done: held-out reconstructions at ${summary.heldOutPsnr.toFixed(1)} dB. Open ${shortest(report)}; the pictures lie beside it.`,
+        `done${summary.firstStage === undefined ? '' : `: held-out reconstructions at ${summary.firstStage.heldOutPsnr.toFixed(1)} dB`}. Open ${shortest(report)}; the pictures lie beside it.`,
       )
       return exitCodes.done
     })

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { type Effect, type Errors, effect, failure } from '../error.ts'
 import type { Values } from '../execute/executor.ts'
 import type { LatentDiffusion } from '../experiment/diffusion-stage.ts'
-import type { Experiment } from '../experiment/document.ts'
+import { autoencoderOf, type Experiment, type FirstStage } from '../experiment/document.ts'
 import { parseJsonText } from '../experiment/json-text.ts'
 import { loadExperiment } from '../experiment/load.ts'
 import type { Monitor } from '../experiment/validation.ts'
@@ -94,7 +94,10 @@ export const openRun = (dir: string, chosen?: Chosen): Effect<TrainedRun> =>
     if (plan.diffusion === undefined)
       return run(TE.left([failure('file', dir, 'a run with a diffusion stage', 'a first stage alone')]))
     const own = (stage: StagePlan): Effect<Chosen> => declared(dir, experiment, stage)
-    const firstStage = await run(stateOf(dir, plan.firstStage, experiment.seed, await run(own(plan.firstStage))))
+    const firstStage =
+      plan.firstStage === undefined
+        ? undefined
+        : await run(stateOf(dir, plan.firstStage, experiment.seed, await run(own(plan.firstStage))))
     const diffusion = await run(
       stateOf(dir, plan.diffusion, experiment.seed, chosen ?? (await run(own(plan.diffusion)))),
     )
@@ -103,9 +106,9 @@ export const openRun = (dir: string, chosen?: Chosen): Effect<TrainedRun> =>
       model: plan.diffusion.model,
       classes,
       scale,
-      firstStage: firstStage.state,
+      firstStage: firstStage?.state ?? {},
       diffusion: diffusion.state,
-      checkpoints: [firstStage.checkpoint, diffusion.checkpoint],
+      checkpoints: [firstStage, diffusion].flatMap((stage) => stage?.checkpoint ?? []),
     }
   })
 
@@ -113,10 +116,13 @@ export const openRun = (dir: string, chosen?: Chosen): Effect<TrainedRun> =>
 export const openFirstStage = (
   dir: string,
   classes: number,
-): Effect<TrainedStage & { readonly experiment: Experiment }> =>
+): Effect<TrainedStage & { readonly autoencoder: FirstStage }> =>
   effect(async (run) => {
     const experiment = await run(loadExperiment(join(dir, 'experiment.json')))
+    const autoencoder = autoencoderOf(experiment)
     const { firstStage } = await run(TE.fromEither(planExperiment(experiment, classes)))
+    if (autoencoder === undefined || firstStage === undefined)
+      return run(TE.left([failure('file', dir, 'a run with a first stage', 'one whose diffusion is on pictures')]))
     const chosen = await run(declared(dir, experiment, firstStage))
-    return { experiment, ...(await run(stateOf(dir, firstStage, experiment.seed, chosen))) }
+    return { autoencoder, ...(await run(stateOf(dir, firstStage, experiment.seed, chosen))) }
   })

@@ -1,12 +1,14 @@
 import type { Checked } from '../error.ts'
 import { E, pipe } from '../prelude.ts'
-import type { Diffusion, Experiment } from './document.ts'
+import { conditionerOf } from './conditioning.ts'
+import { autoencoderOf, type Diffusion, type Experiment, type FirstStage } from './document.ts'
 import { codeRules, weightRules } from './first-stage-rules.ts'
 import { channelsSaid, objectiveRules } from './objective.ts'
 import { type Problems, problem, refusing, setting, unless } from './problems.ts'
 import { processOf } from './process.ts'
 import { planOf } from './sampling.ts'
 import { scheduleRules, walkRules } from './schedule-rules.ts'
+import { channelsOf, colours, diffusedOf, spaceOf } from './space.ts'
 import { trainingRules } from './training-rules.ts'
 
 /** Rules between fields of an experiment that need no graph. Each gives the problems it finds. */
@@ -40,15 +42,10 @@ const placesRule = (at: string, places: readonly number[], levels: readonly numb
     unless(levels.includes(place), `${at}/${i}`, `a level of the network: ${levels.join(' | ')}`, place),
   )
 
-/** Red, green, blue. */
-const colours = 3
-/** Channels of the pictures. */
-const channelsOf = ({ data }: Experiment): number => (data.kind === 'segmentation' ? data.labels : colours)
-
 /** Each slice of VGG16 but the first halves the resolution. */
 const perceptualSide = 16
-const perceptualRules = (experiment: Experiment): Problems => {
-  const { data, firstStage } = experiment
+const perceptualRules = (experiment: Experiment, firstStage: FirstStage): Problems => {
+  const { data } = experiment
   const { weight, files } = firstStage.loss.perceptual
   const at = '/firstStage/loss/perceptual'
   if (weight === 0) return []
@@ -72,7 +69,7 @@ const perceptualRules = (experiment: Experiment): Problems => {
 
 /** The side of the discriminator's logits: all but the last two of its convolutions halve the picture, these take one each. */
 const logitsSide = (size: number, layers: number): number => Math.floor(size / 2 ** layers) - 2
-const adversarialRules = ({ data, firstStage: { adversarial, training } }: Experiment): Problems => {
+const adversarialRules = ({ data }: Experiment, { adversarial, training }: FirstStage): Problems => {
   if (adversarial === undefined) return []
   const { discriminator, optimizer = training.optimizer, learningRate = training.learningRate } = adversarial
   const at = '/firstStage/adversarial'
@@ -88,7 +85,7 @@ const adversarialRules = ({ data, firstStage: { adversarial, training } }: Exper
 }
 
 /** What sees the whole batch: batch normalisation, the adaptive weight of a contest, the counts of a codebook. */
-const wholeBatchRules = ({ firstStage: { adversarial, kind, training } }: Experiment): Problems =>
+const wholeBatchRules = ({ adversarial, kind, training }: FirstStage): Problems =>
   (['microBatches', 'accumulate'] as const).flatMap((field) =>
     unless(
       training[field] === 1 || (kind === 'kl' && adversarial === undefined),
@@ -100,14 +97,14 @@ const wholeBatchRules = ({ firstStage: { adversarial, kind, training } }: Experi
   )
 
 /** The size nearest to the declared one that both stages can halve as often as they do. */
-const fittingSize = ({ data, firstStage, diffusion }: Experiment): Readonly<Record<string, number>> => {
+const fittingSize = ({ data, diffusion }: Experiment, firstStage: FirstStage): Readonly<Record<string, number>> => {
   const factor = factorOf(firstStage.network) * (diffusion === undefined ? 1 : factorOf(diffusion.unet))
   const size = nearestMultiple(factor, data.size)
   return { '/data/size': size, '/firstStage/network/resolution': size }
 }
 
-const firstStageRules = (experiment: Experiment): Problems => {
-  const { data, firstStage } = experiment
+const firstStageRules = (experiment: Experiment, firstStage: FirstStage): Problems => {
+  const { data } = experiment
   const { network } = firstStage
   const at = '/firstStage/network'
   const channels = channelsOf(experiment)
@@ -132,7 +129,7 @@ const firstStageRules = (experiment: Experiment): Problems => {
       '/data/size',
       `a multiple of ${factor}, by which the first stage downsamples`,
       data.size,
-      setting(fittingSize(experiment)),
+      setting(fittingSize(experiment, firstStage)),
     ),
     ...widthRule(`${at}/channels`, network.channels, network.normGroups),
     ...(network.resolution % factor === 0
@@ -143,11 +140,11 @@ const firstStageRules = (experiment: Experiment): Problems => {
       : unless(!network.doubleZ, `${at}/doubleZ`, 'false, as one vector is quantised', network.doubleZ)),
     ...unless(!network.givePreEnd, `${at}/givePreEnd`, 'false, as the decoder gives pictures', network.givePreEnd),
     ...trainingRules('/firstStage/training', firstStage.training),
-    ...wholeBatchRules(experiment),
+    ...wholeBatchRules(firstStage),
     ...weightRules(experiment),
     ...codeRules(experiment),
-    ...perceptualRules(experiment),
-    ...adversarialRules(experiment),
+    ...perceptualRules(experiment, firstStage),
+    ...adversarialRules(experiment, firstStage),
   ]
 }
 
@@ -169,27 +166,38 @@ const headRules = ({ unet }: Diffusion): Problems => {
       ]
 }
 
-const unetRules = ({ data, firstStage }: Experiment, diffusion: Diffusion): Problems => {
+const unetRules = (experiment: Experiment, diffusion: Diffusion): Problems => {
   const { unet } = diffusion
-  const { latentChannels } = firstStage.network
+  const on = diffusedOf(experiment)
+  const space = spaceOf(on, 0)
+  const [channels = 0, latents = 0] = space.latent
   const at = '/diffusion/unet'
   const said = channelsSaid(diffusion)
-  const agree = `${latentChannels}, as /firstStage/network/latentChannels`
-  const latents = data.size / factorOf(firstStage.network)
   const halved = halvings(latents)
+  const what = on.kind === 'identity' ? 'as the pictures' : 'as /firstStage/network/latentChannels'
+  const { channels: beside, rules } = conditionerOf(diffusion.conditioning, space)
+  const inputs = beside === 0 ? what : `${channels}, ${what}, and ${beside} beside them for the condition`
   return [
-    ...unless(unet.inChannels === latentChannels, `${at}/inChannels`, agree, unet.inChannels),
     ...unless(
-      unet.outChannels === said * latentChannels,
-      `${at}/outChannels`,
-      said === 1 ? agree : `${said * latentChannels}, a prediction and a variance for each of the latents' channels`,
-      unet.outChannels,
-      setting({ [`${at}/outChannels`]: said * latentChannels }),
+      unet.inChannels === channels + beside,
+      `${at}/inChannels`,
+      `${channels + beside}, ${inputs}`,
+      unet.inChannels,
     ),
+    ...unless(
+      unet.outChannels === said * channels,
+      `${at}/outChannels`,
+      said === 1
+        ? `${channels}, ${what}`
+        : `${said * channels}, a prediction and a variance for each of ${channels} channels`,
+      unet.outChannels,
+      setting({ [`${at}/outChannels`]: said * channels }),
+    ),
+    ...(Number.isInteger(latents) ? rules : []),
     ...unless(
       !Number.isInteger(latents) || latents % factorOf(unet) === 0,
       `${at}/channelMultipliers`,
-      `at most ${halved + 1} levels: latents of ${latents}x${latents} can be halved ${halved} times`,
+      `at most ${halved + 1} levels: ${on.kind === 'identity' ? 'pictures' : 'latents'} of ${latents}x${latents} can be halved ${halved} times`,
       `${unet.channelMultipliers.length} levels`,
     ),
     ...widthRule(`${at}/modelChannels`, unet.modelChannels, unetGroups),
@@ -212,14 +220,15 @@ const unetRules = ({ data, firstStage }: Experiment, diffusion: Diffusion): Prob
   ]
 }
 
-const samplingRules = ({ sampling }: Experiment, diffusion: Diffusion): Problems => {
+const samplingRules = (experiment: Experiment, diffusion: Diffusion): Problems => {
+  const { sampling } = experiment
   const { conditioning, schedule } = diffusion
-  const unconditional = conditioning.kind === 'class' && conditioning.dropout > 0 && conditioning.dropout < 1
+  const { nothing } = conditionerOf(conditioning, spaceOf(diffusedOf(experiment), 0))
   const process = processOf(schedule)
   const plan = E.isLeft(process) ? process : planOf(sampling, process.right.path)
   return [
     ...unless(
-      sampling.guidance === 1 || unconditional,
+      sampling.guidance === 1 || nothing !== undefined,
       '/sampling/guidance',
       '1, for a model that has not learnt to do without its condition',
       sampling.guidance,
@@ -244,11 +253,23 @@ const diffusionRules = (experiment: Experiment, diffusion: Diffusion): Problems 
   ...samplingRules(experiment, diffusion),
 ]
 
+const stageRules = (experiment: Experiment): Problems => {
+  const firstStage = autoencoderOf(experiment)
+  return firstStage === undefined
+    ? unless(
+        experiment.diffusion !== undefined,
+        '/diffusion',
+        'a diffusion model, as nothing else is trained without a first stage',
+        'nothing',
+      )
+    : firstStageRules(experiment, firstStage)
+}
+
 /** An experiment whose fields fit each other. Errors: `config`, all that stand side by side. */
 export const crossChecks = (experiment: Experiment): Checked<Experiment> =>
   pipe(
     refusing([
-      ...firstStageRules(experiment),
+      ...stageRules(experiment),
       ...(experiment.diffusion === undefined ? [] : diffusionRules(experiment, experiment.diffusion)),
     ]),
     E.map(() => experiment),

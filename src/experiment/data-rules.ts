@@ -1,5 +1,5 @@
 import { heldOutOf } from '../data/dataset.ts'
-import { type Experiment, effectiveBatch } from './document.ts'
+import { autoencoderOf, type Experiment, effectiveBatch } from './document.ts'
 import { type Problems, problem, setting, unless } from './problems.ts'
 
 /** Rules between an experiment and the pictures that its data turned out to be. */
@@ -46,7 +46,7 @@ const gridRule = ({ data, diffusion, sampling }: Experiment, classes: number): P
 
 /** What is conditioned on classes needs some. */
 export const classRules = (experiment: Experiment, classes: number): Problems => {
-  const { diffusion, firstStage } = experiment
+  const { diffusion } = experiment
   return [
     ...unless(
       classes > 0 || diffusion?.conditioning.kind !== 'class',
@@ -56,7 +56,7 @@ export const classRules = (experiment: Experiment, classes: number): Problems =>
       setting({ '/diffusion/conditioning': { kind: 'none' }, '/sampling/guidance': 1 }),
     ),
     ...unless(
-      classes > 0 || firstStage.adversarial?.condition?.kind !== 'class',
+      classes > 0 || autoencoderOf(experiment)?.adversarial?.condition?.kind !== 'class',
       '/firstStage/adversarial/condition',
       'pictures with classes, or no condition',
       'none have a class',
@@ -66,14 +66,19 @@ export const classRules = (experiment: Experiment, classes: number): Problems =>
 }
 
 /** What is odd about so many pictures to train on, a sentence each; nothing that keeps a run from going on. */
-export const dataNotes = ({ firstStage, diffusion }: Experiment, pictures: number): readonly string[] =>
-  [
-    ['/firstStage/training/batchSize', firstStage.training] as const,
-    ...(diffusion === undefined ? [] : [['/diffusion/training/batchSize', diffusion.training] as const]),
-  ].flatMap(([at, training]) =>
-    effectiveBatch(training) > pictures
-      ? [
-          `${at}: a ${training.accumulate === 1 ? 'batch' : 'step'} of ${effectiveBatch(training)} has each of the ${pictures} pictures to train on more than once`,
-        ]
-      : [],
-  )
+export const dataNotes = (e: Experiment, pictures: number): readonly string[] => {
+  const firstStage = autoencoderOf(e)
+  const trainings = { firstStage: firstStage?.training, diffusion: e.diffusion?.training }
+  return [
+    ...Object.entries(trainings).flatMap(([stage, training]) =>
+      training !== undefined && effectiveBatch(training) > pictures
+        ? [
+            `/${stage}/training/batchSize: a ${training.accumulate === 1 ? 'batch' : 'step'} of ${effectiveBatch(training)} has each of the ${pictures} pictures to train on more than once`,
+          ]
+        : [],
+    ),
+    ...(firstStage !== undefined && e.diffusion?.training.flip === true
+      ? ['/diffusion/training/flip: has no effect, as the first stage encodes each picture once, as it is']
+      : []),
+  ]
+}

@@ -1,4 +1,4 @@
-import { freeze, input, integers, less, noise, select, type Tensor } from '../declare/index.ts'
+import { concat, freeze, input, maximum, minimum, neg, noise, type Tensor } from '../declare/index.ts'
 import {
   type Denoiser,
   denoiser,
@@ -13,25 +13,26 @@ import {
 import { diagonalGaussian, sample } from '../distributions/gaussian.ts'
 import type { Checked } from '../error.ts'
 import type { Graph } from '../graph/graph.ts'
-import { float, int, type Shape } from '../graph/types.ts'
+import { float, type Shape } from '../graph/types.ts'
 import type { Loss } from '../losses/index.ts'
 import { unet } from '../nn/unet/unet.ts'
 import { E, pipe } from '../prelude.ts'
 import { type SamplingPlan, stepGraph, type Watched } from '../samplers/index.ts'
 import type { Path } from '../schedulers/path.ts'
 import { optimise } from '../transform/index.ts'
-import type { Diffusion, FirstStage } from './document.ts'
-import { latentShape } from './first-stage.ts'
+import { type Conditioner, conditionerOf, conditioningLeaves, type Told } from './conditioning.ts'
+import type { Diffusion } from './document.ts'
 import { denoisingObjective, noiseOf } from './objective-terms.ts'
 import { processOf } from './process.ts'
 import { planOf, type Sampling } from './sampling.ts'
+import { type Diffused, spaceOf } from './space.ts'
 
-/** The graphs of latent diffusion on a frozen first stage: its loss, and a sampler's step. */
+/** The graphs of diffusion on the latents of a frozen first stage, or on pictures: its loss, and a sampler's step. */
 
 /** Leaves of the diffusion stage's graphs, beside the U-Net's parameters and the samplers' leaves. */
 export const diffusionLeaves = {
+  ...conditioningLeaves,
   moments: 'moments',
-  labels: 'labels',
   scale: 'scale_factor',
   guidance: 'guidance',
 } as const
@@ -44,57 +45,53 @@ export interface LatentDiffusion {
   readonly path: Path
   readonly latent: Shape
   readonly classes: number
-  /** What the first stage encodes pictures to: moments of a posterior, or latents that are not quantised yet. */
-  readonly encodes: FirstStage['kind']
+  readonly conditioner: Conditioner
+  /** What pictures are encoded to: moments of a posterior, latents that are not quantised yet, or nothing else than they are. */
+  readonly encodes: Diffused['kind']
+  /** Whether predictions of x_0 are kept in the range of pictures while sampling. */
+  readonly clip: boolean
 }
 
 /** The label that stands for "no class", behind the data's own. */
 export const nullLabel = ({ classes }: LatentDiffusion): number => classes
 
-export const latentDiffusion = (config: Diffusion, firstStage: FirstStage, classes: number): Checked<LatentDiffusion> =>
-  pipe(
+export const latentDiffusion = (config: Diffusion, on: Diffused, classes: number): Checked<LatentDiffusion> => {
+  const space = spaceOf(on, classes)
+  const conditioner = conditionerOf(config.conditioning, space)
+  return pipe(
     processOf(config.schedule),
     E.map((process) => ({
       config:
-        config.conditioning.kind === 'class' ? { ...config, unet: { ...config.unet, classes: classes + 1 } } : config,
+        conditioner.classes === null ? config : { ...config, unet: { ...config.unet, classes: conditioner.classes } },
       process,
       path: process.path,
-      latent: latentShape(firstStage.network),
+      latent: space.latent,
       classes,
-      encodes: firstStage.kind,
+      conditioner,
+      encodes: on.kind,
+      clip: on.kind === 'identity' && on.clip,
     })),
   )
-
-type Conditioning = 'y'
-const network =
-  ({ config }: LatentDiffusion, training: boolean) =>
-  (given: Readonly<Partial<Record<Conditioning, Tensor>>>): Denoiser =>
-    (config.variance.kind === 'learned' ? varianceDenoiser : denoiser)(config.predicts, (xt, t) =>
-      unet('', config.unet, { training })(xt, t, given),
-    )
-
-/** Replaces labels by "no class" with a probability, so that guidance has an unconditional model. */
-const dropLabels =
-  (m: LatentDiffusion, rate: number) =>
-  (labels: Tensor): Tensor =>
-    rate === 0
-      ? labels
-      : pipe(noise('label_dropout', labels.shape, 'uniform'), less(rate), select(integers([nullLabel(m)]), labels))
-
-const conditioningOf = (m: LatentDiffusion, batch: number, training: boolean) => {
-  const { conditioning } = m.config
-  return conditioning.kind === 'none'
-    ? {}
-    : { y: pipe(input(diffusionLeaves.labels, int(batch)), dropLabels(m, training ? conditioning.dropout : 0)) }
 }
 
-/** Latents of what the first stage has encoded: drawn from posteriors, or as they are. */
-const latentsOf: { readonly [K in FirstStage['kind']]: (m: LatentDiffusion, batch: number) => Tensor } = {
+/** What the network sees at x_t, told of a condition: `DiffusionWrapper` of ldm/models/diffusion/ddpm.py. */
+const network =
+  ({ config }: LatentDiffusion, training: boolean) =>
+  ({ beside, ...given }: Told): Denoiser =>
+    (config.variance.kind === 'learned' ? varianceDenoiser : denoiser)(config.predicts, (xt, t) =>
+      unet('', config.unet, { training })(beside === undefined ? xt : concat(1, xt, beside), t, given),
+    )
+
+const asTheyAre = ({ latent }: LatentDiffusion, batch: number): Tensor =>
+  input(diffusionLeaves.moments, float(batch, ...latent))
+/** Latents of what pictures were encoded to: drawn from posteriors, or as they are. */
+const latentsOf: { readonly [K in Diffused['kind']]: (m: LatentDiffusion, batch: number) => Tensor } = {
   kl: ({ latent: [c = 0, ...positions] }, batch) => {
     const posterior = diagonalGaussian(input(diffusionLeaves.moments, float(batch, 2 * c, ...positions)))
     return pipe(posterior, sample(noise('posterior', posterior.mean.shape)))
   },
-  vq: ({ latent }, batch) => input(diffusionLeaves.moments, float(batch, ...latent)),
+  vq: asTheyAre,
+  identity: asTheyAre,
 }
 
 /**
@@ -104,7 +101,8 @@ const latentsOf: { readonly [K in FirstStage['kind']]: (m: LatentDiffusion, batc
 export const diffusionLoss = (m: LatentDiffusion, batch: number, training = true): Loss => {
   const { config, process } = m
   const x0 = pipe(latentsOf[m.encodes](m, batch), scaleLatents(scaleFactor('')))
-  return denoisingLoss(process, denoisingObjective(config))(network(m, training)(conditioningOf(m, batch, training)), {
+  const told = training ? m.conditioner.trained(batch) : m.conditioner.given(batch)
+  return denoisingLoss(process, denoisingObjective(config))(network(m, training)(told), {
     x0,
     ...noiseOf(config, x0),
     ...drawTimes(process, config.timestepSampling, batch),
@@ -124,13 +122,17 @@ export interface SamplingProgram {
 }
 
 const guided = (m: LatentDiffusion, { guidance }: Sampling, batch: number): Denoiser => {
-  if (m.config.conditioning.kind === 'none') return network(m, false)({})
-  const labels = input(diffusionLeaves.labels, int(batch))
-  if (guidance === 1) return network(m, false)({ y: labels })
-  return guideTogether(input(diffusionLeaves.guidance, float()))(network(m, false), {
-    conditional: { y: labels },
-    unconditional: { y: integers(Array.from({ length: batch }, () => nullLabel(m))) },
-  })
+  const { given, nothing } = m.conditioner
+  if (guidance === 1 || nothing === undefined) return network(m, false)(given(batch))
+  const conditional: Readonly<Record<string, Tensor>> = { ...given(batch) }
+  const unconditional: Readonly<Record<string, Tensor>> = { ...nothing(batch) }
+  return guideTogether(input(diffusionLeaves.guidance, float()))(network(m, false), { conditional, unconditional })
+}
+
+/** Where pictures are, [-1, 1], as far as they are scaled. */
+const inRange = (x0: Tensor): Tensor => {
+  const scale = input(diffusionLeaves.scale, float())
+  return pipe(x0, maximum(neg(scale)), minimum(scale))
 }
 
 /** The step graph of a sampler over a batch, and the numbers of each step; `watch` what each step is to give beside x. */
@@ -143,6 +145,12 @@ export const samplingProgram = (
   pipe(
     planOf(sampling, m.path),
     E.bindTo('plan'),
-    E.bind('graph', ({ plan }) => stepGraph(plan, guided(m, sampling, batch), { shape: [batch, ...m.latent], watch })),
+    E.bind('graph', ({ plan }) =>
+      stepGraph(plan, guided(m, sampling, batch), {
+        shape: [batch, ...m.latent],
+        watch,
+        ...(m.clip ? { keep: inRange } : {}),
+      }),
+    ),
     E.map(({ plan, graph }) => ({ graph: optimise(graph), plan })),
   )

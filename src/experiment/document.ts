@@ -20,6 +20,7 @@ import {
   withOwnDefaults,
   word,
 } from '../schema.ts'
+import { conditioning } from './conditioning.ts'
 import { learningRate } from './learning-rate.ts'
 import { objectiveFields, optionalObjectiveFields } from './objective.ts'
 import { sampling } from './sampling.ts'
@@ -33,7 +34,6 @@ import { validation } from './validation.ts'
 
 /** Of steps, pictures, or both together. */
 const count = integer({ min: 1, max: 1e9 })
-const fraction = number({ min: 0, max: 1 })
 /** Of a term of a loss: its square is a float32 still. */
 const weight = number({ min: 0, max: 1e6 })
 
@@ -194,7 +194,7 @@ const quantizer = tagged('kind', {
 })
 export type Quantizer = Decoded<typeof quantizer>
 
-export const firstStage = tagged('kind', {
+const autoencoders = {
   /** The autoencoder with a diagonal Gaussian posterior (Kingma and Welling 2014; `AutoencoderKL`). */
   kl: record(
     {
@@ -239,14 +239,27 @@ export const firstStage = tagged('kind', {
     {},
     { adversarial },
   ),
-})
+}
+/** A first stage that is trained. */
+export const firstStage = tagged('kind', autoencoders)
 export type FirstStage = Decoded<typeof firstStage>
-
-export const conditioning = tagged('kind', {
-  none: record({}),
-  /** The data's classes; dropped with this probability in training, so that guidance has an unconditional model. */
-  class: record({}, { dropout: withDefault(fraction, 0.1) }),
+const pictureSpace = tagged('kind', {
+  ...autoencoders,
+  /** None: pictures are the latents (Ho et al. 2020). */
+  identity: record(
+    {},
+    {
+      /** Predictions of x_0 are kept in [-1, 1] while sampling [clip_denoised]. */
+      clip: withDefault(flag, true),
+    },
+  ),
 })
+
+const latentScale = tagged('kind', {
+  measured: record({}),
+  fixed: record({ value: number({ min: 1e-6, max: 1e6 }) }),
+})
+export type LatentScale = Decoded<typeof latentScale>
 
 export const diffusion = record(
   {
@@ -260,20 +273,20 @@ export const diffusion = record(
     conditioning: withDefault(conditioning, { kind: 'none' }),
     /** Of a quantised first stage, the latents before they are quantised (`VQModelInterface`), or the vectors of their codes. */
     latents: withDefault(word(['unquantised', 'quantised']), 'unquantised'),
-    /** Latents are multiplied by 1 / their standard deviation, or by a given number. */
-    latentScale: withDefault(
-      tagged('kind', { measured: record({}), fixed: record({ value: number({ min: 1e-6, max: 1e6 }) }) }),
-      {
-        kind: 'measured',
-      },
-    ),
   },
-  optionalObjectiveFields,
+  {
+    /**
+     * Latents are multiplied by 1 / their standard deviation, or by a given number. Where left out, measured of an autoencoder,
+     * and fixed at 1 of pictures.
+     */
+    latentScale,
+    ...optionalObjectiveFields,
+  },
 )
 export type Diffusion = Decoded<typeof diffusion>
 
 export const experiment = record(
-  { name: nonEmpty, data: dataSource, firstStage },
+  { name: nonEmpty, data: dataSource, firstStage: pictureSpace },
   {
     /** Names the document's JSON Schema for editors. */
     $schema: withDefault(text, ''),
@@ -284,3 +297,7 @@ export const experiment = record(
   { diffusion },
 )
 export type Experiment = Decoded<typeof experiment>
+
+/** The first stage that an experiment trains; undefined where diffusion is on pictures themselves. */
+export const autoencoderOf = ({ firstStage }: Experiment): FirstStage | undefined =>
+  firstStage.kind === 'identity' ? undefined : firstStage

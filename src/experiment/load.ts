@@ -11,6 +11,7 @@ import { importCompVis, isCompVis } from './import/compvis.ts'
 import { parseJsonText } from './json-text.ts'
 import { type PublishedModel, publishedModel } from './published.ts'
 import { applySettings, parseSetting } from './settings.ts'
+import { latentScaleOf } from './space.ts'
 
 const conditionIn = (folder: string, stage: FirstStage): FirstStage => {
   const { adversarial } = stage
@@ -26,12 +27,17 @@ const relativeTo =
   (e: Experiment): Experiment => ({
     ...e,
     data: e.data.kind === 'emoji' ? e.data : { ...e.data, path: resolve(folder, e.data.path) },
-    firstStage: conditionIn(folder, e.firstStage),
+    firstStage: e.firstStage.kind === 'identity' ? e.firstStage : conditionIn(folder, e.firstStage),
   })
+
+/** With the default that depends on what diffusion is on. */
+const filled = (e: Experiment): Experiment =>
+  e.diffusion === undefined ? e : { ...e, diffusion: { ...e.diffusion, latentScale: latentScaleOf(e) } }
 
 /** An experiment from the value of a JSON document. Errors: `config`, every one with its JSON pointer. */
 export const decodeExperiment: (document: unknown) => Checked<Experiment> = flow(
   decode(experiment),
+  E.map(filled),
   E.flatMap(crossChecks),
 )
 

@@ -1,4 +1,4 @@
-import type { Experiment } from './document.ts'
+import type { Experiment, Training } from './document.ts'
 
 const isObject = (u: unknown): u is Readonly<Record<string, unknown>> => typeof u === 'object' && u !== null
 
@@ -26,7 +26,7 @@ export type Change =
 /** Which fields may change; where pictures lie is free, since what they are is compared by itself. */
 const changes: readonly (readonly [RegExp, Change])[] = [
   [/^\/(\$schema|name|executor|sampling|data\/path)(\/|$)/, 'free'],
-  [/^\/firstStage\/(adversarial\/condition\/path|loss\/perceptual\/files)(\/|$)/, 'free'],
+  [/^\/firstStage\/(adversarial\/condition\/path|loss\/perceptual\/files|clip)(\/|$)/, 'free'],
   [/^\/(firstStage|diffusion)\/training\/(logEvery|previewEvery|checkpointEvery)$/, 'free'],
   [/^\/(firstStage|diffusion)\/training\/(steps|clipNorm|learningRate|validate)(\/|$)/, 'steers'],
   [/^\/firstStage\/adversarial\/learningRate(\/|$)/, 'steers'],
@@ -42,9 +42,13 @@ export const differences = (was: Experiment, is: Experiment): Readonly<Record<Ch
 
 /** The experiment without what steers its step graphs, for telling whether two graphs learn the same. */
 export const unsteered = (e: Experiment): Experiment => {
-  const { clipNorm: _, ...training } = e.firstStage.training
-  const firstStage = { ...e.firstStage, training }
-  if (e.diffusion === undefined) return { ...e, firstStage }
-  const { clipNorm: __, ...diffusionTraining } = e.diffusion.training
-  return { ...e, firstStage, diffusion: { ...e.diffusion, training: diffusionTraining } }
+  const bare = <S extends { readonly training: Training }>(stage: S): S => {
+    const { clipNorm: _, ...training } = stage.training
+    return { ...stage, training }
+  }
+  return {
+    ...e,
+    firstStage: e.firstStage.kind === 'identity' ? e.firstStage : bare(e.firstStage),
+    ...(e.diffusion === undefined ? {} : { diffusion: bare(e.diffusion) }),
+  }
 }

@@ -7,7 +7,7 @@ import { several } from '../data/left-out.ts'
 import { bits, fold, key } from '../distributions/random.ts'
 import { type Checked, type Effect, effect, failure } from '../error.ts'
 import { dataNotes, heldOutRule } from '../experiment/data-rules.ts'
-import type { Experiment } from '../experiment/document.ts'
+import { autoencoderOf, type Experiment } from '../experiment/document.ts'
 import { refusing } from '../experiment/problems.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import type { Rows } from './inference.ts'
@@ -53,9 +53,10 @@ const transparent = (dataset: Dataset): Effect<Dataset> =>
   })
 
 /** The pictures of an experiment, with what its first stage asks for beside them; not decoded yet. Errors: `data`, `file`. */
-export const findData = ({ data, firstStage }: Experiment): Effect<Found> => {
+export const findData = (e: Experiment): Effect<Found> => {
+  const { data, firstStage } = e
   const coverage = firstStage.kind === 'kl' && firstStage.loss.weights?.kind === 'transparency'
-  const condition = firstStage.adversarial?.condition
+  const condition = autoencoderOf(e)?.adversarial?.condition
   return pipe(
     foundBy(data.kind, data, { coverage }),
     TE.flatMap(

@@ -1,18 +1,22 @@
 import { join } from 'node:path'
 import { batchesOf } from '../data/batches.ts'
+import { labelsOf } from '../data/dataset.ts'
 import { type Effect, effect } from '../error.ts'
-import { floats, ints, type Values } from '../execute/executor.ts'
+import { floats, type Values } from '../execute/executor.ts'
+import type { Asked } from '../experiment/conditioning.ts'
 import { diffusionLeaves, nullLabel } from '../experiment/diffusion-stage.ts'
 import type { Experiment, Training } from '../experiment/document.ts'
 import { previewOf } from '../experiment/sampling.ts'
 import type { Owned } from '../io/owner.ts'
-import { pipe, TE } from '../prelude.ts'
+import { identity } from '../prelude.ts'
 import { randomOf } from './data.ts'
-import { drawPictures, type Rows, rowsOf } from './inference.ts'
-import type { HeldOutLatents } from './latents.ts'
+import { mirrored } from './first-stage.ts'
+import { drawPictures, type Rows } from './inference.ts'
+import type { Learnt } from './latents.ts'
 import type { Opened } from './opening.ts'
 import type { RunOptions } from './options.ts'
-import { labelRows, previewPath, writePictures } from './pictures.ts'
+import { previewPath, writePictures } from './pictures.ts'
+import { showingOf } from './showing.ts'
 import { runStage } from './stage.ts'
 
 /** Trains the diffusion stage of a run; returns its state. */
@@ -22,56 +26,64 @@ export const trainDiffusion = (
   given: {
     readonly opened: NonNullable<Opened['diffusion']>
     readonly training: Training
-    readonly moments: Rows
-    readonly labels: Int32Array | undefined
-    readonly heldOut: HeldOutLatents
+    readonly learnt: Learnt
+    readonly heldOut: Learnt
+    /** Held-out pictures that previews may show. */
+    readonly shown: Rows
     readonly scale: number
     readonly firstStage: Values
   },
 ): Effect<Values> => {
-  const { opened, training, moments, labels, heldOut, scale, firstStage } = given
+  const { opened, training, learnt, heldOut, scale, firstStage } = given
   const { model, name } = opened.stage
-  const batches = batchesOf(moments.n, training.batchSize, randomOf(e.seed, 'batches', 'diffusion'))
+  const { conditioner } = model
+  const batches = batchesOf(learnt.moments.n, training.batchSize, randomOf(e.seed, 'batches', 'diffusion'))
   const samplesPath = (done: number): string => previewPath(join(o.dir, name), done, 'samples')
-  const conditional = model.config.conditioning.kind === 'class'
-  const feeds = (rows: Rows, classes: Int32Array | undefined, indices: ArrayLike<number>): Effect<Values> =>
-    pipe(
-      rows.read(indices),
-      TE.map((encoded) => ({
-        [diffusionLeaves.moments]: floats([indices.length, ...rows.shape], encoded),
-        [diffusionLeaves.scale]: floats([], Float32Array.of(scale)),
-        ...(conditional
-          ? {
-              [diffusionLeaves.labels]: ints(
-                [indices.length],
-                Int32Array.from(indices, (i) => classes?.[i] ?? nullLabel(model)),
-              ),
-            }
-          : {}),
-      })),
-    )
-  const notTrained = rowsOf(heldOut.moments)
+  const width = learnt.data.width
+  /** Pictures alone are mirrored: latents are of pictures as they are. */
+  const flips = { ...training, flip: training.flip && model.encodes === 'identity' }
+  const feedsOf = ({ moments, data }: Learnt) => {
+    const classes = labelsOf(data)
+    return (indices: ArrayLike<number>, mirror: (pictures: Float32Array) => Float32Array): Effect<Values> =>
+      effect(async (run) => {
+        const encoded = mirror(await run(moments.read(indices)))
+        const asked: Asked = {
+          labels: Array.from(indices, (i) => classes?.[i] ?? nullLabel(model)),
+          ...(conditioner.pictures === undefined
+            ? {}
+            : { pictures: conditioner.pictures.of(mirror((await run(data.read(indices))).pictures)) }),
+        }
+        return {
+          [diffusionLeaves.moments]: floats([indices.length, ...moments.shape], encoded),
+          [diffusionLeaves.scale]: floats([], Float32Array.of(scale)),
+          ...conditioner.feeds(asked),
+        }
+      })
+  }
+  const [trained, notTrained] = [feedsOf(learnt), feedsOf(heldOut)]
   return runStage(e, o, {
     opened,
     training,
-    batch: (step, part) => feeds(moments, labels, batches(step * training.accumulate + part)),
-    heldOut: { n: notTrained.n, feeds: (pictures) => feeds(notTrained, heldOut.labels, pictures) },
+    batch: (step, part) =>
+      trained(batches(step * training.accumulate + part), mirrored(flips, e.seed, [step, part], width)),
+    heldOut: { n: heldOut.moments.n, feeds: (pictures) => notTrained(pictures, identity) },
     preview: {
       files: (done) => [samplesPath(done)],
       draw: (done, state) =>
         effect(async (run) => {
           const quick = previewOf(e.sampling)
           const perRow = Math.max(1, Math.floor(32 / Math.max(model.classes, 1)))
+          const { asked: shown, columns, grid } = await run(showingOf(model, perRow, given.shown))
           const pictures = await run(
             drawPictures(
               o.executor,
               { model, stage: e.firstStage },
               { firstStage, diffusion: state },
-              { labels: labelRows(model.classes, perRow), seed: e.seed, sampling: quick, scale },
+              { ...shown, seed: e.seed, sampling: quick, scale },
             ),
           )
           await run(o.owned.held)
-          await run(writePictures(samplesPath(done), pictures, { columns: perRow, seed: e.seed }))
+          await run(writePictures(samplesPath(done), grid(pictures), { columns, seed: e.seed }))
         }),
     },
   })

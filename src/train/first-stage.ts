@@ -3,7 +3,7 @@ import { batchesOf } from '../data/batches.ts'
 import { type Batch, type Dataset, flipHorizontal } from '../data/dataset.ts'
 import { type Effect, effect } from '../error.ts'
 import { floats, ints, type Value, type Values } from '../execute/executor.ts'
-import type { Experiment, Training } from '../experiment/document.ts'
+import type { Experiment, FirstStage, Training } from '../experiment/document.ts'
 import { firstStageLeaves } from '../experiment/first-stage.ts'
 import { temperatureAt, temperatureLeaf } from '../experiment/quantize.ts'
 import { feedTypes, type Graph } from '../graph/graph.ts'
@@ -19,7 +19,7 @@ import { runStage } from './stage.ts'
 import { spread } from './validation.ts'
 
 /** Which pictures of a part of a step are mirrored, applied to whatever is as wide as they are. */
-const mirrored = (training: Training, seed: number, [step, part]: readonly [number, number], width: number) => {
+export const mirrored = (training: Training, seed: number, [step, part]: readonly [number, number], width: number) => {
   if (!training.flip) return (batch: Float32Array): Float32Array => batch
   const random = randomOf(seed, 'flip', String(step))
   const before = part * training.batchSize
@@ -43,7 +43,7 @@ const batchOf = (
 }
 
 /** Schedules that a step of the first stage is fed, where it asks for them. */
-const scheduled = ({ firstStage }: Experiment, pictures: number, graph: Graph) => {
+const scheduled = (firstStage: FirstStage, pictures: number, graph: Graph) => {
   const { adversarial, training } = firstStage
   const wanted = feedTypes(graph)
   return (step: number): Values => {
@@ -69,15 +69,23 @@ const previewsOf = ['inputs-and-reconstructions', 'prior-samples'] as const
 export const trainFirstStage = (
   e: Experiment,
   o: RunOptions & { readonly owned: Owned },
-  { firstStage: opened, data, constants }: Opened,
+  {
+    opened,
+    autoencoder,
+    data,
+    constants,
+  }: Pick<Opened, 'data' | 'constants'> & {
+    readonly opened: NonNullable<Opened['firstStage']>
+    readonly autoencoder: FirstStage
+  },
 ): Effect<Values> => {
   const { step, name } = opened.stage
   const dir = join(o.dir, name)
-  const { training } = e.firstStage
+  const { training } = autoencoder
   const batches = batchesOf(data.train.n, training.batchSize, randomOf(e.seed, 'batches', 'first-stage'))
   const shown = picturesOf(data.heldOut)
   const wanted = feedTypes(step.graph)
-  const schedules = scheduled(e, data.train.n, step.graph)
+  const schedules = scheduled(autoencoder, data.train.n, step.graph)
   const heldOut = spread(data.heldOut.n, training.validate?.pictures ?? 0)
   return runStage(e, o, {
     opened,
@@ -111,8 +119,8 @@ export const trainFirstStage = (
           const as = { columns, seed: e.seed }
           const inputs = await run(firstItems(shown, n))
           const [reconstructions, priorSamples] = previewsOf
-          const made = await run(reconstruct(o.executor, e.firstStage, state, inputs))
-          const drawn = await run(drawPrior(o.executor, e.firstStage, state, { n, seed: e.seed }))
+          const made = await run(reconstruct(o.executor, autoencoder, state, inputs))
+          const drawn = await run(drawPrior(o.executor, autoencoder, state, { n, seed: e.seed }))
           await run(o.owned.held)
           await run(writeReconstructions(previewPath(dir, done, reconstructions), inputs, made, as))
           await run(writePictures(previewPath(dir, done, priorSamples), drawn, as))

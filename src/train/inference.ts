@@ -1,8 +1,9 @@
 import { fillNormal, fold, key } from '../distributions/random.ts'
 import { type Checked, type Effect, effect, failure } from '../error.ts'
-import { type Executable, type Executor, floats, ints, type Values } from '../execute/executor.ts'
+import { type Executable, type Executor, floats, type Values } from '../execute/executor.ts'
+import type { Asked } from '../experiment/conditioning.ts'
 import { diffusionLeaves, type LatentDiffusion, samplingProgram } from '../experiment/diffusion-stage.ts'
-import type { Diffusion, FirstStage } from '../experiment/document.ts'
+import type { Diffusion, Experiment, FirstStage } from '../experiment/document.ts'
 import {
   decoderGraph,
   encoderGraph,
@@ -11,6 +12,7 @@ import {
   reconstructionGraph,
 } from '../experiment/first-stage.ts'
 import type { Sampling } from '../experiment/sampling.ts'
+import type { Diffused } from '../experiment/space.ts'
 import { feedTypes, type Graph, parameters } from '../graph/graph.ts'
 import { type Shape, size } from '../graph/types.ts'
 import { pipe, TE } from '../prelude.ts'
@@ -34,7 +36,8 @@ export interface Rows {
   readonly read: (indices: ArrayLike<number>) => Effect<Float32Array>
 }
 
-const range = (from: number, to: number): readonly number[] => Array.from({ length: to - from }, (_, i) => from + i)
+export const range = (from: number, to: number): readonly number[] =>
+  Array.from({ length: to - from }, (_, i) => from + i)
 
 export const rowsOf = ({ n, shape, data }: Items): Rows => ({
   n,
@@ -244,7 +247,7 @@ const drawnOnce = (moments: Items, seed: number, from: number): Float64Array => 
 }
 
 /** 1 / the standard deviation of what a first stage encodes to (Rombach et al. 2022, section D.1), told a part after the other. */
-export const scaleMeter = (kind: FirstStage['kind'], seed: number) => {
+export const scaleMeter = (kind: Diffused['kind'], seed: number) => {
   let [count, items, sum, squares] = [0, 0, 0, 0]
   return {
     add: (encoded: Items): void => {
@@ -263,10 +266,8 @@ export const scaleMeter = (kind: FirstStage['kind'], seed: number) => {
   }
 }
 
-/** Which pictures to draw. */
-export interface Wanted {
-  /** A class for each picture; ignored by an unconditional model. */
-  readonly labels: readonly number[]
+/** Which pictures to draw; what of it the model is not told is ignored. */
+export interface Wanted extends Asked {
   readonly seed: number
   readonly sampling: Sampling
   /** The number that latents were multiplied by. */
@@ -274,11 +275,31 @@ export interface Wanted {
   readonly onStep?: (done: number, of: number) => void
 }
 
+/** How many latents are drawn at a time: 32 of up to 64x64, of larger ones as many as have so many numbers. */
+export const drawnAtATime = ([, height = 1, width = 1]: Shape): number =>
+  Math.max(1, Math.min(batchSize, Math.floor((batchSize * 64 * 64) / (height * width))))
+
+/** What is asked for pictures of these numbers; 0 beyond the last. */
+const askedFor = ({ labels, pictures }: Asked, numbers: readonly number[]): Asked => {
+  const each = pictures === undefined ? 0 : pictures.length / labels.length
+  return {
+    labels: numbers.map((i) => labels[i] ?? 0),
+    ...(pictures === undefined
+      ? {}
+      : {
+          pictures: Float32Array.from(
+            { length: numbers.length * each },
+            (_, i) => pictures[(numbers[Math.floor(i / each)] ?? 0) * each + (i % each)] ?? 0,
+          ),
+        }),
+  }
+}
+
 /** Draws raw latents: picture i depends on the seed and i alone, however they are batched. */
 export const drawLatents = (executor: Executor, m: LatentDiffusion, state: Values, wanted: Wanted): Effect<Items> =>
   effect(async (run) => {
     const { labels, seed, sampling, scale } = wanted
-    const batch = Math.min(batchSize, labels.length)
+    const batch = Math.min(drawnAtATime(m.latent), labels.length)
     const { graph, plan } = await run(TE.fromEither(samplingProgram(m, sampling, batch)))
     const types = feedTypes(graph)
     const batches = Math.ceil(labels.length / batch)
@@ -289,11 +310,9 @@ export const drawLatents = (executor: Executor, m: LatentDiffusion, state: Value
           for (let b = 0; b < batches; b++) {
             const numbers = Array.from({ length: batch }, (_, i) => b * batch + i)
             const feeds: Values = {
-              [diffusionLeaves.labels]: ints(
-                [batch],
-                Int32Array.from(numbers, (i) => labels[i] ?? 0),
-              ),
+              ...m.conditioner.feeds(askedFor(wanted, numbers)),
               [diffusionLeaves.guidance]: floats([], Float32Array.of(sampling.guidance)),
+              [diffusionLeaves.scale]: floats([], Float32Array.of(scale)),
             }
             const z = await go(
               sample({
@@ -319,13 +338,14 @@ export const drawLatents = (executor: Executor, m: LatentDiffusion, state: Value
     return run(finite('sampled latents', drawn))
   })
 
-/** Draws pictures: latents, decoded by the first stage. */
+/** Draws pictures: latents, decoded by the first stage where there is one. */
 export const drawPictures = (
   executor: Executor,
-  { model, stage }: { readonly model: LatentDiffusion; readonly stage: FirstStage },
+  { model, stage }: { readonly model: LatentDiffusion; readonly stage: Experiment['firstStage'] },
   { firstStage, diffusion }: { readonly firstStage: Values; readonly diffusion: Values },
   wanted: Wanted,
 ): Effect<Items> =>
-  effect(async (run) =>
-    run(decodeLatents(executor, stage, firstStage, await run(drawLatents(executor, model, diffusion, wanted)))),
-  )
+  effect(async (run) => {
+    const latents = await run(drawLatents(executor, model, diffusion, wanted))
+    return stage.kind === 'identity' ? latents : run(decodeLatents(executor, stage, firstStage, latents))
+  })

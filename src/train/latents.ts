@@ -1,16 +1,16 @@
-import { type Dataset, labelsOf, select } from '../data/dataset.ts'
+import { type Dataset, select } from '../data/dataset.ts'
 import { type Effect, effect } from '../error.ts'
 import type { Executor, Values } from '../execute/executor.ts'
-import type { Diffusion, FirstStage } from '../experiment/document.ts'
-import { encodedShape } from '../experiment/first-stage.ts'
+import type { Diffusion, FirstStage, LatentScale } from '../experiment/document.ts'
+import { type Diffused, encodedShapeOf } from '../experiment/space.ts'
 import { size } from '../graph/types.ts'
 import { scratch } from '../io/scratch.ts'
 import { E, TE } from '../prelude.ts'
 import { picturesOf } from './data.ts'
-import { encodePictures, type Items, type Rows, scaleMeter } from './inference.ts'
+import { encodePictures, type Items, type Rows, rowsOf, scaleMeter } from './inference.ts'
 import { spread } from './validation.ts'
 
-/** What a first stage makes of pictures, on the disk: moments, or latents of codes. */
+/** What diffusion learns: of an autoencoder moments, or latents of codes, on the disk; else pictures as they are. */
 export interface Encoded extends Rows {
   /** What latents are multiplied by. */
   readonly scale: number
@@ -19,21 +19,40 @@ export interface Encoded extends Rows {
 
 export interface Encoding {
   readonly executor: Executor
-  readonly stage: FirstStage
   readonly state: Values
   readonly seed: number
   /** Where the latents are put; no file of them stays. */
   readonly dir: string
 }
 
-/** Encodes pictures once, for all steps of the diffusion stage. Errors: `run`, `file`. */
-export const encodeLatents = (
-  { executor, stage, state, seed, dir }: Encoding,
-  { latents, latentScale }: Pick<Diffusion, 'latents' | 'latentScale'>,
+export interface LatentOptions {
+  readonly latents: Diffusion['latents']
+  readonly latentScale: LatentScale
+}
+
+const batchSize = 256
+
+const picturesThemselves = (pictures: Rows, seed: number, latentScale: LatentScale): Effect<Encoded> =>
+  effect(async (run) => {
+    const encoded = { ...pictures, close: TE.right(undefined) }
+    if (latentScale.kind === 'fixed') return { ...encoded, scale: latentScale.value }
+    const meter = scaleMeter('identity', seed)
+    for (let from = 0; from < pictures.n; from += batchSize) {
+      const n = Math.min(batchSize, pictures.n - from)
+      const data = await run(pictures.read(Array.from({ length: n }, (_, i) => from + i)))
+      meter.add({ n, shape: pictures.shape, data })
+    }
+    return { ...encoded, scale: meter.scale() }
+  })
+
+const throughFirstStage = (
+  stage: FirstStage,
+  { executor, state, seed, dir }: Encoding,
+  { latents, latentScale }: LatentOptions,
   pictures: Rows,
 ): Effect<Encoded> =>
   effect(async (run) => {
-    const shape = encodedShape(stage)
+    const shape = encodedShapeOf(stage)
     const { append, read, close } = await run(scratch(dir, size(shape)))
     const meter = scaleMeter(stage.kind, seed)
     const encoding = encodePictures(executor, { stage, latents }, state, pictures, (moments) => {
@@ -52,21 +71,34 @@ export const encodeLatents = (
     }
   })
 
-/** Held-out pictures as a diffusion stage is asked of them: what the first stage makes of each, in memory, and their classes. */
-export interface HeldOutLatents {
-  readonly moments: Items
-  readonly labels?: Int32Array
+/** Encodes pictures once, for all steps of the diffusion stage. Errors: `run`, `file`. */
+export const encodeLatents = (
+  on: Diffused,
+  encoding: Encoding,
+  options: LatentOptions,
+  pictures: Rows,
+): Effect<Encoded> =>
+  on.kind === 'identity'
+    ? picturesThemselves(pictures, encoding.seed, options.latentScale)
+    : throughFirstStage(on, encoding, options, pictures)
+
+/** Pictures, and what a first stage makes of each. */
+export interface Learnt {
+  readonly moments: Rows
+  readonly data: Dataset
 }
 
-/** Encodes the pictures that a stage is validated on: none where it is not. Errors: `run`, `file`. */
+/** The pictures that a stage is validated on, encoded in memory: none where it is not. Errors: `run`, `file`. */
 export const encodeHeldOut = (
-  { executor, stage, state }: Encoding,
+  on: Diffused,
+  { executor, state }: Encoding,
   { latents, training }: Pick<Diffusion, 'latents' | 'training'>,
   heldOut: Dataset,
-): Effect<HeldOutLatents> =>
+): Effect<Learnt> =>
   effect(async (run) => {
     const chosen = select(heldOut, spread(heldOut.n, training.validate?.pictures ?? 0))
-    const shape = encodedShape(stage)
+    if (on.kind === 'identity') return { moments: picturesOf(chosen), data: chosen }
+    const shape = encodedShapeOf(on)
     const data = new Float32Array(chosen.n * size(shape))
     let at = 0
     const take = (made: Items): Effect<void> =>
@@ -74,7 +106,6 @@ export const encodeHeldOut = (
         data.set(made.data, at)
         at += made.data.length
       })
-    if (chosen.n > 0) await run(encodePictures(executor, { stage, latents }, state, picturesOf(chosen), take))
-    const labels = labelsOf(chosen)
-    return { moments: { n: chosen.n, shape, data }, ...(labels === undefined ? {} : { labels }) }
+    if (chosen.n > 0) await run(encodePictures(executor, { stage: on, latents }, state, picturesOf(chosen), take))
+    return { moments: rowsOf({ n: chosen.n, shape, data }), data: chosen }
   })

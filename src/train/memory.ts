@@ -1,13 +1,14 @@
 import { totalmem } from 'node:os'
 import type { Found } from '../data/dataset.ts'
 import type { ExecutorName } from '../execute/names.ts'
-import type { Experiment } from '../experiment/document.ts'
+import { samplingProgram } from '../experiment/diffusion-stage.ts'
+import { autoencoderOf, type Experiment } from '../experiment/document.ts'
 import { encodedShape, reconstructionGraph } from '../experiment/first-stage.ts'
 import { type Problems, problem } from '../experiment/problems.ts'
 import { cost } from '../graph/cost.ts'
 import { size } from '../graph/types.ts'
 import { E } from '../prelude.ts'
-import { batchFor } from './inference.ts'
+import { batchFor, drawnAtATime } from './inference.ts'
 import { type Plan, type StagePlan, stagesOf } from './plan.ts'
 
 /** How much memory a run takes, reckoned from shapes before it begins. */
@@ -20,7 +21,7 @@ export interface Memory {
   readonly pictures: number
   /** Of each stage: the arrays of a step, its state among them, and the state once more to read it. */
   readonly steps: Readonly<Record<string, number>>
-  /** Pictures through the first stage, to be looked at. */
+  /** Pictures through the first stage, or without one drawn by the sampler, to be looked at. */
   readonly previews: number
   /** On the disk. */
   readonly latents: number
@@ -33,20 +34,27 @@ const stepBytes = ({ step }: StagePlan): number => {
   return peakBytes + parameterBytes
 }
 
-const previewBytes = ({ firstStage }: Experiment): number => {
-  const graph = reconstructionGraph(firstStage, batchFor(firstStage))
-  return E.isRight(graph) ? cost(graph.right).peakBytes : 0
+const previewBytes = (e: Experiment, { diffusion }: Plan): number => {
+  const stage = autoencoderOf(e)
+  if (stage !== undefined) {
+    const graph = reconstructionGraph(stage, batchFor(stage))
+    return E.isRight(graph) ? cost(graph.right).peakBytes : 0
+  }
+  if (diffusion === undefined) return 0
+  const drawing = samplingProgram(diffusion.model, e.sampling, drawnAtATime(diffusion.model.latent))
+  return E.isRight(drawing) ? cost(drawing.right.graph).peakBytes : 0
 }
 
 /** What an experiment needs for pictures that were found. */
 export const memoryOf = (e: Experiment, found: Pick<Found, 'n' | 'bytes'>, plan: Plan): Memory => {
   const steps = Object.fromEntries(stagesOf(plan).map((stage) => [stage.name, stepBytes(stage)]))
-  const previews = previewBytes(e)
+  const previews = previewBytes(e, plan)
+  const stage = autoencoderOf(e)
   return {
     pictures: found.bytes,
     steps,
     previews,
-    latents: e.diffusion === undefined ? 0 : 4 * found.n * size(encodedShape(e.firstStage)),
+    latents: stage === undefined || e.diffusion === undefined ? 0 : 4 * found.n * size(encodedShape(stage)),
     whole: programBytes + found.bytes + Math.max(previews, ...Object.values(steps)),
   }
 }

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Effect, type Errors, effect, failure, type LatentError } from '../error.ts'
 import type { Values } from '../execute/executor.ts'
-import { type Experiment, experiment } from '../experiment/document.ts'
+import { autoencoderOf, type Experiment, experiment } from '../experiment/document.ts'
 import { parseJsonText } from '../experiment/json-text.ts'
 import { type Difference, differences } from '../experiment/same.ts'
 import { readBytes, sha256 } from '../io/bytes.ts'
@@ -32,7 +32,8 @@ export interface Opened {
   readonly plan: Plan
   /** Weights of the first stage's loss that never change. */
   readonly constants: Values
-  readonly firstStage: OpenedStage
+  /** Absent where diffusion is on pictures. */
+  readonly firstStage?: OpenedStage
   readonly diffusion?: OpenedStage<NonNullable<Plan['diffusion']>>
 }
 
@@ -152,7 +153,11 @@ export const openExperiment = (e: Experiment, o: RunOptions): Effect<Opened> =>
     const facts = dataFacts(dataset)
     if (O.isSome(steers)) await run(claimData(e, facts, o))
     for (const line of lines) listener.say(line)
-    const constants = await run(perceptualWeights(e.firstStage, plan.firstStage.step))
+    const autoencoder = autoencoderOf(e)
+    const constants =
+      autoencoder === undefined || plan.firstStage === undefined
+        ? {}
+        : await run(perceptualWeights(autoencoder, plan.firstStage.step))
     const identities = await run(TE.fromEither(identitiesOf(e, dataset.classes.length, plan, digest(constants))))
     const opened = <S extends StagePlan>(stage: S): Effect<OpenedStage<S>> =>
       effect(async (go) => {
@@ -165,10 +170,22 @@ export const openExperiment = (e: Experiment, o: RunOptions): Effect<Opened> =>
         return { stage, identity, standingBelow, ...(standing === undefined ? {} : { standing }) }
       })
     listener.doing('reading checkpoints')
-    const firstStage = await run(opened(plan.firstStage))
+    const firstStage = plan.firstStage === undefined ? undefined : await run(opened(plan.firstStage))
     const diffusion = plan.diffusion === undefined ? undefined : await run(opened(plan.diffusion))
     const changed = O.isSome(steers) ? steers.value : []
-    await run(refuse(refuseLate(e, changed, diffusion === undefined ? [firstStage] : [firstStage, diffusion])))
+    await run(
+      refuse(
+        refuseLate(
+          e,
+          changed,
+          [firstStage, diffusion].filter((stage) => stage !== undefined),
+        ),
+      ),
+    )
     for (const { at, was, is } of changed) listener.say(`${at}: ${show(was)} until here, ${show(is)} from here on`)
-    return { data, facts, plan, constants, firstStage, ...(diffusion === undefined ? {} : { diffusion }) }
+    return {
+      ...{ data, facts, plan, constants },
+      ...(firstStage === undefined ? {} : { firstStage }),
+      ...(diffusion === undefined ? {} : { diffusion }),
+    }
   })

@@ -7,7 +7,7 @@ import {
   latentDiffusion,
   samplingProgram,
 } from '../experiment/diffusion-stage.ts'
-import type { Experiment, FirstStage, Training } from '../experiment/document.ts'
+import { autoencoderOf, type Experiment, type FirstStage, type Training } from '../experiment/document.ts'
 import {
   decoderGraph,
   encoderGraph,
@@ -20,6 +20,7 @@ import {
 import type { Pictures } from '../experiment/pictures.ts'
 import { refusing } from '../experiment/problems.ts'
 import { unsteered } from '../experiment/same.ts'
+import { diffusedOf } from '../experiment/space.ts'
 import { type Graph, parameters } from '../graph/graph.ts'
 import { contentHash } from '../graph/hash.ts'
 import type { Shape } from '../graph/types.ts'
@@ -42,7 +43,8 @@ export interface StagePlan {
   readonly validation: ValidationGraph
 }
 export interface Plan {
-  readonly firstStage: StagePlan
+  /** Absent where diffusion is on pictures. */
+  readonly firstStage?: StagePlan
   readonly diffusion?: StagePlan & { readonly model: LatentDiffusion }
 }
 
@@ -62,8 +64,8 @@ export const firstStageStep = (
 }
 
 /** Whether a stage is told the pictures' classes. */
-export const toldClasses = ({ firstStage, diffusion }: Experiment): boolean =>
-  diffusion?.conditioning.kind === 'class' || firstStage.adversarial?.condition?.kind === 'class'
+export const toldClasses = (e: Experiment): boolean =>
+  e.diffusion?.conditioning.kind === 'class' || autoencoderOf(e)?.adversarial?.condition?.kind === 'class'
 
 /** Faults of a part's graphs, which name layers, behind the part's JSON pointer. */
 const of = (pointer: string): (<A>(part: Checked<A>) => Checked<A>) =>
@@ -73,50 +75,61 @@ const of = (pointer: string): (<A>(part: Checked<A>) => Checked<A>) =>
 export const planExperiment = (e: Experiment, classes: number): Checked<Plan> =>
   pipe(
     refusing(classRules(e, classes)),
-    E.let('pictures', (): Pictures => ({ count: e.firstStage.training.batchSize, classes })),
-    E.bind('step', ({ pictures }) => of('/firstStage')(firstStageStep(e.firstStage, pictures))),
-    E.bind('start', ({ pictures }) => of('/firstStage')(firstStageStart(e.firstStage, pictures))),
-    E.bind('validation', ({ pictures }) =>
-      of('/firstStage')(
-        monitorable('/firstStage', e.firstStage.training, (count) =>
-          firstStageValidation(e.firstStage, { ...pictures, count }),
-        ),
-      ),
-    ),
-    E.let(
-      'firstStage',
-      ({ step, start, validation }): StagePlan => ({
-        name: 'first-stage',
-        section: e.diffusion === undefined ? 'model' : 'first_stage',
-        step,
-        ...(start === undefined ? {} : { start }),
-        validation,
-      }),
-    ),
+    E.bind('firstStage', () => of('/firstStage')(planFirstStage(e, classes))),
     E.bind('diffusion', () => of('/diffusion')(planDiffusion(e, classes))),
-    E.map(({ firstStage, diffusion }) => (diffusion === undefined ? { firstStage } : { firstStage, diffusion })),
+    E.map(({ firstStage, diffusion }) => ({
+      ...(firstStage === undefined ? {} : { firstStage }),
+      ...(diffusion === undefined ? {} : { diffusion }),
+    })),
   )
 
+const planFirstStage = (e: Experiment, classes: number): Checked<StagePlan | undefined> => {
+  const stage = autoencoderOf(e)
+  if (stage === undefined) return E.right(undefined)
+  const pictures: Pictures = { count: stage.training.batchSize, classes }
+  return pipe(
+    E.Do,
+    E.bind('step', () => firstStageStep(stage, pictures)),
+    E.bind('start', () => firstStageStart(stage, pictures)),
+    E.bind('validation', () =>
+      monitorable('/firstStage', stage.training, (count) => firstStageValidation(stage, { ...pictures, count })),
+    ),
+    E.map(({ step, start, validation }) => ({
+      name: 'first-stage',
+      section: e.diffusion === undefined ? 'model' : 'first_stage',
+      step,
+      ...(start === undefined ? {} : { start }),
+      validation,
+    })),
+  )
+}
+
 /** The graphs that draw pictures of what was trained, for one picture: whatever would keep a run from ending is found before it begins. */
-export const planDrawing = ({ firstStage, diffusion, sampling }: Experiment, plan: Plan): Checked<readonly unknown[]> =>
-  collect<unknown>([
-    of('/firstStage')(reconstructionGraph(firstStage, 1)),
-    of('/firstStage')(priorGraph(firstStage, 1)),
-    ...(diffusion === undefined || plan.diffusion === undefined
+export const planDrawing = (e: Experiment, plan: Plan): Checked<readonly unknown[]> => {
+  const stage = autoencoderOf(e)
+  return collect<unknown>([
+    ...(stage === undefined
       ? []
       : [
-          of('/firstStage')(encoderGraph(firstStage, diffusion.latents, 1)),
-          of('/firstStage')(decoderGraph(firstStage, 1)),
-          of('/sampling')(samplingProgram(plan.diffusion.model, sampling, 1)),
+          of('/firstStage')(reconstructionGraph(stage, 1)),
+          of('/firstStage')(priorGraph(stage, 1)),
+          ...(e.diffusion === undefined
+            ? []
+            : [
+                of('/firstStage')(encoderGraph(stage, e.diffusion.latents, 1)),
+                of('/firstStage')(decoderGraph(stage, 1)),
+              ]),
         ]),
+    ...(plan.diffusion === undefined ? [] : [of('/sampling')(samplingProgram(plan.diffusion.model, e.sampling, 1))]),
   ])
+}
 
 const planDiffusion = (e: Experiment, classes: number): Checked<Plan['diffusion']> => {
   const config = e.diffusion
   if (config === undefined) return E.right(undefined)
   return pipe(
     E.Do,
-    E.bind('model', () => latentDiffusion(config, e.firstStage, classes)),
+    E.bind('model', () => latentDiffusion(config, diffusedOf(e), classes)),
     E.bind('step', ({ model }) => {
       const { batchSize, microBatches } = config.training
       return trainingStep(
@@ -132,10 +145,10 @@ const planDiffusion = (e: Experiment, classes: number): Checked<Plan['diffusion'
 }
 
 export const stagesOf = ({ firstStage, diffusion }: Plan): readonly StagePlan[] =>
-  diffusion === undefined ? [firstStage] : [firstStage, diffusion]
+  [firstStage, diffusion].filter((stage) => stage !== undefined)
 
 export const trainingOf = (e: Experiment, { name }: StagePlan): Training | undefined =>
-  name === 'first-stage' ? e.firstStage.training : e.diffusion?.training
+  name === 'first-stage' ? autoencoderOf(e)?.training : e.diffusion?.training
 
 /** Facts that a stage's checkpoint says of its run, and a resumed run must share. */
 export type Identity = Readonly<Record<string, Json>>

@@ -1,8 +1,8 @@
 import { join } from 'node:path'
-import { labelsOf } from '../data/dataset.ts'
 import { type Effect, effect } from '../error.ts'
-import type { Experiment } from '../experiment/document.ts'
-import { latentShape } from '../experiment/first-stage.ts'
+import type { Values } from '../execute/executor.ts'
+import { autoencoderOf, type Experiment } from '../experiment/document.ts'
+import { diffusedOf, latentScaleOf } from '../experiment/space.ts'
 import { sweep, writeFileAtomic } from '../io/atomic.ts'
 import { type Owned, owning } from '../io/owner.ts'
 import { TE } from '../prelude.ts'
@@ -14,18 +14,33 @@ import { drawPictures, drawPrior, firstItems, reconstruct, reconstructionPsnr } 
 import { encodeHeldOut, encodeLatents } from './latents.ts'
 import { dataFile, experimentFile, type Opened, openExperiment } from './opening.ts'
 import type { RunOptions } from './options.ts'
-import { heldOutLayout, labelRows, writePictures, writeReconstructions } from './pictures.ts'
+import { heldOutLayout, writePictures, writeReconstructions } from './pictures.ts'
 import type { Plan } from './plan.ts'
+import { type Restoration, saysRestoration, showingOf } from './showing.ts'
 import { stoppable } from './stop.ts'
 
 export interface RunSummary {
   readonly experiment: Experiment
   readonly plan: Plan
   readonly data: { readonly train: number; readonly heldOut: number; readonly classes: readonly string[] }
-  /** Of held-out pictures, in dB. */
-  readonly heldOutPsnr: number
+  /** Absent where diffusion is on pictures. */
+  readonly firstStage?: FirstStageSummary
+  readonly samples?: SamplesSummary
   readonly seconds: number
-  readonly pictures: { readonly reconstructions: string; readonly priorSamples: string; readonly samples?: string }
+}
+/** What a trained first stage makes of held-out pictures, and of its prior. */
+export interface FirstStageSummary {
+  /** In dB. */
+  readonly heldOutPsnr: number
+  /** Files. */
+  readonly reconstructions: string
+  readonly priorSamples: string
+}
+/** Pictures that were drawn, what their rows are, and how near those of held-out pictures come to these. */
+export interface SamplesSummary {
+  readonly file: string
+  readonly rows: readonly string[]
+  readonly restoration?: Restoration
 }
 
 const writeText = (path: string, text: string): Effect<void> =>
@@ -50,6 +65,33 @@ const claim = (e: Experiment, facts: Opened['facts'], { dir, listener }: RunOpti
 
 type Own = RunOptions & { readonly owned: Owned }
 
+/** Trains the first stage, if there is one, and draws what it has learnt. */
+const firstStageOf = (
+  e: Experiment,
+  o: Own,
+  opened: Opened,
+): Effect<{ readonly state: Values; readonly summary?: FirstStageSummary }> =>
+  effect(async (run) => {
+    const autoencoder = autoencoderOf(e)
+    if (autoencoder === undefined || opened.firstStage === undefined) return { state: {} }
+    const { data, constants } = opened
+    const state = await run(trainFirstStage(e, o, { opened: opened.firstStage, autoencoder, data, constants }))
+    o.listener.doing('drawing reconstructions')
+    const heldOut = picturesOf(data.heldOut)
+    const heldOutPsnr = await run(reconstructionPsnr(o.executor, autoencoder, state, heldOut))
+    const reconstructions = join(o.dir, 'reconstructions.png')
+    const priorSamples = join(o.dir, 'prior-samples.png')
+    const { n, columns } = heldOutLayout(heldOut.n)
+    const shown = await run(firstItems(heldOut, n))
+    const made = await run(reconstruct(o.executor, autoencoder, state, shown))
+    const drawn = await run(drawPrior(o.executor, autoencoder, state, { n, seed: e.seed }))
+    await run(o.owned.held)
+    await run(writeReconstructions(reconstructions, shown, made, { columns, seed: e.seed }))
+    await run(writePictures(priorSamples, drawn, { columns, seed: e.seed }))
+    o.listener.say(`held-out reconstructions: ${heldOutPsnr.toFixed(2)} dB PSNR`)
+    return { state, summary: { heldOutPsnr, reconstructions, priorSamples } }
+  })
+
 /** Trains both stages and draws what they have learnt. */
 const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
   effect(async (run) => {
@@ -60,61 +102,54 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
     const { data, plan, facts } = opened
     await run(claim(e, facts, o))
 
-    const first = await run(trainFirstStage(e, o, opened))
-    doing('drawing reconstructions')
-    const heldOut = picturesOf(data.heldOut)
-    const heldOutPsnr = await run(reconstructionPsnr(o.executor, e.firstStage, first, heldOut))
-    const reconstructions = join(o.dir, 'reconstructions.png')
-    const priorSamples = join(o.dir, 'prior-samples.png')
-    const { n, columns } = heldOutLayout(heldOut.n)
-    const shown = await run(firstItems(heldOut, n))
-    const made = await run(reconstruct(o.executor, e.firstStage, first, shown))
-    const drawn = await run(drawPrior(o.executor, e.firstStage, first, { n, seed: e.seed }))
-    await run(o.owned.held)
-    await run(writeReconstructions(reconstructions, shown, made, { columns, seed: e.seed }))
-    await run(writePictures(priorSamples, drawn, { columns, seed: e.seed }))
-    say(`held-out reconstructions: ${heldOutPsnr.toFixed(2)} dB PSNR`)
-    const summary = (samples?: string): RunSummary => ({
+    const first = await run(firstStageOf(e, o, opened))
+    const summary = (samples?: SamplesSummary): RunSummary => ({
       experiment: e,
       plan,
       data: { train: data.train.n, heldOut: data.heldOut.n, classes: facts.classes },
-      heldOutPsnr,
       seconds: (performance.now() - started) / 1000,
-      pictures: { reconstructions, priorSamples, ...(samples === undefined ? {} : { samples }) },
+      ...(first.summary === undefined ? {} : { firstStage: first.summary }),
+      ...(samples === undefined ? {} : { samples }),
     })
     if (opened.diffusion === undefined || e.diffusion === undefined) return summary()
 
     doing('encoding the pictures')
     const { model, name } = opened.diffusion.stage
-    const encoding = { executor: o.executor, stage: e.firstStage, state: first, seed: e.seed, dir: join(o.dir, name) }
+    const encoding = { executor: o.executor, state: first.state, seed: e.seed, dir: join(o.dir, name) }
+    const options = { latents: e.diffusion.latents, latentScale: latentScaleOf(e) }
     await run(o.owned.held)
-    const latents = await run(encodeLatents(encoding, e.diffusion, picturesOf(data.train)))
-    const { scale } = latents
-    say(`latents: [${latentShape(e.firstStage.network).join(', ')}], multiplied by ${scale.toFixed(4)}`)
+    const encoded = await run(encodeLatents(diffusedOf(e), encoding, options, picturesOf(data.train)))
+    const { scale } = encoded
+    const what = model.encodes === 'identity' ? 'pictures, not encoded' : 'latents'
+    say(`${what}: [${model.latent.join(', ')}], multiplied by ${scale.toFixed(4)}`)
     await run(writeText(join(o.dir, 'latents.json'), JSON.stringify({ scale, classes: facts.classes })))
     const trained = await trainDiffusion(e, o, {
       opened: opened.diffusion,
       training: e.diffusion.training,
-      moments: latents,
-      labels: labelsOf(data.train),
-      heldOut: await run(encodeHeldOut(encoding, e.diffusion, data.heldOut)),
+      learnt: { moments: encoded, data: data.train },
+      heldOut: await run(encodeHeldOut(diffusedOf(e), encoding, e.diffusion, data.heldOut)),
+      shown: picturesOf(data.heldOut),
       scale,
-      firstStage: first,
-    })().finally(latents.close)
+      firstStage: first.state,
+    })().finally(encoded.close)
     const second = await run(TE.fromEither(trained))
     doing('drawing samples')
-    const pictures = await run(
+    const showing = await run(showingOf(model, e.sampling.perClass, picturesOf(data.heldOut)))
+    const { asked, columns, rows, grid } = showing
+    const drawn = await run(
       drawPictures(
         o.executor,
         { model, stage: e.firstStage },
-        { firstStage: first, diffusion: second },
-        { labels: labelRows(model.classes, e.sampling.perClass), seed: e.seed, sampling: e.sampling, scale },
+        { firstStage: first.state, diffusion: second },
+        { ...asked, seed: e.seed, sampling: e.sampling, scale },
       ),
     )
-    const samples = join(o.dir, 'samples.png')
+    const restoration = showing.restoration?.(drawn)
+    const file = join(o.dir, 'samples.png')
     await run(o.owned.held)
-    await run(writePictures(samples, pictures, { columns: e.sampling.perClass, seed: e.seed }))
-    return summary(samples)
+    await run(writePictures(file, grid(drawn), { columns, seed: e.seed }))
+    if (restoration !== undefined) say(saysRestoration(restoration))
+    return summary({ file, rows, ...(restoration === undefined ? {} : { restoration }) })
   })
 
 /**

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { type Effect, effect } from '../error.ts'
 import type { Executor, Values } from '../execute/executor.ts'
-import type { Experiment, Training } from '../experiment/document.ts'
+import { autoencoderOf, type Experiment, type Training } from '../experiment/document.ts'
 import { feedTypes, type Graph } from '../graph/graph.ts'
 import type { Owned } from '../io/owner.ts'
 import { pipe, TE } from '../prelude.ts'
@@ -51,10 +51,12 @@ export const startingState = (
 const lower = (rate: number): number => Number(Math.min(rate / 10, 1e-3).toPrecision(3))
 
 /** The settings that lower what a stage is trained with. */
-const slower = ({ firstStage, diffusion }: Experiment, name: StagePlan['name']): readonly string[] => {
+const slower = (e: Experiment, name: StagePlan['name']): readonly string[] => {
+  const [firstStage, diffusion] = [autoencoderOf(e), e.diffusion]
   const of = (pointer: string, rate: number): string => `${pointer}/rate=${lower(rate)}`
   if (name === 'diffusion')
     return diffusion === undefined ? [] : [of('/diffusion/training/learningRate', diffusion.training.learningRate.rate)]
+  if (firstStage === undefined) return []
   const own = firstStage.adversarial?.learningRate
   return [
     of('/firstStage/training/learningRate', firstStage.training.learningRate.rate),

@@ -8,6 +8,7 @@ import { inHalf } from '../../src/execute/in-half.ts'
 import { onnx } from '../../src/execute/onnx/index.ts'
 import { reference } from '../../src/execute/reference/index.ts'
 import { samplingProgram } from '../../src/experiment/diffusion-stage.ts'
+import { autoencoderOf } from '../../src/experiment/document.ts'
 import { decoderGraph } from '../../src/experiment/first-stage.ts'
 import { loadExperiment } from '../../src/experiment/load.ts'
 import { decodeGraph, encodeGraph } from '../../src/graph/codec.ts'
@@ -139,7 +140,7 @@ describe('precision', () => {
     if (diffusion === undefined) throw new Error('tiny has a diffusion stage')
     const declared = {
       'a step of the U-Net': () => right(samplingProgram(diffusion.model, experiment.sampling, 1)).graph,
-      'the decoder': () => right(decoderGraph(experiment.firstStage, 1)),
+      'the decoder': () => right(decoderGraph(autoencoderOf(experiment) ?? expect.unreachable('no autoencoder'), 1)),
     }[what]()
     const graph = optimise(declared)
     const feeds = fed(graph)

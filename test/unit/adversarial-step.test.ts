@@ -212,9 +212,10 @@ describe.each(['kl', 'vq', 'gumbel'] as const)('training %s over the start of th
 
 test.each(['emoji-kl-gan', 'emoji-vq-gan'])('graphs/%s.json is sound, each parameter counted once', async (name) => {
   const plan = right(planExperiment(right(await loadExperiment(`graphs/${name}.json`)()), 0))
-  const { step } = plan.firstStage
+  const firstStage = plan.firstStage ?? expect.unreachable('no first stage')
+  const { step } = firstStage
   expect(lint(step.declared, step.intent)).toEqual([])
-  const names = modelParameters(plan.firstStage).map((p) => p.name)
+  const names = modelParameters(firstStage).map((p) => p.name)
   expect(names.length).toBe(new Set(names).size)
 })
 

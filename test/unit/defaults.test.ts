@@ -392,7 +392,7 @@ const documents: Readonly<Record<string, Declared>> = {
     given: { schedule: { kind: 'cosine' }, unet, training: run, conditioning: { kind: 'class' } },
     documented: {
       ...{ schedule: schedules.cosine, training: ran, conditioning: { kind: 'class', dropout: 0.1 }, ...objective },
-      ...{ latents: 'unquantised', latentScale: { kind: 'measured' } },
+      latents: 'unquantised',
       unet: {
         ...{ ...unet, ...pyramid, resample: 'conv', scaleShiftNorm: false },
         ...{ attention: { kind: 'self', order: 'legacy' }, classes: null, codebook: null },

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { autoencoderOf } from '../../src/experiment/document.ts'
 import { experimentSchema, experimentSchemaText } from '../../src/experiment/json-schema.ts'
 import { parseJsonText } from '../../src/experiment/json-text.ts'
 import { decodeExperiment, loadExperiment } from '../../src/experiment/load.ts'
@@ -186,7 +187,7 @@ describe('settings', () => {
 
   it('appends to a list', () => {
     const result = decodedWith('/firstStage/network/attentionResolutions/-=8')
-    expect(E.isRight(result) && result.right.firstStage.network.attentionResolutions).toEqual([16, 8])
+    expect(E.isRight(result) && autoencoderOf(result.right)?.network.attentionResolutions).toEqual([16, 8])
   })
 
   it('law: what is set is what stands there, everything else stays', () => {

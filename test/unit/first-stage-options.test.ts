@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { input } from '../../src/declare/index.ts'
 import { floats, type Value, type Values } from '../../src/execute/executor.ts'
 import { onnx } from '../../src/execute/onnx/index.ts'
-import type { Experiment } from '../../src/experiment/document.ts'
+import { autoencoderOf, type Experiment } from '../../src/experiment/document.ts'
 import { codeDecoderGraph, codesGraph, reconstructionGraph, type VqStage } from '../../src/experiment/first-stage.ts'
 import { decodeExperiment } from '../../src/experiment/load.ts'
 import { conditionOf, pixelWeights } from '../../src/experiment/pictures.ts'
@@ -140,7 +140,7 @@ describe('two steps', () => {
 
 describe('a conditional discriminator', () => {
   const weightOf = (e: Experiment, classes: number) =>
-    parameters(right(planExperiment(e, classes)).firstStage.step.graph).find(
+    parameters((right(planExperiment(e, classes)).firstStage ?? expect.unreachable('no first stage')).step.graph).find(
       ({ name }) => name === 'loss.discriminator.main.0.weight',
     )?.shape
   test('has a channel a class, or a label, beside the colours', () => {
@@ -150,7 +150,7 @@ describe('a conditional discriminator', () => {
   })
   test('sees 1 in the channel of the class everywhere, and in that of the label where it is', async () => {
     const seen = async (condition: object, feeds: Values): Promise<readonly number[]> => {
-      const { firstStage } = experimentOf(contest({ condition }))
+      const firstStage = autoencoderOf(experimentOf(contest({ condition }))) ?? expect.unreachable('no autoencoder')
       const y = conditionOf(firstStage, { count: 2, side: [1, 3], classes: 2 }) ?? expect.unreachable('no condition')
       return Array.from((await evaluate({ y }, feeds)).y?.data ?? [])
     }

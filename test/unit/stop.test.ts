@@ -4,7 +4,7 @@ import type { Effect } from '../../src/error.ts'
 import { omit } from '../../src/execute/carry.ts'
 import { type Executable, type Executor, emptyValue, type Values } from '../../src/execute/executor.ts'
 import type { LatentDiffusion } from '../../src/experiment/diffusion-stage.ts'
-import type { Experiment } from '../../src/experiment/document.ts'
+import { autoencoderOf, type Experiment } from '../../src/experiment/document.ts'
 import { loadExperiment } from '../../src/experiment/load.ts'
 import { outputTypes } from '../../src/graph/graph.ts'
 import { size } from '../../src/graph/types.ts'
@@ -60,18 +60,17 @@ beforeAll(async () => {
 const drawings = (executor: Executor): Readonly<Record<string, Effect<unknown>>> => {
   const e = held.experiment ?? expect.unreachable('no experiment')
   const model = held.model ?? expect.unreachable('no model')
+  const stage = autoencoderOf(e) ?? expect.unreachable('no autoencoder')
   const n = 70
   const pictures = { n, shape: [3, 16, 16], data: new Float32Array(n * 768) }
   const rows = { ...pictures, read: (i: ArrayLike<number>) => TE.right(new Float32Array(i.length * 768)) }
   const wanted = { labels: [0, 1], seed: 1, sampling: e.sampling, scale: 1 }
   return {
-    reconstructions: reconstruct(executor, e.firstStage, {}, pictures),
-    'their PSNR': reconstructionPsnr(executor, e.firstStage, {}, rows),
-    latents: encodePictures(executor, { stage: e.firstStage, latents: 'unquantised' }, {}, rows, () =>
-      TE.right(undefined),
-    ),
-    'samples of the prior': drawPrior(executor, e.firstStage, {}, { n: 4, seed: 1 }),
-    samples: drawPictures(executor, { model, stage: e.firstStage }, { firstStage: {}, diffusion: {} }, wanted),
+    reconstructions: reconstruct(executor, stage, {}, pictures),
+    'their PSNR': reconstructionPsnr(executor, stage, {}, rows),
+    latents: encodePictures(executor, { stage, latents: 'unquantised' }, {}, rows, () => TE.right(undefined)),
+    'samples of the prior': drawPrior(executor, stage, {}, { n: 4, seed: 1 }),
+    samples: drawPictures(executor, { model, stage }, { firstStage: {}, diffusion: {} }, wanted),
   }
 }
 const names = ['reconstructions', 'their PSNR', 'latents', 'samples of the prior', 'samples'] as const

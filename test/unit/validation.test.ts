@@ -66,7 +66,7 @@ describe('what is monitored', () => {
 })
 
 describe('measuring', () => {
-  const { firstStage, diffusion } = right(plan())
+  const { firstStage = expect.unreachable('no first stage'), diffusion } = right(plan())
   const n = 5
   const wave = (length: number): Float32Array => Float32Array.from({ length }, (_, i) => Math.sin(0.37 * i))
   const rows = (shape: readonly number[], pictures: readonly number[]) => {

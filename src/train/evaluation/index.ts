@@ -4,7 +4,7 @@ import { labelsOf } from '../../data/dataset.ts'
 import { type Effect, effect, failure } from '../../error.ts'
 import type { Executor, Values } from '../../execute/executor.ts'
 import type { LatentDiffusion } from '../../experiment/diffusion-stage.ts'
-import type { Experiment } from '../../experiment/document.ts'
+import { autoencoderOf, type Experiment } from '../../experiment/document.ts'
 import type { Sampling } from '../../experiment/sampling.ts'
 import { size } from '../../graph/types.ts'
 import { writeFileAtomic } from '../../io/atomic.ts'
@@ -64,12 +64,19 @@ const dataDigest = ({ train, heldOut }: Parted): string =>
       .join('\n'),
   )
 
-/** The classes of samples: those of training pictures in an order by chance, so that they are as common. */
-const labelsFor = ({ train }: Parted, count: number, seed: number): readonly number[] => {
-  const labels = labelsOf(train)
-  const order = permutation(train.n, randomOf(seed, 'evaluation-labels'))
-  return Array.from({ length: count }, (_, i) => labels?.[order[i % train.n] ?? 0] ?? 0)
-}
+/** The conditions of samples: those of training pictures in an order by chance, so that they are as common. */
+const conditionsFor = ({ train }: Parted, { conditioner }: LatentDiffusion, count: number, seed: number) =>
+  effect(async (run) => {
+    const labels = labelsOf(train)
+    const order = permutation(train.n, randomOf(seed, 'evaluation-labels'))
+    const chosen = Array.from({ length: count }, (_, i) => order[i % train.n] ?? 0)
+    return {
+      labels: chosen.map((i) => labels?.[i] ?? 0),
+      ...(conditioner.pictures === undefined
+        ? {}
+        : { pictures: conditioner.pictures.of((await run(train.read(chosen))).pictures) }),
+    }
+  })
 
 /** Rows that tell when they are read. */
 const counted = (rows: Rows, onRead: (done: number) => void): Rows => ({
@@ -135,8 +142,8 @@ const sampleFigures = (
   effect(async (run) => {
     const { count, seed, sampling, listener, executor, dir } = o
     const { model, state, scale } = diffusion
-    const classed = model.config.conditioning.kind === 'class'
-    const asked = labelsFor(data, count, seed)
+    const classed = model.conditioner.classes !== null
+    const conditions = await run(conditionsFor(data, model, count, seed))
     listener.doing('drawing samples')
     const samples = await run(
       drawPictures(
@@ -144,7 +151,7 @@ const sampleFigures = (
         { model, stage: experiment.firstStage },
         { firstStage, diffusion: state },
         {
-          labels: asked,
+          ...conditions,
           seed,
           sampling,
           scale,
@@ -182,7 +189,7 @@ const sampleFigures = (
               names: data.train.classes,
               references: ofReferences,
               heldOut: ofHeldOut,
-              ...(classed ? { asked } : {}),
+              ...(classed ? { asked: conditions.labels } : {}),
             },
           }),
     }
@@ -231,9 +238,11 @@ export const evaluate = (evaluated: Evaluated, o: EvaluationOptions): Effect<Eva
     }
     if (o.against !== undefined) await run(TE.fromEither(comparable(o.against.path, terms, o.against.evaluation)))
     o.listener.doing('reconstructing held-out pictures')
-    const reconstructions = await run(
-      reconstructionFigures(o.executor, experiment.firstStage, firstStage, picturesOf(data.heldOut)),
-    )
+    const autoencoder = autoencoderOf(experiment)
+    const reconstructions =
+      autoencoder === undefined
+        ? undefined
+        : await run(reconstructionFigures(o.executor, autoencoder, firstStage, picturesOf(data.heldOut)))
     const found: Evaluation = {
       format: 'latentgraph-evaluation',
       version: 1,
@@ -241,7 +250,7 @@ export const evaluate = (evaluated: Evaluated, o: EvaluationOptions): Effect<Eva
       executor: o.executor.name,
       run: { name: experiment.name, seed: experiment.seed, checkpoints },
       data: about,
-      reconstructions,
+      ...(reconstructions === undefined ? {} : { reconstructions }),
       ...(diffusion === undefined ? {} : { samples: await run(sampleFigures({ ...evaluated, diffusion }, o)) }),
     }
     await run(

@@ -42,12 +42,14 @@ export interface ReportData {
   /** Of the whole run, sampling included. */
   readonly seconds: number
   readonly machine: { readonly cpu: string; readonly cores: number; readonly executor: string }
-  /** Mean over the held-out pictures, dB. */
-  readonly psnr: number
-  /** Inputs over reconstructions, of held-out pictures. */
-  readonly reconstructions: LabelledGrid
+  /** Of the first stage: mean over the held-out pictures, dB. */
+  readonly psnr?: number
+  /** Of what is made of a condition such as `low resolution`, and of interpolation, dB. */
+  readonly restoration?: { readonly condition: string; readonly psnr: number; readonly baseline: number }
+  /** Inputs over reconstructions, of held-out pictures; where there is a first stage. */
+  readonly reconstructions?: LabelledGrid
   /** Of the first stage. */
-  readonly priorSamples: LabelledGrid
+  readonly priorSamples?: LabelledGrid
   readonly samples?: LabelledGrid
   /** What to do next, each with its command. */
   readonly next: readonly { readonly what: string; readonly command: string }[]
@@ -92,11 +94,12 @@ const gridFigure = (title: string, { png, rows, caption }: LabelledGrid): string
 const fact = (label: string, value: string, note: string): string =>
   `<div><dt>${escapeHtml(label)}</dt><dd>${escapeHtml(value)}<small>${escapeHtml(note)}</small></dd></div>`
 
-const facts = ({ data, stages, psnr, seconds, machine }: ReportData): string => {
+const facts = ({ data, stages, psnr, restoration, seconds, machine }: ReportData): string => {
   const parameters = stages.reduce((n, s) => n + s.parameters, 0)
   return `
   <dl class="facts">
-    ${fact('Held-out PSNR', `${psnr.toFixed(1)} dB`, `${plural(data.heldOut, 'picture')} never trained on`)}
+    ${psnr === undefined ? '' : fact('Held-out PSNR', `${psnr.toFixed(1)} dB`, `${plural(data.heldOut, 'picture')} never trained on`)}
+    ${restoration === undefined ? '' : fact(`PSNR from ${restoration.condition}`, `${restoration.psnr.toFixed(1)} dB`, `${restoration.baseline.toFixed(1)} dB by interpolation`)}
     ${fact('Pictures', thousands(data.trained), `${data.size} x ${data.size}, ${plural(data.classes.length, 'class', 'classes')}`)}
     ${fact('Parameters', million(parameters), stages.map((s) => `${s.name} ${million(s.parameters)}`).join(', '))}
     ${fact('Time', showDuration(seconds), `${plural(machine.cores, 'core')}, ${machine.executor}`)}
@@ -144,8 +147,8 @@ export const reportHtml = (report: ReportData, curves: readonly ThemedChart[]): 
   </header>
 ${facts(report)}
 ${samples === undefined ? '' : gridFigure('Samples', samples)}
-${gridFigure('Inputs and reconstructions', reconstructions)}
-${gridFigure('Samples from the prior', priorSamples)}
+${reconstructions === undefined ? '' : gridFigure('Inputs and reconstructions', reconstructions)}
+${priorSamples === undefined ? '' : gridFigure('Samples from the prior', priorSamples)}
 ${curves.length === 0 ? '' : figure('charts', 'Losses', `<div>${curves.map(chart).join('')}</div>`, 'Smoothed over a twentieth of the run; faint: as measured.')}
   <section>
     <h2>How it was made</h2>
