@@ -1,3 +1,4 @@
+export * from './bits.ts'
 export * from './bound.ts'
 export * from './denoiser.ts'
 export * from './denoising-loss.ts'

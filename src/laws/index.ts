@@ -1,4 +1,5 @@
 import { adversarialLaws } from './adversarial.ts'
+import { denoisingLaws } from './denoising.ts'
 import { diffusionLaws } from './diffusion.ts'
 import { distributionLaws } from './distributions.ts'
 import { firstStageLaws } from './first-stage.ts'
@@ -8,6 +9,7 @@ import { optimizerLaws } from './optimizers.ts'
 import { librarySamplerLaws } from './samplers.ts'
 
 export * from './adversarial.ts'
+export * from './denoising.ts'
 export * from './diffusion.ts'
 export * from './distributions.ts'
 export * from './first-stage.ts'
@@ -19,12 +21,13 @@ export * from './samplers.ts'
 /** The laws this library holds itself to, by area. */
 export const laws: Readonly<
   Record<
-    'distributions' | 'diffusion' | 'losses' | 'samplers' | 'adversarial' | 'firstStage' | 'optimizers',
+    'distributions' | 'diffusion' | 'denoising' | 'losses' | 'samplers' | 'adversarial' | 'firstStage' | 'optimizers',
     readonly Law[]
   >
 > = {
   distributions: distributionLaws,
   diffusion: diffusionLaws,
+  denoising: denoisingLaws,
   losses: lossLaws,
   samplers: librarySamplerLaws,
   adversarial: adversarialLaws,

@@ -36,7 +36,7 @@ import type { Column } from '../schedulers/noise-schedule.ts'
 import { type PathKind, ratioOf } from '../schedulers/path.ts'
 import { type Law, law } from './law.ts'
 import { gap, real, reals, rows } from './numbers.ts'
-import { flowOf, formulaPath, mixtureDenoiser, numbersOf, walkFrom, walks } from './walks.ts'
+import { flowOf, formulaPath, mixtureDenoiser, numbersOf, walkFrom, walks, walksFromNoise } from './walks.ts'
 
 const column = (...data: Column) => rows(...data.map((x) => [x]))
 const silent = ({ shape }: NoiseRequest): Column => Array.from({ length: shape[0] ?? 1 }, () => 0)
@@ -104,7 +104,7 @@ const pointMass = (sampler: Sampler): Law =>
     // From nearly pure noise rounding is multiplied by as much as 2^12.
     tolerance: { float64: 1e-6, float32: 1e-2 },
     runs: 20,
-    arbitrary: fc.record({ walk: walks, mean: real(-2, 2), xT: reals(3, -3, 3) }),
+    arbitrary: fc.record({ walk: fc.oneof(walks, walksFromNoise), mean: real(-2, 2), xT: reals(3, -3, 3) }),
     deviation: ({ walk: { path, transitions }, mean, xT }, { executor }) => {
       const target = xT.map(() => mean)
       return pipe(

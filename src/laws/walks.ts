@@ -12,28 +12,39 @@ import { stepGraph } from '../samplers/step-graph.ts'
 import { levelsOf, type Spacing } from '../schedulers/levels.ts'
 import type { Column } from '../schedulers/noise-schedule.ts'
 import { discretePath, explodingPath, flowPath, levelOfRatio, type Path, type PathKind } from '../schedulers/path.ts'
-import { noiseSchedules } from './diffusion.ts'
+import { noiseSchedules, silenced } from './diffusion.ts'
 import { real } from './numbers.ts'
 
 /** What the laws of samplers walk along, and data on which the best denoiser is known. */
 
+export interface Walked {
+  readonly path: Path
+  readonly transitions: readonly Transition[]
+}
+const walksAlong = (path: fc.Arbitrary<Path>): fc.Arbitrary<Walked> =>
+  fc
+    .record({
+      path,
+      spacing: fc.constantFrom<Spacing[]>('trailing', 'linspace', 'karras', 'exponential', 'beta', 'log-snr'),
+      steps: fc.integer({ min: 2, max: 8 }),
+    })
+    .map(({ path, spacing, steps }) => {
+      // A flow begins at pure noise, where lambda is not finite: its grid in log SNR is capped.
+      const levels = levelsOf(path, { kind: spacing, steps: path.whole ? Math.min(steps, path.span[1] + 1) : steps })
+      if (E.isLeft(levels)) throw new Error(JSON.stringify(levels.left))
+      return { path, transitions: chain(levels.right) }
+    })
+
 /** Paths of this library, and steps down them to the data. */
-export const walks: fc.Arbitrary<{ readonly path: Path; readonly transitions: readonly Transition[] }> = fc
-  .record({
-    path: fc.oneof(
-      noiseSchedules.map(discretePath),
-      real(0.5, 4).map((shift) => flowPath({ shift })),
-      fc.record({ least: real(0.02, 0.2), most: real(2, 20) }).map(({ least, most }) => explodingPath(least, most)),
-    ),
-    spacing: fc.constantFrom<Spacing[]>('trailing', 'linspace', 'karras', 'exponential', 'beta', 'log-snr'),
-    steps: fc.integer({ min: 2, max: 8 }),
-  })
-  .map(({ path, spacing, steps }) => {
-    // A flow begins at pure noise, where lambda is not finite: its grid in log SNR is capped.
-    const levels = levelsOf(path, { kind: spacing, steps: path.whole ? Math.min(steps, path.span[1] + 1) : steps })
-    if (E.isLeft(levels)) throw new Error(JSON.stringify(levels.left))
-    return { path, transitions: chain(levels.right) }
-  })
+export const walks = walksAlong(
+  fc.oneof(
+    noiseSchedules.map(discretePath),
+    real(0.5, 4).map((shift) => flowPath({ shift })),
+    fc.record({ least: real(0.02, 0.2), most: real(2, 20) }).map(({ least, most }) => explodingPath(least, most)),
+  ),
+)
+/** Down timesteps of which the last is nothing but noise. */
+export const walksFromNoise = walksAlong(noiseSchedules.map(silenced).map(discretePath))
 
 /** A path on which the network is told sigma / alpha itself (of flows, their time), so that it can be a formula. */
 export const formulaPath = (

@@ -1,5 +1,5 @@
 import type { Checked } from '../error.ts'
-import { type Level, levelAt, levelOfRatio, normOf, type Path } from '../schedulers/path.ts'
+import { type Level, levelAt, levelOfRatio, mostRatio, normOf, type Path } from '../schedulers/path.ts'
 import { type Combination, combine } from './combination.ts'
 
 /** What a network says of x at a level, and x as it saw it. */
@@ -118,12 +118,11 @@ const scales: { readonly [K in Sampler['coordinates']]: (path: Path, level: Leve
   straight: (path, level) => (path.kind === 'flow' ? level : scales.exploding(path, level)),
 }
 
-const nearlyNoise = 2 ** 12
 /** A level that has some signal, where a sampler divides by it: flows run along straight lines from pure noise. */
 const withSignal = ({ pureNoise, coordinates }: Sampler, path: Path, level: Level): Level =>
   level.alpha > 0 || pureNoise === 'taken' || (coordinates === 'straight' && path.kind === 'flow')
     ? level
-    : { ...levelOfRatio(path, nearlyNoise), t: level.t }
+    : { ...levelOfRatio(path, mostRatio), t: level.t }
 
 /** The walk of a sampler along a path, in the sampler's coordinates, from x. */
 export const walkOf = (sampler: Sampler, path: Path, transitions: readonly Transition[], x: Combination): Walk => {

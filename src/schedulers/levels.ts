@@ -2,7 +2,7 @@ import { betaQuantile } from '../distributions/beta-quantile.ts'
 import { type Checked, fail } from '../error.ts'
 import { E, pipe } from '../prelude.ts'
 import type { Column } from './noise-schedule.ts'
-import { dataLevel, type Level, levelAt, levelOfRatio, type Path, ratioOf } from './path.ts'
+import { dataLevel, type Level, levelAt, levelOfRatio, mostRatio, type Path, ratioOf } from './path.ts'
 import { roundHalfToEven, timesteps } from './timesteps.ts'
 
 /**
@@ -51,9 +51,6 @@ export const gridRatios: {
     shares(n).map((u) => Math.exp(Math.log(least) + (1 - u) ** rho * (Math.log(most) - Math.log(least)))),
   beta: (most, least, n) => shares(n).map((u) => least + betaQuantile(1 - u, 0.6, 0.6) * (most - least)),
 }
-
-/** sigma / alpha where all is noise: as of alpha^2 = 2^-24 (diffusers), since grids need a number. */
-const mostRatio = 2 ** 12
 
 type Place = (path: Path, steps: number) => Checked<readonly Level[]>
 

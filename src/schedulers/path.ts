@@ -101,9 +101,20 @@ export const discretePathOf = (logRatios: Column): Path => ({
   timeOf: (ratio) => indexOf(logRatios, Math.log(ratio)),
 })
 
+/** sigma / alpha that stands for that of nothing but noise where a number is needed: as of alpha^2 = 2^-24 (diffusers). */
+export const mostRatio = 2 ** 12
+
+/** Logarithms of sigma / alpha; a last timestep without signal lies at `mostRatio`, or at the one before where that is farther. */
+const logRatiosOf = ({ logSnr }: NoiseSchedule): Column => {
+  const logs = logSnr.map((x) => -x / 2)
+  const [last, before = 0] = [logs.at(-1), logs.at(-2)]
+  return last === Number.POSITIVE_INFINITY ? [...logs.slice(0, -1), Math.max(before, Math.log(mostRatio))] : logs
+}
+
 /** The path under a schedule of T timesteps, from 0 to T - 1. */
-export const discretePath = ({ sqrtAlphasCumprod, sqrtOneMinusAlphasCumprod, logSnr }: NoiseSchedule): Path => {
-  const between = discretePathOf(logSnr.map((x) => -x / 2))
+export const discretePath = (schedule: NoiseSchedule): Path => {
+  const { sqrtAlphasCumprod, sqrtOneMinusAlphasCumprod } = schedule
+  const between = discretePathOf(logRatiosOf(schedule))
   return {
     ...between,
     at: (t) =>
