@@ -15,6 +15,7 @@ import { readBytes } from '../io/bytes.ts'
 import { asArgument } from '../io/names.ts'
 import { TE } from '../prelude.ts'
 import { decode, dictionary, number } from '../schema.ts'
+import { bestOf } from '../train/monitor.ts'
 import { heldOutLayout } from '../train/pictures.ts'
 import { modelParameters, type StagePlan, stagesOf, trainingOf } from '../train/plan.ts'
 import type { LabelledGrid, ReportData, StageMetrics, StageSummary } from '../train/report/index.ts'
@@ -43,18 +44,49 @@ export const stageMetrics = (dir: string, { plan }: RunSummary): Effect<readonly
 
 const pictures = (training: Training | undefined): number => (training === undefined ? 0 : effectiveBatch(training))
 
+/** What validations came to, and whether they ended a stage. */
+const validationNotes = (
+  { name }: StagePlan,
+  { steps, validate }: Training,
+  { metrics }: StageMetrics,
+): readonly string[] => {
+  const monitor = validate?.monitor
+  if (monitor === undefined) return []
+  const best = bestOf(
+    monitor,
+    metrics.flatMap(({ step, [monitor.metric]: value }) => (value === undefined ? [] : [{ step, value }])),
+  )
+  const done = metrics.at(-1)?.step ?? steps
+  return [
+    ...(best === undefined
+      ? []
+      : [
+          `${name}: best ${monitor.metric} ${Number(best.value.toPrecision(5))}, after step ${best.step}; the run went on with the ${monitor.use === 'best' ? 'best' : 'last'} state.`,
+        ]),
+    ...(done < steps ? [`${name}: ended early, after ${done} of ${steps} steps, its patience at an end.`] : []),
+  ]
+}
+
 const stageSummary =
-  (e: Experiment, seconds: ReadonlyMap<string, number>) =>
-  (stage: StagePlan): StageSummary => ({
-    name: stage.name,
-    parameters: modelParameters(stage)
-      .filter((p) => p.trainable)
-      .reduce((n, p) => n + size(p.shape), 0),
-    steps: trainingOf(e, stage)?.steps ?? 0,
-    batchSize: pictures(trainingOf(e, stage)),
-    seconds: seconds.get(stage.name) ?? 0,
-    graphHash: contentHash(stage.step.graph),
-  })
+  (e: Experiment, seconds: ReadonlyMap<string, number>, metrics: readonly StageMetrics[]) =>
+  (stage: StagePlan): StageSummary => {
+    const training = trainingOf(e, stage)
+    const own = metrics.find((m) => m.stage === stage.name) ?? { stage: stage.name, metrics: [] }
+    const declared = training?.steps ?? 0
+    const steps = own.metrics.at(-1)?.step ?? declared
+    return {
+      name: stage.name,
+      parameters: modelParameters(stage)
+        .filter((p) => p.trainable)
+        .reduce((n, p) => n + size(p.shape), 0),
+      steps,
+      ...(steps < declared ? { declaredSteps: declared } : {}),
+      notes: training === undefined ? [] : validationNotes(stage, training, own),
+      batchSize: pictures(trainingOf(e, stage)),
+      seconds: seconds.get(stage.name) ?? 0,
+      graphHash: contentHash(stage.step.graph),
+    }
+  }
 
 /** As `trainExperiment` lays the pictures out. */
 const reconstructionRows = (heldOut: number): readonly string[] => {
@@ -106,13 +138,14 @@ export interface ReportFacts {
   readonly summary: RunSummary
   /** Of each stage, by name. */
   readonly seconds: ReadonlyMap<string, number>
+  readonly metrics: readonly StageMetrics[]
   readonly executor: string
   /** The run's folder, as a person would type it: what is there holds all that the run was told. */
   readonly dir: string
 }
 
 /** What the report of a finished run says. */
-export const reportData = ({ summary, seconds, executor, dir }: ReportFacts): Effect<ReportData> =>
+export const reportData = ({ summary, seconds, metrics, executor, dir }: ReportFacts): Effect<ReportData> =>
   effect(async (run) => {
     const { experiment: e, plan, data, firstStage, samples } = summary
     const autoencoder = autoencoderOf(e)
@@ -134,7 +167,7 @@ export const reportData = ({ summary, seconds, executor, dir }: ReportFacts): Ef
         classes: data.classes,
         ...(e.data.kind === 'emoji' ? { credit: emojiCredit } : {}),
       },
-      stages: stagesOf(plan).map(stageSummary(e, seconds)),
+      stages: stagesOf(plan).map(stageSummary(e, seconds, metrics)),
       seconds: summary.seconds,
       machine: { cpu, cores, executor },
       ...(firstStage === undefined || autoencoder === undefined

@@ -154,7 +154,7 @@ export const trainSession = ({ experiment, owned, resume }: Session, terminal: T
       )
       listener.doing('writing the report')
       const metrics = await go(stageMetrics(owned.dir, summary))
-      const data = await go(reportData({ summary, seconds, executor: executor.name, dir }))
+      const data = await go(reportData({ summary, seconds, metrics, executor: executor.name, dir }))
       await go(owned.held)
       const report = await go(writeReport(owned.dir, data, metrics))
       terminal.out(`${shortest(report)}\n`)

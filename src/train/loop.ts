@@ -153,8 +153,10 @@ const tidy = (loop: Loop, done: number, history: readonly Measured[], ends: bool
   })
 
 const endedEarly = ({ name, steps, validation }: Loop, done: number, history: readonly Measured[]): string => {
-  const best = validation?.monitor === undefined ? undefined : bestOf(validation.monitor, history)
-  return `${name}: ended early, after ${done} of ${steps} steps: ${validation?.monitor?.metric} was not better than ${best?.value} of step ${best?.step} in ${validation?.monitor?.patience} validations`
+  const { monitor } = validation ?? {}
+  const best = monitor === undefined ? undefined : bestOf(monitor, history)
+  const times = monitor?.patience === 1 ? '1 validation' : `${monitor?.patience} validations`
+  return `${name}: ended early, after ${done} of ${steps} steps: ${monitor?.metric} was not better than ${best?.value} of step ${best?.step} in ${times}`
 }
 
 /** Tells what was measured, and keeps the state where it is the best so far. */

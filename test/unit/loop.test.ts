@@ -173,7 +173,7 @@ describe('held-out pictures', () => {
     const { ended, said, previews } = await go(plusOne, validation(hump, { patience: 1 }))
     expect(scalar(right(ended), 'w')).toBe(10)
     expect(said).toEqual([
-      'first-stage: ended early, after 9 of 12 steps: val/psnr was not better than 20 of step 6 in 1 validations',
+      'first-stage: ended early, after 9 of 12 steps: val/psnr was not better than 20 of step 6 in 1 validation',
     ])
     expect([await steps(), await logged(), previews, await bests()]).toEqual([
       [8, 9],

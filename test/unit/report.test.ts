@@ -9,6 +9,7 @@ import { escapeHtml, reportHtml } from '../../src/train/report/html.ts'
 import { type ReportData, writeReport } from '../../src/train/report/index.ts'
 import { curvesOf, lossCurves } from '../../src/train/report/loss-curves.ts'
 import { rasterise } from '../../src/train/report/raster.ts'
+import { right } from '../arbitrary/run.ts'
 
 const falling = Array.from({ length: 400 }, (_, i) => ({
   step: i + 1,
@@ -27,7 +28,15 @@ const report: ReportData = {
   version: '0.1.0',
   data: { name: 'pictures', trained: 1500, heldOut: 1, size: 32, classes: ['x'], credit: "artist's & co" },
   stages: [
-    { name: 'first-stage', parameters: 853251, steps: 1800, batchSize: 16, seconds: 182, graphHash: 'ab'.repeat(32) },
+    {
+      name: 'first-stage',
+      parameters: 853251,
+      steps: 1800,
+      batchSize: 16,
+      seconds: 182,
+      graphHash: 'ab'.repeat(32),
+      notes: [],
+    },
   ],
   seconds: 540,
   machine: { cpu: 'cpu', cores: 2, executor: 'onnx:cpu' },
@@ -63,6 +72,42 @@ describe('loss curves', () => {
     const svg = E.isRight(result) ? result.right : ''
     expect(svg).toMatch(/^<svg/)
     for (const text of ['first-stage: loss', 'first-stage: kl_loss', '>step<', '>kl_loss<']) expect(svg).toContain(text)
+  })
+
+  it('of held-out pictures stand beside those trained on, and what they alone are asked has panels of its own', async () => {
+    const asked = (i: number) => ({ 'val/loss': 1 / i, 'val/loss_ema': 2 / i, 'val/psnr': i, 'val/psnr_ema': 2 * i })
+    const metrics = Array.from({ length: 40 }, (_, i) => ({
+      step: i,
+      loss: 1 / (i + 1),
+      ...(i % 10 === 9 ? asked(i) : {}),
+    }))
+    const curves = curvesOf([{ stage: 's', metrics }])
+    expect(
+      curves.map(({ metric, points, heldOut }) => [
+        metric,
+        points.length,
+        heldOut.map(({ averaged, points }) => [averaged, points.length]),
+      ]),
+    ).toEqual([
+      [
+        'loss',
+        40,
+        [
+          [false, 4],
+          [true, 4],
+        ],
+      ],
+      [
+        'psnr',
+        0,
+        [
+          [false, 4],
+          [true, 4],
+        ],
+      ],
+    ])
+    const svg = right(await lossCurves([{ stage: 's', metrics }])()) ?? ''
+    for (const text of ['s: psnr', '>trained on<', '>held out<', '>held out, averaged<']) expect(svg).toContain(text)
   })
 
   it('are left out where there is nothing to draw', async () => {

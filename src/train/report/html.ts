@@ -13,7 +13,11 @@ export interface StageSummary {
   readonly name: string
   /** Trainable numbers. */
   readonly parameters: number
+  /** Done, and of how many where it ended early. */
   readonly steps: number
+  readonly declaredSteps?: number
+  /** What else is to be known of how it went. */
+  readonly notes: readonly string[]
   readonly batchSize: number
   readonly seconds: number
   /** Of the training step's graph (`contentHash`). */
@@ -106,23 +110,28 @@ const facts = ({ data, stages, psnr, restoration, seconds, machine }: ReportData
   </dl>`
 }
 
+const stepsOf = ({ steps, declaredSteps }: StageSummary): string =>
+  declaredSteps === undefined ? thousands(steps) : `${thousands(steps)} of ${thousands(declaredSteps)}`
+
 const stageTable = (stages: readonly StageSummary[]): string => `
     <div class="wide"><table>
       <thead><tr><th>Stage</th><th>Parameters</th><th>Steps</th><th>Batch</th><th>Time</th><th>Graph</th></tr></thead>
       <tbody>${stages
         .map(
           (s) => `
-        <tr><td>${escapeHtml(s.name)}</td><td>${thousands(s.parameters)}</td><td>${thousands(s.steps)}</td><td>${thousands(s.batchSize)}</td><td>${showDuration(s.seconds)}</td><td><code title="${escapeHtml(s.graphHash)}">${escapeHtml(s.graphHash.slice(0, 16))}</code></td></tr>`,
+        <tr><td>${escapeHtml(s.name)}</td><td>${thousands(s.parameters)}</td><td>${stepsOf(s)}</td><td>${thousands(s.batchSize)}</td><td>${showDuration(s.seconds)}</td><td><code title="${escapeHtml(s.graphHash)}">${escapeHtml(s.graphHash.slice(0, 16))}</code></td></tr>`,
         )
         .join('')}
       </tbody>
-    </table></div>`
+    </table></div>${stages.flatMap(({ notes }) => notes.map((note) => `\n    <p class="made">${escapeHtml(note)}</p>`)).join('')}`
 
 /** One chart, an SVG for light pages and one for dark ones. */
 export interface ThemedChart {
   readonly title: string
   readonly light: string
   readonly dark: string
+  /** Whether held-out pictures are in it. */
+  readonly heldOut?: boolean
 }
 const chart = ({ title, light, dark }: ThemedChart): string =>
   `<picture><source media="(prefers-color-scheme: dark)" srcset="${dataUri('image/svg+xml', dark)}"><img src="${dataUri('image/svg+xml', light)}" alt="${escapeHtml(title)}, over steps"></picture>`
@@ -149,7 +158,7 @@ ${facts(report)}
 ${samples === undefined ? '' : gridFigure('Samples', samples)}
 ${reconstructions === undefined ? '' : gridFigure('Inputs and reconstructions', reconstructions)}
 ${priorSamples === undefined ? '' : gridFigure('Samples from the prior', priorSamples)}
-${curves.length === 0 ? '' : figure('charts', 'Losses', `<div>${curves.map(chart).join('')}</div>`, 'Smoothed over a twentieth of the run; faint: as measured.')}
+${curves.length === 0 ? '' : figure('charts', 'Losses', `<div>${curves.map(chart).join('')}</div>`, `Smoothed over a twentieth of the run; faint: as measured.${curves.some(({ heldOut }) => heldOut === true) ? ' Dots: pictures held out, at each validation.' : ''}`)}
   <section>
     <h2>How it was made</h2>
 ${stageTable(stages)}

@@ -1,6 +1,7 @@
 import { parse, View } from 'vega'
 import { compile, type TopLevelSpec } from 'vega-lite'
 import { type Effect, type Errors, failure, reasonOf } from '../../error.ts'
+import { validated } from '../../experiment/validation.ts'
 import { pipe, TE } from '../../prelude.ts'
 
 /** What a stage of training measured: a line a step of its `metrics.jsonl`. */
@@ -13,7 +14,14 @@ export interface StageMetrics {
 export interface Curve {
   readonly stage: string
   readonly metric: string
+  /** As measured on what is trained on; none of metrics that only held-out pictures have. */
   readonly points: readonly Point[]
+  /** As measured on held-out pictures, with the weights as they are and averaged. */
+  readonly heldOut: readonly HeldOut[]
+}
+export interface HeldOut {
+  readonly averaged: boolean
+  readonly points: readonly { readonly step: number; readonly value: number }[]
 }
 interface Point {
   readonly step: number
@@ -47,27 +55,47 @@ const proportional = (a: Curve, b: Curve): boolean => {
   return ratios.every((r) => Math.abs(r / (ratios[0] ?? Number.NaN) - 1) < 1e-3)
 }
 
-const curve = ({ stage, metrics }: StageMetrics, metric: string): Curve => ({
-  stage,
+const measured = ({ metrics }: StageMetrics, name: string) =>
+  metrics.flatMap((m) => {
+    const value = m[name]
+    return value === undefined || !Number.isFinite(value) ? [] : [{ step: m.step, value }]
+  })
+
+const curve = (stage: StageMetrics, metric: string): Curve => ({
+  stage: stage.stage,
   metric,
-  points: smoothed(
-    metrics.flatMap((m) => {
-      const value = m[metric]
-      return value === undefined || !Number.isFinite(value) ? [] : [{ step: m.step, value }]
-    }),
-  ),
+  points: smoothed(measured(stage, metric)),
+  heldOut: [false, true].flatMap((averaged) => {
+    const points = measured(stage, validated(metric, averaged))
+    return points.length === 0 ? [] : [{ averaged, points }]
+  }),
 })
 
-/** The losses that are worth a panel: they change, and no other is their multiple. The stage's total loss first. */
+/** Metrics that held-out pictures alone have; those of averaged weights are drawn with the others. */
+const heldOutAlone = (names: readonly string[]): readonly string[] =>
+  names.flatMap((name) => {
+    const metric = name.slice(validated('').length)
+    const isAveraged = names.some((other) => name === `${other}_ema`)
+    return name.startsWith(validated('')) && !isAveraged && !names.includes(metric) ? [metric] : []
+  })
+
+/**
+ * What is worth a panel: losses that change, and no other is their multiple, the stage's total loss first; then what held-out pictures
+ * alone are asked.
+ */
 export const curvesOf = (stages: readonly StageMetrics[]): readonly Curve[] =>
-  stages.flatMap((stage) =>
-    [...new Set(stage.metrics.flatMap((m) => Object.keys(m)))]
-      .filter((metric) => metric.includes('loss'))
-      .toSorted((a, b) => Number(b === 'loss') - Number(a === 'loss'))
-      .map((metric) => curve(stage, metric))
-      .filter(({ points }) => points.some(({ value }) => value !== points[0]?.value))
-      .filter((c, i, all) => !all.slice(0, i).some((before) => proportional(before, c))),
-  )
+  stages.flatMap((stage) => {
+    const names = [...new Set(stage.metrics.flatMap((m) => Object.keys(m)))]
+    return [
+      ...names
+        .filter((metric) => metric.includes('loss') && !metric.startsWith(validated('')))
+        .toSorted((a, b) => Number(b === 'loss') - Number(a === 'loss'))
+        .map((metric) => curve(stage, metric))
+        .filter(({ points }) => points.some(({ value }) => value !== points[0]?.value))
+        .filter((c, i, all) => !all.slice(0, i).some((before) => proportional(before, c))),
+      ...heldOutAlone(names).map((metric) => curve(stage, metric)),
+    ]
+  })
 
 const extent = (values: readonly number[]): readonly [number, number] =>
   values.reduce<readonly [number, number]>(
@@ -84,10 +112,11 @@ const logTicks = ([low, high]: readonly [number, number]): readonly number[] => 
 }
 
 /** A logarithmic axis shows a fall over orders of magnitude; it needs numbers above 0. */
-const valueAxis = ({ points }: Curve) => {
-  const range = extent(points.map(({ value }) => value))
-  const [low, high] = extent(points.map(({ smooth }) => smooth))
-  return range[0] > 0 && high / low > 4
+const valueAxis = ({ points, heldOut }: Curve) => {
+  const others = heldOut.flatMap((series) => series.points.map(({ value }) => value))
+  const range = extent([...points.map(({ value }) => value), ...others])
+  const [low, high] = extent([...points.map(({ smooth }) => smooth), ...others])
+  return points.length > 0 && range[0] > 0 && high / low > 4
     ? { scale: { type: 'log' as const, nice: false }, axis: { values: [...logTicks(range)], labelExpr: 'datum.value' } }
     : { scale: { zero: false }, axis: { tickCount: 5 } }
 }
@@ -101,14 +130,46 @@ interface Theme {
   readonly quiet: string
   readonly grid: string
   readonly hues: readonly [string, string]
+  /** Of held-out pictures, by the weights as they are and averaged. */
+  readonly heldOut: readonly [string, string]
 }
 const themes = {
-  light: { ground: '#ffffff', ink: '#24292f', quiet: '#57606a', grid: '#e6e8eb', hues: ['#2f6f9f', '#b3541e'] },
-  dark: { ground: '#161b22', ink: '#e6edf3', quiet: '#9198a1', grid: '#30363d', hues: ['#79b8ff', '#ffab70'] },
+  light: {
+    ground: '#ffffff',
+    ink: '#24292f',
+    quiet: '#57606a',
+    grid: '#e6e8eb',
+    hues: ['#2f6f9f', '#b3541e'],
+    heldOut: ['#1a7f37', '#8250df'],
+  },
+  dark: {
+    ground: '#161b22',
+    ink: '#e6edf3',
+    quiet: '#9198a1',
+    grid: '#30363d',
+    hues: ['#79b8ff', '#ffab70'],
+    heldOut: ['#7ee787', '#d2a8ff'],
+  },
 } as const satisfies Readonly<Record<string, Theme>>
 export type ThemeName = keyof typeof themes
 
-const panel = (drawn: Curve, { ink }: Theme, colour: string) => {
+const training = 'trained on'
+const heldOutName = (averaged: boolean): string => (averaged ? 'held out, averaged' : 'held out')
+
+/** Which colour is what, where there is more than one. */
+const legendOf = ({ points, heldOut }: Curve, theme: Theme, colour: string) => {
+  const named = [
+    ...(points.length === 0 ? [] : [[training, colour] as const]),
+    ...heldOut.map(({ averaged }) => [heldOutName(averaged), theme.heldOut[averaged ? 1 : 0]] as const),
+  ]
+  return {
+    type: 'nominal' as const,
+    scale: { domain: named.map(([name]) => name), range: named.map(([, hue]) => hue) },
+    legend: { title: null, orient: 'bottom' as const, labelColor: theme.quiet, labelLimit: 240, symbolType: 'stroke' },
+  }
+}
+
+const panel = (drawn: Curve, theme: Theme, colour: string) => {
   const y = (field: 'value' | 'smooth') => ({
     field,
     type: 'quantitative' as const,
@@ -116,35 +177,53 @@ const panel = (drawn: Curve, { ink }: Theme, colour: string) => {
     ...valueAxis(drawn),
   })
   const x = { field: 'step', type: 'quantitative' as const, title: 'step', axis: { tickCount: 5 } }
+  const legend = legendOf(drawn, theme, colour)
+  const named = (name: string) => (drawn.heldOut.length === 0 ? {} : { color: { datum: name, ...legend } })
   return {
     title: {
       text: `${drawn.stage}: ${drawn.metric}`,
       anchor: 'start' as const,
       frame: 'group' as const,
       fontSize: 12,
-      color: ink,
+      color: theme.ink,
     },
     width: 280,
     height: 180,
     data: { values: thin(drawn.points).map((p) => ({ ...p })) },
     layer: [
-      {
-        mark: { type: 'line' as const, color: colour, opacity: 0.3, strokeWidth: 1 },
-        encoding: { x, y: y('value') },
-      },
-      { mark: { type: 'line' as const, color: colour, strokeWidth: 2 }, encoding: { x, y: y('smooth') } },
+      ...(drawn.points.length === 0
+        ? []
+        : [
+            {
+              mark: { type: 'line' as const, color: colour, opacity: 0.3, strokeWidth: 1 },
+              encoding: { x, y: y('value') },
+            },
+            {
+              mark: { type: 'line' as const, color: colour, strokeWidth: 2 },
+              encoding: { x, y: y('smooth'), ...named(training) },
+            },
+          ]),
+      ...drawn.heldOut.map(({ averaged, points }) => ({
+        data: { values: thin(points).map((p) => ({ ...p })) },
+        mark: { type: 'line' as const, strokeWidth: 1.5, point: { size: 18 } },
+        encoding: { x, y: y('value'), ...named(heldOutName(averaged)) },
+      })),
     ],
   }
 }
 
 type Panel = ReturnType<typeof panel>
 
+/** Each panel has colours of its own. */
+const resolve = { scale: { color: 'independent' as const } }
+
 const specOf = (rows: readonly (readonly Panel[])[], { ground, quiet, grid }: Theme): TopLevelSpec => ({
   $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
   background: ground,
   padding: 10,
   spacing: 24,
-  vconcat: rows.map((row) => ({ hconcat: [...row], spacing: 24 })),
+  vconcat: rows.map((row) => ({ hconcat: [...row], spacing: 24, resolve })),
+  resolve,
   config: {
     font,
     view: { stroke: null },
@@ -190,7 +269,7 @@ export const lossCurves = (stages: readonly StageMetrics[]): Effect<string | und
 /** The panels one by one, each for a light and for a dark page. Errors: `run`. */
 export const lossPanels = (
   stages: readonly StageMetrics[],
-): Effect<readonly Readonly<Record<ThemeName, string> & { readonly title: string }>[]> => {
+): Effect<readonly Readonly<Record<ThemeName, string> & { readonly title: string; readonly heldOut: boolean }>[]> => {
   const one = (theme: Theme) =>
     pipe(
       panelsOf(stages, theme).flat(),
@@ -203,7 +282,12 @@ export const lossPanels = (
     TE.map(({ light, dark }) =>
       panelsOf(stages, themes.light)
         .flat()
-        .map(({ title }, i) => ({ title: title.text, light: light[i] ?? '', dark: dark[i] ?? '' })),
+        .map(({ title, layer }, i) => ({
+          title: title.text,
+          light: light[i] ?? '',
+          dark: dark[i] ?? '',
+          heldOut: layer.some((l) => 'data' in l),
+        })),
     ),
   )
 }
