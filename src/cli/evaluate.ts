@@ -160,7 +160,7 @@ export const evaluate: Register = (program, { terminal, run }) => {
                       trained === undefined ? '' : `; ${saysSampling(experiment.sampling, timesteps)}`
                     }\n`,
                   )
-                  const found = await own(
+                  const { found, reported } = await own(
                     evaluated(
                       {
                         experiment,
@@ -200,6 +200,8 @@ export const evaluate: Register = (program, { terminal, run }) => {
                   )
                   await own(owned.held)
                   terminal.out(showEvaluation(found))
+                  if (!reported)
+                    terminal.err(`${join(dir, 'report.html')} is not there, or no report: it is left as it is\n`)
                   if (against !== undefined) terminal.out(showComparison(found, against.evaluation))
                   return exitCodes.done
                 }),

@@ -1,9 +1,13 @@
-import type { Evaluation, FeatureFigures } from '../train/evaluation/index.ts'
+import {
+  type Evaluation,
+  type FeatureFigures,
+  figureHeads,
+  figureRow,
+  percent,
+  significant,
+} from '../train/evaluation/index.ts'
 
 /** Evaluations, for people. */
-
-const significant = (x: number): string => (x === 0 ? '0' : Number(x.toPrecision(4)).toString())
-const percent = (x: number): string => `${(100 * x).toFixed(1)}%`
 
 /** Columns of equal width, two spaces apart. */
 const table = (rows: readonly (readonly string[])[]): string => {
@@ -40,17 +44,7 @@ const classLine = ({ extractor, classes }: FeatureFigures): string => {
 export const showEvaluation = (found: Evaluation): string => {
   const { samples } = found
   if (samples === undefined) return reconstructionLine(found)
-  const rows = samples.features.map((f) => [
-    f.extractor,
-    `${f.samples} / ${f.references}`,
-    significant(f.frechet),
-    significant(f.kernel),
-    percent(f.precision),
-    percent(f.recall),
-    `${significant(f.nearest.median)} (${significant(f.nearest.heldOut)})`,
-  ])
-  const heads = ['features', 'samples / training', 'Frechet', 'kernel', 'precision', 'recall', 'nearest (of held-out)']
-  return `${reconstructionLine(found)}\n${table([heads, ...rows])}\n\n${samples.features.map(classLine).join('')}`
+  return `${reconstructionLine(found)}\n${table([figureHeads, ...samples.features.map(figureRow)])}\n\n${samples.features.map(classLine).join('')}`
 }
 
 const change = (is: number, was: number): string => `${significant(was)} -> ${significant(is)}`

@@ -1,6 +1,7 @@
 import { add, buffer, matmul, mean, relu, reshape, type Scope, type Tensor } from '../declare/index.ts'
 import { size } from '../graph/types.ts'
-import { pipe } from '../prelude.ts'
+import { flow, pipe } from '../prelude.ts'
+import { inceptionV3 } from './inception.ts'
 import { type Layer, maxPool2 } from './layers.ts'
 import { scalingLayer } from './lpips.ts'
 import { resize } from './resize.ts'
@@ -54,5 +55,13 @@ const vggRelu5: FeatureNetwork = {
   mark: 'features.28.weight',
 }
 
+/** As pytorch-fid has it: pictures are resized without antialiasing, and not scaled further. */
+const inception: FeatureNetwork = {
+  name: 'inception-v3',
+  features: flow(resize('bilinear', 299, 299), inceptionV3),
+  published: (weight) => weight,
+  mark: 'Mixed_7c.branch_pool.conv.weight',
+}
+
 /** The first whose mark a file has is meant. */
-export const featureNetworks: readonly FeatureNetwork[] = [vggFc2, vggRelu5]
+export const featureNetworks: readonly FeatureNetwork[] = [inception, vggFc2, vggRelu5]

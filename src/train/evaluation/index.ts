@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { permutation } from '../../data/batches.ts'
 import { labelsOf } from '../../data/dataset.ts'
@@ -8,7 +9,7 @@ import { autoencoderOf, type Experiment } from '../../experiment/document.ts'
 import type { Sampling } from '../../experiment/sampling.ts'
 import { size } from '../../graph/types.ts'
 import { writeFileAtomic } from '../../io/atomic.ts'
-import { sha256 } from '../../io/bytes.ts'
+import { readBytes, sha256 } from '../../io/bytes.ts'
 import { TE } from '../../prelude.ts'
 import { type Parted, picturesOf, randomOf } from '../data.ts'
 import { drawPictures, type Items, type Rows, rowsOf } from '../inference.ts'
@@ -17,9 +18,11 @@ import { type CheckpointIdentity, comparable, type Evaluation, type FeatureFigur
 import type { Extractor } from './extractors.ts'
 import { featureFigures, leastPictures } from './figures.ts'
 import { reconstructionFigures } from './reconstructions.ts'
+import { evaluationSection, withSection } from './section.ts'
 
 export * from './document.ts'
 export * from './extractors.ts'
+export * from './section.ts'
 
 /** What is evaluated: networks and pictures. */
 export interface Evaluated {
@@ -134,6 +137,21 @@ const enough = (what: string, n: number): Effect<void> =>
         failure('usage', what, `at least ${leastPictures}, for each to have ${leastPictures - 1} neighbours`, `${n}`),
       ])
 
+/** Puts the figures into the run's report, in the place of earlier ones. False: there is none. Errors: `file`. */
+const intoReport = (dir: string, found: Evaluation): Effect<boolean> =>
+  effect(async (run) => {
+    const path = join(dir, 'report.html')
+    if (!existsSync(path)) return false
+    const pictures = []
+    for (const { nearest } of found.samples?.features ?? [])
+      pictures.push(await run(readBytes(join(dir, nearest.picture))))
+    const page = new TextDecoder().decode(await run(readBytes(path)))
+    const whole = withSection(page, evaluationSection(found, pictures))
+    if (whole === undefined) return false
+    await run(writeFileAtomic(path, new TextEncoder().encode(whole)))
+    return true
+  })
+
 /** Figures of samples in every space that is asked for. */
 const sampleFigures = (
   { experiment, data, firstStage, diffusion }: Evaluated & { readonly diffusion: NonNullable<Evaluated['diffusion']> },
@@ -205,10 +223,14 @@ const sampleFigures = (
   })
 
 /**
- * Evaluates a trained run, and writes `evaluation.json` and pictures of the nearest training pictures into its folder. Errors: `usage`,
+ * Evaluates a trained run, and writes `evaluation.json`, pictures of the nearest training pictures and a section of the report into its
+ * folder; `reported` is false where there is no report. Errors: `usage`,
  * too few pictures, or others than the evaluation that this one is to be compared with has; those of networks and files.
  */
-export const evaluate = (evaluated: Evaluated, o: EvaluationOptions): Effect<Evaluation> =>
+export const evaluate = (
+  evaluated: Evaluated,
+  o: EvaluationOptions,
+): Effect<{ readonly found: Evaluation; readonly reported: boolean }> =>
   effect(async (run) => {
     const { experiment, data, firstStage, diffusion, checkpoints } = evaluated
     const about: Evaluation['data'] = {
@@ -256,5 +278,5 @@ export const evaluate = (evaluated: Evaluated, o: EvaluationOptions): Effect<Eva
     await run(
       writeFileAtomic(join(o.dir, 'evaluation.json'), new TextEncoder().encode(`${JSON.stringify(found, null, 2)}\n`)),
     )
-    return found
+    return { found, reported: await run(intoReport(o.dir, found)) }
   })

@@ -87,7 +87,7 @@ const figure = (className: string, title: string, inner: string, caption: string
     </figure>
   </section>`
 
-const gridFigure = (title: string, { png, rows, caption }: LabelledGrid): string =>
+export const gridFigure = (title: string, { png, rows, caption }: LabelledGrid): string =>
   figure(
     'grid',
     title,
@@ -95,7 +95,7 @@ const gridFigure = (title: string, { png, rows, caption }: LabelledGrid): string
     caption,
   )
 
-const fact = (label: string, value: string, note: string): string =>
+export const fact = (label: string, value: string, note: string): string =>
   `<div><dt>${escapeHtml(label)}</dt><dd>${escapeHtml(value)}<small>${escapeHtml(note)}</small></dd></div>`
 
 const facts = ({ data, stages, psnr, restoration, seconds, machine }: ReportData): string => {
@@ -112,6 +112,12 @@ const facts = ({ data, stages, psnr, restoration, seconds, machine }: ReportData
 
 const stepsOf = ({ steps, declaredSteps }: StageSummary): string =>
   declaredSteps === undefined ? thousands(steps) : `${thousands(steps)} of ${thousands(declaredSteps)}`
+
+export const wideTable = (heads: readonly string[], rows: readonly (readonly string[])[]): string => `
+    <div class="wide"><table>
+      <thead><tr>${heads.map((h) => `<th>${escapeHtml(h)}</th>`).join('')}</tr></thead>
+      <tbody>${rows.map((row) => `<tr>${row.map((cell) => `<td>${escapeHtml(cell)}</td>`).join('')}</tr>`).join('\n')}</tbody>
+    </table></div>`
 
 const stageTable = (stages: readonly StageSummary[]): string => `
     <div class="wide"><table>
