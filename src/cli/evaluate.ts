@@ -1,24 +1,22 @@
-import { existsSync } from 'node:fs'
-import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Option } from 'commander'
-import { type Effect, effect, failure } from '../error.ts'
+import { type Effect, effect } from '../error.ts'
+import type { Experiment } from '../experiment/document.ts'
 import { samplerNames, saysSampling } from '../experiment/sampling.ts'
-import type { Shape } from '../graph/types.ts'
-import { E, pipe, TE } from '../prelude.ts'
+import { E, TE } from '../prelude.ts'
 import { spacings } from '../schedulers/levels.ts'
-import type { Evaluation, Extractor } from '../train/evaluation/index.ts'
 import type { Progress } from '../train/progress.ts'
 import { type Register, several } from './command.ts'
 import { count, natural, notNegative, share } from './parse.ts'
 import { type SamplingOptions, withSampling } from './sample.ts'
 import { stopOnSignals } from './signals.ts'
-import { exitCodes } from './terminal.ts'
+import { exitCodes, type Outcome, type Terminal } from './terminal.ts'
 
 interface Options extends SamplingOptions {
   readonly features: readonly string[]
   readonly count?: number
   readonly seed?: number
+  readonly checkpoint?: 'last' | 'best'
   readonly executor?: string
   readonly against?: string
 }
@@ -26,63 +24,107 @@ interface Options extends SamplingOptions {
 /** Samples that are drawn where nobody says how many. */
 const defaultCount = 256
 
-const isFolder = (path: string): Promise<boolean> =>
-  stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  )
+/** Work that cannot be asked to stop is left after so long (ms); nothing is lost by it. */
+const patience = 1000
 
-/** The evaluation in a file, or in a run's folder. Errors: `file`. */
-const readEvaluation = (path: string): Effect<{ readonly path: string; readonly evaluation: Evaluation }> =>
+/** Runs work that can be stopped at any time before it writes; `figuring` says that what is left cannot be asked to. */
+const stoppableWork = (
+  terminal: Terminal,
+  work: (watch: {
+    readonly stopping: () => boolean
+    readonly doing: (what: string) => void
+    readonly onStep: (name: string, done: number, of: number) => void
+    readonly figuring: () => void
+  }) => Effect<Outcome>,
+): Effect<Outcome> =>
   effect(async (run) => {
-    const { evaluation } = await import('../train/evaluation/index.ts')
-    const { parseJsonText } = await import('../experiment/json-text.ts')
-    const { readBytes } = await import('../io/bytes.ts')
-    const { decode } = await import('../schema.ts')
-    const file = (await isFolder(path)) ? join(path, 'evaluation.json') : path
-    const text = new TextDecoder().decode(await run(readBytes(file)))
-    const found = pipe(parseJsonText(text, file), E.flatMap(decode(evaluation, { tag: 'file', base: file })))
-    return { path: file, evaluation: await run(TE.fromEither(found)) }
-  })
-
-/** How many classes the pictures of a run have. */
-const classesIn = (dir: string): Effect<number> =>
-  effect(async (run) => {
-    const { dataFile } = await import('../train/opening.ts')
-    const { parseDataFacts } = await import('../train/data-facts.ts')
-    const { readBytes } = await import('../io/bytes.ts')
-    const path = dataFile(dir)
-    if (!existsSync(path)) return 0
-    const text = new TextDecoder().decode(await run(readBytes(path)))
-    return (await run(TE.fromEither(parseDataFacts(text, path)))).classes.length
-  })
-
-/** What `--features` names: colours, the run's own first stage, another run's, a network in a file. Errors: `usage`, `file`. */
-const extractorFor = (own: string, name: string, shape: Shape): Effect<Extractor> =>
-  effect(async (run) => {
-    const { firstStageExtractor, networkExtractor, pixelExtractor } = await import('../train/evaluation/index.ts')
-    const { openFirstStage } = await import('./trained-run.ts')
-    if (name === 'pixels') return pixelExtractor(shape)
-    const dir = name === 'first-stage' ? own : name
-    if (name !== 'first-stage' && !(await isFolder(name))) return run(networkExtractor(name, shape))
-    const { autoencoder, state } = await run(openFirstStage(dir, await run(classesIn(dir))))
-    return run(TE.fromEither(firstStageExtractor('first-stage', { stage: autoencoder, state }, shape)))
-  })
-
-/** Pictures are compared with those that the run was trained on, and no others. Errors: `data`, `file`. */
-const dataOf = (dir: string, e: Parameters<typeof withSampling>[0]) =>
-  effect(async (run) => {
-    const { loadData, parted } = await import('../train/data.ts')
-    const { dataFacts, parseDataFacts, sameData } = await import('../train/data-facts.ts')
-    const { dataFile } = await import('../train/opening.ts')
-    const { readBytes } = await import('../io/bytes.ts')
-    const dataset = await run(loadData(e))
-    const path = dataFile(dir)
-    if (existsSync(path)) {
-      const was = await run(TE.fromEither(parseDataFacts(new TextDecoder().decode(await run(readBytes(path))), path)))
-      await run(TE.fromEither(sameData('path' in e.data ? e.data.path : e.data.kind, was, dataFacts(dataset))))
+    const { progress } = await import('../train/progress.ts')
+    const now: { what: string; bar?: Progress } = { what: 'opening the run' }
+    const end = (): void => {
+      now.bar?.done()
+      delete now.bar
     }
-    return run(TE.fromEither(parted(e, dataset)))
+    const tell = (): void => {
+      end()
+      terminal.err(`stopped while ${now.what}; nothing was written\n`)
+    }
+    const stop = stopOnSignals(() => {
+      setTimeout(() => {
+        tell()
+        process.exit(stop.exitCode())
+      }, patience).unref()
+    })
+    try {
+      const ended = await work({
+        stopping: stop.requested,
+        doing: (what) => {
+          end()
+          now.what = what
+        },
+        onStep: (name, done, of) => {
+          now.bar ??= progress(name, of, { from: done })
+          now.bar.update(done)
+        },
+        figuring: () => {
+          end()
+          terminal.err('computing distances\n')
+          stop.dispose()
+        },
+      })()
+      end()
+      if (E.isLeft(ended) && ended.left.some(({ tag }) => tag === 'stopped')) {
+        tell()
+        return stop.exitCode()
+      }
+      return await run(TE.fromEither(ended))
+    } finally {
+      stop.dispose()
+    }
+  })
+
+/** Evaluates the run in a folder that is owned, and shows what was found. */
+const session = (dir: string, experiment: Experiment, options: Options, terminal: Terminal): Effect<Outcome> =>
+  effect(async (go) => {
+    const { evaluate: evaluated } = await import('../train/evaluation/index.ts')
+    const { owning } = await import('../io/owner.ts')
+    const { stoppable } = await import('../train/stop.ts')
+    const { openEvaluated, readEvaluation } = await import('./evaluated-run.ts')
+    const { chooseExecutor } = await import('./session.ts')
+    const { version } = await import('./package.ts')
+    const { showComparison, showEvaluation } = await import('./evaluation-text.ts')
+    const names = options.features.length === 0 ? ['pixels'] : options.features
+    const against = options.against === undefined ? undefined : await go(readEvaluation(options.against))
+    const { executor, reason } = await go(chooseExecutor(options.executor ?? experiment.executor))
+    return go(
+      stoppableWork(terminal, ({ stopping, ...listener }) =>
+        owning(dir, (owned) =>
+          effect(async (run) => {
+            const opened = await run(openEvaluated(dir, experiment, { names, checkpoint: options.checkpoint }))
+            const timesteps = opened.evaluated.diffusion?.model.config.schedule.timesteps
+            const says = timesteps === undefined ? '' : `; ${saysSampling(experiment.sampling, timesteps)}`
+            terminal.err(`${experiment.name}: on ${executor.name} (${reason})${says}\n`)
+            const { found, reported } = await run(
+              evaluated(opened.evaluated, {
+                dir,
+                executor: stoppable(executor, stopping),
+                version: version(),
+                count: options.count ?? defaultCount,
+                seed: options.seed ?? experiment.seed,
+                sampling: experiment.sampling,
+                extractors: opened.extractors,
+                held: owned.held,
+                listener,
+                ...(against === undefined ? {} : { against }),
+              }),
+            )
+            if (!reported) terminal.err(`${join(dir, 'report.html')} is not there, or no report: it is left as it is\n`)
+            terminal.out(showEvaluation(found))
+            if (against !== undefined) terminal.out(showComparison(found, against.evaluation))
+            return exitCodes.done
+          }),
+        ),
+      ),
+    )
   })
 
 export const evaluate: Register = (program, { terminal, run }) => {
@@ -106,6 +148,12 @@ export const evaluate: Register = (program, { terminal, run }) => {
     .addOption(new Option('--spacing <name>', 'where along the way the network is asked').choices(spacings))
     .option('--eta <number>', 'how much noise a sampler draws that can do without: 0 none', share)
     .option('--seed <n>', 'of the noise; that of the experiment where left out', natural)
+    .addOption(
+      new Option('--checkpoint <which>', 'the last state of the diffusion stage, or the best that was kept').choices([
+        'last',
+        'best',
+      ]),
+    )
     .option('--executor <name>', 'that of the experiment where left out')
     .addHelpText(
       'after',
@@ -115,101 +163,9 @@ export const evaluate: Register = (program, { terminal, run }) => {
       run(
         effect(async (go) => {
           const { loadExperiment } = await import('../experiment/load.ts')
-          const { evaluate: evaluated } = await import('../train/evaluation/index.ts')
-          const { owning } = await import('../io/owner.ts')
-          const { progress } = await import('../train/progress.ts')
-          const { stoppable } = await import('../train/stop.ts')
-          const { openFirstStage, openRun } = await import('./trained-run.ts')
-          const { chooseExecutor } = await import('./session.ts')
-          const { version } = await import('./package.ts')
-          const { showComparison, showEvaluation } = await import('./evaluation-text.ts')
           const declared = await go(loadExperiment(join(dir, 'experiment.json')))
           const experiment = await go(TE.fromEither(withSampling(declared, options)))
-          const against = options.against === undefined ? undefined : await go(readEvaluation(options.against))
-          const names = options.features.length === 0 ? ['pixels'] : options.features
-          const twice = names.find((name, i) => names.indexOf(name) !== i)
-          if (twice !== undefined)
-            await go(TE.left([failure('usage', '--features', 'each extractor once', `${twice} twice`)]))
-          const choice = await go(chooseExecutor(options.executor ?? experiment.executor))
-          const now: { what: string; bar?: Progress; name?: string } = { what: 'opening the run' }
-          const end = (): void => {
-            now.bar?.done()
-            delete now.bar
-          }
-          const stop = stopOnSignals(() => {
-            end()
-            terminal.err(`stopped while ${now.what}; nothing was written\n`)
-            process.exit(stop.exitCode())
-          })
-          try {
-            return await go(
-              owning(dir, (owned) =>
-                effect(async (own) => {
-                  const data = await own(dataOf(dir, experiment))
-                  const shape = [data.train.channels, data.train.height, data.train.width]
-                  const extractors: Extractor[] = []
-                  for (const name of names) extractors.push(await own(extractorFor(dir, name, shape)))
-                  const trained = experiment.diffusion === undefined ? undefined : await own(openRun(dir))
-                  const first =
-                    trained === undefined
-                      ? await own(openFirstStage(dir, data.train.classes.length))
-                      : { state: trained.firstStage, checkpoint: undefined }
-                  const timesteps = trained?.model.config.schedule.timesteps ?? 0
-                  terminal.err(
-                    `${experiment.name}: on ${choice.executor.name} (${choice.reason})${
-                      trained === undefined ? '' : `; ${saysSampling(experiment.sampling, timesteps)}`
-                    }\n`,
-                  )
-                  const { found, reported } = await own(
-                    evaluated(
-                      {
-                        experiment,
-                        data,
-                        firstStage: first.state,
-                        checkpoints: trained?.checkpoints ?? (first.checkpoint === undefined ? [] : [first.checkpoint]),
-                        ...(trained === undefined
-                          ? {}
-                          : { diffusion: { model: trained.model, state: trained.diffusion, scale: trained.scale } }),
-                      },
-                      {
-                        dir,
-                        executor: stoppable(choice.executor, stop.requested),
-                        version: version(),
-                        count: options.count ?? defaultCount,
-                        seed: options.seed ?? experiment.seed,
-                        sampling: experiment.sampling,
-                        extractors,
-                        ...(against === undefined ? {} : { against }),
-                        listener: {
-                          doing: (what) => {
-                            end()
-                            now.what = what
-                          },
-                          onStep: (name, done, of) => {
-                            now.bar ??= progress(name, of, { from: done })
-                            now.bar.update(done)
-                          },
-                          figuring: () => {
-                            end()
-                            terminal.err('computing distances\n')
-                            stop.dispose()
-                          },
-                        },
-                      },
-                    ),
-                  )
-                  await own(owned.held)
-                  terminal.out(showEvaluation(found))
-                  if (!reported)
-                    terminal.err(`${join(dir, 'report.html')} is not there, or no report: it is left as it is\n`)
-                  if (against !== undefined) terminal.out(showComparison(found, against.evaluation))
-                  return exitCodes.done
-                }),
-              ),
-            )
-          } finally {
-            stop.dispose()
-          }
+          return go(session(dir, experiment, options, terminal))
         }),
       ),
     )

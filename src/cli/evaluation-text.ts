@@ -51,9 +51,9 @@ const change = (is: number, was: number): string => `${significant(was)} -> ${si
 
 /** Figures of one evaluation beside those of another on the same terms. */
 export const showComparison = (is: Evaluation, was: Evaluation): string => {
-  const before = (name: string) => was.samples?.features.find(({ extractor }) => extractor === name)
+  const before = (f: FeatureFigures) => was.samples?.features.find(({ identity }) => identity === f.identity)
   const rows = (is.samples?.features ?? []).flatMap((f) => {
-    const b = before(f.extractor)
+    const b = before(f)
     return b === undefined
       ? []
       : [

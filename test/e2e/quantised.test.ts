@@ -96,6 +96,66 @@ describe('a run on label maps', () => {
   })
 })
 
+describe('evaluating it', () => {
+  const evaluate = (...more: readonly string[]) =>
+    place().run(['evaluate', 'straight', '--features', 'pixels', '--features', 'first-stage', '--steps', '2', ...more])
+  const found = async () => JSON.parse(await readFile(at('straight/evaluation.json'), 'utf8'))
+
+  test('stopped, it writes nothing and lets the folder go', async () => {
+    const { code, err } = await place().run(['evaluate', 'straight', '--count', '5000'], {
+      signal: 'SIGINT',
+      when: 'straight/.owner-1.json',
+    })
+    expect({ code, err }).toEqual({ code: 130, err: expect.stringMatching(/stopped while .*; nothing was written\n$/) })
+    expect((await readdir(at('straight'))).filter((name) => /owner|evaluation|nearest/.test(name))).toEqual([])
+  })
+
+  test('writes figures with their counts, pictures and a section of the report', async () => {
+    const { code, out, err } = await evaluate('--count', '9')
+    expect(code, err).toBe(0)
+    expect(out).toMatch(/reconstructions of 6 held-out pictures: \d+\.\d+ dB PSNR, SSIM/)
+    expect(out).toMatch(/^pixels +9 \/ 18 /m)
+    const { run, data, samples, reconstructions } = await found()
+    expect(run.checkpoints).toEqual(
+      ['first-stage', 'diffusion'].map((name) => ({
+        stage: name,
+        step: 12,
+        sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
+      })),
+    )
+    expect(data).toMatchObject({ size: 16, trained: 18, heldOut: 6 })
+    expect(reconstructions.count).toBe(6)
+    expect(samples).toMatchObject({ count: 9, seed: 3, sampling: { sampler: 'ddim', steps: 2 } })
+    expect(samples.features.map((f: { extractor: string }) => f.extractor)).toEqual(['pixels', 'first-stage'])
+    for (const { nearest, classes, dimensions } of samples.features) {
+      expect([5 * 16 * 16, 4 * 8 * 8]).toContain(dimensions)
+      expect(nearest.pairs.length).toBe(9)
+      expect((await sharp(at('straight', nearest.picture)).metadata()).format).toBe('png')
+      const asked = classes.rows.map((row: { asked: number }) => row.asked)
+      expect(asked.reduce((a: number, b: number) => a + b, 0)).toBe(9)
+    }
+    const html = await readFile(at('straight/report.html'), 'utf8')
+    expect(html.match(/<h2>Evaluation<\/h2>/g)?.length).toBe(1)
+    expect(html).toContain('Nearest training pictures, by first-stage')
+  })
+
+  test('again gives the same figures, and one section; compares like with like alone', async () => {
+    const before = await found()
+    await writeFile(at('before.json'), JSON.stringify(before))
+    const { code, out, err } = await evaluate('--count', '9', '--against', 'before.json')
+    expect(code, err).toBe(0)
+    expect(await found()).toEqual(before)
+    expect(out).toContain('against tiny:')
+    expect((await readFile(at('straight/report.html'), 'utf8')).match(/<h2>Evaluation<\/h2>/g)?.length).toBe(1)
+    const unlike = await evaluate('--count', '8', '--against', 'straight')
+    expect(unlike).toMatchObject({ code: 2, err: expect.stringMatching(/--against\n {2}expected samples: 8\n.*9 in/) })
+    expect(unlike.err).toContain('hint     --count 9')
+    const other = { ...before, samples: { ...before.samples, features: before.samples.features.slice(0, 1) } }
+    await writeFile(at('other.json'), JSON.stringify(other))
+    expect((await evaluate('--count', '9', '--against', 'other.json')).err).toContain('figures by first-stage')
+  })
+})
+
 test('nothing is left in the home, the cache and the temporary folder', async () => {
   expect(await place().leftOutside()).toEqual([])
 })

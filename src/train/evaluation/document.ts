@@ -1,6 +1,6 @@
 import { type Checked, collect, fail } from '../../error.ts'
 import { type Sampling, sampling } from '../../experiment/sampling.ts'
-import { E, pipe } from '../../prelude.ts'
+import { E } from '../../prelude.ts'
 import { type Codec, type Decoded, integer, list, number, record, text, word } from '../../schema.ts'
 
 /** What an evaluation found: `evaluation.json` of a run's folder. */
@@ -114,14 +114,15 @@ export const comparable = (at: string, ours: Terms, theirs: Terms): Checked<unkn
       : [
           same(at, 'samples:', mine.count, other.count, `--count ${other.count}`),
           ...mine.features.map(({ extractor, identity, references }) => {
-            const found = other.features.find((f) => f.extractor === extractor)
-            const names = other.features.map((f) => `--features ${f.extractor}`).join(' ')
+            const found = other.features.find((f) => f.identity === identity)
             return found === undefined
-              ? fail('usage', '--against', `figures by ${extractor}`, `none in ${at}`, names)
-              : pipe(
-                  same(at, `figures by ${extractor} of identity`, identity, found.identity),
-                  E.flatMap(() => same(at, `references of ${extractor}:`, references, found.references)),
+              ? fail(
+                  'usage',
+                  '--against',
+                  `figures by ${extractor} (${identity})`,
+                  `those by ${other.features.map((f) => `${f.extractor} (${f.identity})`).join(', ')} in ${at}`,
                 )
+              : same(at, `references of ${extractor}:`, references, found.references)
           }),
         ]),
   ])

@@ -48,6 +48,8 @@ export interface EvaluationOptions {
   readonly seed: number
   readonly sampling: Sampling
   readonly extractors: readonly Extractor[]
+  /** Errors (`file`) where the folder is no longer this process's. */
+  readonly held: Effect<void>
   /** What the figures will be compared with. */
   readonly against?: { readonly path: string; readonly evaluation: Evaluation }
   readonly listener: {
@@ -197,6 +199,7 @@ const sampleFigures = (
       })
     }
     listener.figuring()
+    await run(o.held)
     const [ofReferences, ofHeldOut] = [labelsOf(data.train), labelsOf(data.heldOut)]
     const known = {
       names: Array.from({ length: data.train.n }, (_, i) => data.train.about(i).name),
