@@ -3,7 +3,7 @@ import { type Checked, effect, fail } from '../error.ts'
 import { crossChecks } from '../experiment/cross-checks.ts'
 import { mostPictures } from '../experiment/data-rules.ts'
 import type { Experiment } from '../experiment/document.ts'
-import { requested, samplerNames, saysSampling } from '../experiment/sampling.ts'
+import { requested, type Sampling, samplerNames, saysSampling } from '../experiment/sampling.ts'
 import { E, pipe, RNEA, TE } from '../prelude.ts'
 import { spacings } from '../schedulers/levels.ts'
 import { didYouMean } from '../schema.ts'
@@ -11,17 +11,21 @@ import type { Register } from './command.ts'
 import { conditionOf, conditionOption } from './condition-picture.ts'
 import { count, natural, notNegative, share } from './parse.ts'
 import { checkPictureFile } from './picture-file.ts'
+import { checkFrom, type FromOptions } from './sample-from.ts'
 import { exitCodes } from './terminal.ts'
 
 /** What of the declared sampling can be asked for otherwise. */
 export interface SamplingOptions {
+  readonly guidanceRescale?: number
+  readonly invert?: true
   readonly guidance?: number
   readonly steps?: number
   readonly sampler?: string
   readonly spacing?: string
   readonly eta?: number
 }
-interface Options extends SamplingOptions {
+interface Options extends SamplingOptions, FromOptions {
+  readonly negative?: string
   readonly class?: string
   readonly lowResolution?: string
   readonly seed?: number
@@ -32,14 +36,14 @@ interface Options extends SamplingOptions {
   readonly out: string
 }
 
-const classIndex = (classes: readonly string[], name: string): Checked<number> => {
+const classIndex = (classes: readonly string[], name: string, option = '--class'): Checked<number> => {
   const exact = classes.indexOf(name)
   const index = exact >= 0 ? exact : classes.findIndex((c) => c.toLowerCase() === name.toLowerCase())
   return index >= 0
     ? E.right(index)
     : fail(
         'usage',
-        '--class',
+        option,
         classes.length === 0 ? 'no class: the model has none' : classes.map((c) => `"${c}"`).join(' | '),
         `"${name}"`,
         didYouMean(name, classes),
@@ -47,12 +51,13 @@ const classIndex = (classes: readonly string[], name: string): Checked<number> =
 }
 
 /** The experiment with the sampling that the options ask for, checked again as a whole. */
-export const withSampling = (
-  e: Experiment,
-  { guidance, steps, sampler, spacing, eta }: SamplingOptions,
-): Checked<Experiment> =>
-  pipe(
+export const withSampling = (e: Experiment, options: SamplingOptions): Checked<Experiment> => {
+  const { guidanceRescale, steps, spacing, eta, invert } = options
+  // What is inverted comes back by the sampler that the inversion undoes, unguided, unless another is asked for.
+  const { sampler = invert && 'ddim', guidance = invert && 1 } = options
+  return pipe(
     requested(e.sampling, {
+      ...(guidanceRescale === undefined ? {} : { guidanceRescale }),
       ...(guidance === undefined ? {} : { guidance }),
       ...(steps === undefined ? {} : { steps }),
       ...(sampler === undefined ? {} : { sampler }),
@@ -60,9 +65,21 @@ export const withSampling = (
       ...(eta === undefined ? {} : { eta }),
     }),
     E.map((sampling) => ({ ...e, sampling })),
-    E.mapLeft(RNEA.map((error) => ({ ...error, tag: 'usage' as const, at: error.at.replace(/^\//, '--') }))),
+    E.mapLeft(RNEA.map((error) => ({ ...error, tag: 'usage' as const, at: optionAt(error.at) }))),
     E.flatMap(crossChecks),
   )
+}
+/** `/guidanceRescale` as it is typed: `--guidance-rescale`. */
+const optionAt = (pointer: string): string =>
+  pointer.replace(/^\//, '--').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+
+/** How many pictures of each class: of what is inverted, which is always the same, one. */
+const countOf = ({ count, invert }: Options, { perClass }: Sampling): Checked<number> =>
+  invert !== true
+    ? E.right(count ?? perClass)
+    : count === undefined || count === 1
+      ? E.right(1)
+      : fail('usage', '--count', '1 with --invert, as all would be alike', `${count}`)
 
 const drawable = (pictures: number, { data }: Experiment): Checked<number> => {
   const most = mostPictures(data.size)
@@ -95,6 +112,15 @@ export const sample: Register = (program, { terminal, run }) => {
         'best',
       ]),
     )
+    .option('--negative <class>', 'what guidance leads away from, instead of no class')
+    .option('--guidance-rescale <share>', 'how far guided predictions keep the spread of unguided ones', share)
+    .option('--from <picture>', 'draw on from this picture instead of noise')
+    .option('--strength <share>', 'how much of it is drawn anew: 1 all, 0 nothing; 0.75, or with a mask 1', share)
+    .option('--mask <picture>', 'where it is drawn anew: white; what is black stays')
+    .option('--invert', 'from the noise that the picture itself would be drawn from')
+    .option('--from-class <name>', 'the class of a picture to invert; that which is drawn where left out')
+    .option('--interpolate <seed>', 'each row goes from the noise of --seed to that of another', natural)
+    .option('--vary <share>', 'each row holds variations of its first picture, so far from it', share)
     .option('--executor <name>', 'that of the experiment where left out')
     .addOption(
       new Option('--precision <dtype>', 'float16: weights and activations of half the size, for GPUs that have it')
@@ -112,29 +138,33 @@ export const sample: Register = (program, { terminal, run }) => {
           const { chooseExecutor } = await import('./session.ts')
           const { labelRows, writePictures } = await import('../train/pictures.ts')
           const { inHalf } = await import('../execute/in-half.ts')
-          const { drawPictures } = await import('../train/inference.ts')
+          const { drawPictures } = await import('../train/drawing.ts')
+          const { begin } = await import('./sample-from.ts')
           const { progress } = await import('../train/progress.ts')
+          await go(TE.fromEither(checkFrom(options)))
           await go(checkPictureFile(options.out))
           const trained = await go(openRun(dir, options.checkpoint))
-          const { sampling, seed, firstStage, executor } = await go(
-            TE.fromEither(withSampling(trained.experiment, options)),
-          )
-          const each = options.count ?? sampling.perClass
+          const experiment = await go(TE.fromEither(withSampling(trained.experiment, options)))
+          const { sampling, firstStage, executor } = experiment
+          const seed = options.seed ?? experiment.seed
+          const each = await go(TE.fromEither(countOf(options, sampling)))
           const { model, classes, scale } = trained
           const classed = model.conditioner.classes !== null
+          const classAt = (option: string, name: string | undefined) =>
+            go(
+              TE.fromEither(name === undefined ? E.right(undefined) : classIndex(classed ? classes : [], name, option)),
+            )
+          const negative = await classAt('--negative', options.negative)
+          const fromLabel = await classAt('--from-class', options.fromClass)
+          const label = await classAt('--class', options.class)
+          if (negative !== undefined && sampling.guidance === 1)
+            return go(TE.fromEither(fail('usage', '--negative', 'guidance to lead away with', '--guidance 1')))
           const rows = classed && options.class === undefined ? classes.length : 1
           await go(TE.fromEither(drawable(rows * each, trained.experiment)))
           const labels =
-            options.class === undefined
+            label === undefined
               ? labelRows(classed ? classes.length : 0, each)
-              : await go(
-                  TE.fromEither(
-                    pipe(
-                      classIndex(classed ? classes : [], options.class),
-                      E.map((i) => Array.from({ length: each }, () => i)),
-                    ),
-                  ),
-                )
+              : Array.from({ length: each }, () => label)
           const { pictures: told, note } = await go(
             conditionOf(model.conditioner, options.lowResolution, labels.length),
           )
@@ -142,8 +172,11 @@ export const sample: Register = (program, { terminal, run }) => {
           const columns = options.class === undefined ? each : Math.min(each, 8)
           const choice = await go(chooseExecutor(options.executor ?? executor))
           const chosen = options.precision === 'float16' ? inHalf(choice.executor) : choice.executor
+          const { from, finish, says } = await go(
+            begin(chosen, trained, experiment, options, { labels, each, seed, fromLabel }),
+          )
           terminal.err(
-            `on ${chosen.name} (${choice.reason}); ${saysSampling(sampling, model.config.schedule.timesteps)}\n`,
+            `on ${chosen.name} (${choice.reason}); ${saysSampling(sampling, model.config.schedule.timesteps)}${says === '' ? '' : `; ${says}`}\n`,
           )
           const state: { bar?: ReturnType<typeof progress> } = {}
           const pictures = await go(
@@ -154,18 +187,21 @@ export const sample: Register = (program, { terminal, run }) => {
               {
                 labels,
                 ...(told === undefined ? {} : { pictures: told }),
-                seed: options.seed ?? seed,
+                seed,
                 sampling,
                 scale,
-                onStep: (done, of) => {
-                  state.bar ??= progress('sampling', of, { from: done })
-                  state.bar.update(done)
-                },
+                from,
+                ...(negative === undefined ? {} : { negative }),
+                onStep: ({ done, of }) =>
+                  TE.fromIO(() => {
+                    state.bar ??= progress('sampling', of, { from: done })
+                    state.bar.update(done)
+                  }),
               },
             ),
           )
           state.bar?.done()
-          await go(writePictures(options.out, pictures, { columns, seed }))
+          await go(writePictures(options.out, finish(pictures), { columns, seed }))
           terminal.out(`${options.out}\n`)
           return exitCodes.done
         }),

@@ -41,9 +41,6 @@ export const leakyRelu =
     pipe(x, mul(pipe(x, less(0), select(scalar(slope), scalar(1)))))
 /** Exact GELU: x/2 (1 + erf(x / sqrt 2)) */
 export const gelu = (x: Tensor): Tensor => pipe(x, mul(Math.SQRT1_2), erf, add(1), mul(pipe(x, mul(0.5))))
-/** log(1 + e^x), without overflow */
-export const softplus = (x: Tensor): Tensor =>
-  pipe(x, maximum(0), add(pipe(x, less(0), select(x, neg(x)), exp, add(1), log)))
 /** Between the bounds; the gradient is 1 on the bounds and 0 outside, as in PyTorch. */
 export const clamp =
   (low: number, high: number) =>
@@ -54,6 +51,9 @@ export const greater =
   (b: Operand) =>
   (a: Tensor): Tensor =>
     pipe(typeof b === 'number' ? constant([b], { dtype: a.type.dtype, shape: [] }) : b, less(a))
+/** log(1 + e^x), without overflow. At 0 `maximum` has slope 0, and so the other term has to be on its rising side there. */
+export const softplus = (x: Tensor): Tensor =>
+  pipe(x, maximum(0), add(pipe(x, greater(0), select(neg(x), x), exp, add(1), log)))
 /** A bool as 0 or 1. */
 export const indicator = cast('float32')
 

@@ -45,10 +45,12 @@ const orderStatistic = (magnitudes: Tensor, k: number): Tensor => {
   return high
 }
 
+/** The share as published, and a bound that is hardly met; one of 1 is plain clipping. */
+export const thresholdDefaults = { share: 0.995, most: 100 } as const
 export interface Threshold {
-  /** The share of numbers that are left inside: 0.995 as published. */
+  /** The share of numbers that are left inside. */
   readonly share: number
-  /** At most this; 1 as published leaves plain clipping. */
+  /** The largest s. */
   readonly most: number
 }
 

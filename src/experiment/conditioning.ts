@@ -57,6 +57,8 @@ export interface Conditioner {
   readonly trained: (batch: number) => Told
   /** Told for guidance: no condition. Undefined where doing without is not learnt. */
   readonly nothing?: (batch: number) => Told
+  /** Told for guidance away from a class. Undefined where there are none. */
+  readonly ofClass?: (batch: number, label: number) => Told
   /** What the leaves are fed. */
   readonly feeds: (asked: Asked) => Values
   /** Where the condition is a picture. */
@@ -91,6 +93,9 @@ const unconditional: Conditioner = {
 
 const classConditioner = ({ dropout }: Of<'class'>, { classes }: Space): Conditioner => {
   const labels = (batch: number): Tensor => input(conditioningLeaves.labels, int(batch))
+  const ofClass = (batch: number, label: number): Told => ({
+    y: integers(Array.from({ length: batch }, () => label)),
+  })
   const dropped = (y: Tensor): Tensor =>
     dropout === 0 ? y : pipe(noise('label_dropout', y.shape, 'uniform'), less(dropout), select(integers([classes]), y))
   return {
@@ -98,9 +103,8 @@ const classConditioner = ({ dropout }: Of<'class'>, { classes }: Space): Conditi
     classes: classes + 1,
     given: (batch) => ({ y: labels(batch) }),
     trained: (batch) => ({ y: dropped(labels(batch)) }),
-    ...(dropout > 0 && dropout < 1
-      ? { nothing: (batch: number) => ({ y: integers(Array.from({ length: batch }, () => classes)) }) }
-      : {}),
+    ofClass,
+    ...(dropout > 0 && dropout < 1 ? { nothing: (batch: number) => ofClass(batch, classes) } : {}),
     feeds: ({ labels: asked }) => ({
       [conditioningLeaves.labels]: ints([asked.length], Int32Array.from(asked)),
     }),

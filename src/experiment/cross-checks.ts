@@ -6,7 +6,7 @@ import { codeRules, weightRules } from './first-stage-rules.ts'
 import { channelsSaid, objectiveRules } from './objective.ts'
 import { type Problems, problem, refusing, setting, unless } from './problems.ts'
 import { processOf } from './process.ts'
-import { planOf } from './sampling.ts'
+import { planOf, type Sampling } from './sampling.ts'
 import { scheduleRules, walkRules } from './schedule-rules.ts'
 import { channelsOf, colours, diffusedOf, spaceOf } from './space.ts'
 import { trainingRules } from './training-rules.ts'
@@ -220,6 +220,24 @@ const unetRules = (experiment: Experiment, diffusion: Diffusion): Problems => {
   ]
 }
 
+/** What changes guidance where there is none. */
+const guidanceRules = ({ guidance, guidanceRescale, guidanceInterval, guidanceSchedule }: Sampling): Problems => {
+  const [from = 0, to = 1] = guidanceInterval
+  const without = (field: string, is: boolean, expected: string, got: unknown): Problems =>
+    unless(
+      guidance !== 1 || is,
+      `/sampling/${field}`,
+      `${expected}, as there is no guidance (/sampling/guidance is 1)`,
+      got,
+    )
+  return [
+    ...unless(from < to, '/sampling/guidanceInterval', 'the lesser time first', guidanceInterval),
+    ...without('guidanceRescale', guidanceRescale === 0, '0', guidanceRescale),
+    ...without('guidanceInterval', from === 0 && to === 1, '[0, 1]', guidanceInterval),
+    ...without('guidanceSchedule', guidanceSchedule === 'constant', '"constant"', guidanceSchedule),
+  ]
+}
+
 const samplingRules = (experiment: Experiment, diffusion: Diffusion): Problems => {
   const { sampling } = experiment
   const { conditioning, schedule } = diffusion
@@ -234,6 +252,7 @@ const samplingRules = (experiment: Experiment, diffusion: Diffusion): Problems =
       sampling.guidance,
       `${setting({ '/sampling/guidance': 1 })}, or train with ${setting({ '/diffusion/conditioning': { kind: 'class', dropout: 0.1 } })}`,
     ),
+    ...guidanceRules(sampling),
     ...walkRules(sampling, diffusion),
     ...(E.isRight(process) && E.isLeft(plan) ? plan.left.map((e) => ({ ...e, at: `/sampling${e.at}` })) : []),
   ]

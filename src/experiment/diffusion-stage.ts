@@ -17,14 +17,14 @@ import { float, type Shape } from '../graph/types.ts'
 import type { Loss } from '../losses/index.ts'
 import { unet } from '../nn/unet/unet.ts'
 import { E, pipe } from '../prelude.ts'
-import { type SamplingPlan, stepGraph, type Watched } from '../samplers/index.ts'
+import { chain, ddimInversion, planSampling, type SamplingPlan, stepGraph, type Watched } from '../samplers/index.ts'
 import type { Path } from '../schedulers/path.ts'
 import { optimise } from '../transform/index.ts'
 import { type Conditioner, conditionerOf, conditioningLeaves, type Told } from './conditioning.ts'
 import type { Diffusion } from './document.ts'
 import { denoisingObjective, noiseOf } from './objective-terms.ts'
 import { processOf } from './process.ts'
-import { planOf, type Sampling } from './sampling.ts'
+import { keepOf, planOf, type Sampling, samplingLevels } from './sampling.ts'
 import { type Diffused, spaceOf } from './space.ts'
 
 /** The graphs of diffusion on the latents of a frozen first stage, or on pictures: its loss, and a sampler's step. */
@@ -121,12 +121,27 @@ export interface SamplingProgram {
   readonly plan: SamplingPlan
 }
 
-const guided = (m: LatentDiffusion, { guidance }: Sampling, batch: number): Denoiser => {
-  const { given, nothing } = m.conditioner
-  if (guidance === 1 || nothing === undefined) return network(m, false)(given(batch))
+/** What of a drawing a graph is built for, beside the sampling that is declared. */
+export interface ProgramOptions {
+  /** What each step is to give beside x. */
+  readonly watch?: readonly Watched[]
+  /** Whether a part of the picture is known. */
+  readonly inpaint?: boolean
+  /** The share of the walk that is walked, its end; 1 where left out. */
+  readonly strength?: number
+  /** The class that guidance leads away from; "no class" where left out. */
+  readonly negative?: number
+}
+
+/** What a model is told, guided away from what it is told without a condition, or under that of another class. */
+const guided = (m: LatentDiffusion, sampling: Sampling, batch: number, negative?: number): Denoiser => {
+  const { given, nothing, ofClass } = m.conditioner
+  const away = negative === undefined ? nothing?.(batch) : ofClass?.(batch, negative)
+  if (sampling.guidance === 1 || away === undefined) return network(m, false)(given(batch))
   const conditional: Readonly<Record<string, Tensor>> = { ...given(batch) }
-  const unconditional: Readonly<Record<string, Tensor>> = { ...nothing(batch) }
-  return guideTogether(input(diffusionLeaves.guidance, float()))(network(m, false), { conditional, unconditional })
+  const unconditional: Readonly<Record<string, Tensor>> = { ...away }
+  const scale = input(diffusionLeaves.guidance, float())
+  return guideTogether(scale, { rescale: sampling.guidanceRescale })(network(m, false), { conditional, unconditional })
 }
 
 /** Where pictures are, [-1, 1], as far as they are scaled. */
@@ -135,22 +150,31 @@ const inRange = (x0: Tensor): Tensor => {
   return pipe(x0, maximum(neg(scale)), minimum(scale))
 }
 
-/** The step graph of a sampler over a batch, and the numbers of each step; `watch` what each step is to give beside x. */
+/** The step graph of a sampler over a batch, and the numbers of each step. */
 export const samplingProgram = (
   m: LatentDiffusion,
   sampling: Sampling,
   batch: number,
-  watch: readonly Watched[] = [],
-): Checked<SamplingProgram> =>
+  { watch = [], inpaint = false, strength = 1, negative }: ProgramOptions = {},
+): Checked<SamplingProgram> => {
+  const keep = keepOf(sampling) ?? (m.clip ? inRange : undefined)
+  const options = { shape: [batch, ...m.latent], watch, inpaint, ...(keep === undefined ? {} : { keep }) }
+  return pipe(
+    planOf(sampling, m.path, strength),
+    E.bindTo('plan'),
+    E.bind('graph', ({ plan }) => stepGraph(plan, guided(m, sampling, batch, negative), options)),
+    E.map(({ plan, graph }) => ({ graph: optimise(graph), plan })),
+  )
+}
+
+/** From pictures up to the noise that they would be drawn from, along the levels of a sampling; without guidance. */
+export const inversionProgram = (m: LatentDiffusion, sampling: Sampling, batch: number): Checked<SamplingProgram> =>
   pipe(
-    planOf(sampling, m.path),
+    samplingLevels(sampling, m.path),
+    E.flatMap((levels) => planSampling(ddimInversion(), m.path, chain(levels.toReversed()))),
     E.bindTo('plan'),
     E.bind('graph', ({ plan }) =>
-      stepGraph(plan, guided(m, sampling, batch), {
-        shape: [batch, ...m.latent],
-        watch,
-        ...(m.clip ? { keep: inRange } : {}),
-      }),
+      stepGraph(plan, guided(m, { ...sampling, guidance: 1 }, batch), { shape: [batch, ...m.latent] }),
     ),
     E.map(({ plan, graph }) => ({ graph: optimise(graph), plan })),
   )

@@ -1,5 +1,8 @@
+import { dynamicThreshold, thresholdDefaults, within } from '../diffusion/keep.ts'
 import type { Checked } from '../error.ts'
+import { E, pipe } from '../prelude.ts'
 import {
+  chain,
   ddim,
   ddpm,
   deis,
@@ -16,19 +19,23 @@ import {
   euler,
   eulerAncestral,
   heun,
+  type Keep,
+  lastPart,
   lcm,
   lms,
-  planWalk,
+  planSampling,
   plms,
   renoise,
+  repaint,
+  repaintDefaults,
   type Sampler,
   type SamplingPlan,
   unipc,
 } from '../samplers/index.ts'
-import { spacings } from '../schedulers/levels.ts'
+import { levelsOf, spacings } from '../schedulers/levels.ts'
 import { mostTimesteps } from '../schedulers/noise-schedule.ts'
-import type { Path } from '../schedulers/path.ts'
-import { type Decoded, decode, integer, number, record, tagged, withDefault, word } from '../schema.ts'
+import type { Level, Path } from '../schedulers/path.ts'
+import { type Decoded, decode, integer, list, number, record, tagged, withDefault, word } from '../schema.ts'
 
 /** How pictures are drawn: each sampler is a row, and no other file knows one by name. */
 
@@ -36,11 +43,34 @@ const share = number({ min: 0, max: 1 })
 const order = (max: number) => integer({ min: 1, max })
 const count = integer({ min: 1, max: mostTimesteps })
 
+/** Guidance as it is where nothing changes it. */
+const unguidedDefaults = { guidanceRescale: 0, guidanceInterval: [0, 1], guidanceSchedule: 'constant' } as const
 const common = {
   /** Where along the path the network is asked. */
   spacing: withDefault(word(spacings), 'trailing'),
   /** Scale of classifier-free guidance; 1 is the conditional model. */
   guidance: withDefault(number({ min: 0, max: 1000 }), 1),
+  /** How far guided predictions are brought back to the conditional ones' standard deviation (Lin et al. 2024, equation 16). */
+  guidanceRescale: withDefault(share, unguidedDefaults.guidanceRescale),
+  /** Between which times there is guidance, as shares of the path: 0 the data, 1 all noise (Kynkäänniemi et al. 2024). */
+  guidanceInterval: withDefault(list(share, { min: 2, max: 2 }), unguidedDefaults.guidanceInterval),
+  /** How it changes along the path, of the same mean: up to twice as much towards the data (Wang et al. 2024). */
+  guidanceSchedule: withDefault(word(['constant', 'linear', 'cosine']), unguidedDefaults.guidanceSchedule),
+  /** Where predictions of x_0 are kept: anywhere, within a range, or by dynamic thresholding (Saharia et al. 2022). */
+  keep: withDefault(
+    tagged('kind', {
+      all: record({}),
+      within: record({}, { range: withDefault(number({ min: 1e-3, max: 1e6 }), 1) }),
+      dynamic: record(
+        {},
+        {
+          share: withDefault(number({ min: 0.5, max: 1 }), thresholdDefaults.share),
+          most: withDefault(number({ min: 1, max: 1e6 }), thresholdDefaults.most),
+        },
+      ),
+    }),
+    { kind: 'all' },
+  ),
   /** Pictures a class, or in all without classes. */
   perClass: withDefault(integer({ min: 1, max: 1000 }), 8),
 }
@@ -91,6 +121,17 @@ const codecs = {
   unipc: record({}, { ...stepped, order: withDefault(order(3), 2), variant: withDefault(word(['bh1', 'bh2']), 'bh2') }),
   deis: record({}, { ...stepped, order: withDefault(order(3), 2) }),
   lcm: record({}, stepped),
+  repaint: record(
+    {},
+    {
+      ...stepped,
+      ...eta(repaintDefaults.eta),
+      /** How many steps are taken back, to be taken again. */
+      jump: withDefault(integer({ min: 1, max: 1000 }), repaintDefaults.jump),
+      /** How often each part of the walk is walked: so many times the steps in all. */
+      resample: withDefault(integer({ min: 1, max: 100 }), repaintDefaults.resample),
+    },
+  ),
   renoise: record({}, stepped),
 } as const
 
@@ -121,6 +162,7 @@ const makers: { readonly [K in SamplerName]: (s: Of<K>) => Sampler } = {
   unipc: ({ order, variant }) => unipc({ order, variant }),
   deis: ({ order }) => deis({ order }),
   lcm: () => lcm(),
+  repaint: ({ jump, resample, eta }) => repaint({ jump, resample, eta }),
   renoise: () => renoise(),
 }
 const make = <K extends SamplerName>(kind: K, s: Of<K>): Sampler => makers[kind](s)
@@ -131,18 +173,59 @@ export const samplerOf = (s: Sampling): Sampler => make(s.sampler, s)
 /** How many steps are asked for: all timesteps where none are. */
 const stepsOf = (s: Sampling, timesteps: number): number => s.steps ?? timesteps
 
-/** The numbers of each step. Errors (`config`): at pointers inside the declaration. */
-export const planOf = (s: Sampling, path: Path): Checked<SamplingPlan> =>
-  planWalk(samplerOf(s), path, {
-    kind: s.spacing,
-    steps: stepsOf(s, Math.round(path.span[1] - path.span[0]) + 1),
-  })
+/** The levels of all steps. Errors (`config`): at pointers inside the declaration. */
+export const samplingLevels = (s: Sampling, path: Path): Checked<readonly Level[]> =>
+  levelsOf(path, { kind: s.spacing, steps: stepsOf(s, Math.round(path.span[1] - path.span[0]) + 1) })
+
+/** The numbers of each step, or of the last of them by strength. Errors (`config`): at pointers inside the declaration. */
+export const planOf = (s: Sampling, path: Path, strength = 1): Checked<SamplingPlan> =>
+  pipe(
+    samplingLevels(s, path),
+    E.flatMap(lastPart(strength)),
+    E.flatMap((levels) => planSampling(samplerOf(s), path, chain(levels))),
+  )
+
+/** What guidance above 1 is multiplied by, of a share of the path. */
+const courses: { readonly [K in Sampling['guidanceSchedule']]: (share: number) => number } = {
+  constant: () => 1,
+  linear: (share) => 2 * (1 - share),
+  cosine: (share) => 1 + Math.cos(Math.PI * share),
+}
+
+/** The scale of guidance at a time. */
+export const guidanceAt = (s: Sampling, { span: [least, most] }: Path, t: number): number => {
+  const share = (t - least) / (most - least)
+  const [from = 0, to = 1] = s.guidanceInterval
+  return share >= from && share <= to ? 1 + (s.guidance - 1) * courses[s.guidanceSchedule](share) : 1
+}
+
+const keeps: {
+  readonly [K in Sampling['keep']['kind']]: (k: Extract<Sampling['keep'], { kind: K }>) => Keep | undefined
+} = {
+  all: () => undefined,
+  within: ({ range }) => within(range),
+  dynamic: dynamicThreshold,
+}
+const keepBy = <K extends Sampling['keep']['kind']>(kind: K, k: Extract<Sampling['keep'], { kind: K }>) =>
+  keeps[kind](k)
+/** Where predictions of x_0 are kept; nothing where anywhere. */
+export const keepOf = ({ keep }: Sampling): Keep | undefined => keepBy(keep.kind, keep)
+
+/** What is the same for every sampler, but steps and spacing. */
+const shared = ({ guidance, guidanceRescale, guidanceInterval, guidanceSchedule, keep, perClass }: Sampling) => ({
+  guidance,
+  guidanceRescale,
+  guidanceInterval,
+  guidanceSchedule,
+  keep,
+  perClass,
+})
 
 /** Few steps, for pictures that training shows on its way: the declared sampler where it takes few, else the default one. */
 export const previewOf = (s: Sampling): Sampling => {
   const few = 20
   return s.sampler === 'ddpm'
-    ? { sampler: 'dpm++-2m', steps: few, spacing: 'trailing', guidance: s.guidance, perClass: s.perClass }
+    ? { sampler: 'dpm++-2m', steps: few, spacing: 'trailing', ...shared(s) }
     : { ...s, steps: Math.min(few, s.steps) }
 }
 
@@ -153,17 +236,33 @@ export interface SamplingRequest {
   readonly spacing?: string
   readonly eta?: number
   readonly guidance?: number
+  readonly guidanceRescale?: number
 }
 
 /**
- * The declared sampling with what is asked for instead. Of another sampler than the declared one, only guidance and the number of
- * pictures are kept: steps, spacing and options are its own. Errors (`config`, at `/<option>`): what the sampler does not read.
+ * The declared sampling with what is asked for instead. Of another sampler than the declared one, guidance, where predictions are
+ * kept and the number of pictures stay: steps, spacing and options are its own. Errors (`config`, at `/<option>`): what the sampler does not read.
  */
 export const requested = (declared: Sampling, { sampler, ...asked }: SamplingRequest): Checked<Sampling> => {
-  const { guidance, perClass } = declared
-  const base = sampler === undefined || sampler === declared.sampler ? declared : { sampler, guidance, perClass }
-  return decode(sampling)({ ...base, ...asked })
+  // What changes guidance goes with it.
+  const unguided = asked.guidance === 1 ? unguidedDefaults : {}
+  const base = sampler === undefined || sampler === declared.sampler ? declared : { sampler, ...shared(declared) }
+  return decode(sampling)({ ...base, ...unguided, ...asked })
 }
+
+const saysGuidance = ({ guidanceRescale, guidanceInterval, guidanceSchedule }: Sampling): readonly string[] => [
+  ...(guidanceRescale === 0 ? [] : [`rescaled by ${guidanceRescale}`]),
+  ...(guidanceInterval[0] === 0 && guidanceInterval[1] === 1 ? [] : [`within ${guidanceInterval.join(' to ')}`]),
+  ...(guidanceSchedule === 'constant' ? [] : [guidanceSchedule]),
+]
+const saysKeep = (keep: Sampling['keep']): readonly string[] =>
+  keep.kind === 'all'
+    ? []
+    : [
+        keep.kind === 'within'
+          ? `x0 within ${keep.range}`
+          : `x0 within its ${keep.share} quantile, at most ${keep.most}`,
+      ]
 
 /** A sampling of a model of so many timesteps in a line: `dpm++-2m, 25 steps, trailing, guidance 4`. */
 export const saysSampling = (s: Sampling, timesteps: number): string =>
@@ -172,5 +271,6 @@ export const saysSampling = (s: Sampling, timesteps: number): string =>
     `${stepsOf(s, timesteps)} steps`,
     s.spacing,
     ...('eta' in s ? [`eta ${s.eta}`] : []),
-    ...(s.guidance === 1 ? [] : [`guidance ${s.guidance}`]),
+    ...(s.guidance === 1 ? [] : [`guidance ${s.guidance}`, ...saysGuidance(s)]),
+    ...saysKeep(s.keep),
   ].join(', ')

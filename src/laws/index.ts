@@ -9,6 +9,7 @@ import { optimizerLaws } from './optimizers.ts'
 import { librarySamplerLaws } from './samplers.ts'
 
 export * from './adversarial.ts'
+export * from './beginnings.ts'
 export * from './denoising.ts'
 export * from './diffusion.ts'
 export * from './distributions.ts'

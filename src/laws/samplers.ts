@@ -28,12 +28,14 @@ import {
   planSampling,
   plms,
   renoise,
+  repaint,
   type Sampler,
   unipc,
 } from '../samplers/index.ts'
 import { levelsOf, type Spacing } from '../schedulers/levels.ts'
 import type { Column } from '../schedulers/noise-schedule.ts'
 import { type PathKind, ratioOf } from '../schedulers/path.ts'
+import { beginningLaws } from './beginnings.ts'
 import { type Law, law } from './law.ts'
 import { gap, real, reals, rows } from './numbers.ts'
 import { flowOf, formulaPath, mixtureDenoiser, numbersOf, walkFrom, walks, walksFromNoise } from './walks.ts'
@@ -254,6 +256,7 @@ const identities: readonly Law[] = [
   ),
   same('DPM-Solver++ of first order is DDIM', 'Lu et al. 2022b, section 4.1', dpmMultistep({ order: 1 }), ddim()),
   same('DPM-2 ancestral with eta 0 is DPM-2', 'k-diffusion', dpm2Ancestral({ eta: 0 }), dpm2()),
+  same('RePaint that never goes back is DDPM', 'Lugmayr et al. 2022, algorithm 1', repaint({ resample: 1 }), ddpm()),
   same('DEIS of first order is DDIM', 'Zhang and Chen 2023, proposition 2', deis({ order: 1 }), ddim()),
 ]
 
@@ -283,6 +286,8 @@ const exact: readonly Sampler[] = [
   unipc(),
   deis({ order: 3 }),
   renoise(),
+  named('repaint, back by 2, 3 times', repaint({ jump: 2, resample: 3 })),
+  named('repaint with eta 0.5', repaint({ jump: 3, resample: 2, eta: 0.5 })),
 ]
 
 /** Samplers without noise, each with the order that it declares. */
@@ -314,4 +319,5 @@ export const librarySamplerLaws: readonly Law[] = [
   halves(lcm()),
   ...converging.map((sampler) => convergenceLaw(sampler)),
   ...identities,
+  ...beginningLaws,
 ]

@@ -93,6 +93,7 @@ const trace = (
       })
       asked = planning.next({ x: combine([norm, one(`x:${k}`)]), x0: one(`x0:${k}`), eps: one(`eps:${k}`) })
     } else if (request.kind === 'noise') {
+      if (calls.at(-1)?.draws === true) throw new Error(`${sampler.name} asks for noise twice after one call`)
       amend(() => ({ draws: true, ...(request.learned === undefined ? {} : { learned: request.learned }) }))
       asked = planning.next({ ...nothing, x: one(`noise:${k - 1}`) })
     } else {

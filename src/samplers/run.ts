@@ -33,6 +33,8 @@ export interface SamplingRun {
   readonly noiseOf: (request: NoiseRequest) => Value
   /** Whatever else the graph is fed: weights, conditioning, a known picture. */
   readonly feeds?: Values
+  /** What a step is fed of its own, such as a scale of guidance that changes. */
+  readonly stepFeeds?: (step: PlannedStep) => Values
   /** Told of each step; a left ends the run before the next. */
   readonly onStep?: (progress: Progress) => Effect<void>
 }
@@ -72,9 +74,14 @@ const stateOf = (plan: SamplingPlan, from: Value | SamplingState): SamplingState
       }
 
 /** What a step is fed beside what it carries, and of that what its graph has leaves for. */
-const feedsOf = ({ graph, noiseOf, feeds = {} }: SamplingRun, step: PlannedStep, batch: number): Values => {
+const feedsOf = (
+  { graph, noiseOf, feeds = {}, stepFeeds = () => ({}) }: SamplingRun,
+  step: PlannedStep,
+  batch: number,
+): Values => {
   const types = feedTypes(graph)
   const own: Values = {
+    ...stepFeeds(step),
     [leaves.t]: floats([batch], new Float64Array(batch).fill(step.level.t)),
     ...Object.fromEntries(
       Object.entries(step.coefficients).map(([c, value]) => [coefficientLeaf(c), scalarValue(value)] as const),

@@ -31,6 +31,11 @@ export const leaves = {
   maskNoise: 'sampler/maskNoise',
 } as const
 export const coefficientLeaf = (name: string): string => `sampler/coefficients/${name}`
+/** The shares of signal and noise of the step at hand, for denoisers that need them. */
+export const stepMixture = (): Mixture => ({
+  alpha: input(coefficientLeaf('alpha'), float()),
+  sigma: input(coefficientLeaf('sigma'), float()),
+})
 const memoryLeaf = (place: number): string => `sampler/m${place}`
 
 const places = ({ memory }: SamplingPlan): readonly number[] => Array.from({ length: memory }, (_, i) => i)

@@ -1,9 +1,7 @@
 import { fillNormal, fold, key } from '../distributions/random.ts'
 import { type Checked, type Effect, effect, failure } from '../error.ts'
 import { type Executable, type Executor, floats, type Values } from '../execute/executor.ts'
-import type { Asked } from '../experiment/conditioning.ts'
-import { diffusionLeaves, type LatentDiffusion, samplingProgram } from '../experiment/diffusion-stage.ts'
-import type { Diffusion, Experiment, FirstStage } from '../experiment/document.ts'
+import type { Diffusion, FirstStage } from '../experiment/document.ts'
 import {
   decoderGraph,
   encoderGraph,
@@ -11,15 +9,13 @@ import {
   priorGraph,
   reconstructionGraph,
 } from '../experiment/first-stage.ts'
-import type { Sampling } from '../experiment/sampling.ts'
 import type { Diffused } from '../experiment/space.ts'
 import { feedTypes, type Graph, parameters } from '../graph/graph.ts'
 import { type Shape, size } from '../graph/types.ts'
 import { pipe, TE } from '../prelude.ts'
-import { initialNoise, keyedNoise, sample } from '../samplers/index.ts'
 import { noiseFeeds } from './state.ts'
 
-/** What trained networks are asked: encode, decode, reconstruct, sample. Arrays of any number of items, batch by batch. */
+/** What trained networks are asked: encode, decode, reconstruct. Arrays of any number of items, batch by batch. */
 
 /** Items in a row, each of a shape. */
 export interface Items {
@@ -65,7 +61,12 @@ export const weightsFor = (g: Graph, state: Values): Values =>
   )
 
 /** Compiles a graph around its weights, uses it, and lets it go. */
-const using = <A>(executor: Executor, graph: Graph, constants: Values, body: (x: Executable) => Effect<A>): Effect<A> =>
+export const using = <A>(
+  executor: Executor,
+  graph: Graph,
+  constants: Values,
+  body: (x: Executable) => Effect<A>,
+): Effect<A> =>
   effect(async (run) => {
     const executable = await run(executor.compile(graph, { mode: 'sampling', constants }))
     try {
@@ -75,13 +76,13 @@ const using = <A>(executor: Executor, graph: Graph, constants: Values, body: (x:
     }
   })
 
-const batchSize = 32
+export const batchSize = 32
 /** Pictures that go through a first stage at a time: 32 of up to 128x128, of larger ones as many as have so many pixels. */
 export const batchFor = ({ network }: FirstStage): number =>
   Math.max(1, Math.min(batchSize, Math.floor(batchSize * (128 / network.resolution) ** 2)))
 
 /** What is shown, measured or trained on is numbers. Errors (`run`). */
-const finite = (what: string, items: Items): Effect<Items> => {
+export const finite = (what: string, items: Items): Effect<Items> => {
   const at = items.data.findIndex((x) => !Number.isFinite(x))
   return at < 0
     ? TE.right(items)
@@ -140,7 +141,7 @@ export const mapItems = (executor: Executor, built: Checked<Graph>, state: Value
     await run(eachBatch(executor, built, state, mapping, take))
     return { n: mapping.rows.n, shape: parts[0]?.shape ?? [], data: joined(parts.map(({ data }) => data)) }
   })
-const joined = (parts: readonly Float32Array[]): Float32Array => {
+export const joined = (parts: readonly Float32Array[]): Float32Array => {
   const whole = new Float32Array(parts.reduce((n, p) => n + p.length, 0))
   parts.reduce((at, p) => {
     whole.set(p, at)
@@ -265,87 +266,3 @@ export const scaleMeter = (kind: Diffused['kind'], seed: number) => {
     },
   }
 }
-
-/** Which pictures to draw; what of it the model is not told is ignored. */
-export interface Wanted extends Asked {
-  readonly seed: number
-  readonly sampling: Sampling
-  /** The number that latents were multiplied by. */
-  readonly scale: number
-  readonly onStep?: (done: number, of: number) => void
-}
-
-/** How many latents are drawn at a time: 32 of up to 64x64, of larger ones as many as have so many numbers. */
-export const drawnAtATime = ([, height = 1, width = 1]: Shape): number =>
-  Math.max(1, Math.min(batchSize, Math.floor((batchSize * 64 * 64) / (height * width))))
-
-/** What is asked for pictures of these numbers; 0 beyond the last. */
-const askedFor = ({ labels, pictures }: Asked, numbers: readonly number[]): Asked => {
-  const each = pictures === undefined ? 0 : pictures.length / labels.length
-  return {
-    labels: numbers.map((i) => labels[i] ?? 0),
-    ...(pictures === undefined
-      ? {}
-      : {
-          pictures: Float32Array.from(
-            { length: numbers.length * each },
-            (_, i) => pictures[(numbers[Math.floor(i / each)] ?? 0) * each + (i % each)] ?? 0,
-          ),
-        }),
-  }
-}
-
-/** Draws raw latents: picture i depends on the seed and i alone, however they are batched. */
-export const drawLatents = (executor: Executor, m: LatentDiffusion, state: Values, wanted: Wanted): Effect<Items> =>
-  effect(async (run) => {
-    const { labels, seed, sampling, scale } = wanted
-    const batch = Math.min(drawnAtATime(m.latent), labels.length)
-    const { graph, plan } = await run(TE.fromEither(samplingProgram(m, sampling, batch)))
-    const types = feedTypes(graph)
-    const batches = Math.ceil(labels.length / batch)
-    const latents = await run(
-      using(executor, graph, weightsFor(graph, state), (executable) =>
-        effect(async (go) => {
-          const parts: Float32Array[] = []
-          for (let b = 0; b < batches; b++) {
-            const numbers = Array.from({ length: batch }, (_, i) => b * batch + i)
-            const feeds: Values = {
-              ...m.conditioner.feeds(askedFor(wanted, numbers)),
-              [diffusionLeaves.guidance]: floats([], Float32Array.of(sampling.guidance)),
-              [diffusionLeaves.scale]: floats([], Float32Array.of(scale)),
-            }
-            const z = await go(
-              sample({
-                graph,
-                executable,
-                plan,
-                from: initialNoise(seed, numbers, m.latent),
-                noiseOf: keyedNoise(seed, numbers),
-                feeds: Object.fromEntries(Object.entries(feeds).filter(([name]) => name in types)),
-                onStep: ({ done, of }) => {
-                  wanted.onStep?.(b * of + done, batches * of)
-                  return TE.right(undefined)
-                },
-              }),
-            )
-            parts.push(Float32Array.from(z.x.data, (x) => x / scale))
-          }
-          return joined(parts)
-        }),
-      ),
-    )
-    const drawn = { n: labels.length, shape: m.latent, data: latents.subarray(0, labels.length * size(m.latent)) }
-    return run(finite('sampled latents', drawn))
-  })
-
-/** Draws pictures: latents, decoded by the first stage where there is one. */
-export const drawPictures = (
-  executor: Executor,
-  { model, stage }: { readonly model: LatentDiffusion; readonly stage: Experiment['firstStage'] },
-  { firstStage, diffusion }: { readonly firstStage: Values; readonly diffusion: Values },
-  wanted: Wanted,
-): Effect<Items> =>
-  effect(async (run) => {
-    const latents = await run(drawLatents(executor, model, diffusion, wanted))
-    return stage.kind === 'identity' ? latents : run(decodeLatents(executor, stage, firstStage, latents))
-  })

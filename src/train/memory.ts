@@ -8,7 +8,8 @@ import { type Problems, problem } from '../experiment/problems.ts'
 import { cost } from '../graph/cost.ts'
 import { size } from '../graph/types.ts'
 import { E } from '../prelude.ts'
-import { batchFor, drawnAtATime } from './inference.ts'
+import { drawnAtATime } from './drawing.ts'
+import { batchFor } from './inference.ts'
 import { type Plan, type StagePlan, stagesOf } from './plan.ts'
 
 /** How much memory a run takes, reckoned from shapes before it begins. */

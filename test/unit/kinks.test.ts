@@ -36,6 +36,11 @@ describe('at a tie', () => {
     expect(await slopes(pipe(x, D.minimum(0)), x)).toEqual([[1, 0, 0, 0, 0]])
     expect(await slopes(pipe(x, D.minimum(1)), x)).toEqual([[1, 2, 3, 0, 0]])
   })
+  test('softplus, whose two terms both have a kink at 0, has slope 1/2 there', async () => {
+    const [found = []] = await slopes(D.softplus(x), x)
+    expect(found[1]).toBeCloseTo(2 / 2, 12)
+    expect(found[2]).toBeCloseTo(3 / 2, 12)
+  })
   test('leaky ReLU has slope 1 at 0, clamp 1 on its bounds, abs and sign 0', async () => {
     expect(await slopes(D.leakyRelu(0.5)(x), x)).toEqual([[0.5, 2, 3, 4, 5]])
     expect(await slopes(D.clamp(0, 1)(x), x)).toEqual([[0, 2, 3, 4, 0]])

@@ -59,7 +59,10 @@ const own = (spacing: Spacing): boolean => spacing !== 'uniform' && spacing !== 
 
 describe('levels', () => {
   test.each(spacings.filter(own))('%s gives as many steps as asked for, falling, to the data', (kind) => {
-    const wrong = Array.from({ length: 1000 }, (_, i) => i + 1).filter((steps) => {
+    const all = Array.from({ length: 1000 }, (_, i) => i + 1)
+    // Quantiles are found by halving.
+    const some = kind === 'beta' ? all.filter((n) => n <= 50 || n % 50 === 0 || n >= 998) : all
+    const wrong = some.filter((steps) => {
       const levels = right(levelsOf(thousand, { kind, steps }))
       const falls = levels.every(
         (level, i) => i === 0 || level.sigma / level.alpha < (levels[i - 1]?.sigma ?? 0) / (levels[i - 1]?.alpha ?? 1),

@@ -12,7 +12,8 @@ import { writeFileAtomic } from '../../io/atomic.ts'
 import { readBytes, sha256 } from '../../io/bytes.ts'
 import { TE } from '../../prelude.ts'
 import { type Parted, picturesOf, randomOf } from '../data.ts'
-import { drawPictures, type Items, type Rows, rowsOf } from '../inference.ts'
+import { drawPictures } from '../drawing.ts'
+import { type Items, type Rows, rowsOf } from '../inference.ts'
 import { heldOutLayout, writePictures } from '../pictures.ts'
 import { type CheckpointIdentity, comparable, type Evaluation, type FeatureFigures, type Terms } from './document.ts'
 import type { Extractor } from './extractors.ts'
@@ -175,7 +176,7 @@ const sampleFigures = (
           seed,
           sampling,
           scale,
-          onStep: (done, of) => listener.onStep('sampling', done, of),
+          onStep: ({ done, of }) => TE.fromIO(() => listener.onStep('sampling', done, of)),
         },
       ),
     )

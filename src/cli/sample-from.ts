@@ -1,0 +1,204 @@
+import { type Checked, type Effect, effect, fail } from '../error.ts'
+import type { Executor } from '../execute/executor.ts'
+import { samplingProgram } from '../experiment/diffusion-stage.ts'
+import type { Experiment } from '../experiment/document.ts'
+import { readBytes } from '../io/bytes.ts'
+import { decodePicture } from '../io/images.ts'
+import { E, pipe, TE } from '../prelude.ts'
+import { type Beginning, latentsOfPictures } from '../train/drawing.ts'
+import type { Items } from '../train/inference.ts'
+import type { TrainedRun } from './trained-run.ts'
+
+/** What `sample` begins with, as its options say. */
+
+export interface FromOptions {
+  readonly from?: string
+  readonly strength?: number
+  readonly mask?: string
+  readonly invert?: true
+  readonly fromClass?: string
+  readonly interpolate?: number
+  readonly vary?: number
+}
+
+/** Options that say what to begin with, each with what it needs, and what it cannot be with. */
+const rules: readonly {
+  readonly option: keyof FromOptions
+  readonly flag: string
+  readonly needs?: readonly [keyof FromOptions, string]
+  readonly not?: readonly (readonly [keyof FromOptions, string])[]
+}[] = [
+  { option: 'strength', flag: '--strength', needs: ['from', '--from <picture>'], not: [['invert', '--invert']] },
+  { option: 'mask', flag: '--mask', needs: ['from', '--from <picture>'], not: [['invert', '--invert']] },
+  { option: 'invert', flag: '--invert', needs: ['from', '--from <picture>'] },
+  { option: 'fromClass', flag: '--from-class', needs: ['invert', '--invert'] },
+  {
+    option: 'interpolate',
+    flag: '--interpolate',
+    not: [
+      ['from', '--from'],
+      ['vary', '--vary'],
+    ],
+  },
+  { option: 'vary', flag: '--vary', not: [['from', '--from']] },
+]
+
+/** Options that fit each other. Errors (`usage`): at the first that does not. */
+export const checkFrom = (o: FromOptions): Checked<unknown> => {
+  for (const { option, flag, needs, not = [] } of rules) {
+    if (o[option] === undefined) continue
+    if (needs !== undefined && o[needs[0]] === undefined) return fail('usage', flag, `${needs[1]} beside it`, 'none')
+    const other = not.find(([name]) => o[name] !== undefined)
+    if (other !== undefined) return fail('usage', flag, `not together with ${other[1]}`, 'both')
+  }
+  return E.right(undefined)
+}
+
+/** How much of the walk is walked where nothing is said: what is masked is drawn from noise. */
+const strengthOf = ({ strength, mask }: FromOptions): number => strength ?? (mask === undefined ? 0.75 : 1)
+
+interface Read {
+  /** [1, 3, size, size] in [-1, 1]. */
+  readonly picture: Items
+  readonly width: number
+  readonly height: number
+}
+const readPicture = (path: string, size: number): Effect<Read> =>
+  effect(async (run) => {
+    const { colours, facts } = await run(decodePicture(path, await run(readBytes(path)), { size }))
+    const data = Float32Array.from(colours, (x) => x / 127.5 - 1)
+    return { picture: { n: 1, shape: [3, size, size], data }, width: facts.width, height: facts.height }
+  })
+
+/** How much of each pixel is drawn anew, [size, size]: the grey of the mask. */
+const readMask = (path: string, size: number, of: Read): Effect<Float32Array> =>
+  effect(async (run) => {
+    const { picture, width, height } = await run(readPicture(path, size))
+    if (width !== of.width || height !== of.height)
+      return run(
+        TE.fromEither(
+          fail('usage', `--mask ${path}`, `${of.width}x${of.height} pixels, as the picture`, `${width}x${height}`),
+        ),
+      )
+    const plane = size * size
+    const { data } = picture
+    const grey = Float32Array.from(
+      { length: plane },
+      (_, i) => ((data[i] ?? 0) + (data[plane + i] ?? 0) + (data[2 * plane + i] ?? 0)) / 6 + 0.5,
+    )
+    return grey.some((x) => x >= 0.5)
+      ? grey
+      : run(TE.fromEither(fail('usage', `--mask ${path}`, 'white where the picture is drawn anew', 'no such pixel')))
+  })
+
+/** Latents stay whose pixels all do. */
+const knownLatents = (redrawn: Float32Array, size: number, side: number): Float32Array => {
+  const block = size / side
+  const known = new Float32Array(side * side).fill(1)
+  redrawn.forEach((x, i) => {
+    const [row, column] = [Math.floor(i / size), i % size]
+    if (x >= 0.5) known[Math.floor(row / block) * side + Math.floor(column / block)] = 0
+  })
+  return known
+}
+
+/** Pixels that stay as they are, in every picture. */
+const pasted =
+  (original: Items, redrawn: Float32Array) =>
+  (drawn: Items): Items => ({
+    ...drawn,
+    data: drawn.data.map((x, i) => {
+      const share = redrawn[i % redrawn.length] ?? 1
+      return share * x + (1 - share) * (original.data[i % original.data.length] ?? 0)
+    }),
+  })
+
+export interface Begun {
+  readonly from: Beginning
+  /** What is done to the pictures in the end. */
+  readonly finish: (drawn: Items) => Items
+  /** What it is, in words for the opening line; empty for noise. */
+  readonly says: string
+}
+
+const asDrawn = (drawn: Items): Items => drawn
+
+/** A walk that draws no noise of its own, so that what was inverted comes back. */
+const silent = (trained: TrainedRun, { sampling }: Experiment): Checked<unknown> =>
+  pipe(
+    samplingProgram(trained.model, sampling, 1),
+    E.flatMap(({ plan }) =>
+      plan.uses.noise || plan.uses.lift
+        ? fail('usage', '--invert', 'a sampler that draws no noise', sampling.sampler, 'such as --sampler ddim')
+        : E.right(undefined),
+    ),
+  )
+
+/** The numbers of rows and columns of a grid of pictures, of which each row is one noise. */
+const places = (labels: readonly number[], each: number) => ({
+  rows: labels.map((_, i) => Math.floor(i / each)),
+  columns: labels.map((_, i) => i % each),
+})
+
+/** Reads what pictures begin with. Errors: `file`, `usage`, and those of the first stage. */
+export const begin = (
+  executor: Executor,
+  trained: TrainedRun,
+  experiment: Experiment,
+  o: FromOptions,
+  wanted: {
+    readonly labels: readonly number[]
+    readonly each: number
+    readonly seed: number
+    readonly fromLabel: number | undefined
+  },
+): Effect<Begun> =>
+  effect(async (run) => {
+    const { labels, each, seed, fromLabel } = wanted
+    const { rows, columns } = places(labels, each)
+    if (o.interpolate !== undefined) {
+      const from: Beginning = {
+        kind: 'between',
+        numbers: rows,
+        towards: { seed: o.interpolate, numbers: rows },
+        shares: columns.map((column) => (each === 1 ? 0.5 : column / (each - 1))),
+      }
+      return { from, finish: asDrawn, says: `from the noise of seed ${seed} to that of ${o.interpolate}` }
+    }
+    if (o.vary !== undefined) {
+      const share = o.vary
+      const from: Beginning = {
+        kind: 'between',
+        numbers: rows,
+        // Past all numbers that this grid's own pictures have.
+        towards: { seed, numbers: labels.map((_, i) => labels.length + i) },
+        shares: columns.map((column) => (column === 0 ? 0 : share)),
+      }
+      return { from, finish: asDrawn, says: `each row varies its first picture by ${share}` }
+    }
+    if (o.from === undefined) return { from: { kind: 'noise' }, finish: asDrawn, says: '' }
+    const { size, kind } = experiment.data
+    if (kind === 'segmentation')
+      return run(TE.fromEither(fail('usage', '--from', 'a model of pictures in colour', 'one of label maps')))
+    const read = await run(readPicture(o.from, size))
+    const { model, firstStage: weights } = trained
+    const stages = { model, stage: experiment.firstStage }
+    const latents = await run(latentsOfPictures(executor, stages, weights, read.picture))
+    const resized =
+      read.width === size && read.height === size ? '' : ` (${read.width}x${read.height}, cut to ${size}x${size})`
+    if (o.invert === true) {
+      await run(TE.fromEither(silent(trained, experiment)))
+      const from: Beginning = { kind: 'inverted', latents, labels: fromLabel === undefined ? labels : [fromLabel] }
+      return { from, finish: asDrawn, says: `from the noise that ${o.from}${resized} is drawn from` }
+    }
+    const strength = strengthOf(o)
+    const says = `from ${o.from}${resized}, strength ${strength}`
+    if (o.mask === undefined) return { from: { kind: 'picture', latents, strength }, finish: asDrawn, says }
+    const redrawn = await run(readMask(o.mask, size, read))
+    const [, side = size] = latents.shape
+    return {
+      from: { kind: 'picture', latents, strength, known: { mask: knownLatents(redrawn, size, side) } },
+      finish: pasted(read.picture, redrawn),
+      says: `${says}, where ${o.mask} is white`,
+    }
+  })

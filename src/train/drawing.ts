@@ -1,0 +1,361 @@
+import { type Effect, effect, failure } from '../error.ts'
+import { type Executable, type Executor, floats, type Value, type Values } from '../execute/executor.ts'
+import type { Asked } from '../experiment/conditioning.ts'
+import {
+  diffusionLeaves,
+  inversionProgram,
+  type LatentDiffusion,
+  type SamplingProgram,
+  samplingProgram,
+} from '../experiment/diffusion-stage.ts'
+import type { Experiment, FirstStage } from '../experiment/document.ts'
+import { guidanceAt, type Sampling } from '../experiment/sampling.ts'
+import { feedTypes } from '../graph/graph.ts'
+import { type Shape, size } from '../graph/types.ts'
+import { pipe, TE } from '../prelude.ts'
+import { initialNoise, keyedNoise, leaves, noised, sample, slerp } from '../samplers/index.ts'
+import {
+  batchSize,
+  decodeLatents,
+  encodePictures,
+  finite,
+  type Items,
+  joined,
+  range,
+  rowsOf,
+  using,
+  weightsFor,
+} from './inference.ts'
+
+/** Drawing pictures: from noise, from between noises, from pictures, with and without a part that stays. */
+
+/** Raw latents that drawing begins with: one for each picture, or one for all. */
+type Latents = Items
+
+/** What a picture is drawn from. */
+export type Beginning =
+  | { readonly kind: 'noise' }
+  /** Noise between that of the pictures' own numbers and that of others, for each picture a share of the way (slerp). */
+  | {
+      readonly kind: 'between'
+      readonly numbers: readonly number[]
+      readonly towards: { readonly seed: number; readonly numbers: readonly number[] }
+      readonly shares: readonly number[]
+    }
+  /** A picture, noised as far as `strength` says (SDEdit, Meng et al. 2022): 1 is noise alone, 0 the picture as it is. */
+  | { readonly kind: 'picture'; readonly latents: Latents; readonly strength: number; readonly known?: Known }
+  /** The noise that DDIM would draw a picture from, of classes `labels`. */
+  | { readonly kind: 'inverted'; readonly latents: Latents; readonly labels: readonly number[] }
+
+/** Which latents stay: 1 where they do, `[h, w]`. */
+export interface Known {
+  readonly mask: Float32Array
+}
+
+/** One step of a batch of the pictures. */
+export interface DrawingStep {
+  /** Steps done of all batches together, and how many there are. */
+  readonly done: number
+  readonly of: number
+  /** The first picture of the batch, and how many there are in it. */
+  readonly from: number
+  readonly n: number
+  /** What the step predicts the raw latents to be in the end, where asked for by `watch`. */
+  readonly predicted?: Items
+}
+
+/** Which pictures to draw; what of it the model is not told is ignored. */
+export interface Wanted extends Asked {
+  readonly seed: number
+  readonly sampling: Sampling
+  /** The number that latents were multiplied by. */
+  readonly scale: number
+  /** Noise where left out. */
+  readonly from?: Beginning
+  /** The class that guidance leads away from; "no class" where left out. */
+  readonly negative?: number
+  /** Whether steps tell what they predict. */
+  readonly watch?: boolean
+  /** Told of each step; a left ends the drawing before the next. */
+  readonly onStep?: (step: DrawingStep) => Effect<void>
+}
+
+/** How many latents are drawn at a time: 32 of up to 64x64, of larger ones as many as have so many numbers. */
+export const drawnAtATime = ([, height = 1, width = 1]: Shape): number =>
+  Math.max(1, Math.min(batchSize, Math.floor((batchSize * 64 * 64) / (height * width))))
+
+/** What is asked for pictures of these numbers; 0 beyond the last. */
+const askedFor = ({ labels, pictures }: Asked, numbers: readonly number[]): Asked => {
+  const each = pictures === undefined ? 0 : pictures.length / labels.length
+  return {
+    labels: numbers.map((i) => labels[i] ?? 0),
+    ...(pictures === undefined
+      ? {}
+      : {
+          pictures: Float32Array.from(
+            { length: numbers.length * each },
+            (_, i) => pictures[(numbers[Math.floor(i / each)] ?? 0) * each + (i % each)] ?? 0,
+          ),
+        }),
+  }
+}
+
+/** Of a list or of arrays in a row, those of these pictures; a single one is that of all. */
+const cycled = <A>(items: readonly A[], i: number): A | undefined =>
+  items[items.length === 1 ? 0 : Math.min(i, items.length - 1)]
+const rowsAt = ({ n, shape, data }: Items, pictures: readonly number[], factor: number): Value => {
+  const each = size(shape)
+  const all = pictures.map((i) => data.subarray((n === 1 ? 0 : Math.min(i, n - 1)) * each).subarray(0, each))
+  return floats(
+    [pictures.length, ...shape],
+    Float64Array.from(joined(all), (x) => x * factor),
+  )
+}
+
+interface Batch {
+  /** Numbers of the pictures; those past the last fill the batch up. */
+  readonly pictures: readonly number[]
+  /** Numbers under which noise is drawn. */
+  readonly numbers: readonly number[]
+  readonly asked: Asked
+}
+const batchOf = (wanted: Wanted, first: number, count: number): Batch => {
+  const pictures = Array.from({ length: count }, (_, i) => first + i)
+  const { from } = wanted
+  return {
+    pictures,
+    numbers: from?.kind === 'between' ? pictures.map((i) => cycled(from.numbers, i) ?? i) : pictures,
+    asked: askedFor(wanted, pictures),
+  }
+}
+
+const only = (values: Values, program: SamplingProgram): Values => {
+  const types = feedTypes(program.graph)
+  return Object.fromEntries(Object.entries(values).filter(([name]) => Object.hasOwn(types, name)))
+}
+const feedsOf = (m: LatentDiffusion, asked: Asked, scale: number): Values => ({
+  ...m.conditioner.feeds(asked),
+  [diffusionLeaves.scale]: floats([], Float32Array.of(scale)),
+})
+
+/** The noise that pictures would be drawn from. */
+const inverted = (
+  executor: Executor,
+  m: LatentDiffusion,
+  state: Values,
+  { sampling, scale, pictures: told }: Wanted,
+  from: Extract<Beginning, { readonly kind: 'inverted' }>,
+): Effect<Items> =>
+  effect(async (run) => {
+    const n = from.labels.length
+    const count = Math.min(drawnAtATime(m.latent), n)
+    const program = await run(TE.fromEither(inversionProgram(m, sampling, count)))
+    const up = (executable: Executable, first: number) => {
+      const pictures = Array.from({ length: count }, (_, i) => Math.min(first + i, n - 1))
+      return sample({
+        ...program,
+        executable,
+        from: rowsAt(from.latents, pictures, scale),
+        noiseOf: ({ shape }) => floats(shape, new Float64Array(size(shape))),
+        feeds: only(
+          feedsOf(
+            m,
+            askedFor({ labels: from.labels, ...(told === undefined ? {} : { pictures: told }) }, pictures),
+            scale,
+          ),
+          program,
+        ),
+      })
+    }
+    return run(
+      using(executor, program.graph, weightsFor(program.graph, state), (executable) =>
+        effect(async (go) => {
+          const parts: Float32Array[] = []
+          for (let first = 0; first < n; first += count)
+            parts.push(Float32Array.from((await go(up(executable, first))).x.data))
+          return { n, shape: m.latent, data: joined(parts).subarray(0, n * size(m.latent)) }
+        }),
+      ),
+    )
+  })
+
+/** Gives each batch what its walk begins with. */
+const beginning = (
+  executor: Executor,
+  m: LatentDiffusion,
+  state: Values,
+  wanted: Wanted,
+  { plan }: SamplingProgram,
+): Effect<(batch: Batch) => Value> => {
+  const { seed, scale, from = { kind: 'noise' } } = wanted
+  const noise = ({ numbers }: Batch): Value => initialNoise(seed, numbers, m.latent)
+  const [first] = plan.steps
+  switch (from.kind) {
+    case 'noise':
+      return TE.right(noise)
+    case 'between':
+      return TE.right((batch) => {
+        const others = batch.pictures.map((i) => cycled(from.towards.numbers, i) ?? i)
+        const shares = batch.pictures.map((i) => cycled(from.shares, i) ?? 0)
+        return slerp(noise(batch), initialNoise(from.towards.seed, others, m.latent), shares)
+      })
+    case 'picture':
+      return TE.right((batch) =>
+        from.strength === 1 || first === undefined
+          ? noise(batch)
+          : noised(first.level, rowsAt(from.latents, batch.pictures, scale), noise(batch)),
+      )
+    case 'inverted':
+      return pipe(
+        inverted(executor, m, state, wanted, from),
+        TE.map(
+          (noises) =>
+            ({ pictures }) =>
+              rowsAt(noises, pictures, 1),
+        ),
+      )
+  }
+}
+
+/** What a known part feeds, and x with it put in at the end. */
+const knownPart = (m: LatentDiffusion, { from, scale }: Wanted) => {
+  if (from?.kind !== 'picture' || from.known === undefined) return undefined
+  const { latents, known } = from
+  const [, height = 1, width = 1] = m.latent
+  const plane = height * width
+  return {
+    feeds: ({ pictures }: Batch): Values => ({
+      [leaves.x0]: rowsAt(latents, pictures, scale),
+      [leaves.mask]: rowsAt({ n: 1, shape: [1, height, width], data: known.mask }, pictures, 1),
+    }),
+    put: ({ pictures }: Batch, x: Float32Array): Float32Array => {
+      const there = rowsAt(latents, pictures, scale).data
+      return x.map((value, i) => {
+        const stays = known.mask[i % plane] ?? 0
+        return stays * (there[i] ?? 0) + (1 - stays) * value
+      })
+    },
+  }
+}
+
+/** Draws raw latents: picture i depends on the seed and i alone, however they are batched. */
+export const drawLatents = (executor: Executor, m: LatentDiffusion, state: Values, wanted: Wanted): Effect<Items> =>
+  effect(async (run) => {
+    const { labels, seed, sampling, scale, from, negative, watch = false } = wanted
+    const n = labels.length
+    const batch = Math.min(drawnAtATime(m.latent), n)
+    const strength = from?.kind === 'picture' ? from.strength : 1
+    if (from?.kind === 'picture' && strength === 0)
+      return { n, shape: m.latent, data: Float32Array.from(rowsAt(from.latents, range(0, n), 1).data) }
+    const known = knownPart(m, wanted)
+    const program = await run(
+      TE.fromEither(
+        samplingProgram(m, sampling, batch, {
+          inpaint: known !== undefined,
+          strength,
+          watch: watch ? ['predX0'] : [],
+          ...(negative === undefined ? {} : { negative }),
+        }),
+      ),
+    )
+    const batches = Math.ceil(n / batch)
+    const raw = (data: Value['data']): Float32Array => Float32Array.from(data, (x) => Number(x) / scale)
+    const begin = await run(beginning(executor, m, state, wanted, program))
+    const latents = await run(
+      using(executor, program.graph, weightsFor(program.graph, state), (executable) =>
+        effect(async (go) => {
+          const parts: Float32Array[] = []
+          for (let b = 0; b < batches; b++) {
+            const one = batchOf(wanted, b * batch, batch)
+            const inBatch = Math.min(batch, n - b * batch)
+            const z = await go(
+              sample({
+                ...program,
+                executable,
+                from: begin(one),
+                noiseOf: keyedNoise(seed, one.numbers),
+                feeds: only({ ...feedsOf(m, one.asked, scale), ...known?.feeds(one) }, program),
+                stepFeeds: ({ level }) => ({
+                  [diffusionLeaves.guidance]: floats([], Float64Array.of(guidanceAt(sampling, m.path, level.t))),
+                }),
+                onStep: ({ done, of, watched: { predX0 } }) =>
+                  wanted.onStep?.({
+                    done: b * of + done,
+                    of: batches * of,
+                    from: b * batch,
+                    n: inBatch,
+                    ...(predX0 === undefined
+                      ? {}
+                      : {
+                          predicted: {
+                            n: inBatch,
+                            shape: m.latent,
+                            data: raw(predX0.data).subarray(0, inBatch * size(m.latent)),
+                          },
+                        }),
+                  }) ?? TE.right(undefined),
+              }),
+            )
+            const x = Float32Array.from(z.x.data)
+            parts.push(raw(known === undefined ? x : known.put(one, x)))
+          }
+          return joined(parts)
+        }),
+      ),
+    )
+    return run(finite('sampled latents', { n, shape: m.latent, data: latents.subarray(0, n * size(m.latent)) }))
+  })
+
+interface Stages {
+  readonly model: LatentDiffusion
+  readonly stage: Experiment['firstStage']
+}
+interface Weights {
+  readonly firstStage: Values
+  readonly diffusion: Values
+}
+
+/** Draws pictures: latents, decoded by the first stage where there is one. */
+export const drawPictures = (
+  executor: Executor,
+  { model, stage }: Stages,
+  { firstStage, diffusion }: Weights,
+  wanted: Wanted,
+): Effect<Items> =>
+  effect(async (run) => {
+    const latents = await run(drawLatents(executor, model, diffusion, wanted))
+    return stage.kind === 'identity' ? latents : run(decodeLatents(executor, stage, firstStage, latents))
+  })
+
+/** What latents are in the middle of a posterior's moments. */
+const modes: { readonly [K in FirstStage['kind']]: (encoded: Items) => Items } = {
+  kl: ({ n, shape: [channels = 0, ...positions], data }) => {
+    const shape = [channels / 2, ...positions]
+    const half = size(shape)
+    return {
+      n,
+      shape,
+      data: joined(Array.from({ length: n }, (_, i) => data.subarray(2 * i * half, (2 * i + 1) * half))),
+    }
+  },
+  vq: (encoded) => encoded,
+}
+
+/** Pictures to raw latents, without noise: the modes of their posteriors, or codes. */
+export const latentsOfPictures = (
+  executor: Executor,
+  { model, stage }: Stages,
+  firstStage: Values,
+  pictures: Items,
+): Effect<Items> =>
+  effect(async (run) => {
+    if (stage.kind === 'identity') return pictures
+    const parts: Items[] = []
+    const take = (moments: Items): Effect<void> => TE.fromIO(() => void parts.push(modes[stage.kind](moments)))
+    await run(encodePictures(executor, { stage, latents: model.config.latents }, firstStage, rowsOf(pictures), take))
+    const data = joined(parts.map((part) => part.data))
+    const [first] = parts
+    return first === undefined
+      ? run(TE.left([failure('run', 'latents', 'a picture to encode', 'none')]))
+      : { n: pictures.n, shape: first.shape, data }
+  })
