@@ -32,7 +32,7 @@ beforeAll(async () => {
     ]),
   )
   Object.assign(held, { model, state, declared: experiment.sampling })
-})
+}, 60_000)
 
 const model = (): LatentDiffusion => held.model ?? expect.unreachable('no model')
 const sampling = (asked: Parameters<typeof requested>[1] = {}, more: Partial<Guiding> = {}): Sampling =>
