@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { sampling } from '../../src/experiment/sampling.ts'
 import { E } from '../../src/prelude.ts'
 import { decode } from '../../src/schema.ts'
 import { featureFigures } from '../../src/train/evaluation/figures.ts'
@@ -83,7 +84,7 @@ const found: Evaluation = {
   samples: {
     count: 4,
     seed: 1,
-    sampling: { sampler: 'dpm++-2m', steps: 3, spacing: 'trailing', guidance: 1, perClass: 2 },
+    sampling: right(decode(sampling)({ steps: 3, perClass: 2 })),
     features: [figures],
   },
 }
