@@ -7,7 +7,7 @@ import { E, TE } from '../prelude.ts'
 import { spacings } from '../schedulers/levels.ts'
 import type { Progress } from '../train/progress.ts'
 import { type Register, several } from './command.ts'
-import { count, natural, notNegative, share } from './parse.ts'
+import { count, natural, notNegative, share, timesteps } from './parse.ts'
 import { type SamplingOptions, withSampling } from './sample.ts'
 import { stopOnSignals } from './signals.ts'
 import { exitCodes, type Outcome, type Terminal } from './terminal.ts'
@@ -15,6 +15,7 @@ import { exitCodes, type Outcome, type Terminal } from './terminal.ts'
 interface Options extends SamplingOptions {
   readonly features: readonly string[]
   readonly count?: number
+  readonly bitsPerDim?: number | true
   readonly seed?: number
   readonly checkpoint?: 'last' | 'best'
   readonly executor?: string
@@ -23,6 +24,8 @@ interface Options extends SamplingOptions {
 
 /** Samples that are drawn where nobody says how many. */
 const defaultCount = 256
+/** Timesteps of the bound, where nobody says how many. */
+const defaultTimesteps = 100
 
 /** Work that cannot be asked to stop is left after so long (ms); nothing is lost by it. */
 const patience = 1000
@@ -109,6 +112,9 @@ const session = (dir: string, experiment: Experiment, options: Options, terminal
                 executor: stoppable(executor, stopping),
                 version: version(),
                 count: options.count ?? defaultCount,
+                ...(options.bitsPerDim === undefined
+                  ? {}
+                  : { bits: options.bitsPerDim === true ? defaultTimesteps : options.bitsPerDim }),
                 seed: options.seed ?? experiment.seed,
                 sampling: experiment.sampling,
                 extractors: opened.extractors,
@@ -141,6 +147,11 @@ export const evaluate: Register = (program, { terminal, run }) => {
       [],
     )
     .option('--count <n>', `samples in all (default: ${defaultCount})`, count)
+    .option(
+      '--bits-per-dim [timesteps]',
+      `the variational bound of held-out pictures, at so many timesteps that stand for all (default: ${defaultTimesteps})`,
+      timesteps,
+    )
     .option('--against <file>', 'compare with this evaluation.json, or that of this run')
     .option('--guidance <scale>', 'of classifier-free guidance; 1 is none', notNegative)
     .option('--steps <n>', 'of the sampler', count)

@@ -29,6 +29,11 @@ const reconstructionLine = ({ reconstructions }: Evaluation): string =>
         reconstructions.lpips === undefined ? '' : `, LPIPS ${significant(reconstructions.lpips)}`
       }\n`
 
+const bitsLine = ({ bits }: Evaluation): string =>
+  bits === undefined
+    ? ''
+    : `bound of ${bits.count} held-out pictures: ${significant(bits.bound)} bits a dimension of ${bits.of}, by ${bits.timesteps} timesteps\n`
+
 const classLine = ({ extractor, classes }: FeatureFigures): string => {
   if (classes === undefined) return ''
   const asked = classes.rows.reduce((n, { asked: some = 0 }) => n + some, 0)
@@ -43,8 +48,9 @@ const classLine = ({ extractor, classes }: FeatureFigures): string => {
 /** The figures, each with the number of pictures it is of. */
 export const showEvaluation = (found: Evaluation): string => {
   const { samples } = found
-  if (samples === undefined) return reconstructionLine(found)
-  return `${reconstructionLine(found)}\n${table([figureHeads, ...samples.features.map(figureRow)])}\n\n${samples.features.map(classLine).join('')}`
+  const first = `${reconstructionLine(found)}${bitsLine(found)}`
+  if (samples === undefined) return first
+  return `${first}\n${table([figureHeads, ...samples.features.map(figureRow)])}\n\n${samples.features.map(classLine).join('')}`
 }
 
 const change = (is: number, was: number): string => `${significant(was)} -> ${significant(is)}`
@@ -71,5 +77,9 @@ export const showComparison = (is: Evaluation, was: Evaluation): string => {
     now === undefined || then === undefined
       ? ''
       : `reconstructions: ${change(now.psnr, then.psnr)} dB PSNR, SSIM ${change(now.ssim, then.ssim)}\n`
-  return `against ${was.run.name}:\n${first}${rows.length === 0 ? '' : `${table([['features', 'Frechet', 'kernel', 'precision', 'recall'], ...rows])}\n`}`
+  const bound =
+    is.bits === undefined || was.bits === undefined
+      ? ''
+      : `bound: ${change(is.bits.bound, was.bits.bound)} bits a dimension of ${is.bits.of}\n`
+  return `against ${was.run.name}:\n${first}${bound}${rows.length === 0 ? '' : `${table([['features', 'Frechet', 'kernel', 'precision', 'recall'], ...rows])}\n`}`
 }

@@ -11,6 +11,8 @@ const numberFrom =
   }
 
 export const count = numberFrom((n) => Number.isSafeInteger(n) && n >= 1, 'a whole number of at least 1')
+/** Of a bound: its first, and one for the others. */
+export const timesteps = numberFrom((n) => Number.isSafeInteger(n) && n >= 2, 'a whole number of at least 2')
 export const natural = numberFrom((n) => Number.isSafeInteger(n) && n >= 0, 'a whole number of at least 0')
 export const notNegative = numberFrom((n) => Number.isFinite(n) && n >= 0, 'a number of at least 0')
 export const share = numberFrom((n) => n >= 0 && n <= 1, 'a number from 0 to 1')

@@ -1,5 +1,7 @@
 import { concat, freeze, input, maximum, minimum, neg, noise, type Tensor } from '../declare/index.ts'
 import {
+  bitsGraph,
+  type Decoder,
   type Denoiser,
   denoiser,
   denoisingLoss,
@@ -11,7 +13,7 @@ import {
   varianceDenoiser,
 } from '../diffusion/index.ts'
 import { diagonalGaussian, sample } from '../distributions/gaussian.ts'
-import type { Checked } from '../error.ts'
+import { type Checked, fail } from '../error.ts'
 import type { Graph } from '../graph/graph.ts'
 import { float, type Shape } from '../graph/types.ts'
 import type { Loss } from '../losses/index.ts'
@@ -113,6 +115,23 @@ export const diffusionLoss = (m: LatentDiffusion, batch: number, training = true
 export const diffusionValidation = (m: LatentDiffusion, batch: number): Checked<Graph> => {
   const { loss, log } = diffusionLoss(m, batch, false)
   return pipe(freeze({ ...log, loss }), E.map(optimise))
+}
+
+/**
+ * A term of the variational bound of scaled latents, or of pictures, each with its label: `bitsGraph`. Errors (`config`): a flow, which
+ * has no timesteps to sum over.
+ */
+export const diffusionBits = (m: LatentDiffusion, decoder: Decoder, batch: number): Checked<Graph> => {
+  const { schedule } = m.process
+  if (schedule === undefined)
+    return fail(
+      'config',
+      '/diffusion/schedule/kind',
+      'a schedule of timesteps, which the bound is over',
+      m.config.schedule.kind,
+    )
+  const told = network(m, false)(m.conditioner.given(batch))
+  return pipe(bitsGraph(schedule, told, { shape: [batch, ...m.latent], decoder }), E.map(optimise))
 }
 
 /** One step of sampling, compiled once for all steps, and the numbers of each. */

@@ -14,6 +14,17 @@ export type CheckpointIdentity = Decoded<typeof checkpoint>
 const reconstructions = record({ count: natural, psnr: number(), ssim: number() }, {}, { lpips: number() })
 export type ReconstructionFigures = Decoded<typeof reconstructions>
 
+const bits = record({
+  count: natural,
+  /** In bits a dimension: the mean over the pictures. */
+  bound: number(),
+  /** Of pictures at 256 levels, or of scaled latents as real numbers. */
+  of: word(['pixels', 'latents']),
+  /** How many timesteps stand for all. */
+  timesteps: natural,
+})
+export type BitsFigures = Decoded<typeof bits>
+
 const classRow = record(
   {
     name: text,
@@ -79,13 +90,14 @@ export const evaluation = record(
     data: record({ size: natural, trained: natural, heldOut: natural, sha256: text }),
   },
   {},
-  { reconstructions, samples },
+  { reconstructions, bits, samples },
 )
 export type Evaluation = Decoded<typeof evaluation>
 
 /** What two evaluations must have in common for their figures to be compared. */
 export interface Terms {
   readonly data: Evaluation['data']
+  readonly bits?: Pick<BitsFigures, 'of' | 'timesteps'>
   /** Absent: of reconstructions alone. */
   readonly samples?: {
     readonly count: number
@@ -109,6 +121,18 @@ export const comparable = (at: string, ours: Terms, theirs: Terms): Checked<unkn
     same(at, 'pictures of so many pixels a side:', ours.data.size, theirs.data.size),
     same(at, 'training pictures:', ours.data.trained, theirs.data.trained),
     same(at, 'held-out pictures:', ours.data.heldOut, theirs.data.heldOut),
+    ...(ours.bits === undefined || theirs.bits === undefined
+      ? []
+      : [
+          same(at, 'bits of', ours.bits.of, theirs.bits.of),
+          same(
+            at,
+            'timesteps of the bound:',
+            ours.bits.timesteps,
+            theirs.bits.timesteps,
+            `--bits-per-dim ${theirs.bits.timesteps}`,
+          ),
+        ]),
     ...(mine === undefined || other === undefined
       ? []
       : [

@@ -15,6 +15,7 @@ import { type Parted, picturesOf, randomOf } from '../data.ts'
 import { drawPictures } from '../drawing.ts'
 import { type Items, type Rows, rowsOf } from '../inference.ts'
 import { heldOutLayout, writePictures } from '../pictures.ts'
+import { bitsFigures, bitsTerms } from './bits.ts'
 import { type CheckpointIdentity, comparable, type Evaluation, type FeatureFigures, type Terms } from './document.ts'
 import type { Extractor } from './extractors.ts'
 import { featureFigures, leastPictures } from './figures.ts'
@@ -46,6 +47,8 @@ export interface EvaluationOptions {
   /** Of latentgraph. */
   readonly version: string
   readonly count: number
+  /** Of the variational bound, where it is asked for: how many timesteps stand for all. */
+  readonly bits?: number
   readonly seed: number
   readonly sampling: Sampling
   readonly extractors: readonly Extractor[]
@@ -228,8 +231,7 @@ const sampleFigures = (
 
 /**
  * Evaluates a trained run, and writes `evaluation.json`, pictures of the nearest training pictures and a section of the report into its
- * folder; `reported` is false where there is no report. Errors: `usage`,
- * too few pictures, or others than the evaluation that this one is to be compared with has; those of networks and files.
+ * folder; `reported` is false where there is no report. Errors: `usage`, too few pictures, or others than the evaluation that this one is to be compared with has; those of networks and files.
  */
 export const evaluate = (
   evaluated: Evaluated,
@@ -247,7 +249,7 @@ export const evaluate = (
       await run(enough('--count', o.count))
       await run(enough('pictures to train on', data.train.n))
     }
-    const terms: Terms = {
+    const drawn: Terms = {
       data: about,
       ...(diffusion === undefined
         ? {}
@@ -262,6 +264,11 @@ export const evaluate = (
             },
           }),
     }
+    const known = diffusion === undefined ? undefined : { experiment, firstStage, ...diffusion }
+    if (o.bits !== undefined && known === undefined)
+      await run(TE.left([failure('usage', '--bits-per-dim', 'a run with a diffusion stage', 'a first stage alone')]))
+    const asked = known === undefined || o.bits === undefined ? undefined : { known, timesteps: o.bits }
+    const terms: Terms = { ...drawn, ...(asked === undefined ? {} : { bits: bitsTerms(asked.known, asked.timesteps) }) }
     if (o.against !== undefined) await run(TE.fromEither(comparable(o.against.path, terms, o.against.evaluation)))
     o.listener.doing('reconstructing held-out pictures')
     const autoencoder = autoencoderOf(experiment)
@@ -269,6 +276,18 @@ export const evaluate = (
       autoencoder === undefined
         ? undefined
         : await run(reconstructionFigures(o.executor, autoencoder, firstStage, picturesOf(data.heldOut)))
+    if (asked !== undefined) o.listener.doing('computing bits per dimension')
+    const bits =
+      asked === undefined
+        ? undefined
+        : await run(
+            bitsFigures(asked.known, data.heldOut, {
+              executor: o.executor,
+              timesteps: asked.timesteps,
+              seed: o.seed,
+              onStep: (done, of) => o.listener.onStep('bits per dimension', done, of),
+            }),
+          )
     const found: Evaluation = {
       format: 'latentgraph-evaluation',
       version: 1,
@@ -277,6 +296,7 @@ export const evaluate = (
       run: { name: experiment.name, seed: experiment.seed, checkpoints },
       data: about,
       ...(reconstructions === undefined ? {} : { reconstructions }),
+      ...(bits === undefined ? {} : { bits }),
       ...(diffusion === undefined ? {} : { samples: await run(sampleFigures({ ...evaluated, diffusion }, o)) }),
     }
     await run(

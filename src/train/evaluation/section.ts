@@ -26,16 +26,30 @@ export const figureRow = (f: FeatureFigures): readonly string[] => [
   `${significant(f.nearest.median)} (${significant(f.nearest.heldOut)})`,
 ]
 
-const reconstructionFacts = ({ reconstructions, samples }: Evaluation): string => {
-  if (reconstructions === undefined) return ''
-  const { count, psnr, ssim, lpips } = reconstructions
-  const of = `of ${count} held-out pictures`
-  return `<dl class="facts">
-    ${fact('PSNR', `${psnr.toFixed(1)} dB`, of)}
-    ${fact('SSIM', ssim.toFixed(3), of)}
-    ${lpips === undefined ? '' : fact('LPIPS', significant(lpips), of)}
-    ${samples === undefined ? '' : fact('Samples', `${samples.count}`, `seed ${samples.seed}`)}
-  </dl>`
+const facts = ({ reconstructions, bits, samples }: Evaluation): string => {
+  const of = (count: number): string => `of ${count} held-out pictures`
+  const all = [
+    ...(reconstructions === undefined
+      ? []
+      : [
+          fact('PSNR', `${reconstructions.psnr.toFixed(1)} dB`, of(reconstructions.count)),
+          fact('SSIM', reconstructions.ssim.toFixed(3), of(reconstructions.count)),
+          ...(reconstructions.lpips === undefined
+            ? []
+            : [fact('LPIPS', significant(reconstructions.lpips), of(reconstructions.count))]),
+        ]),
+    ...(bits === undefined
+      ? []
+      : [
+          fact(
+            'Bits a dimension',
+            significant(bits.bound),
+            `${of(bits.count)}, of ${bits.of}; ${bits.timesteps} timesteps`,
+          ),
+        ]),
+    ...(samples === undefined ? [] : [fact('Samples', `${samples.count}`, `seed ${samples.seed}`)]),
+  ]
+  return all.length === 0 ? '' : `<dl class="facts">${all.join('')}</dl>`
 }
 
 const classTable = (extractor: string, rows: readonly ClassRow[]): string =>
@@ -61,7 +75,7 @@ export const evaluationSection = (found: Evaluation, pictures: readonly Labelled
   return `
   <section>
     <h2>Evaluation</h2>
-    ${reconstructionFacts(found)}
+    ${facts(found)}
     ${features.length === 0 ? '' : wideTable(figureHeads, features.map(figureRow))}
     <p class="made">${escapeHtml(steps)}; latentgraph ${escapeHtml(found.latentgraph)}, ${escapeHtml(found.executor)}. All figures: evaluation.json.</p>
     ${classed?.classes === undefined ? '' : classTable(classed.extractor, classed.classes.rows)}
