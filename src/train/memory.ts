@@ -15,7 +15,7 @@ import { type Plan, type StagePlan, stagesOf } from './plan.ts'
 /** How much memory a run takes, reckoned from shapes before it begins. */
 
 /** Node, the runtime and its sessions for pictures, measured on small experiments. */
-const programBytes = 350 * 2 ** 20
+export const programBytes = 350 * 2 ** 20
 
 export interface Memory {
   /** What pictures take as bytes. */
@@ -66,21 +66,21 @@ export const memoryHere = (): number => {
   return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem()
 }
 
-const shown = (bytes: number): string =>
+export const shownBytes = (bytes: number): string =>
   bytes < 2 ** 30 ? `${Math.ceil(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`
 
 const partsOf = ({ pictures, steps, previews }: Memory): string =>
   [
-    `pictures ${shown(pictures)}`,
-    ...Object.entries(steps).map(([name, bytes]) => `a step of ${name} ${shown(bytes)}`),
-    `previews ${shown(previews)}`,
-    `the program ${shown(programBytes)}`,
+    `pictures ${shownBytes(pictures)}`,
+    ...Object.entries(steps).map(([name, bytes]) => `a step of ${name} ${shownBytes(bytes)}`),
+    `previews ${shownBytes(previews)}`,
+    `the program ${shownBytes(programBytes)}`,
   ].join(', ')
 
 /** A line for people. */
 export const memoryLine = (memory: Memory, here: number): string =>
-  `memory: about ${shown(memory.whole)} of ${shown(here)} (${partsOf(memory)})${
-    memory.latents === 0 ? '' : `; latents: ${shown(memory.latents)} on the disk`
+  `memory: about ${shownBytes(memory.whole)} of ${shownBytes(here)} (${partsOf(memory)})${
+    memory.latents === 0 ? '' : `; latents: ${shownBytes(memory.latents)} on the disk`
   }`
 
 /** Executors that compute in the machine's own memory. */
@@ -116,8 +116,8 @@ export const memoryRule = (memory: Memory, here: number, executor: string): Prob
   return [
     problem(
       at,
-      `what fits into the memory of this machine, ${shown(here)}`,
-      `about ${shown(whole)}: ${partsOf(memory)}`,
+      `what fits into the memory of this machine, ${shownBytes(here)}`,
+      `about ${shownBytes(whole)}: ${partsOf(memory)}`,
       hint,
     ),
   ]

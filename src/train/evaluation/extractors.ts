@@ -3,7 +3,7 @@ import { type Checked, type Effect, effect, failure, type LatentError } from '..
 import type { Executor, Values } from '../../execute/executor.ts'
 import type { FirstStage } from '../../experiment/document.ts'
 import { firstStageLeaves, latentFeaturesGraph } from '../../experiment/first-stage.ts'
-import { type Graph, parameters } from '../../graph/graph.ts'
+import { type Graph, outputTypes, parameters } from '../../graph/graph.ts'
 import { float, type Shape, sameShape, showShape } from '../../graph/types.ts'
 import { readCheckpointFile } from '../../io/checkpoint-file.ts'
 import { countNonFinite } from '../../io/stored.ts'
@@ -22,12 +22,14 @@ export interface Extractor {
   readonly name: string
   /** Features of another identity are not comparable. */
   readonly identity: string
+  readonly dimensions: number
   readonly features: (executor: Executor, pictures: Rows) => Effect<Points>
 }
 
 const extractor = (name: string, of: string, graph: Checked<Graph>, weights: Values): Extractor => ({
   name,
   identity: of,
+  dimensions: E.isRight(graph) ? (outputTypes(graph.right).features?.shape[1] ?? 0) : 0,
   features: (executor, rows) =>
     pipe(
       mapItems(executor, graph, weights, { leaf: firstStageLeaves.pixels, output: 'features', rows }),

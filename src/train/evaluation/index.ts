@@ -14,6 +14,7 @@ import { TE } from '../../prelude.ts'
 import { type Parted, picturesOf, randomOf } from '../data.ts'
 import { drawPictures } from '../drawing.ts'
 import { type Items, type Rows, rowsOf } from '../inference.ts'
+import { memoryHere, programBytes, shownBytes } from '../memory.ts'
 import { heldOutLayout, writePictures } from '../pictures.ts'
 import { bitsFigures, bitsTerms } from './bits.ts'
 import { type CheckpointIdentity, comparable, type Evaluation, type FeatureFigures, type Terms } from './document.ts'
@@ -158,6 +159,33 @@ const intoReport = (dir: string, found: Evaluation): Effect<boolean> =>
     return true
   })
 
+/** Samples twice, while their batches are put together; features, and of one extractor those of the Frechet distance in float64. */
+const bytesFor = ({ data }: Evaluated, { count, extractors }: EvaluationOptions): number => {
+  const { train, heldOut } = data
+  const all = count + train.n + heldOut.n
+  const dimensions = extractors.map((e) => e.dimensions)
+  return (
+    programBytes +
+    8 * count * train.channels * train.height * train.width +
+    4 * all * dimensions.reduce((a, b) => a + b, 0) +
+    8 * all * Math.max(0, ...dimensions)
+  )
+}
+const fits = (evaluated: Evaluated, o: EvaluationOptions): Effect<void> => {
+  const [bytes, here] = [bytesFor(evaluated, o), memoryHere()]
+  return bytes <= here
+    ? TE.right(undefined)
+    : TE.left([
+        failure(
+          'usage',
+          '--count',
+          `what fits into the memory of this machine, ${shownBytes(here)}`,
+          `about ${shownBytes(bytes)} for ${o.count} samples`,
+          'fewer samples, or one extractor at a time',
+        ),
+      ])
+}
+
 /** Figures of samples in every space that is asked for. */
 const sampleFigures = (
   { experiment, data, firstStage, diffusion }: Evaluated & { readonly diffusion: NonNullable<Evaluated['diffusion']> },
@@ -248,6 +276,7 @@ export const evaluate = (
     if (diffusion !== undefined) {
       await run(enough('--count', o.count))
       await run(enough('pictures to train on', data.train.n))
+      await run(fits(evaluated, o))
     }
     const drawn: Terms = {
       data: about,
