@@ -108,7 +108,7 @@ export const openEvaluated = (
       const { state, checkpoint } = await run(openFirstStage(dir, data.train.classes.length))
       return { extractors, evaluated: { experiment, data, firstStage: state, checkpoints: [checkpoint] } }
     }
-    const { model, firstStage, diffusion: state, scale, checkpoints } = await run(openRun(dir, chosen))
+    const { model, firstStage, diffusion: state, scale, checkpoints } = await run(openRun(dir, { checkpoint: chosen }))
     return {
       extractors,
       evaluated: { experiment, data, firstStage, checkpoints, diffusion: { model, state, scale } },

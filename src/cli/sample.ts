@@ -9,7 +9,7 @@ import { spacings } from '../schedulers/levels.ts'
 import { didYouMean } from '../schema.ts'
 import type { Register } from './command.ts'
 import { conditionOf, conditionOption } from './condition-picture.ts'
-import { count, natural, notNegative, share } from './parse.ts'
+import { count, natural, notNegative, share, width } from './parse.ts'
 import { checkPictureFile } from './picture-file.ts'
 import { checkFrom, type FromOptions } from './sample-from.ts'
 import { exitCodes } from './terminal.ts'
@@ -31,6 +31,7 @@ interface Options extends SamplingOptions, FromOptions {
   readonly seed?: number
   readonly count?: number
   readonly checkpoint?: 'last' | 'best'
+  readonly ema?: number
   readonly executor?: string
   readonly precision: 'float32' | 'float16'
   readonly out: string
@@ -112,6 +113,11 @@ export const sample: Register = (program, { terminal, run }) => {
         'best',
       ]),
     )
+    .addOption(
+      new Option('--ema <width>', 'an average made of the snapshots of training.postHocEma, by its relative width')
+        .argParser(width)
+        .conflicts('checkpoint'),
+    )
     .option('--negative <class>', 'what guidance leads away from, instead of no class')
     .option('--guidance-rescale <share>', 'how far guided predictions keep the spread of unguided ones', share)
     .option('--from <picture>', 'draw on from this picture instead of noise')
@@ -143,7 +149,8 @@ export const sample: Register = (program, { terminal, run }) => {
           const { progress } = await import('../train/progress.ts')
           await go(TE.fromEither(checkFrom(options)))
           await go(checkPictureFile(options.out))
-          const trained = await go(openRun(dir, options.checkpoint))
+          const trained = await go(openRun(dir, { checkpoint: options.checkpoint, ema: options.ema }))
+          if (trained.average !== undefined) terminal.err(`${trained.average}\n`)
           const experiment = await go(TE.fromEither(withSampling(trained.experiment, options)))
           const { sampling, firstStage, executor } = experiment
           const seed = options.seed ?? experiment.seed

@@ -14,6 +14,7 @@ import { checkpointsOf, notFinite } from '../train/checkpoints.ts'
 import type { CheckpointIdentity } from '../train/evaluation/document.ts'
 import { bestsOf, noBest } from '../train/monitor.ts'
 import { planExperiment, type StagePlan, trainingOf } from '../train/plan.ts'
+import { synthesised } from '../train/snapshots.ts'
 import { loadedState } from '../train/state.ts'
 import { resumeCommand } from './resume-command.ts'
 
@@ -32,6 +33,8 @@ export interface TrainedRun {
   readonly scale: number
   readonly firstStage: Values
   readonly diffusion: Values
+  /** What is to be said of weights that were averaged when the run was opened. */
+  readonly average?: string
   readonly checkpoints: readonly CheckpointIdentity[]
 }
 
@@ -76,8 +79,26 @@ const hinting =
     return [hint === '' ? first : { ...first, hint }, ...rest]
   }
 
-/** Opens the folder of a run that has come to its diffusion stage, which draws by `chosen`, or as declared. Errors: `file`, `config`, `training`. */
-export const openRun = (dir: string, chosen?: Chosen): Effect<TrainedRun> =>
+/** Which weights draw. */
+export interface WeightOptions {
+  /** As declared where left out. */
+  readonly checkpoint?: Chosen | undefined
+  /** The relative width of an average that is made of the snapshots. */
+  readonly ema?: number | undefined
+}
+
+/** The state with its average replaced by one that is made of the snapshots, and what is to be said of it. */
+const withAverage = (dir: string, e: Experiment, { name }: StagePlan, state: Values, sigmaRel: number) =>
+  pipe(
+    synthesised(join(dir, name), e.diffusion?.training.postHocEma, sigmaRel),
+    TE.map(({ weights, snapshots, step, error }) => ({
+      state: { ...state, ...Object.fromEntries(Object.entries(weights).map(([k, v]) => [`ema.shadow.${k}`, v])) },
+      average: `weights averaged over ${step} steps by sigma_rel ${sigmaRel}: of ${snapshots} snapshots, ${Number((100 * error).toPrecision(2))} % off`,
+    })),
+  )
+
+/** Opens the folder of a run that has come to its diffusion stage. Errors: `file`, `config`, `training`. */
+export const openRun = (dir: string, { checkpoint, ema }: WeightOptions = {}): Effect<TrainedRun> =>
   effect(async (run) => {
     const experiment = await run(loadExperiment(join(dir, 'experiment.json')))
     const path = join(dir, 'latents.json')
@@ -99,15 +120,18 @@ export const openRun = (dir: string, chosen?: Chosen): Effect<TrainedRun> =>
         ? undefined
         : await run(stateOf(dir, plan.firstStage, experiment.seed, await run(own(plan.firstStage))))
     const diffusion = await run(
-      stateOf(dir, plan.diffusion, experiment.seed, chosen ?? (await run(own(plan.diffusion)))),
+      stateOf(dir, plan.diffusion, experiment.seed, checkpoint ?? (await run(own(plan.diffusion)))),
     )
+    const made =
+      ema === undefined ? undefined : await run(withAverage(dir, experiment, plan.diffusion, diffusion.state, ema))
     return {
       experiment,
+      ...(made === undefined ? {} : { average: made.average }),
       model: plan.diffusion.model,
       classes,
       scale,
       firstStage: firstStage?.state ?? {},
-      diffusion: diffusion.state,
+      diffusion: made?.state ?? diffusion.state,
       checkpoints: [firstStage, diffusion].flatMap((stage) => stage?.checkpoint ?? []),
     }
   })

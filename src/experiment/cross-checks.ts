@@ -9,7 +9,7 @@ import { processOf } from './process.ts'
 import { planOf, type Sampling } from './sampling.ts'
 import { scheduleRules, walkRules } from './schedule-rules.ts'
 import { channelsOf, colours, diffusedOf, spaceOf } from './space.ts'
-import { trainingRules } from './training-rules.ts'
+import { optimizerRules, trainingRules } from './training-rules.ts'
 
 /** Rules between fields of an experiment that need no graph. Each gives the problems it finds. */
 
@@ -80,7 +80,7 @@ const adversarialRules = ({ data }: Experiment, { adversarial, training }: First
       `so few that pictures of ${data.size} pixels are left a logit`,
       discriminator.layers,
     ),
-    ...trainingRules(at, { ...training, optimizer, learningRate }),
+    ...optimizerRules(at, { steps: training.steps, optimizer, learningRate }),
   ]
 }
 
@@ -140,6 +140,13 @@ const firstStageRules = (experiment: Experiment, firstStage: FirstStage): Proble
       : unless(!network.doubleZ, `${at}/doubleZ`, 'false, as one vector is quantised', network.doubleZ)),
     ...unless(!network.givePreEnd, `${at}/givePreEnd`, 'false, as the decoder gives pictures', network.givePreEnd),
     ...trainingRules('/firstStage/training', firstStage.training),
+    ...unless(
+      firstStage.training.postHocEma === undefined,
+      '/firstStage/training/postHocEma',
+      'none: nothing is made of the averages of a first stage',
+      firstStage.training.postHocEma,
+      'they are for /diffusion/training; emaDecay averages a first stage',
+    ),
     ...wholeBatchRules(firstStage),
     ...weightRules(experiment),
     ...codeRules(experiment),

@@ -23,6 +23,7 @@ import {
 import { conditioning } from './conditioning.ts'
 import { learningRate } from './learning-rate.ts'
 import { objectiveFields, optionalObjectiveFields } from './objective.ts'
+import { postHocEma } from './post-hoc-ema.ts'
 import { sampling } from './sampling.ts'
 import { noiseSchedule } from './schedule.ts'
 import { validation } from './validation.ts'
@@ -88,6 +89,7 @@ export const training = record(
     clipNorm: number({ min: 1e-6, max: 1e6 }),
     /** Decay of the exponential moving average of the weights, used for sampling; rises with (1 + n)/(10 + n). */
     emaDecay: number({ min: 0, max: 0.9999999 }),
+    postHocEma,
     validate: validation,
   },
 )

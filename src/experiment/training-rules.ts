@@ -2,6 +2,7 @@ import { E } from '../prelude.ts'
 import { checkLearningRate } from '../schedulers/learning-rate.ts'
 import type { Training } from './document.ts'
 import { type DeclaredRate, rateOver } from './learning-rate.ts'
+import type { PostHocEma } from './post-hoc-ema.ts'
 import { type Problems, unless } from './problems.ts'
 
 /** Rates that make no sense over a training of so many steps. */
@@ -15,24 +16,28 @@ const rateRules = (at: string, declared: DeclaredRate, steps: number): Problems 
   ]
 }
 
-/** What of a training does not fit together. */
-export const trainingRules = (
+const mostSnapshots = 256
+const postHocRules = (at: string, { every, sigmaRel }: PostHocEma, steps: number): Problems => [
+  ...unless(
+    new Set(sigmaRel).size === sigmaRel.length,
+    `${at}/sigmaRel`,
+    'widths that differ: others are made of what tells them apart',
+    sigmaRel,
+  ),
+  ...unless(
+    steps / every <= mostSnapshots,
+    `${at}/every`,
+    `at least ${Math.ceil(steps / mostSnapshots)}, for ${mostSnapshots} snapshots: each is ${sigmaRel.length} copies of the weights on the disk`,
+    every,
+  ),
+]
+
+/** What of an optimiser does not fit together, over so many steps. */
+export const optimizerRules = (
   at: string,
-  { batchSize, learningRate, microBatches, optimizer, steps, validate }: Training,
+  { learningRate, optimizer, steps }: Pick<Training, 'learningRate' | 'optimizer' | 'steps'>,
 ): Problems => [
-  ...unless(
-    batchSize % microBatches === 0,
-    `${at}/microBatches`,
-    `a divisor of ${batchSize}, the batch size`,
-    microBatches,
-  ),
   ...rateRules(`${at}/learningRate`, learningRate, steps),
-  ...unless(
-    (validate?.every ?? 1) <= steps,
-    `${at}/validate/every`,
-    `at most the ${steps} steps of this training`,
-    validate?.every,
-  ),
   ...unless(
     learningRate.rate * optimizer.weightDecay <= 1,
     `${at}/optimizer/weightDecay`,
@@ -40,3 +45,24 @@ export const trainingRules = (
     optimizer.weightDecay,
   ),
 ]
+
+/** What of a training does not fit together. */
+export const trainingRules = (at: string, training: Training): Problems => {
+  const { batchSize, microBatches, steps, validate, postHocEma } = training
+  return [
+    ...unless(
+      batchSize % microBatches === 0,
+      `${at}/microBatches`,
+      `a divisor of ${batchSize}, the batch size`,
+      microBatches,
+    ),
+    ...optimizerRules(at, training),
+    ...unless(
+      (validate?.every ?? 1) <= steps,
+      `${at}/validate/every`,
+      `at most the ${steps} steps of this training`,
+      validate?.every,
+    ),
+    ...(postHocEma === undefined ? [] : postHocRules(`${at}/postHocEma`, postHocEma, steps)),
+  ]
+}

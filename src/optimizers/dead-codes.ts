@@ -68,7 +68,7 @@ export const restartDeadCodes = (
     const dead = pipe(usage, less(pipe(due, mul(below))), reshape(entries, 1))
     const places = pipe(latents, transpose(0, 2, 3, 1), reshape(count, dim), gather(positions(entries, count)))
     const instead = (leaf: string): Option<Tensor> =>
-      leaf === name || leaf === at('ema.shadow', name)
+      leaf === name || (leaf.startsWith('ema.') && leaf.endsWith(`.shadow.${name}`))
         ? O.some(places)
         : leaf.startsWith('optimizer.') && leaf.endsWith(`.${name}`)
           ? O.some(scalar(0))

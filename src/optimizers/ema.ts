@@ -30,13 +30,10 @@ export interface Ema {
 export const emaDecay = ({ decay = 0.9999, warmUp = true }: EmaOptions, n: number): number =>
   warmUp ? Math.min(decay, (1 + n) / (10 + n)) : decay
 
-/**
- * shadow' = shadow - (1 - decay)(shadow - p): `LitEma` in CompVis latent-diffusion, `ldm/modules/ema.py`, whose count rises
- * before the decay is taken.
- */
-export const ema = (options: EmaOptions = {}): Ema => ({
+/** shadow' = shadow - forget (shadow - p), forget by update. */
+export const averageBy = (forget: (update: number) => number): Ema => ({
   scalars: ['forget'],
-  at: (update) => ({ forget: 1 - emaDecay(options, update) }),
+  at: (update) => ({ forget: forget(update) }),
   init: (scope, parameters) => ({ shadow: slot(scope, 'shadow', parameters) }),
   update: ({ parameters, state, scalars }) => ({
     shadow: pipe(
@@ -48,3 +45,9 @@ export const ema = (options: EmaOptions = {}): Ema => ({
     ),
   }),
 })
+
+/**
+ * shadow' = shadow - (1 - decay)(shadow - p): `LitEma` in CompVis latent-diffusion, `ldm/modules/ema.py`, whose count rises
+ * before the decay is taken.
+ */
+export const ema = (options: EmaOptions = {}): Ema => averageBy((update) => 1 - emaDecay(options, update))

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { type Effect, type Errors, effect, failure } from '../error.ts'
 import { omit } from '../execute/carry.ts'
 import type { Executable, Stepper, Value, Values } from '../execute/executor.ts'
+import type { PostHocEma } from '../experiment/post-hoc-ema.ts'
 import { type Monitor, validated } from '../experiment/validation.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
 import { fileEffect } from '../io/bytes.ts'
@@ -19,6 +20,7 @@ import {
   tidyCheckpoints,
 } from './checkpoints.ts'
 import { bestOf, bestPath, bestsAsOf, exhausted, type Measured, tidyBests } from './monitor.ts'
+import { hasSnapshot, saveSnapshot, tidySnapshots } from './snapshots.ts'
 import { grouped } from './state.ts'
 import type { StepPlan } from './step.ts'
 import { stopped } from './stop.ts'
@@ -64,6 +66,8 @@ export interface Loop {
   readonly onStep: (done: number, metrics: Metrics) => void
   readonly preview: Preview
   readonly validation?: LoopValidation
+  /** Averages that are stored as training goes. */
+  readonly postHocEma?: PostHocEma
   /** Asked after each step: true ends the run, behind a checkpoint. */
   readonly stopping: () => boolean
   /** Errors where the run's folder is no longer there, or no longer ours; asked after each step. */
@@ -129,6 +133,9 @@ const isPreviewDue = ({ steps, previewEvery }: Loop, done: number): boolean =>
 const isValidationDue = ({ steps, validation }: Loop, done: number): boolean =>
   validation !== undefined && (done === steps || done % validation.every === 0)
 
+const isSnapshotDue = ({ postHocEma }: Loop, done: number): boolean =>
+  postHocEma !== undefined && done % postHocEma.every === 0
+
 const isStop = (errors: Errors): boolean => errors.some(({ tag }) => tag === 'stopped')
 
 /** The monitored metric among what was measured so far. */
@@ -146,6 +153,8 @@ const tidy = (loop: Loop, done: number, history: readonly Measured[], ends: bool
   effect(async (run) => {
     const { dir, steps, checkpointEvery, validation } = loop
     await run(tidyCheckpoints(dir, { every: checkpointEvery, steps: ends ? done : steps, done }))
+    if (loop.postHocEma !== undefined)
+      await run(tidySnapshots(dir, (step) => isSnapshotDue(loop, step) || (ends && step === done)))
     if (validation?.monitor === undefined) return
     const kept = ends ? [] : (await run(checkpointsOf(dir))).map(({ step }) => step)
     const needed = bestsAsOf(validation.monitor, history, [done, ...kept])
@@ -177,6 +186,7 @@ const takeUp = (loop: Loop, standing: Standing | undefined): Effect<readonly Mea
     const { dir, validation } = loop
     const done = standing?.done ?? 0
     const lines = await run(trimMetrics(loop, done))
+    await run(tidySnapshots(dir, (step) => step <= done))
     if (validation === undefined) return []
     await run(tidyBests(dir, (step) => step <= done))
     const last = lines.at(-1)
@@ -242,7 +252,7 @@ const advance = (loop: Loop, stepper: Stepper, from: number, before: readonly Me
       const stopping = loop.stopping()
       const last = done === loop.steps
       const [saves, previews] = [last || stopping || done % loop.checkpointEvery === 0, isPreviewDue(loop, done)]
-      const looks = saves || previews || isValidationDue(loop, done)
+      const looks = saves || previews || isValidationDue(loop, done) || isSnapshotDue(loop, done)
       const state = looks ? omit(await run(stepper.read), Object.keys(loop.plan.passing)) : {}
       const array = brokenArray(state)
       const measured = array === undefined ? await measure(done, state) : {}
@@ -256,6 +266,8 @@ const advance = (loop: Loop, stepper: Stepper, from: number, before: readonly Me
         const left = array ?? brokenMetric(measured ?? {}) ?? (ends ? brokenMetric(await stepped(done)) : undefined)
         if (left !== undefined) return diverged('state', done, left)
         history = known
+        if (loop.postHocEma !== undefined && (ends || isSnapshotDue(loop, done)))
+          await run(saveSnapshot(loop.dir, loop.postHocEma, done, state, loop.identity))
         await run(judged(loop, { done, state }, measured ?? {}, history))
         if (saves || ends || measured === undefined) await save(done, state, ends)
         if (measured === undefined || (stopping && !ends)) return run(TE.left([stopped()]))
@@ -325,6 +337,8 @@ export const train = (loop: Loop): Effect<Values> =>
       if (!loop.preview.files(standing.done).every((file) => existsSync(file)))
         await run(loop.preview.draw(standing.done, standing.state))
     if (standing !== undefined && ends) {
+      if (loop.postHocEma !== undefined && !hasSnapshot(dir, standing.done))
+        await run(saveSnapshot(dir, loop.postHocEma, standing.done, standing.state, loop.identity))
       await run(tidy(loop, standing.done, history, true))
       if (!isDone) loop.say(endedEarly(loop, standing.done, history))
       return standing.state

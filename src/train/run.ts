@@ -51,7 +51,7 @@ const writeText = (path: string, text: string): Effect<void> =>
 const foldersOf = (dir: string): readonly string[] => [
   dir,
   ...['first-stage', 'diffusion'].flatMap((stage) =>
-    ['', 'checkpoints', 'best', 'previews'].map((folder) => join(dir, stage, folder)),
+    ['', 'checkpoints', 'best', 'averages', 'previews'].map((folder) => join(dir, stage, folder)),
   ),
 ]
 

@@ -95,7 +95,7 @@ export const runStage = (
         })),
       )
     const settings = slower(e, name)
-    const { validate, batchSize } = training
+    const { validate, batchSize, postHocEma } = training
     const measured =
       validate === undefined
         ? undefined
@@ -119,6 +119,7 @@ export const runStage = (
       feeds,
       onStep: (done, metrics) => listener.onStep(name, done, metrics),
       preview,
+      ...(postHocEma === undefined ? {} : { postHocEma }),
       ...(validate === undefined || measured === undefined
         ? {}
         : {

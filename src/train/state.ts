@@ -97,6 +97,9 @@ export const accumulationScope = 'accumulate'
 /** The scopes of what a step carries beside the model's parameters. */
 export const stateScopes = ['optimizer', 'ema', accumulationScope] as const
 
+/** What post-hoc averages are called among the averages. */
+export const powerName = (i: number): string => `power${i}`
+
 /** The checkpoint group of a leaf, and its name there: `optimizer.m.conv.weight` is `m.conv.weight` of `optimizer`. */
 export const groupOf = (leaf: string): readonly [group: string, name: string] => {
   const scope = stateScopes.find((s) => leaf.startsWith(`${s}.`))

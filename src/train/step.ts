@@ -1,4 +1,4 @@
-import { freeze, leafName, type Tensor } from '../declare/index.ts'
+import { at, freeze, leafName, type Tensor } from '../declare/index.ts'
 import { type Checked, fail } from '../error.ts'
 import { type Carry, floats, type Values } from '../execute/executor.ts'
 import type { Training } from '../experiment/document.ts'
@@ -11,8 +11,10 @@ import {
   adam,
   adamW,
   clipByGlobalNorm,
+  type Ema,
   ema,
   type Optimizer,
+  powerEma,
   scalarInputs,
   sgd,
   stateOutputs,
@@ -22,7 +24,7 @@ import { E, pipe, RR } from '../prelude.ts'
 import { learningRate } from '../schedulers/learning-rate.ts'
 import { grad, type Intent, optimise, substitution, trainable } from '../transform/index.ts'
 import { type Accumulation, accumulating, emptySums } from './accumulate.ts'
-import { initialValue } from './state.ts'
+import { initialValue, powerName } from './state.ts'
 
 /** One training step as a graph (state, batch, noise) -> (state, metrics), and what a host must know to run it. */
 export interface StepPlan {
@@ -50,7 +52,7 @@ export type OptimizerOptions = Pick<Training, 'optimizer' | 'learningRate'> & Pa
 /** What of a training's declaration a step depends on. */
 export type StepOptions = OptimizerOptions &
   Pick<Training, 'steps'> &
-  Partial<Pick<Training, 'accumulate' | 'emaDecay'>>
+  Partial<Pick<Training, 'accumulate' | 'emaDecay' | 'postHocEma'>>
 
 /** One optimiser's part of a step: a loss, and the parameters that it moves. */
 export interface OptimizerTurn extends OptimizerOptions {
@@ -66,7 +68,9 @@ export interface OptimizerTurn extends OptimizerOptions {
  */
 export type UpdateOrder = 'simultaneous' | 'alternating'
 
-export interface TurnsOptions extends Pick<Training, 'steps'>, Partial<Pick<Training, 'accumulate' | 'emaDecay'>> {
+export interface TurnsOptions
+  extends Pick<Training, 'steps'>,
+    Partial<Pick<Training, 'accumulate' | 'emaDecay' | 'postHocEma'>> {
   readonly order: UpdateOrder
   /** Of all that the turns and the average leave. */
   readonly amendment?: Amendment | undefined
@@ -154,15 +158,25 @@ const inOrder = (order: UpdateOrder, turns: readonly Played[]): readonly Played[
 const merged = <K extends keyof Played>(turns: readonly Played[], group: K): Tensors =>
   Object.assign({}, ...turns.map((turn) => turn[group]))
 
+interface Average {
+  /** Of its leaves, `<scope>.shadow.<parameter>`, and of its scalars. */
+  readonly scope: string
+  readonly average: Ema
+}
+const averagesOf = (decay: number | undefined, sigmaRels: readonly number[] = []): readonly Average[] => [
+  ...(decay === undefined ? [] : [{ scope: 'ema', average: ema({ decay }) }]),
+  ...sigmaRels.map((sigmaRel, i) => ({ scope: at('ema', powerName(i)), average: powerEma(sigmaRel) })),
+]
+
 /**
- * Forward, backward, clipping and optimiser of each turn, and the average of the first one's parameters, as one graph. Turns are
+ * Forward, backward, clipping and optimiser of each turn, and the averages of the first one's parameters, as one graph. Turns are
  * declared over the state before the step, and move different parameters; what they have in common is computed once; an amendment has the last word. State
  * leaves and the outputs that replace them have the same names: `optimizer.<slot>.<parameter>`,
- * `ema.shadow.<parameter>`, and the parameters' and buffers' own.
+ * `ema.shadow.<parameter>`, `ema.power0.shadow.<parameter>`, and the parameters' and buffers' own.
  */
 export const stepOfTurns = (
   turns: readonly [OptimizerTurn, ...OptimizerTurn[]],
-  { steps, order, emaDecay, amendment, accumulate = 1 }: TurnsOptions,
+  { steps, order, emaDecay, postHocEma, amendment, accumulate = 1 }: TurnsOptions,
 ): Checked<StepPlan> => {
   const whole = turns.length > 1 || amendment !== undefined || Object.keys(turns[0].loss.buffers ?? {}).length > 0
   if (accumulate > 1 && whole)
@@ -184,17 +198,22 @@ export const stepOfTurns = (
     order,
     moved.map(({ turn, optimizer, prefix }) => played(turn, optimizer, prefix, accumulation)),
   )
-  const average = emaDecay === undefined ? undefined : ema({ decay: emaDecay })
-  const shadow = average?.update({
-    parameters: done[0]?.parameters ?? {},
-    state: average.init('ema', byName(turns[0].parameters)),
-    scalars: scalarInputs('ema', average.scalars),
-  })
+  const averages = averagesOf(emaDecay, postHocEma?.sigmaRel)
+  const shadows = averages.map(({ scope, average }) =>
+    stateOutputs(
+      scope,
+      average.update({
+        parameters: done[0]?.parameters ?? {},
+        state: average.init(scope, byName(turns[0].parameters)),
+        scalars: scalarInputs(scope, average.scalars),
+      }),
+    ),
+  )
   const left: Tensors = {
     ...merged(done, 'buffers'),
     ...merged(done, 'parameters'),
     ...merged(done, 'slots'),
-    ...(shadow === undefined ? {} : stateOutputs('ema', shadow)),
+    ...Object.assign({}, ...shadows),
   }
   const amended = amendment?.amend(left, scalarInputs(amendment.scope, amendment.scalars))
   const state: Tensors = accumulation.atLast({ ...left, ...amended?.state })
@@ -227,7 +246,7 @@ export const stepOfTurns = (
           {},
           ...feedsOf(step),
           accumulation.feeds(part),
-          average === undefined ? {} : scalarFeeds('ema', average.at(step + 1), average.scalars),
+          ...averages.map(({ scope, average }) => scalarFeeds(scope, average.at(step + 1), average.scalars)),
           amendment === undefined ? {} : scalarFeeds(amendment.scope, amendment.at(step + 1), amendment.scalars),
         ),
       initial: (seed, given = {}) => initialState(declared, Object.keys(state), seed, given),
@@ -242,14 +261,15 @@ export const trainingStep = (loss: Loss, options: StepOptions): Checked<StepPlan
     order: 'simultaneous',
   })
 
-const shadowOf = 'ema.shadow.'
+/** The parameter that a leaf averages. */
+const averaged = (leaf: string): string | undefined => /^ema\.(?:power\d+\.)?shadow\.(.+)$/.exec(leaf)?.[1]
 const initialState = (g: Graph, carried: readonly string[], seed: number, given: Values): Values => {
   const leaves = Object.fromEntries(parameters(g).map((p) => [p.name, p]))
   return Object.fromEntries(
     carried.flatMap((name) => {
       const leaf = leaves[name]
       if (leaf === undefined) return []
-      const source = name.startsWith(shadowOf) ? leaves[name.slice(shadowOf.length)] : undefined
+      const source = leaves[averaged(name) ?? '']
       return [[name, given[name] ?? given[source?.name ?? name] ?? initialValue(seed, source ?? leaf)] as const]
     }),
   )

@@ -27,6 +27,7 @@ const sets = (): readonly string[] =>
     `/data=${JSON.stringify({ kind: 'folder', path: at('pictures'), size: 16, heldOut: 6 })}`,
     '/firstStage/training/validate={"every":3,"pictures":5,"monitor":{"metric":"val/psnr","use":"best"}}',
     '/diffusion/training/validate={"every":2,"monitor":{"metric":"val/loss_simple_ema","patience":2}}',
+    '/diffusion/training/postHocEma={"every":3}',
     ...['firstStage', 'diffusion'].flatMap((stage) => [
       `/${stage}/training/steps=8`,
       `/${stage}/training/checkpointEvery=3`,

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import sharp from 'sharp'
 import { type Effect, type Errors, failure, reasonOf } from '../../error.ts'
 import { inTemporaryFolder } from '../../io/atomic.ts'
@@ -31,8 +31,8 @@ const withFonts = async (beside: string, run: () => Promise<Uint8Array>): Promis
     ? run()
     : inTemporaryFolder(beside, async (folder) => {
         const fonts = join(dirname(createRequire(import.meta.url).resolve('dejavu-fonts-ttf/package.json')), 'ttf')
-        const file = join(folder, 'fonts.conf')
-        await writeFile(file, fontsConfig(fonts, join(folder, 'cache')))
+        const file = resolve(folder, 'fonts.conf')
+        await writeFile(file, fontsConfig(fonts, resolve(folder, 'cache')))
         process.env.FONTCONFIG_FILE = file
         try {
           return await run()
