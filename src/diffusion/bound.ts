@@ -1,4 +1,19 @@
-import { add, equal, exp, mean, mul, neg, perItem, select, square, sub, type Tensor } from '../declare/index.ts'
+import {
+  add,
+  div,
+  equal,
+  exp,
+  log,
+  mean,
+  mul,
+  neg,
+  type Operand,
+  perItem,
+  select,
+  square,
+  sub,
+  type Tensor,
+} from '../declare/index.ts'
 import { discretizedLogLikelihood } from '../distributions/discretized-gaussian.ts'
 import { normalKl } from '../distributions/gaussian.ts'
 import { pipe } from '../prelude.ts'
@@ -9,9 +24,9 @@ import { extract, qPosterior } from './forward.ts'
 
 /**
  * What the last step is measured by: the `density` of a Gaussian, where data are real numbers such as latents, or the probability of each of
- * the 256 levels of `pixels` in [-1, 1].
+ * the 256 levels of `pixels` in [-1, 1], which were multiplied by `scale` (default 1).
  */
-export type Decoder = 'density' | 'pixels'
+export type Decoder = { readonly kind: 'density' } | { readonly kind: 'pixels'; readonly scale?: Operand }
 
 /** Of a reverse step: beta~ of the posterior, or beta of the forward step. */
 export type Variance = 'small' | 'large'
@@ -44,13 +59,18 @@ export interface ReverseStep {
   readonly logVariance: Tensor
 }
 
-/** -log p(x_0 | x_1), elementwise, in nats: at t = 0 the posterior's mean is the predicted x_0. */
-const decoders: { readonly [D in Decoder]: (x0: Tensor, p: ReverseStep) => Tensor } = {
-  density: (x0, { predX0, logVariance }) =>
-    pipe(x0, sub(predX0), square, mul(exp(neg(logVariance))), add(logVariance), add(Math.log(2 * Math.PI)), mul(0.5)),
-  pixels: (x0, { predX0, logVariance }) =>
-    neg(discretizedLogLikelihood(x0)({ mean: predX0, logScale: pipe(logVariance, mul(0.5)) })),
+const density = (x0: Tensor, { predX0, logVariance }: ReverseStep): Tensor =>
+  pipe(x0, sub(predX0), square, mul(exp(neg(logVariance))), add(logVariance), add(Math.log(2 * Math.PI)), mul(0.5))
+
+const levels = (x0: Tensor, { predX0, logVariance }: ReverseStep, scale: Operand): Tensor => {
+  const shrink = typeof scale === 'number' ? Math.log(scale) : log(scale)
+  const location = { mean: pipe(predX0, div(scale)), logScale: pipe(logVariance, mul(0.5), sub(shrink)) }
+  return neg(pipe(location, discretizedLogLikelihood(pipe(x0, div(scale)))))
 }
+
+/** -log p(x_0 | x_1), elementwise, in nats: at t = 0 the posterior's mean is the predicted x_0. */
+const decoded = (decoder: Decoder, x0: Tensor, p: ReverseStep): Tensor =>
+  decoder.kind === 'density' ? density(x0, p) : levels(x0, p, decoder.scale ?? 1)
 
 /**
  * L_t of each item, [N], in bits a dimension: KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)), at t = 0 the decoder's -log p(x_0 | x_1)
@@ -65,6 +85,6 @@ export const boundTerm = (
   const q = { mean: qPosterior(s, { x0, xt, t }).mean, logvar: fixedLogVariance(s, 'small', t, x0) }
   const divergence = normalKl(q, { mean: qPosterior(s, { x0: p.predX0, xt, t }).mean, logvar: p.logVariance })
   const first = pipe(t, equal(0), perItem(x0))
-  const each = pipe(first, select(decoders[decoder](x0, p), divergence))
+  const each = pipe(first, select(decoded(decoder, x0, p), divergence))
   return pipe(each, mean({ axes: x0.shape.map((_, i) => i).slice(1) }), mul(1 / Math.LN2))
 }

@@ -96,15 +96,20 @@ const latentsOf: { readonly [K in Diffused['kind']]: (m: LatentDiffusion, batch:
   identity: asTheyAre,
 }
 
+/** Pictures have 256 levels, latents none. */
+const decoderOf = ({ encodes }: LatentDiffusion, scale: Tensor): Decoder =>
+  encodes === 'identity' ? { kind: 'pixels', scale } : { kind: 'density' }
+
 /**
  * The loss of a batch, from what the first stage makes of each picture: latents are scaled, mixed with noise at timesteps
  * drawn as declared (Rombach et al. 2022, equation 2).
  */
 export const diffusionLoss = (m: LatentDiffusion, batch: number, training = true): Loss => {
   const { config, process } = m
-  const x0 = pipe(latentsOf[m.encodes](m, batch), scaleLatents(scaleFactor('')))
+  const scale = scaleFactor('')
+  const x0 = pipe(latentsOf[m.encodes](m, batch), scaleLatents(scale))
   const told = training ? m.conditioner.trained(batch) : m.conditioner.given(batch)
-  return denoisingLoss(process, denoisingObjective(config))(network(m, training)(told), {
+  return denoisingLoss(process, denoisingObjective(config, decoderOf(m, scale)))(network(m, training)(told), {
     x0,
     ...noiseOf(config, x0),
     ...drawTimes(process, config.timestepSampling, batch),
@@ -118,20 +123,25 @@ export const diffusionValidation = (m: LatentDiffusion, batch: number): Checked<
 }
 
 /**
- * A term of the variational bound of scaled latents, or of pictures, each with its label: `bitsGraph`. Errors (`config`): a flow, which
- * has no timesteps to sum over.
+ * The terms of the variational bound for so many encoded pictures, at the timesteps that are fed; in bits a dimension of the pictures'
+ * 256 levels, or of the density of latents as they are scaled. Errors (`config`): a flow, whose bound has no terms.
  */
-export const diffusionBits = (m: LatentDiffusion, decoder: Decoder, batch: number): Checked<Graph> => {
+export const bitsProgram = (m: LatentDiffusion, batch: number): Checked<Graph> => {
   const { schedule } = m.process
   if (schedule === undefined)
     return fail(
       'config',
       '/diffusion/schedule/kind',
-      'a schedule of timesteps, which the bound is over',
+      'a schedule of timesteps, for a bound that is a sum over them',
       m.config.schedule.kind,
     )
-  const told = network(m, false)(m.conditioner.given(batch))
-  return pipe(bitsGraph(schedule, told, { shape: [batch, ...m.latent], decoder }), E.map(optimise))
+  const scale = scaleFactor('')
+  const x0 = pipe(latentsOf[m.encodes](m, batch), scaleLatents(scale))
+  const eps = noise('eps', x0.shape)
+  return pipe(
+    bitsGraph(schedule, network(m, false)(m.conditioner.given(batch)), { x0, eps }, { decoder: decoderOf(m, scale) }),
+    E.map(optimise),
+  )
 }
 
 /** One step of sampling, compiled once for all steps, and the numbers of each. */

@@ -1,5 +1,6 @@
 import { add, mul, noise, type Tensor } from '../declare/index.ts'
 import {
+  type Decoder,
   type DenoisingBatch,
   type DenoisingObjective,
   fixedLogvar,
@@ -20,7 +21,8 @@ const distanceOf = ({ loss, huberScale = objectiveDefaults.huberScale }: Objecti
 const logvarOf = ({ logvar: { learned, initial }, schedule: { timesteps } }: Diffusion): Tensor | undefined =>
   learned ? learnedLogvar('', timesteps, initial) : initial === 0 ? undefined : fixedLogvar(timesteps, initial)
 
-export const denoisingObjective = (config: Diffusion): DenoisingObjective => {
+/** The decoder is what the last step is measured by. */
+export const denoisingObjective = (config: Diffusion, decoder: Decoder): DenoisingObjective => {
   const logvar = logvarOf(config)
   const { weighting, elboWeight, variance } = config
   return {
@@ -28,7 +30,7 @@ export const denoisingObjective = (config: Diffusion): DenoisingObjective => {
     weighting,
     vlbWeight: elboWeight,
     ...(logvar === undefined ? {} : { logvar }),
-    ...(variance.kind === 'learned' ? { variance: { weight: variance.weight, decoder: 'density' } } : {}),
+    ...(variance.kind === 'learned' ? { variance: { weight: variance.weight, decoder } } : {}),
   }
 }
 

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { add, concat, div, gather, mul, perItem, square, sub, type Tensor, vector } from '../declare/index.ts'
+import { add, concat, div, gather, input, mul, perItem, square, sub, type Tensor, vector } from '../declare/index.ts'
 import { bitsGraph, bitsPerDim, everyTimestep } from '../diffusion/bits.ts'
 import { type Decoder, fixedLogVariance, type Variance } from '../diffusion/bound.ts'
 import { denoiser } from '../diffusion/denoiser.ts'
@@ -17,6 +17,7 @@ import { discreteProcess, flowProcess, type Process } from '../diffusion/process
 import { drawTimes } from '../diffusion/times.ts'
 import { snr, type Weighting, weightOf } from '../diffusion/weighting.ts'
 import { floats } from '../execute/executor.ts'
+import { float } from '../graph/types.ts'
 import { distance, pseudoHuber } from '../losses/reconstruction.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { noiseSchedule } from '../schedulers/noise-schedule.ts'
@@ -251,7 +252,7 @@ const finite: Law = lawOf({
     u: reals(3, 0, 0.999),
     p: fc.constantFrom(...targets),
     weighting: fc.oneof(weightings, fc.constant({ kind: 'simple' as const })),
-    decoder: fc.constantFrom<Decoder[]>('density', 'pixels'),
+    decoder: fc.constantFrom<Decoder[]>({ kind: 'density' }, { kind: 'pixels', scale: 0.5 }),
     c: real(0.01, 1),
     x0: numbers,
     eps: numbers,
@@ -288,7 +289,7 @@ const apart: Law = lawOf({
     const { net, mean, spread } = weighted(p)
     const batch = { x0: rows(x0), eps: rows(eps), t: process.timeOf(vector([u])) }
     const lossOf = (objective: DenoisingObjective): Tensor => denoisingLoss(process, objective)(net, batch).loss
-    const hybrid = lossOf({ variance: { weight: 1, decoder: 'density' } })
+    const hybrid = lossOf({ variance: { weight: 1, decoder: { kind: 'density' } } })
     const [own = hybrid, taught = hybrid] = grad(hybrid, [mean, spread])
     const [simple = hybrid] = grad(lossOf({}), [mean])
     return { own, simple, taught }
@@ -341,9 +342,10 @@ const bits: Law = law({
     const shape = [4, 1]
     const corners = (xs: readonly number[]) => floats(shape, Float64Array.from(xs))
     // Expectations of quadratics are exact over the corners x_0 = m +- d, eps = +- 1.
-    const options = { shape, decoder: 'density' as const, ...(variance === 'learned' ? {} : { variance }) }
+    const options = { decoder: { kind: 'density' as const }, ...(variance === 'learned' ? {} : { variance }) }
+    const given = { x0: input('x0', float(...shape)), eps: input('eps', float(...shape)) }
     return pipe(
-      TE.fromEither(bitsGraph(s, best, options)),
+      TE.fromEither(bitsGraph(s, best, given, options)),
       TE.flatMap((graph) => executor.compile(graph, { mode: 'sampling' })),
       TE.flatMap((executable) =>
         TE.bracket(
@@ -351,8 +353,11 @@ const bits: Law = law({
           () =>
             bitsPerDim({
               executable,
-              x0: corners([1, 1, -1, -1].map((c) => mean + c * deviation)),
-              noiseOf: () => corners([1, -1, 1, -1]),
+              items: 4,
+              feeds: () => ({
+                x0: corners([1, 1, -1, -1].map((c) => mean + c * deviation)),
+                eps: corners([1, -1, 1, -1]),
+              }),
               visits: everyTimestep(s.timesteps),
             }),
           (x) => TE.fromIO(x.dispose),

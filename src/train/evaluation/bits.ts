@@ -1,16 +1,14 @@
-import type { Dataset } from '../../data/dataset.ts'
-import { labelsOf } from '../../data/dataset.ts'
+import { type Dataset, labelsOf } from '../../data/dataset.ts'
 import { bitsPerDim, someTimesteps } from '../../diffusion/bits.ts'
-import { noiseBatch } from '../../distributions/random.ts'
 import { type Effect, effect } from '../../error.ts'
 import { type Executor, floats, type Values } from '../../execute/executor.ts'
-import { diffusionBits, type LatentDiffusion } from '../../experiment/diffusion-stage.ts'
+import { bitsProgram, diffusionLeaves, type LatentDiffusion, nullLabel } from '../../experiment/diffusion-stage.ts'
 import { autoencoderOf, type Experiment } from '../../experiment/document.ts'
-import { feedTypes } from '../../graph/graph.ts'
-import { size } from '../../graph/types.ts'
+import { feedTypes, type Graph, noises } from '../../graph/graph.ts'
 import { TE } from '../../prelude.ts'
 import { picturesOf, randomOf } from '../data.ts'
-import { encodePictures, type Items, using, weightsFor } from '../inference.ts'
+import { encodePictures, type Items, joined, type Rows, rowsOf, using, weightsFor } from '../inference.ts'
+import { noiseFeeds } from '../state.ts'
 import type { BitsFigures } from './document.ts'
 
 export interface BitsOptions {
@@ -21,29 +19,6 @@ export interface BitsOptions {
   readonly onStep: (done: number, of: number) => void
 }
 
-/** What a model was trained on: of posteriors their means. */
-const encoded = (
-  { executor }: BitsOptions,
-  { experiment, model, firstStage }: Known,
-  heldOut: Dataset,
-): Effect<Float32Array> =>
-  effect(async (run) => {
-    const stage = autoencoderOf(experiment)
-    const each = size(model.latent)
-    const all = new Float32Array(heldOut.n * each)
-    if (stage === undefined) return run(picturesOf(heldOut).read(Array.from({ length: heldOut.n }, (_, i) => i)))
-    const put: { at: number } = { at: 0 }
-    const take = ({ n, shape, data }: Items): Effect<void> =>
-      TE.fromIO(() => {
-        for (let i = 0; i < n; i++) {
-          all.set(data.subarray(i * size(shape), i * size(shape) + each), put.at)
-          put.at += each
-        }
-      })
-    await run(encodePictures(executor, { stage, latents: model.config.latents }, firstStage, picturesOf(heldOut), take))
-    return all
-  })
-
 export interface Known {
   readonly experiment: Experiment
   readonly model: LatentDiffusion
@@ -52,18 +27,36 @@ export interface Known {
   readonly scale: number
 }
 
+/** What a model was trained on: moments of posteriors, latents, or pictures. */
+const encoded = ({ executor }: BitsOptions, { experiment, model, firstStage }: Known, heldOut: Dataset): Effect<Rows> =>
+  effect(async (run) => {
+    const stage = autoencoderOf(experiment)
+    if (stage === undefined) return picturesOf(heldOut)
+    const parts: Items[] = []
+    const take = (made: Items): Effect<void> => TE.fromIO(() => void parts.push(made))
+    await run(encodePictures(executor, { stage, latents: model.config.latents }, firstStage, picturesOf(heldOut), take))
+    return rowsOf({ n: heldOut.n, shape: parts[0]?.shape ?? [], data: joined(parts.map(({ data }) => data)) })
+  })
+
 /** Pictures that are asked about together. */
 const together = 16
 
-/** Which levels there are is known of pictures that are not scaled. */
-const boundOf = ({ model, scale }: Known): BitsFigures['of'] =>
-  model.encodes === 'identity' && scale === 1 ? 'pixels' : 'latents'
-
 /** The terms on which bounds are compared. */
-export const bitsTerms = (known: Known, timesteps: number): Pick<BitsFigures, 'of' | 'timesteps'> => ({
-  of: boundOf(known),
-  timesteps: Math.min(timesteps, known.model.config.schedule.timesteps),
+export const bitsTerms = ({ model }: Known, timesteps: number): Pick<BitsFigures, 'of' | 'timesteps'> => ({
+  of: model.encodes === 'identity' ? 'pixels' : 'latents',
+  timesteps: Math.min(timesteps, model.config.schedule.timesteps),
 })
+
+/** A posterior is drawn from once; the noise that is mixed in is another at each timestep. */
+const drawn = (g: Graph, seed: number, t: number, place: { readonly from: number; readonly batch: number }): Values => {
+  const [fixed, fresh] = [noiseFeeds(g, seed, 0, place), noiseFeeds(g, seed, 1 + t, place)]
+  return Object.fromEntries(
+    noises(g).flatMap(({ name }) => {
+      const value = (name === 'eps' ? fresh : fixed)[name]
+      return value === undefined ? [] : [[name, value] as const]
+    }),
+  )
+}
 
 /**
  * The variational bound of held-out pictures in bits a dimension (`bitsPerDim`), at timesteps by chance that stand for all. Errors:
@@ -72,52 +65,55 @@ export const bitsTerms = (known: Known, timesteps: number): Pick<BitsFigures, 'o
 export const bitsFigures = (known: Known, heldOut: Dataset, o: BitsOptions): Effect<BitsFigures> =>
   effect(async (run) => {
     const { model, state, scale } = known
+    const { conditioner } = model
     const terms = bitsTerms(known, o.timesteps)
-    const decoder = terms.of === 'pixels' ? 'pixels' : 'density'
     const batch = Math.min(together, heldOut.n)
-    const graph = await run(TE.fromEither(diffusionBits(model, decoder, batch)))
+    const graph = await run(TE.fromEither(bitsProgram(model, batch)))
     const types = feedTypes(graph)
-    const data = await run(encoded(o, known, heldOut))
-    const x0 = Float32Array.from(data, (x) => x * scale)
-    const [each, labels] = [size(model.latent), labelsOf(heldOut)]
+    const constants = weightsFor(graph, { ...state, [diffusionLeaves.scale]: floats([], Float32Array.of(scale)) })
+    const moments = await run(encoded(o, known, heldOut))
+    const labels = labelsOf(heldOut)
     const random = randomOf(o.seed, 'bits-timesteps')
     const visits = someTimesteps(model.config.schedule.timesteps, terms.timesteps - 1, (i) => random(i) / 2 ** 32)
     const batches = Math.ceil(heldOut.n / batch)
     const found = await run(
-      using(o.executor, graph, weightsFor(graph, state), (executable) =>
+      using(o.executor, graph, constants, (executable) =>
         effect(async (go) => {
           const all: number[] = []
           for (let b = 0; b < batches; b++) {
-            const numbers = Array.from({ length: batch }, (_, i) => Math.min(heldOut.n - 1, b * batch + i))
-            const rows = new Float32Array(batch * each)
-            numbers.forEach((n, i) => {
-              rows.set(x0.subarray(n * each, (n + 1) * each), i * each)
-            })
-            const condition = model.conditioner.pictures
-            const feeds = model.conditioner.feeds({
-              labels: numbers.map((n) => labels?.[n] ?? 0),
-              ...(condition === undefined
-                ? {}
-                : { pictures: condition.of((await go(heldOut.read(numbers))).pictures) }),
-            })
+            const from = b * batch
+            // The last batch is filled up with pictures that are not counted twice.
+            const numbers = Array.from({ length: batch }, (_, i) => Math.min(heldOut.n - 1, from + i))
+            const pictures = conditioner.pictures
+            const given: Values = {
+              [diffusionLeaves.moments]: floats([batch, ...moments.shape], await go(moments.read(numbers))),
+              ...conditioner.feeds({
+                labels: numbers.map((n) => labels?.[n] ?? nullLabel(model)),
+                ...(pictures === undefined
+                  ? {}
+                  : { pictures: pictures.of((await go(heldOut.read(numbers))).pictures) }),
+              }),
+            }
+            const fed = (t: number): Values => ({ ...given, ...drawn(graph, o.seed, t, { from, batch }) })
             const bits = await go(
               bitsPerDim({
                 executable,
-                x0: floats([batch, ...model.latent], rows),
-                noiseOf: (t) => floats([batch, ...model.latent], noiseBatch(o.seed, t, 'bits', numbers, model.latent)),
+                items: batch,
                 visits,
-                feeds: Object.fromEntries(Object.entries(feeds).filter(([name]) => name in types)),
+                feeds: (t) => Object.fromEntries(Object.entries(fed(t)).filter(([name]) => name in types)),
                 onStep: (done, of) => {
                   o.onStep(b * of + done, batches * of)
                   return TE.right(undefined)
                 },
               }),
             )
-            all.push(...bits.slice(0, Math.min(batch, heldOut.n - b * batch)))
+            all.push(...bits.slice(0, Math.min(batch, heldOut.n - from)))
           }
           return all
         }),
       ),
     )
-    return { count: heldOut.n, bound: found.reduce((a, b) => a + b, 0) / found.length, ...terms }
+    // Latents have a density, which is that of scaled ones times the scale; levels of pictures have probabilities.
+    const unscaled = terms.of === 'pixels' ? 0 : Math.log2(scale)
+    return { count: heldOut.n, bound: found.reduce((a, b) => a + b, 0) / found.length - unscaled, ...terms }
   })

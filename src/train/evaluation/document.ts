@@ -18,7 +18,7 @@ const bits = record({
   count: natural,
   /** In bits a dimension: the mean over the pictures. */
   bound: number(),
-  /** Of pictures at 256 levels, or of scaled latents as real numbers. */
+  /** Of pictures at 256 levels, or of latents as real numbers, before they are scaled. */
   of: word(['pixels', 'latents']),
   /** How many timesteps stand for all. */
   timesteps: natural,
