@@ -122,6 +122,12 @@ export const diffusionValidation = (m: LatentDiffusion, batch: number): Checked<
   return pipe(freeze({ ...log, loss }), E.map(optimise))
 }
 
+/** Where pictures are, [-1, 1], as far as they are scaled. */
+const inRange =
+  (scale: Tensor) =>
+  (x0: Tensor): Tensor =>
+    pipe(x0, maximum(neg(scale)), minimum(scale))
+
 /**
  * The terms of the variational bound for so many encoded pictures, at the timesteps that are fed; in bits a dimension of the pictures'
  * 256 levels, or of the density of latents as they are scaled. Errors (`config`): a flow, whose bound has no terms.
@@ -138,10 +144,8 @@ export const bitsProgram = (m: LatentDiffusion, batch: number): Checked<Graph> =
   const scale = scaleFactor('')
   const x0 = pipe(latentsOf[m.encodes](m, batch), scaleLatents(scale))
   const eps = noise('eps', x0.shape)
-  return pipe(
-    bitsGraph(schedule, network(m, false)(m.conditioner.given(batch)), { x0, eps }, { decoder: decoderOf(m, scale) }),
-    E.map(optimise),
-  )
+  const options = { decoder: decoderOf(m, scale), ...(m.clip ? { keep: inRange(scale) } : {}) }
+  return pipe(bitsGraph(schedule, network(m, false)(m.conditioner.given(batch)), { x0, eps }, options), E.map(optimise))
 }
 
 /** One step of sampling, compiled once for all steps, and the numbers of each. */
@@ -173,12 +177,6 @@ const guided = (m: LatentDiffusion, sampling: Sampling, batch: number, negative?
   return guideTogether(scale, { rescale: sampling.guidanceRescale })(network(m, false), { conditional, unconditional })
 }
 
-/** Where pictures are, [-1, 1], as far as they are scaled. */
-const inRange = (x0: Tensor): Tensor => {
-  const scale = input(diffusionLeaves.scale, float())
-  return pipe(x0, maximum(neg(scale)), minimum(scale))
-}
-
 /** The step graph of a sampler over a batch, and the numbers of each step. */
 export const samplingProgram = (
   m: LatentDiffusion,
@@ -186,7 +184,7 @@ export const samplingProgram = (
   batch: number,
   { watch = [], inpaint = false, strength = 1, negative }: ProgramOptions = {},
 ): Checked<SamplingProgram> => {
-  const keep = keepOf(sampling) ?? (m.clip ? inRange : undefined)
+  const keep = keepOf(sampling) ?? (m.clip ? inRange(input(diffusionLeaves.scale, float())) : undefined)
   const options = { shape: [batch, ...m.latent], watch, inpaint, ...(keep === undefined ? {} : { keep }) }
   return pipe(
     planOf(sampling, m.path, strength),
