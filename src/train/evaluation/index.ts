@@ -97,6 +97,12 @@ const counted = (rows: Rows, onRead: (done: number) => void): Rows => ({
   },
 })
 
+/** Pictures as files have them, of 256 levels in [-1, 1]: so are those that they are compared with. */
+const asWritten = (pictures: Items): Items => ({
+  ...pictures,
+  data: pictures.data.map((x) => Math.round((Math.min(1, Math.max(-1, x)) + 1) * 127.5) / 127.5 - 1),
+})
+
 /** How many pairs are shown, and in how many columns. */
 const shownPairs = heldOutLayout
 
@@ -197,7 +203,7 @@ const sampleFigures = (
     const classed = model.conditioner.classes !== null
     const conditions = await run(conditionsFor(data, model, count, seed))
     listener.doing('drawing samples')
-    const samples = await run(
+    const drawn = await run(
       drawPictures(
         executor,
         { model, stage: experiment.firstStage },
@@ -211,6 +217,7 @@ const sampleFigures = (
         },
       ),
     )
+    const samples = asWritten(drawn)
     const sets = { samples: rowsOf(samples), references: picturesOf(data.train), heldOut: picturesOf(data.heldOut) }
     const total = sets.samples.n + sets.references.n + sets.heldOut.n
     const points = []

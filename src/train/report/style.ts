@@ -26,6 +26,7 @@ img { display: block; max-width: 100%; height: auto; }
 .charts > div { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 0.8rem; }
 .charts img { width: 100%; }
 .wide { overflow-x: auto; }
+.facts + .wide, .made + .wide { margin-top: 1.2rem; }
 table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.92rem; }
 th, td { padding: 0.45rem 0.8rem 0.45rem 0; border-bottom: 1px solid var(--line); text-align: right; }
 th { color: var(--quiet); font-weight: 400; font-size: 0.82rem; }
