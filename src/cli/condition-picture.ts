@@ -1,44 +1,101 @@
 import { type Effect, effect, fail, failure } from '../error.ts'
-import type { Conditioner } from '../experiment/conditioning.ts'
+import type { Conditioner, PictureCondition } from '../experiment/conditioning.ts'
 import { readBytes } from '../io/bytes.ts'
 import { decodePicture } from '../io/images.ts'
 import { TE } from '../prelude.ts'
+import { type FromOptions, readMask, readPicture } from './sample-from.ts'
 
-/** The option of `sample` that names a picture as a condition. */
-export const conditionOption = '--low-resolution'
+/** Options of `sample` that name a picture as a condition. */
 
-/** What the model is told of a picture that is a file, `count` times. */
+export const lowResolutionOption = '--low-resolution'
+
+export interface ConditionOptions extends FromOptions {
+  readonly lowResolution?: string
+}
+
+/** What the model is told of pictures that are files. */
 export interface Condition {
+  /** The same for each picture that is drawn. */
   readonly pictures?: Float32Array
-  /** What was done to the picture, where it is not as the model takes it. */
+  /** What was done to them, where they are not as the model takes them. */
   readonly note?: string
+  /** The options that say what drawing begins with, without those that say the condition. */
+  readonly rest: FromOptions
+}
+
+interface Read {
+  readonly picture: Float32Array
+  readonly note?: string
+  readonly rest: FromOptions
+}
+
+const taken = (path: string, { width, height }: { readonly width: number; readonly height: number }, side: number) =>
+  width === side && height === side
+    ? {}
+    : {
+        note: `${path}: ${width}x${height} pixels, taken as ${side}x${side}${width === height ? '' : ', the middle square'}`,
+      }
+
+const asked: {
+  readonly [A in PictureCondition['asks']]: (condition: PictureCondition, o: ConditionOptions) => Effect<Read>
+} = {
+  'low resolution': ({ shape: [channels = 0, side = 0], name }, { lowResolution: path, ...rest }) =>
+    effect(async (run) => {
+      const expected = `a picture of ${side}x${side} pixels: the model draws by its ${name}`
+      if (path === undefined) return run(TE.left([failure('usage', lowResolutionOption, expected, 'nothing')]))
+      const { colours, facts } = await run(
+        decodePicture(path, await run(readBytes(path)), { size: side, kernel: 'cubic' }),
+      )
+      return colours.length === channels * side * side
+        ? { picture: Float32Array.from(colours, (byte) => byte / 127.5 - 1), rest, ...taken(path, facts, side) }
+        : run(TE.left([failure('usage', lowResolutionOption, `pictures of ${channels} channels`, path)]))
+    }),
+  mask: ({ shape: [channels = 0, side = 0] }, { from, mask, ...rest }) =>
+    effect(async (run) => {
+      if (from === undefined || mask === undefined)
+        return run(
+          TE.left([
+            failure(
+              'usage',
+              from === undefined ? '--from' : '--mask',
+              'a picture, and a mask that is white where it is drawn anew: the model fills in what is missing',
+              'nothing',
+            ),
+          ]),
+        )
+      const read = await run(readPicture(from, side))
+      const missing = (await run(readMask(mask, side, read))).map((x) => (x >= 0.5 ? 1 : 0))
+      const whole = read.picture.data
+      if (whole.length !== (channels - 1) * side * side)
+        return run(TE.left([failure('usage', '--from', `pictures of ${channels - 1} channels`, from)]))
+      const picture = new Float32Array(whole.length + missing.length)
+      picture.set(whole.map((x, i) => (missing[i % missing.length] === 1 ? 0 : x)))
+      picture.set(missing, whole.length)
+      return { picture, rest: rest.strength === undefined ? rest : { ...rest, from }, ...taken(from, read, side) }
+    }),
 }
 
 /**
- * The picture that a model makes its own of, as it is told; nothing for models that are told none. Errors (`usage`): a picture for these,
- * or none for the others; `file`.
+ * What a model is told of pictures that options name, `count` times; nothing for models that are told none. Errors (`usage`): a picture
+ * for these, or none for the others; `file`.
  */
-export const conditionOf = ({ pictures }: Conditioner, path: string | undefined, count: number): Effect<Condition> =>
+export const conditionOf = (
+  { pictures: condition }: Conditioner,
+  options: ConditionOptions,
+  count: number,
+): Effect<Condition> =>
   effect(async (run) => {
-    if (pictures === undefined)
-      return path === undefined
-        ? {}
-        : run(TE.fromEither(fail('usage', conditionOption, 'no picture: the model is told none', path)))
-    const [channels = 0, height = 0, width = 0] = pictures.shape
-    const expected = `a picture of ${width}x${height} pixels: the model draws by its ${pictures.name}`
-    if (path === undefined) return run(TE.left([failure('usage', conditionOption, expected, 'nothing')]))
-    const { colours, facts } = await run(
-      decodePicture(path, await run(readBytes(path)), { size: height, kernel: 'cubic' }),
-    )
-    if (colours.length !== channels * height * width)
-      return run(TE.left([failure('usage', conditionOption, `pictures of ${channels} channels`, path)]))
-    const one = Float32Array.from(colours, (byte) => byte / 127.5 - 1)
+    const { lowResolution, ...rest } = options
+    if (lowResolution !== undefined && condition?.asks !== 'low resolution')
+      return run(
+        TE.fromEither(
+          fail('usage', lowResolutionOption, 'none: the model does not draw by a low resolution', lowResolution),
+        ),
+      )
+    if (condition === undefined) return { rest }
+    const { picture, ...read } = await run(asked[condition.asks](condition, options))
     return {
-      pictures: Float32Array.from({ length: count * one.length }, (_, i) => one[i % one.length] ?? 0),
-      ...(facts.width === width && facts.height === height
-        ? {}
-        : {
-            note: `${path}: ${facts.width}x${facts.height} pixels, taken as ${width}x${height}${facts.width === facts.height ? '' : ', the middle square'}`,
-          }),
+      ...read,
+      pictures: Float32Array.from({ length: count * picture.length }, (_, i) => picture[i % picture.length] ?? 0),
     }
   })

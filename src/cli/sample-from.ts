@@ -63,7 +63,7 @@ interface Read {
   readonly width: number
   readonly height: number
 }
-const readPicture = (path: string, size: number): Effect<Read> =>
+export const readPicture = (path: string, size: number): Effect<Read> =>
   effect(async (run) => {
     const { colours, facts } = await run(decodePicture(path, await run(readBytes(path)), { size }))
     const data = Float32Array.from(colours, (x) => x / 127.5 - 1)
@@ -71,7 +71,7 @@ const readPicture = (path: string, size: number): Effect<Read> =>
   })
 
 /** How much of each pixel is drawn anew, [size, size]: the grey of the mask. */
-const readMask = (path: string, size: number, of: Read): Effect<Float32Array> =>
+export const readMask = (path: string, size: number, of: Read): Effect<Float32Array> =>
   effect(async (run) => {
     const { picture, width, height } = await run(readPicture(path, size))
     if (width !== of.width || height !== of.height)

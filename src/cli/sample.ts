@@ -8,10 +8,10 @@ import { E, pipe, RNEA, TE } from '../prelude.ts'
 import { spacings } from '../schedulers/levels.ts'
 import { didYouMean } from '../schema.ts'
 import type { Register } from './command.ts'
-import { conditionOf, conditionOption } from './condition-picture.ts'
+import { type ConditionOptions, conditionOf, lowResolutionOption } from './condition-picture.ts'
 import { count, natural, notNegative, share, width } from './parse.ts'
 import { checkPictureFile } from './picture-file.ts'
-import { checkFrom, type FromOptions } from './sample-from.ts'
+import { checkFrom } from './sample-from.ts'
 import { exitCodes } from './terminal.ts'
 
 /** What of the declared sampling can be asked for otherwise. */
@@ -24,7 +24,7 @@ export interface SamplingOptions {
   readonly spacing?: string
   readonly eta?: number
 }
-interface Options extends SamplingOptions, FromOptions {
+interface Options extends SamplingOptions, ConditionOptions {
   readonly negative?: string
   readonly class?: string
   readonly lowResolution?: string
@@ -104,7 +104,7 @@ export const sample: Register = (program, { terminal, run }) => {
     .addOption(new Option('--sampler <name>', 'how to go from noise to latents').choices(samplerNames))
     .addOption(new Option('--spacing <name>', 'where along the way the network is asked').choices(spacings))
     .option('--eta <number>', 'how much noise a sampler draws that can do without: 0 none', share)
-    .option(`${conditionOption} <picture>`, 'what a model of super-resolution draws larger')
+    .option(`${lowResolutionOption} <picture>`, 'what a model of super-resolution draws larger')
     .option('--seed <n>', 'of the noise; that of the experiment where left out', natural)
     .option('--count <n>', 'pictures of each class', count)
     .addOption(
@@ -172,15 +172,13 @@ export const sample: Register = (program, { terminal, run }) => {
             label === undefined
               ? labelRows(classed ? classes.length : 0, each)
               : Array.from({ length: each }, () => label)
-          const { pictures: told, note } = await go(
-            conditionOf(model.conditioner, options.lowResolution, labels.length),
-          )
+          const { pictures: told, note, rest } = await go(conditionOf(model.conditioner, options, labels.length))
           if (note !== undefined) terminal.err(`${note}\n`)
           const columns = options.class === undefined ? each : Math.min(each, 8)
           const choice = await go(chooseExecutor(options.executor ?? executor))
           const chosen = options.precision === 'float16' ? inHalf(choice.executor) : choice.executor
           const { from, finish, says } = await go(
-            begin(chosen, trained, experiment, options, { labels, each, seed, fromLabel }),
+            begin(chosen, trained, experiment, rest, { labels, each, seed, fromLabel }),
           )
           terminal.err(
             `on ${chosen.name} (${choice.reason}); ${saysSampling(sampling, model.config.schedule.timesteps)}${says === '' ? '' : `; ${says}`}\n`,

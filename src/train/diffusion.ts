@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { batchesOf } from '../data/batches.ts'
+import { batchesOf, type Random } from '../data/batches.ts'
 import { labelsOf } from '../data/dataset.ts'
 import { type Effect, effect } from '../error.ts'
 import { floats, type Values } from '../execute/executor.ts'
@@ -45,14 +45,18 @@ export const trainDiffusion = (
   const flips = { ...training, flip: training.flip && model.encodes === 'identity' }
   const feedsOf = ({ moments, data }: Learnt) => {
     const classes = labelsOf(data)
-    return (indices: ArrayLike<number>, mirror: (pictures: Float32Array) => Float32Array): Effect<Values> =>
+    return (
+      indices: ArrayLike<number>,
+      mirror: (pictures: Float32Array) => Float32Array,
+      random: (picture: number) => Random,
+    ): Effect<Values> =>
       effect(async (run) => {
         const encoded = mirror(await run(moments.read(indices)))
         const asked: Asked = {
           labels: Array.from(indices, (i) => classes?.[i] ?? nullLabel(model)),
           ...(conditioner.pictures === undefined
             ? {}
-            : { pictures: conditioner.pictures.of(mirror((await run(data.read(indices))).pictures)) }),
+            : { pictures: conditioner.pictures.of(mirror((await run(data.read(indices))).pictures), random) }),
         }
         return {
           [diffusionLeaves.moments]: floats([indices.length, ...moments.shape], encoded),
@@ -61,20 +65,35 @@ export const trainDiffusion = (
         }
       })
   }
+  /** Of what is chance in the conditions of a step, a source for each of its pictures. */
+  const chance = (step: string, place: (i: number) => number) => (i: number) =>
+    randomOf(e.seed, 'condition', step, String(place(i)))
   const [trained, notTrained] = [feedsOf(learnt), feedsOf(heldOut)]
   return runStage(e, o, {
     opened,
     training,
     batch: (step, part) =>
-      trained(batches(step * training.accumulate + part), mirrored(flips, e.seed, [step, part], width)),
-    heldOut: { n: heldOut.moments.n, feeds: (pictures) => notTrained(pictures, identity) },
+      trained(
+        batches(step * training.accumulate + part),
+        mirrored(flips, e.seed, [step, part], width),
+        chance(`${step}`, (i) => part * training.batchSize + i),
+      ),
+    heldOut: {
+      n: heldOut.moments.n,
+      feeds: (pictures) =>
+        notTrained(
+          pictures,
+          identity,
+          chance('held-out', (i) => pictures[i] ?? 0),
+        ),
+    },
     preview: {
       files: (done) => [samplesPath(done)],
       draw: (done, state) =>
         effect(async (run) => {
           const quick = previewOf(e.sampling)
           const perRow = Math.max(1, Math.floor(32 / Math.max(model.classes, 1)))
-          const { asked: shown, columns, grid } = await run(showingOf(model, perRow, given.shown))
+          const { asked: shown, columns, grid } = await run(showingOf(model, perRow, given.shown, e.seed))
           const pictures = await run(
             drawPictures(
               o.executor,

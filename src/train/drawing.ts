@@ -324,7 +324,11 @@ export const drawPictures = (
 ): Effect<Items> =>
   effect(async (run) => {
     const latents = await run(drawLatents(executor, model, diffusion, wanted))
-    return stage.kind === 'identity' ? latents : run(decodeLatents(executor, stage, firstStage, latents))
+    const drawn = stage.kind === 'identity' ? latents : await run(decodeLatents(executor, stage, firstStage, latents))
+    const finish = model.conditioner.pictures?.finish
+    return finish === undefined || wanted.pictures === undefined
+      ? drawn
+      : { ...drawn, data: finish(drawn.data, wanted.pictures) }
   })
 
 /** What latents are in the middle of a posterior's moments. */

@@ -135,7 +135,7 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
     })().finally(encoded.close)
     const second = await run(TE.fromEither(trained))
     doing('drawing samples')
-    const showing = await run(showingOf(model, e.sampling.perClass, picturesOf(data.heldOut)))
+    const showing = await run(showingOf(model, e.sampling.perClass, picturesOf(data.heldOut), e.seed))
     const { asked, columns, rows, grid } = showing
     const drawn = await run(
       drawPictures(

@@ -1,6 +1,7 @@
 import { type Effect, effect } from '../error.ts'
 import type { Asked } from '../experiment/conditioning.ts'
 import type { LatentDiffusion } from '../experiment/diffusion-stage.ts'
+import { randomOf } from './data.ts'
 import { firstItems, type Items, psnrs, type Rows } from './inference.ts'
 import { labelRows } from './pictures.ts'
 
@@ -12,12 +13,14 @@ export interface Restoration {
   readonly condition: string
   readonly pictures: number
   readonly psnr: number
-  readonly baseline: number
+  readonly baseline?: number
 }
 
 /** `from low resolution: 24.1 dB PSNR of 8 held-out pictures, 23.0 by interpolation` */
 export const saysRestoration = ({ condition, pictures, psnr, baseline }: Restoration): string =>
-  `from ${condition}: ${psnr.toFixed(2)} dB PSNR of ${pictures} held-out pictures, ${baseline.toFixed(2)} by interpolation`
+  `from ${condition}: ${psnr.toFixed(2)} dB PSNR of ${pictures} held-out pictures${
+    baseline === undefined ? '' : `, ${baseline.toFixed(2)} by interpolation`
+  }`
 
 export interface Showing {
   readonly asked: Asked
@@ -43,13 +46,18 @@ const stacked = (rows: readonly Items[]): Items => {
 }
 
 /** `perRow` pictures of each class, or of that many that were held out what the model is told, what it makes of it, and what they are. */
-export const showingOf = ({ classes, conditioner }: LatentDiffusion, perRow: number, heldOut: Rows): Effect<Showing> =>
+export const showingOf = (
+  { classes, conditioner }: LatentDiffusion,
+  perRow: number,
+  heldOut: Rows,
+  seed: number,
+): Effect<Showing> =>
   effect(async (run) => {
     const { pictures: condition } = conditioner
     if (condition === undefined)
       return { asked: { labels: labelRows(classes, perRow) }, columns: perRow, rows: [], grid: (drawn) => drawn }
     const whole = await run(firstItems(heldOut, perRow))
-    const told = condition.of(whole.data)
+    const told = condition.of(whole.data, (i) => randomOf(seed, 'condition', 'shown', String(i)))
     const like = (data: Float32Array): Items => ({ ...whole, data })
     return {
       asked: { labels: Array.from({ length: whole.n }, () => 0), pictures: told },
@@ -60,7 +68,7 @@ export const showingOf = ({ classes, conditioner }: LatentDiffusion, perRow: num
         condition: condition.name,
         pictures: whole.n,
         psnr: mean(psnrs(whole, drawn)),
-        baseline: mean(psnrs(whole, like(condition.baseline(told)))),
+        ...(condition.baseline === undefined ? {} : { baseline: mean(psnrs(whole, like(condition.baseline(told)))) }),
       }),
     }
   })

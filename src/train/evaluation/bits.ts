@@ -91,7 +91,11 @@ export const bitsFigures = (known: Known, heldOut: Dataset, o: BitsOptions): Eff
                 labels: numbers.map((n) => labels?.[n] ?? nullLabel(model)),
                 ...(pictures === undefined
                   ? {}
-                  : { pictures: pictures.of((await go(heldOut.read(numbers))).pictures) }),
+                  : {
+                      pictures: pictures.of((await go(heldOut.read(numbers))).pictures, (i) =>
+                        randomOf(o.seed, 'condition', 'bits', String(numbers[i])),
+                      ),
+                    }),
               }),
             }
             const fed = (t: number): Values => ({ ...given, ...drawn(graph, o.seed, t, { from, batch }) })

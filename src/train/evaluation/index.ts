@@ -84,7 +84,11 @@ const conditionsFor = ({ train }: Parted, { conditioner }: LatentDiffusion, coun
       labels: chosen.map((i) => labels?.[i] ?? 0),
       ...(conditioner.pictures === undefined
         ? {}
-        : { pictures: conditioner.pictures.of((await run(train.read(chosen))).pictures) }),
+        : {
+            pictures: conditioner.pictures.of((await run(train.read(chosen))).pictures, (i) =>
+              randomOf(seed, 'condition', 'evaluation', String(i)),
+            ),
+          }),
     }
   })
 

@@ -49,7 +49,7 @@ export interface ReportData {
   /** Of the first stage: mean over the held-out pictures, dB. */
   readonly psnr?: number
   /** Of what is made of a condition such as `low resolution`, and of interpolation, dB. */
-  readonly restoration?: { readonly condition: string; readonly psnr: number; readonly baseline: number }
+  readonly restoration?: { readonly condition: string; readonly psnr: number; readonly baseline?: number }
   /** Inputs over reconstructions, of held-out pictures; where there is a first stage. */
   readonly reconstructions?: LabelledGrid
   /** Of the first stage. */
@@ -103,7 +103,7 @@ const facts = ({ data, stages, psnr, restoration, seconds, machine }: ReportData
   return `
   <dl class="facts">
     ${psnr === undefined ? '' : fact('Held-out PSNR', `${psnr.toFixed(1)} dB`, `${plural(data.heldOut, 'picture')} never trained on`)}
-    ${restoration === undefined ? '' : fact(`PSNR from ${restoration.condition}`, `${restoration.psnr.toFixed(1)} dB`, `${restoration.baseline.toFixed(1)} dB by interpolation`)}
+    ${restoration === undefined ? '' : fact(`PSNR from ${restoration.condition}`, `${restoration.psnr.toFixed(1)} dB`, restoration.baseline === undefined ? 'of held-out pictures' : `${restoration.baseline.toFixed(1)} dB by interpolation`)}
     ${fact('Pictures', thousands(data.trained), `${data.size} x ${data.size}, ${plural(data.classes.length, 'class', 'classes')}`)}
     ${fact('Parameters', million(parameters), stages.map((s) => `${s.name} ${million(s.parameters)}`).join(', '))}
     ${fact('Time', showDuration(seconds), `${plural(machine.cores, 'core')}, ${machine.executor}`)}

@@ -1,0 +1,79 @@
+import type { Random } from '../data/batches.ts'
+import type { Tensor } from '../declare/index.ts'
+import type { Values } from '../execute/executor.ts'
+import type { Shape } from '../graph/types.ts'
+import type { Problems } from './problems.ts'
+
+/** What a kind of condition is, in the space where diffusion takes place. */
+
+/** Leaves of what is told. */
+export const conditioningLeaves = { labels: 'labels', beside: 'beside' } as const
+
+/** Where diffusion takes place: [C, h, w] of latents, [C, H, W] of pictures, as many classes as the data has. */
+export interface Space {
+  readonly latent: Shape
+  readonly picture: Shape
+  readonly classes: number
+}
+
+/** What the network is given, each with the batch on axis 0. */
+export interface Told {
+  readonly y?: Tensor
+  readonly context?: Tensor
+  /** Further channels of x_t. */
+  readonly beside?: Tensor
+}
+
+/** What is asked for, or known of the data: a class for each picture, and where the condition is a picture one for each. */
+export interface Asked {
+  readonly labels: ArrayLike<number>
+  readonly pictures?: Float32Array
+}
+
+/** A kind of condition in its space. */
+export interface Conditioner {
+  /** Classes that the U-Net embeds; null for none. */
+  readonly classes: number | null
+  /** How many channels lie beside x_t. */
+  readonly channels: number
+  /** Told of a batch while sampling. */
+  readonly given: (batch: number) => Told
+  /** The same while training, now and then without the condition. */
+  readonly trained: (batch: number) => Told
+  /** Told for guidance: no condition. Undefined where doing without is not learnt. */
+  readonly nothing?: (batch: number) => Told
+  /** Told for guidance away from a class. Undefined where there are none. */
+  readonly ofClass?: (batch: number, label: number) => Told
+  /** What the leaves are fed. */
+  readonly feeds: (asked: Asked) => Values
+  /** Where the condition is a picture. */
+  readonly pictures?: PictureCondition
+  /** Of an experiment's fields. */
+  readonly rules: Problems
+}
+
+/** Square pictures as a condition. */
+export interface PictureCondition {
+  /** What a person gives: a small picture, or a picture and what of it is to be drawn anew. */
+  readonly asks: 'low resolution' | 'mask'
+  /** What such a picture is, in a word or two. */
+  readonly name: string
+  readonly shape: Shape
+  /** What is told of whole pictures of the data; what of it is chance is drawn by a source for each. */
+  readonly of: (pictures: Float32Array, random: (picture: number) => Random) => Float32Array
+  /** As pictures of the data's size, to be looked at. */
+  readonly shown: (conditions: Float32Array) => Float32Array
+  /** The same by interpolation, where that can be: what a model has to beat. */
+  readonly baseline?: (conditions: Float32Array) => Float32Array
+  /** Pictures that were drawn, with what is known of them put back. */
+  readonly finish?: (drawn: Float32Array, conditions: Float32Array) => Float32Array
+}
+
+export const unconditional: Conditioner = {
+  classes: null,
+  channels: 0,
+  given: () => ({}),
+  trained: () => ({}),
+  feeds: () => ({}),
+  rules: [],
+}
