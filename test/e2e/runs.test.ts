@@ -270,6 +270,56 @@ describe('sampling', () => {
   })
 })
 
+describe('sampling from a picture', () => {
+  const box = () => ['--class', 'box', '--count', '1', '--from', at('pictures/box/03.png')]
+  /** The one picture of a grid, in its own size. */
+  const picture = async (...options: readonly string[]): Promise<Buffer> => {
+    const ended = await place().run(['sample', 'straight', '--out', 'drawn.png', ...options])
+    expect(ended, ended.err).toMatchObject({ code: 0 })
+    const grid = sharp(await readFile(at('drawn.png'))).extract({ left: 2, top: 2, width: 32, height: 32 })
+    const whole = sharp(await grid.toBuffer()).resize({ width: 16, height: 16, kernel: 'nearest' })
+    return whole.raw().toBuffer()
+  }
+  test('at strength 0 nothing is drawn, at 1 it is as from noise', async () => {
+    expect(await picture(...box(), '--strength', '1')).toEqual(await picture('--class', 'box', '--count', '1'))
+    const [none, half] = [await picture(...box(), '--strength', '0'), await picture(...box(), '--strength', '0.5')]
+    expect(none.equals(half)).toBe(false)
+  })
+  test('what is black in a mask stays to the byte, what is white is drawn', async () => {
+    const mask = `<svg xmlns="http://www.w3.org/2000/svg" width="16" height="16"><rect width="16" height="16"/><rect width="8" height="16" fill="#fff"/></svg>`
+    await sharp(Buffer.from(mask)).png().toFile(at('mask.png'))
+    const original = await sharp(at('pictures/box/03.png')).removeAlpha().raw().toBuffer()
+    const drawn = await picture(...box(), '--mask', at('mask.png'))
+    const differs = (right: boolean): boolean =>
+      drawn.some((x, i) => Math.floor(i / 3) % 16 >= 8 === right && x !== original[i])
+    expect({ left: differs(false), right: differs(true) }).toEqual({ left: true, right: false })
+  })
+  test('inverted, between noises, varied, guided away: each draws', async () => {
+    await picture(...box(), '--invert', '--from-class', 'disc')
+    await picture('--interpolate', '9', '--count', '3')
+    await picture('--vary', '0.3', '--count', '3')
+    await picture('--class', 'box', '--negative', 'disc', '--guidance-rescale', '0.7')
+  })
+  test.each([
+    [['--strength', '0.5'], /--strength\n {2}expected --from <picture> beside it/],
+    [
+      ['--from', 'pictures/box/03.png', '--invert', '--strength', '1'],
+      /--strength\n {2}expected not together with --invert/,
+    ],
+    [
+      ['--from', 'pictures/box/03.png', '--invert', '--sampler', 'euler-ancestral'],
+      /--invert\n {2}expected a sampler that/,
+    ],
+    [['--from', 'pictures/box/03.png', '--invert', '--count', '2'], /--count\n {2}expected 1 with --invert/],
+    [['--negative', 'cat'], /--negative\n {2}expected "box" \| "disc"/],
+    [['--negative', 'disc', '--guidance', '1'], /--negative\n {2}expected guidance/],
+    [['--interpolate', '1', '--vary', '0.5'], /--interpolate\n {2}expected not together with --vary/],
+  ] as const)('%j is refused', async (options, message) => {
+    const { code, err } = await place().run(['sample', 'straight', '--out', 'w.png', ...options])
+    expect({ code, err }).toMatchObject({ code: 2, err: expect.stringMatching(message) })
+  })
+})
+
 describe('wrong input: one message, an exit code, nothing written', () => {
   const cases: Readonly<Record<string, readonly [args: () => readonly string[], message: RegExp]>> = {
     'no such file': [() => ['train', 'nope.json', '--out', 'w'], /nope\.json\n {2}expected a readable file/],
@@ -302,6 +352,10 @@ describe('wrong input: one message, an exit code, nothing written', () => {
     'a class that is none': [
       () => ['sample', 'straight', '--class', 'disk', '--out', 'w.png'],
       /--class\n {2}expected "box" \| "disc"\n[\s\S]*did you mean "disc"\?/,
+    ],
+    'no picture to draw from': [
+      () => ['sample', 'straight', '--from', 'nowhere.png', '--out', 'w.png'],
+      /nowhere\.png\n {2}expected a readable file/,
     ],
     'an executor that is none': [
       () => ['sample', 'straight', '--executor', 'cuda', '--out', 'w.png'],
