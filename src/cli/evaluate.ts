@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import { Option } from 'commander'
-import { type Effect, effect } from '../error.ts'
+import { type Effect, effect, failure } from '../error.ts'
 import type { Experiment } from '../experiment/document.ts'
+import { type Problems, refusing } from '../experiment/problems.ts'
 import { samplerNames, saysSampling } from '../experiment/sampling.ts'
 import { E, TE } from '../prelude.ts'
 import { spacings } from '../schedulers/levels.ts'
@@ -85,6 +86,31 @@ const stoppableWork = (
     }
   })
 
+/** What is asked of samples; a first stage alone draws none. */
+const ofSamples = {
+  features: '--features',
+  count: '--count',
+  bitsPerDim: '--bits-per-dim',
+  guidance: '--guidance',
+  guidanceRescale: '--guidance-rescale',
+  steps: '--steps',
+  sampler: '--sampler',
+  spacing: '--spacing',
+  eta: '--eta',
+  seed: '--seed',
+  checkpoint: '--checkpoint',
+} as const satisfies { readonly [K in keyof Options]?: string }
+
+const unread = (options: Options): Problems =>
+  Object.entries({ ...options, features: options.features.length === 0 ? undefined : options.features }).flatMap(
+    ([key, value]) => {
+      const option = Object.entries(ofSamples).find(([name]) => name === key)?.[1]
+      return value === undefined || option === undefined
+        ? []
+        : [failure('usage', option, 'a run with a diffusion stage, which is what reads this', 'a first stage alone')]
+    },
+  )
+
 /** Evaluates the run in a folder that is owned, and shows what was found. */
 const session = (dir: string, experiment: Experiment, options: Options, terminal: Terminal): Effect<Outcome> =>
   effect(async (go) => {
@@ -95,6 +121,7 @@ const session = (dir: string, experiment: Experiment, options: Options, terminal
     const { chooseExecutor } = await import('./session.ts')
     const { version } = await import('./package.ts')
     const { showComparison, showEvaluation } = await import('./evaluation-text.ts')
+    if (experiment.diffusion === undefined) await go(TE.fromEither(refusing(unread(options))))
     const names = options.features.length === 0 ? ['pixels'] : options.features
     const against = options.against === undefined ? undefined : await go(readEvaluation(options.against))
     const { executor, reason } = await go(chooseExecutor(options.executor ?? experiment.executor))
@@ -154,6 +181,7 @@ export const evaluate: Register = (program, { terminal, run }) => {
     )
     .option('--against <file>', 'compare with this evaluation.json, or that of this run')
     .option('--guidance <scale>', 'of classifier-free guidance; 1 is none', notNegative)
+    .option('--guidance-rescale <share>', 'how far guided predictions keep the spread of unguided ones', share)
     .option('--steps <n>', 'of the sampler', count)
     .addOption(new Option('--sampler <name>', 'how to go from noise to latents').choices(samplerNames))
     .addOption(new Option('--spacing <name>', 'where along the way the network is asked').choices(spacings))

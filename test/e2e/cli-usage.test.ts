@@ -44,6 +44,9 @@ describe('a command line that cannot be understood', () => {
     [['check', emoji, '--set', '/seed=1e400'], 'got      1e400'],
     [['sample', 'x', '--out', 'a.png', '--steps', '0'], 'whole number of at least 1'],
     [['sample', 'x', '--out', 'a.png', '--sampler', 'ddmi'], 'ddim, ddpm'],
+    [['evaluate', 'x', '--count', '0'], 'whole number of at least 1'],
+    [['evaluate', 'x', '--bits-per-dim', '1'], 'whole number of at least 2'],
+    [['evaluate', 'x', '--spacing', 'karas'], 'karras'],
     [['conformance'], '--fixtures <dir>'],
     [[], 'Usage: latentgraph'],
   ])('%j', async (args, message) => {
