@@ -10,7 +10,10 @@ import { right } from '../arbitrary/run.ts'
 import { torchStateDict } from '../unit/torch-pickles.ts'
 import { build, drawPictures, type Ended, type Interruption, tiny, type Workplace, workplace } from './program.ts'
 
-/** The whole road through the compiled command line, on 24 small pictures: trained, interrupted, resumed, sampled. */
+/**
+ * The whole road through the compiled command line, on 24 small pictures: trained, interrupted, resumed, sampled. One file, however long,
+ * since all of it looks at the one run that is trained first.
+ */
 
 const steps = 12
 const stages = ['first-stage', 'diffusion'] as const
