@@ -1,10 +1,10 @@
 import { Option } from 'commander'
-import { type Checked, effect, fail } from '../error.ts'
+import { type Checked, effect, fail, type LatentError } from '../error.ts'
 import { crossChecks } from '../experiment/cross-checks.ts'
 import { mostPictures } from '../experiment/data-rules.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { requested, type Sampling, samplerNames, saysSampling } from '../experiment/sampling.ts'
-import { E, pipe, RNEA, TE } from '../prelude.ts'
+import { E, flow, pipe, RNEA, TE } from '../prelude.ts'
 import { spacings } from '../schedulers/levels.ts'
 import { didYouMean } from '../schema.ts'
 import type { Register } from './command.ts'
@@ -51,6 +51,20 @@ const classIndex = (classes: readonly string[], name: string, option = '--class'
       )
 }
 
+/** Settings of an experiment's sampling in the words of this command's options. */
+const inOptions = (hint: string): string =>
+  hint
+    .replace(/--set '\/sampling=\{"sampler":"([^"]*)"\}'/g, '--sampler $1')
+    .replace(/--set \/sampling\/(steps|spacing|guidance|sampler|eta)=/g, '--$1 ')
+const asOption = ({ hint, ...error }: LatentError): LatentError => {
+  const at = /^\/sampling(\/\w+)$/.exec(error.at)?.[1]
+  return {
+    ...error,
+    ...(at === undefined ? {} : { tag: 'usage' as const, at: optionAt(at) }),
+    ...(hint === undefined ? {} : { hint: inOptions(hint) }),
+  }
+}
+
 /** The experiment with the sampling that the options ask for, checked again as a whole. */
 export const withSampling = (e: Experiment, options: SamplingOptions): Checked<Experiment> => {
   const { guidanceRescale, steps, spacing, eta, invert } = options
@@ -67,7 +81,7 @@ export const withSampling = (e: Experiment, options: SamplingOptions): Checked<E
     }),
     E.map((sampling) => ({ ...e, sampling })),
     E.mapLeft(RNEA.map((error) => ({ ...error, tag: 'usage' as const, at: optionAt(error.at) }))),
-    E.flatMap(crossChecks),
+    E.flatMap(flow(crossChecks, E.mapLeft(RNEA.map(asOption)))),
   )
 }
 /** `/guidanceRescale` as it is typed: `--guidance-rescale`. */

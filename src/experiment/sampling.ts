@@ -1,6 +1,6 @@
 import { dynamicThreshold, thresholdDefaults, within } from '../diffusion/keep.ts'
 import type { Checked } from '../error.ts'
-import { E, pipe } from '../prelude.ts'
+import { E, pipe, RNEA } from '../prelude.ts'
 import {
   chain,
   ddim,
@@ -36,6 +36,7 @@ import { levelsOf, spacings } from '../schedulers/levels.ts'
 import { mostTimesteps } from '../schedulers/noise-schedule.ts'
 import type { Level, Path } from '../schedulers/path.ts'
 import { type Decoded, decode, integer, list, number, record, tagged, withDefault, word } from '../schema.ts'
+import { setting } from './problems.ts'
 
 /** How pictures are drawn: each sampler is a row, and no other file knows one by name. */
 
@@ -135,7 +136,9 @@ const codecs = {
   renoise: record({}, stepped),
 } as const
 
-export const sampling = tagged('sampler', codecs, 'dpm++-2m')
+/** The sampler where none is declared. */
+const standard = 'dpm++-2m'
+export const sampling = tagged('sampler', codecs, standard)
 export type Sampling = Decoded<typeof sampling>
 export type SamplerName = Sampling['sampler']
 export const samplerNames = Object.keys(codecs)
@@ -175,15 +178,49 @@ const stepsOf = (s: Sampling, timesteps: number): number => s.steps ?? timesteps
 
 /** The levels of all steps. Errors (`config`): at pointers inside the declaration. */
 export const samplingLevels = (s: Sampling, path: Path): Checked<readonly Level[]> =>
-  levelsOf(path, { kind: s.spacing, steps: stepsOf(s, Math.round(path.span[1] - path.span[0]) + 1) })
+  levelsOf(path, { kind: s.spacing, steps: stepsOf(s, timestepsOf(path)) })
 
-/** The numbers of each step, or of the last of them by strength. Errors (`config`): at pointers inside the declaration. */
-export const planOf = (s: Sampling, path: Path, strength = 1): Checked<SamplingPlan> =>
+const planned = (s: Sampling, path: Path, strength: number): Checked<SamplingPlan> =>
   pipe(
     samplingLevels(s, path),
     E.flatMap(lastPart(strength)),
     E.flatMap((levels) => planSampling(samplerOf(s), path, chain(levels))),
   )
+
+/** One field changed, as near to what is declared as can be, in the order of preference; at last another sampler. */
+const nearby = (s: Sampling, path: Path): readonly (readonly [pointer: string, value: unknown, then: Sampling])[] => {
+  const most = timestepsOf(path)
+  const other = decode(sampling)({ sampler: standard, ...shared(s) })
+  return [
+    ...('integrand' in s ? [['/integrand', 'x0', { ...s, integrand: 'x0' }] as const] : []),
+    ...spacings.map((spacing) => ['/spacing', spacing, { ...s, spacing }] as const),
+    ...(path.whole && stepsOf(s, most) > most ? [['/steps', most, { ...s, steps: most }] as const] : []),
+    ...(E.isRight(other) ? [['', { sampler: standard }, other.right] as const] : []),
+  ]
+}
+/** A change with which a walk can be planned that cannot be as declared, as an option for the command line. */
+const wayOn = (s: Sampling, path: Path, strength: number): string | undefined => {
+  const found = nearby(s, path).find(([, , then]) => E.isRight(planned(then, path, strength)))
+  return found === undefined ? undefined : setting({ [`/sampling${found[0]}`]: found[1] })
+}
+
+/**
+ * The numbers of each step, or of the last of them by strength. Errors (`config`): at pointers inside the declaration, with a way on
+ * that was tried.
+ */
+export const planOf = (s: Sampling, path: Path, strength = 1): Checked<SamplingPlan> =>
+  pipe(
+    planned(s, path, strength),
+    E.mapLeft((errors) => {
+      const hint = wayOn(s, path, strength)
+      return pipe(
+        errors,
+        RNEA.map((e) => (hint === undefined || !places.includes(e.at) ? e : { ...e, hint })),
+      )
+    }),
+  )
+/** What a way on can change. */
+const places: readonly string[] = ['/steps', '/spacing']
 
 /** What guidance above 1 is multiplied by, of a share of the path. */
 const courses: { readonly [K in Sampling['guidanceSchedule']]: (share: number) => number } = {
@@ -221,12 +258,17 @@ const shared = ({ guidance, guidanceRescale, guidanceInterval, guidanceSchedule,
   perClass,
 })
 
-/** Few steps, for pictures that training shows on its way: the declared sampler where it takes few, else the default one. */
-export const previewOf = (s: Sampling): Sampling => {
-  const few = 20
-  return s.sampler === 'ddpm'
-    ? { sampler: 'dpm++-2m', steps: few, spacing: 'trailing', ...shared(s) }
-    : { ...s, steps: Math.min(few, s.steps) }
+const timestepsOf = ({ span: [least, most] }: Path): number => Math.round(most - least) + 1
+
+/**
+ * Few steps, for pictures that training shows on its way: the declared sampler where it takes few, else the default one; as declared
+ * where neither can walk the path in so few.
+ */
+export const previewOf = (s: Sampling, path: Path): Sampling => {
+  const few = Math.min(20, path.whole ? timestepsOf(path) : 20)
+  const quick: Sampling = { sampler: standard, steps: few, spacing: 'trailing', ...shared(s) }
+  const ways: readonly Sampling[] = s.sampler === 'ddpm' ? [quick] : [{ ...s, steps: Math.min(few, s.steps) }, quick]
+  return ways.find((way) => E.isRight(planned(way, path, 1))) ?? s
 }
 
 /** What may be asked for in the place of what an experiment declares. */

@@ -174,9 +174,13 @@ const termsOf = (rows: readonly Readonly<Record<Target, Combination>>[], memory:
   )
 }
 
-const finite = (sampler: Sampler, steps: readonly PlannedStep[]): Checked<unknown> => {
-  const broken = steps.find(({ level, coefficients }) =>
-    [...Object.values(level), ...Object.values(coefficients)].some((x) => !Number.isFinite(x)),
+/** Steps are computed in float32. */
+const isFinite32 = (x: number): boolean => Number.isFinite(Math.fround(x))
+const finite = ({ sampler, steps, terms }: SamplingPlan): Checked<unknown> => {
+  const shared = terms.every(({ factor }) => factor === 'own' || isFinite32(factor))
+  const broken = steps.find(
+    ({ level, coefficients }) =>
+      !shared || ![...Object.values(level), ...Object.values(coefficients)].every(isFinite32),
   )
   return broken === undefined
     ? E.right(undefined)
@@ -204,7 +208,7 @@ export const planSampling = (sampler: Sampler, path: Path, transitions: readonly
       transitions.length === 0 ? fail('config', '/steps', 'at least one step', '0') : E.right(undefined),
     ]),
     E.map(() => numbersOf(sampler, path, transitions)),
-    E.chainFirst((plan) => finite(sampler, plan.steps)),
+    E.chainFirst(finite),
   )
 
 const numbersOf = (sampler: Sampler, path: Path, transitions: readonly Transition[]): SamplingPlan => {

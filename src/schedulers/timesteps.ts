@@ -47,7 +47,7 @@ export const placeTimesteps = (spacing: SpacingConfig, total: number): Checked<C
     : fail('config', '/steps', `an integer in [1, ${total}]`, String(spacing.steps))
 
 const inside =
-  (at: string, total: number) =>
+  (at: string, total: number, made = '') =>
   (visited: Column): Checked<Column> => {
     const outside = visited.find((t) => !Number.isInteger(t) || t < 0 || t >= total)
     return outside === undefined
@@ -56,8 +56,8 @@ const inside =
           'config',
           at,
           `timesteps in [0, ${total - 1}]`,
-          `timestep ${outside}`,
-          `${visited.length} timesteps were asked for; try another number of steps or another spacing`,
+          `timestep ${outside}, of ${visited.length}${made}`,
+          'another number of steps, or another spacing',
         )
   }
 
@@ -70,7 +70,10 @@ const inside =
  * ```
  */
 export const timesteps = (spacing: SpacingConfig, total: number): Checked<Column> =>
-  pipe(placeTimesteps(spacing, total), E.chain(inside('/steps', total)))
+  pipe(
+    placeTimesteps(spacing, total),
+    E.chain(inside('/steps', total, ` that "${spacing.kind}" makes of ${spacing.steps} steps`)),
+  )
 
 /** What DDIM needs at each visited timestep, all of one length, in the order of `timesteps`. */
 export interface DdimParameters {

@@ -56,6 +56,7 @@ const followed = (document: unknown, { at, expected, hint = '' }: LatentError): 
 }
 
 const codebook = '/firstStage/quantizer'
+const flows = ['/diffusion/schedule={"kind":"flow","timesteps":100}', '/diffusion/predicts=flow']
 const table: readonly (readonly [graph: string, sets: readonly string[], at: string, ways: number])[] = [
   ['tiny', ['/sede=1'], '/sede', 1],
   ['tiny', ['/executor=onxx:cpu'], '/executor', 1],
@@ -76,6 +77,10 @@ const table: readonly (readonly [graph: string, sets: readonly string[], at: str
   ['tiny', ['/diffusion/variance={"kind":"learned"}'], '/diffusion/unet/outChannels', 1],
   ['tiny', ['/diffusion/huberScale=0.1'], '/diffusion/huberScale', 1],
   ['tiny', ['/sampling={"sampler":"ddpm","variance":"learned"}'], '/sampling/variance', 1],
+  ['tiny', ['/sampling/steps=2000'], '/sampling/steps', 1],
+  ['tiny', ['/sampling/spacing=uniform', '/sampling/steps=77'], '/sampling/steps', 1],
+  ['tiny', ['/sampling={"sampler":"dpm-multistep","integrand":"eps","steps":1}', ...flows], '/sampling/spacing', 1],
+  ['tiny', ['/sampling={"sampler":"plms","spacing":"quad","steps":5}', ...flows], '/sampling/spacing', 1],
   [
     'tiny',
     ['/diffusion/schedule/zeroTerminalSnr=true', '/diffusion/predicts=v', '/sampling/spacing=uniform'],

@@ -274,7 +274,13 @@ describe('a declared sampling', () => {
       expect(E.isRight(made), JSON.stringify(made)).toBe(true)
     }
     expect(samplerOf(s).name.length).toBeGreaterThan(0)
-    expect(E.isRight(planOf(previewOf(s), thousand))).toBe(true)
+    const few = discretePath(right(noiseSchedule({ kind: 'cosine', timesteps: 4 })))
+    for (const p of [thousand, few, flowPath()]) expect(E.isRight(planOf(previewOf(s, p), p))).toBe(true)
+  })
+  test('a walk of one step that divides by zero is refused, though its numbers are those of every step', () => {
+    const s = right(declared({ sampler: 'dpm-multistep', integrand: 'eps', steps: 1 }))
+    const hint = '--set /sampling/integrand=x0'
+    expect(planOf(s, flowPath())).toMatchObject({ left: [{ at: '/spacing', hint }] })
   })
   test('ancestral sampling visits every timestep unless told otherwise', () => {
     const s = right(declared({ sampler: 'ddpm' }))

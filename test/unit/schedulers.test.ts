@@ -46,7 +46,9 @@ describe('timesteps', () => {
   test('running past the end is an error, though the place is known', () => {
     expect(placeTimesteps({ kind: 'uniform', steps: 3 }, 10)).toEqual(E.right([1, 4, 7, 10]))
     expect(timesteps({ kind: 'uniform', steps: 3 }, 10)).toMatchObject({
-      left: [{ at: '/steps', expected: 'timesteps in [0, 9]', got: 'timestep 10' }],
+      left: [
+        { at: '/steps', expected: 'timesteps in [0, 9]', got: 'timestep 10, of 4 that "uniform" makes of 3 steps' },
+      ],
     })
   })
 
