@@ -105,6 +105,22 @@ const batchLines = ({ training }: StageReport): readonly string[] =>
         `  a step       ${training.accumulate} batches of ${training.batchSize}, one after another: ${thousands(effectiveBatch(training))} pictures`,
       ]
 
+const validationLines = ({ training: { validate } }: StageReport): readonly string[] => {
+  if (validate === undefined) return []
+  const { every, pictures, monitor } = validate
+  const best = monitor === undefined ? '' : `; the state best by ${monitor.metric} is kept`
+  const ends = monitor?.patience === undefined ? '' : `, and ${monitor.patience} without a better one end the stage`
+  return [`  held out     every ${thousands(every)} steps, ${thousands(pictures)} pictures at most${best}${ends}`]
+}
+
+/** What snapshots of averages take on the disk, once all are there. */
+const snapshotLines = ({ parameters, training: { postHocEma, steps } }: StageReport): readonly string[] => {
+  if (postHocEma === undefined) return []
+  const snapshots = Math.ceil(steps / postHocEma.every)
+  const bytes = 4 * total(parameters).trainable * postHocEma.sigmaRel.length * snapshots
+  return [`  averages     ${snapshots} snapshots of ${postHocEma.sigmaRel.length}, ${mebibytes(bytes)} on the disk`]
+}
+
 const textOfStage = (s: StageReport): string =>
   [
     ...parametersText(`${s.name} (${s.section})`, s.parameters),
@@ -112,6 +128,8 @@ const textOfStage = (s: StageReport): string =>
     `  forward      ${flops(s.forward.flops)} a batch`,
     `  whole step   ${flops(s.step.flops)} a batch`,
     `  peak memory  ${mebibytes(s.step.peakBytes)} at most, were nothing reused in place`,
+    ...validationLines(s),
+    ...snapshotLines(s),
     `  lint         ${s.lint.length === 0 ? 'nothing found' : `${s.lint.length} found`}`,
     ...(s.lint.length === 0 ? [] : ['', ...s.lint.map(showError)]),
   ].join('\n')

@@ -224,6 +224,7 @@ const advance = (loop: Loop, stepper: Stepper, from: number, before: readonly Me
     const measure = async (done: number, state: Values): Promise<Metrics | undefined> => {
       if (loop.validation === undefined || !isValidationDue(loop, done)) return {}
       const measured = await loop.validation.measure(state)()
+      await run(loop.held)
       return E.isLeft(measured) && isStop(measured.left) ? undefined : run(TE.fromEither(measured))
     }
     const diverged = async (by: 'metrics' | 'state', step: number, broken: Broken): Promise<Ending> => {

@@ -2,7 +2,7 @@ import { totalmem } from 'node:os'
 import type { Found } from '../data/dataset.ts'
 import type { ExecutorName } from '../execute/names.ts'
 import { samplingProgram } from '../experiment/diffusion-stage.ts'
-import { autoencoderOf, type Experiment } from '../experiment/document.ts'
+import { autoencoderOf, type Experiment, type Training } from '../experiment/document.ts'
 import { encodedShape, reconstructionGraph } from '../experiment/first-stage.ts'
 import { type Problems, problem } from '../experiment/problems.ts'
 import { cost } from '../graph/cost.ts'
@@ -10,7 +10,7 @@ import { size } from '../graph/types.ts'
 import { E } from '../prelude.ts'
 import { drawnAtATime } from './drawing.ts'
 import { batchFor } from './inference.ts'
-import { type Plan, type StagePlan, stagesOf } from './plan.ts'
+import { type Plan, type StagePlan, stagesOf, trainingOf } from './plan.ts'
 
 /** How much memory a run takes, reckoned from shapes before it begins. */
 
@@ -20,7 +20,7 @@ export const programBytes = 350 * 2 ** 20
 export interface Memory {
   /** What pictures take as bytes. */
   readonly pictures: number
-  /** Of each stage: the arrays of a step, its state among them, and the state once more to read it. */
+  /** Of each stage: the arrays of a step, its state among them, the state once more to read it, and those of a validation. */
   readonly steps: Readonly<Record<string, number>>
   /** Pictures through the first stage, or without one drawn by the sampler, to be looked at. */
   readonly previews: number
@@ -30,9 +30,16 @@ export interface Memory {
   readonly whole: number
 }
 
-const stepBytes = ({ step }: StagePlan): number => {
-  const { peakBytes, parameterBytes } = cost(step.graph)
-  return peakBytes + parameterBytes
+/** Held-out pictures through a stage, whose weights are fed. */
+const validationBytes = ({ validation }: StagePlan, training: Training | undefined): number => {
+  if (training?.validate === undefined) return 0
+  const graph = validation(training.batchSize)
+  return E.isRight(graph) ? cost(graph.right).peakBytes : 0
+}
+
+const stepBytes = (e: Experiment, stage: StagePlan): number => {
+  const { peakBytes, parameterBytes } = cost(stage.step.graph)
+  return peakBytes + parameterBytes + validationBytes(stage, trainingOf(e, stage))
 }
 
 const previewBytes = (e: Experiment, { diffusion }: Plan): number => {
@@ -48,7 +55,7 @@ const previewBytes = (e: Experiment, { diffusion }: Plan): number => {
 
 /** What an experiment needs for pictures that were found. */
 export const memoryOf = (e: Experiment, found: Pick<Found, 'n' | 'bytes'>, plan: Plan): Memory => {
-  const steps = Object.fromEntries(stagesOf(plan).map((stage) => [stage.name, stepBytes(stage)]))
+  const steps = Object.fromEntries(stagesOf(plan).map((stage) => [stage.name, stepBytes(e, stage)]))
   const previews = previewBytes(e, plan)
   const stage = autoencoderOf(e)
   return {

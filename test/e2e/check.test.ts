@@ -57,6 +57,23 @@ const large = [
 ]
 const unconditional = ['--set', '/diffusion/conditioning={"kind":"none"}', '--set', '/sampling/guidance=1']
 
+describe('training', () => {
+  it('says what held-out pictures are asked, what averages take on the disk, and which metrics there are', async () => {
+    const validate = (metric: string) =>
+      `/diffusion/training/validate={"every":6,"monitor":{"metric":"${metric}","patience":2}}`
+    const sets = ['--set', '/diffusion/training/postHocEma={"every":5}', ...own('classed')]
+    const { code, out } = await running('check', tiny, '--set', validate('val/loss_ema'), ...sets)
+    expect(code).toBe(0)
+    expect(out).toContain(
+      'held out     every 6 steps, 256 pictures at most; the state best by val/loss_ema is kept, and 2 without a better one end the stage',
+    )
+    expect(out).toMatch(/averages {5}3 snapshots of 2, \d+ MiB on the disk/)
+    const { code: refused, err } = await running('check', tiny, '--set', validate('val/psnr'), ...sets)
+    expect(refused).not.toBe(0)
+    expect(err).toMatch(/\/diffusion\/training\/validate\/monitor\/metric\n {2}expected .*"val\/loss_ema"/)
+  })
+})
+
 describe('pictures', () => {
   it('are counted, and what is odd about them is said', async () => {
     const { code, out, err } = await running(...['check', tiny, ...own('classed'), '--set', '/data/heldOut=4'])

@@ -60,6 +60,27 @@ beforeAll(async () => {
 }, 300_000)
 afterAll(() => held.place?.dispose())
 
+test('the straight run draws by its last state, by its best, and by averages that are made of its snapshots', async () => {
+  const drawn = async (...options: readonly string[]): Promise<string> => {
+    const { code, err } = await place().run(['sample', 'straight', '--count', '1', '--out', 'drawn.png', ...options])
+    expect(code, err).toBe(0)
+    return createHash('sha256')
+      .update(await readFile(at('drawn.png')))
+      .digest('hex')
+  }
+  const last = await drawn('--checkpoint', 'last')
+  expect(await drawn()).toBe(last)
+  expect(await readdir(at('straight', 'diffusion', 'averages'))).toEqual([
+    'step-00000003',
+    'step-00000006',
+    'step-00000008',
+  ])
+  expect(new Set([last, await drawn('--ema', '0.1'), await drawn('--ema', '0.06')]).size).toBe(3)
+  const [best] = await readdir(at('straight', 'first-stage', 'best'))
+  expect(best).toMatch(/^step-0000000[368]$/)
+  await drawn('--checkpoint', 'best')
+}, 60_000)
+
 test(`${kills} kills from seed ${seed}`, { timeout: 60_000 + kills * 90_000 }, async () => {
   const straight = await filesOf('straight')
   /** At most so often one run is ended, so that runs come to an end. */
