@@ -92,7 +92,8 @@ export const trainDiffusion = (
       draw: (done, state) =>
         effect(async (run) => {
           const quick = previewOf(e.sampling, model.path)
-          const perRow = Math.max(1, Math.floor(32 / Math.max(model.classes, 1)))
+          const perRow =
+            conditioner.pictures === undefined ? Math.max(1, Math.floor(32 / Math.max(model.classes, 1))) : 16
           const { asked: shown, columns, grid } = await run(showingOf(model, perRow, given.shown, e.seed))
           const pictures = await run(
             drawPictures(
