@@ -1,12 +1,13 @@
 import { add, div, exp, mean, mul, stopGradient, type Tensor } from '../declare/index.ts'
 import { distance, itemMean, type Loss } from '../losses/reconstruction.ts'
-import { pipe } from '../prelude.ts'
+import { identity, pipe } from '../prelude.ts'
 import { boundTerm, type Decoder, learnedLogVariance } from './bound.ts'
 import type { Denoiser } from './denoiser.ts'
 import { extract } from './forward.ts'
 import { type DiffusionBatch, objectiveDefaults } from './objective.ts'
 import { type Mixture, mix, recover, target } from './parameterization.ts'
 import type { Process } from './process.ts'
+import type { DrawnTimes } from './times.ts'
 import { type Weighting, weightOf } from './weighting.ts'
 
 /** A loss along any process, of parts that are left out where they are not asked for. */
@@ -22,17 +23,20 @@ export interface DenoisingObjective {
   readonly variance?: { readonly weight: number; readonly decoder: Decoder }
 }
 
-export interface DenoisingBatch extends DiffusionBatch {
+export interface DenoisingBatch extends DiffusionBatch, Pick<DrawnTimes, 'correction' | 'corrects'> {
   /** What is mixed in where it is not the noise that is asked for (input perturbation). */
   readonly mixed?: Tensor
-  /** 1 / the density of t over a uniform one, [N]; 1 where left out. */
-  readonly correction?: Tensor
 }
 
 const corrected =
   ({ correction }: DenoisingBatch) =>
   (terms: Tensor): Tensor =>
     correction === undefined ? terms : pipe(terms, mul(correction))
+
+export interface DenoisingLoss extends Loss {
+  /** The whole loss of each item, [N], not corrected for how times are drawn. */
+  readonly each: Tensor
+}
 
 /**
  * T times the bound's term at t, in bits a dimension, with no gradient to the mean (Nichol and Dhariwal 2021, section 3.1); nothing where no
@@ -64,7 +68,7 @@ const varianceBound = (
  */
 export const denoisingLoss =
   (along: Process, objective: DenoisingObjective = {}) =>
-  (denoise: Denoiser, batch: DenoisingBatch): Loss => {
+  (denoise: Denoiser, batch: DenoisingBatch): DenoisingLoss => {
     const { weighting = { kind: 'simple' }, logvar, variance, vlbWeight = objectiveDefaults.vlbWeight } = objective
     const { distance: far = (y: Tensor) => distance(objectiveDefaults.norm, y) } = objective
     const { x0, eps, mixed = eps, t } = batch
@@ -76,15 +80,18 @@ export const denoisingLoss =
     const weighed = weight === undefined ? errors : pipe(errors, mul(weight))
     const spread = logvar === undefined ? undefined : extract(logvar, t, t)
     const each = spread === undefined ? weighed : pipe(weighed, div(exp(spread)), add(spread))
-    const simple = mean()(each)
-    const bound = pipe(errors, mul(along.vlbWeight(denoise.predicts, t)), corrected(batch), mean())
+    const simple = pipe(each, batch.corrects === 'everything' ? corrected(batch) : identity, mean())
+    const terms = pipe(errors, mul(along.vlbWeight(denoise.predicts, t)))
+    const bound = pipe(terms, corrected(batch), mean())
     const whole =
       variance === undefined ? undefined : varianceBound(along, variance.decoder, denoise, mixture, xt, said, batch)
     const learnt = whole === undefined ? undefined : pipe(whole, corrected(batch), mean())
     const parts = pipe(simple, mul(objectiveDefaults.simpleWeight), add(pipe(bound, mul(vlbWeight))))
     const loss = learnt === undefined ? parts : pipe(parts, add(pipe(learnt, mul(variance?.weight ?? 0))))
+    const own = pipe(each, mul(objectiveDefaults.simpleWeight), add(pipe(terms, mul(vlbWeight))))
     return {
       loss,
+      each: whole === undefined ? own : pipe(own, add(pipe(whole, mul(variance?.weight ?? 0)))),
       log: {
         loss_simple: mean()(errors),
         ...(weight === undefined ? {} : { loss_weighed: mean()(weighed) }),

@@ -15,6 +15,8 @@ export type TimeSampling =
 export interface DrawnTimes {
   readonly t: Tensor
   readonly correction?: Tensor
+  /** What is multiplied by it: the bounds alone (default), where the times are meant to weigh, or everything. */
+  readonly corrects?: 'bounds' | 'everything'
 }
 
 /** The float32 before 1. */

@@ -3,10 +3,13 @@ import {
   bitsGraph,
   type Decoder,
   type Denoiser,
+  type DrawnTimes,
   denoiser,
   denoisingLoss,
   drawTimes,
   guideTogether,
+  type ImportanceTimes,
+  importanceTimes,
   type Process,
   scaleFactor,
   scaleLatents,
@@ -17,6 +20,7 @@ import { type Checked, fail } from '../error.ts'
 import type { Graph } from '../graph/graph.ts'
 import { float, type Shape } from '../graph/types.ts'
 import type { Loss } from '../losses/index.ts'
+import type { Buffers } from '../nn/stateful.ts'
 import { unet } from '../nn/unet/unet.ts'
 import { E, pipe } from '../prelude.ts'
 import { chain, ddimInversion, planSampling, type SamplingPlan, stepGraph, type Watched } from '../samplers/index.ts'
@@ -100,20 +104,36 @@ const latentsOf: { readonly [K in Diffused['kind']]: (m: LatentDiffusion, batch:
 const decoderOf = ({ encodes }: LatentDiffusion, scale: Tensor): Decoder =>
   encodes === 'identity' ? { kind: 'pixels', scale } : { kind: 'density' }
 
+/** A loss, and what is remembered of it. */
+export type Trained = Loss & { readonly buffers?: Buffers }
+
+/** Times of a batch; of one that is not trained on uniform ones where training remembers losses. */
+const timesOf = (
+  { config: { timestepSampling, schedule }, process }: LatentDiffusion,
+  batch: number,
+  training: boolean,
+): DrawnTimes & Partial<ImportanceTimes> =>
+  timestepSampling.kind !== 'importance'
+    ? drawTimes(process, timestepSampling, batch)
+    : training
+      ? importanceTimes('', schedule.timesteps, batch)
+      : drawTimes(process, { kind: 'uniform' }, batch)
+
 /**
  * The loss of a batch, from what the first stage makes of each picture: latents are scaled, mixed with noise at timesteps
  * drawn as declared (Rombach et al. 2022, equation 2).
  */
-export const diffusionLoss = (m: LatentDiffusion, batch: number, training = true): Loss => {
+export const diffusionLoss = (m: LatentDiffusion, batch: number, training = true): Trained => {
   const { config, process } = m
   const scale = scaleFactor('')
   const x0 = pipe(latentsOf[m.encodes](m, batch), scaleLatents(scale))
   const told = training ? m.conditioner.trained(batch) : m.conditioner.given(batch)
-  return denoisingLoss(process, denoisingObjective(config, decoderOf(m, scale)))(network(m, training)(told), {
-    x0,
-    ...noiseOf(config, x0),
-    ...drawTimes(process, config.timestepSampling, batch),
-  })
+  const { record, ...times } = timesOf(m, batch, training)
+  const { loss, log, each } = denoisingLoss(process, denoisingObjective(config, decoderOf(m, scale)))(
+    network(m, training)(told),
+    { x0, ...noiseOf(config, x0), ...times },
+  )
+  return record === undefined ? { loss, log } : { loss, log, buffers: record(each) }
 }
 
 /** What the first stage makes of pictures that are not trained on, at the noise and timesteps that are fed: each with its label. */

@@ -24,6 +24,8 @@ const weighting = tagged('kind', {
 
 const timestepSampling = tagged('kind', {
   uniform: record({}),
+  /** As often as the losses that were last seen of each timestep ask for (Nichol and Dhariwal 2021). */
+  importance: record({}),
   /** sigmoid(mean + deviation n), as a share of the way from data to noise. */
   'logit-normal': record(
     {},
@@ -88,7 +90,14 @@ export const channelsSaid = ({ variance: { kind } }: Objective): number => (kind
 const at = '/diffusion'
 const timed = setting({ [`${at}/schedule`]: { kind: 'cosine' } })
 /** What whole timesteps are needed for. */
-const discreteRules = ({ variance: { kind }, logvar }: Objective): Problems => [
+const discreteRules = ({ variance: { kind }, logvar, timestepSampling }: Objective): Problems => [
+  ...unless(
+    timestepSampling.kind !== 'importance',
+    `${at}/timestepSampling/kind`,
+    '"uniform" | "logit-normal", as a flow has no timesteps whose losses could be remembered',
+    timestepSampling.kind,
+    setting({ [`${at}/timestepSampling`]: { kind: 'logit-normal' } }),
+  ),
   ...unless(
     kind === 'fixed',
     `${at}/variance/kind`,
@@ -105,7 +114,23 @@ const discreteRules = ({ variance: { kind }, logvar }: Objective): Problems => [
   ),
 ]
 
-export const objectiveRules = (o: Objective, flows: boolean): Problems => [
+/** What a whole batch is remembered of is not seen in parts. */
+const wholeBatch = ({ timestepSampling, training }: Objective & Parts): Problems =>
+  (['microBatches', 'accumulate'] as const).flatMap((parts) =>
+    unless(
+      timestepSampling.kind !== 'importance' || training[parts] === 1,
+      `${at}/training/${parts}`,
+      '1, as importance sampling remembers the losses of whole batches',
+      training[parts],
+      setting({ [`${at}/training/${parts}`]: 1 }),
+    ),
+  )
+interface Parts {
+  readonly training: { readonly microBatches: number; readonly accumulate: number }
+}
+
+export const objectiveRules = (o: Objective & Parts, flows: boolean): Problems => [
+  ...wholeBatch(o),
   ...(o.huberScale !== undefined && o.loss !== 'pseudo-huber'
     ? [
         problem(

@@ -1,3 +1,4 @@
+import { importanceBuffers } from '../diffusion/index.ts'
 import { type Checked, collect } from '../error.ts'
 import { classRules } from '../experiment/data-rules.ts'
 import {
@@ -178,10 +179,13 @@ export const identitiesOf = (
   )
 }
 
+/** Buffers that are not the model's. */
+const setByTraining: readonly string[] = ['scale_factor', ...Object.values(importanceBuffers)]
+
 /** The model's own parameters, without the optimiser's and the average's arrays and without what the loop sets. */
 export const modelParameters = (
   stage: StagePlan,
 ): readonly { readonly name: string; readonly shape: Shape; readonly trainable: boolean }[] =>
   Object.values(Object.fromEntries(parameters(stage.step.declared).map((p) => [p.name, p])))
-    .filter(({ name, trainable }) => groupOf(name)[0] === 'parameters' && (trainable || name !== 'scale_factor'))
+    .filter(({ name, trainable }) => groupOf(name)[0] === 'parameters' && (trainable || !setByTraining.includes(name)))
     .map(({ name, shape, trainable }) => ({ name, shape, trainable }))

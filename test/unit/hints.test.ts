@@ -75,6 +75,12 @@ const table: readonly (readonly [graph: string, sets: readonly string[], at: str
   ['tiny', ['/diffusion/schedule/zeroTerminalSnr=true'], '/diffusion/predicts', 1],
   ['tiny', ['/diffusion/schedule={"kind":"flow"}'], '/diffusion/predicts', 1],
   ['tiny', ['/diffusion/variance={"kind":"learned"}'], '/diffusion/unet/outChannels', 1],
+  [
+    'tiny',
+    ['/diffusion/timestepSampling={"kind":"importance"}', '/diffusion/training/microBatches=2'],
+    '/diffusion/training/microBatches',
+    1,
+  ],
   ['tiny', ['/diffusion/huberScale=0.1'], '/diffusion/huberScale', 1],
   ['tiny', ['/sampling={"sampler":"ddpm","variance":"learned"}'], '/sampling/variance', 1],
   ['tiny', ['/sampling/steps=2000'], '/sampling/steps', 1],

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import { concat, freeze, input, mul, noise, parameter, type Tensor } from '../../src/declare/index.ts'
+import { concat, freeze, input, mul, noise, parameter, type Tensor, vector } from '../../src/declare/index.ts'
 import { everyTimestep, someTimesteps } from '../../src/diffusion/bits.ts'
 import { guide, guideTogether } from '../../src/diffusion/denoiser.ts'
 import { denoisingLoss } from '../../src/diffusion/denoising-loss.ts'
+import { importanceTimes } from '../../src/diffusion/importance.ts'
 import { varianceDenoiser } from '../../src/diffusion/learned-variance.ts'
 import { ddpmLoss, fixedLogvar, latentDiffusionLoss } from '../../src/diffusion/objective.ts'
 import { discreteProcess, flowProcess } from '../../src/diffusion/process.ts'
@@ -101,4 +102,50 @@ test('where all is noise, the last timestep is told', () => {
   expect(path.timeOf(mostRatio)).toBe(19)
   expect(path.timeOf(Number.POSITIVE_INFINITY)).toBe(19)
   expect(flowProcess().path.span).toEqual([1, 1000])
+})
+
+describe('importance sampling', () => {
+  const full = (per: readonly number[]) =>
+    floats([3, 10], Float64Array.from(per.flatMap((x) => Array<number>(10).fill(x))))
+  const counts = (...of: readonly number[]) => floats([3], Float64Array.from(of))
+  const uniforms = (n: number): Float64Array =>
+    Float64Array.from({ length: 3 * n }, (_, i) => Math.abs(Math.sin(i * 12.9898) * 43758.5453) % 1)
+  const drawn = (n: number, losses: readonly number[], seen: readonly number[]) => {
+    const { t, correction = t } = importanceTimes('', 3, n)
+    const feeds = {
+      timestep: floats([n, 3], uniforms(n)),
+      timestep_losses: full(losses),
+      timestep_counts: counts(...seen),
+    }
+    return evaluate({ t, correction }, feeds)
+  }
+  test('draws as often as losses are large, and corrects for it', async () => {
+    const got = await drawn(6000, [1, 2, 5], [10, 14, 12])
+    const often = [0, 1, 2].map((t) => Array.from(got.t?.data ?? []).filter((x) => x === t).length / 6000)
+    for (const [t, p] of [1 / 8, 2 / 8, 5 / 8].entries()) {
+      expect(Math.abs((often[t] ?? 0) - p)).toBeLessThan(0.02)
+      const i = Array.from(got.t?.data ?? []).indexOf(t)
+      expect(got.correction?.data[i]).toBeCloseTo(1 / (3 * (0.999 * p + 0.001 / 3)), 6)
+    }
+  })
+  test('is uniform until all have been seen ten times', async () => {
+    const got = await drawn(6000, [1, 2, 5], [10, 9, 12])
+    for (const t of [0, 1, 2])
+      expect(Math.abs(Array.from(got.t?.data ?? []).filter((x) => x === t).length / 6000 - 1 / 3)).toBeLessThan(0.02)
+    expect(got.correction?.data[0]).toBeCloseTo(1)
+  })
+  test('remembers the last ten losses of each, also where a batch has one twice', async () => {
+    const chosen = [1, 1, 2, 1]
+    const { record } = importanceTimes('', 3, 4)
+    const left = record(vector([0.1, 0.2, 0.3, 0.4]))
+    const timestep = floats(
+      [4, 3],
+      Float64Array.from(chosen.flatMap((t) => [0, 1, 2].map((k) => (k === t ? 0.999 : 0.1)))),
+    )
+    const got = await evaluate(left, { timestep, timestep_losses: full([7, 7, 7]), timestep_counts: counts(0, 9, 19) })
+    const rows = Array.from(got.timestep_losses?.data ?? [])
+    expect(rows.slice(10, 20)).toEqual([0.2, 0.4, 7, 7, 7, 7, 7, 7, 7, 0.1])
+    expect(rows.slice(20)).toEqual([7, 7, 7, 7, 7, 7, 7, 7, 7, 0.3])
+    expect(Array.from(got.timestep_counts?.data ?? [])).toEqual([0, 12, 10])
+  })
 })
