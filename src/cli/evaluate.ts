@@ -16,6 +16,7 @@ import { exitCodes, type Outcome, type Terminal } from './terminal.ts'
 interface Options extends SamplingOptions {
   readonly features: readonly string[]
   readonly count?: number
+  readonly references?: number
   readonly bitsPerDim?: number | true
   readonly seed?: number
   readonly checkpoint?: 'last' | 'best'
@@ -25,6 +26,8 @@ interface Options extends SamplingOptions {
 
 /** Samples that are drawn where nobody says how many. */
 const defaultCount = 256
+/** Training pictures that they are compared with, at most: the time that distances take grows with the square. */
+const defaultReferences = 10_000
 /** Timesteps of the bound, where nobody says how many. */
 const defaultTimesteps = 100
 
@@ -90,6 +93,7 @@ const stoppableWork = (
 const ofSamples = {
   features: '--features',
   count: '--count',
+  references: '--references',
   bitsPerDim: '--bits-per-dim',
   guidance: '--guidance',
   guidanceRescale: '--guidance-rescale',
@@ -139,6 +143,7 @@ const session = (dir: string, experiment: Experiment, options: Options, terminal
                 executor: stoppable(executor, stopping),
                 version: version(),
                 count: options.count ?? defaultCount,
+                references: options.references ?? defaultReferences,
                 ...(options.bitsPerDim === undefined
                   ? {}
                   : { bits: options.bitsPerDim === true ? defaultTimesteps : options.bitsPerDim }),
@@ -174,6 +179,7 @@ export const evaluate: Register = (program, { terminal, run }) => {
       [],
     )
     .option('--count <n>', `samples in all (default: ${defaultCount})`, count)
+    .option('--references <n>', `training pictures to compare with, at most (default: ${defaultReferences})`, count)
     .option(
       '--bits-per-dim [timesteps]',
       `the variational bound of held-out pictures, at so many timesteps that stand for all (default: ${defaultTimesteps})`,

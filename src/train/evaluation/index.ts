@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { permutation } from '../../data/batches.ts'
-import { labelsOf } from '../../data/dataset.ts'
+import { type Dataset, labelsOf, select } from '../../data/dataset.ts'
 import { type Effect, effect, failure } from '../../error.ts'
 import type { Executor, Values } from '../../execute/executor.ts'
 import type { LatentDiffusion } from '../../experiment/diffusion-stage.ts'
@@ -16,6 +16,7 @@ import { drawPictures } from '../drawing.ts'
 import { type Items, type Rows, rowsOf } from '../inference.ts'
 import { memoryHere, programBytes, shownBytes } from '../memory.ts'
 import { heldOutLayout, writePictures } from '../pictures.ts'
+import { spread } from '../validation.ts'
 import { bitsFigures, bitsTerms } from './bits.ts'
 import { type CheckpointIdentity, comparable, type Evaluation, type FeatureFigures, type Terms } from './document.ts'
 import type { Extractor } from './extractors.ts'
@@ -48,6 +49,8 @@ export interface EvaluationOptions {
   /** Of latentgraph. */
   readonly version: string
   readonly count: number
+  /** Training pictures that samples are compared with, at most: spread evenly over all. */
+  readonly references: number
   /** Of the variational bound, where it is asked for: how many timesteps stand for all. */
   readonly bits?: number
   readonly seed: number
@@ -91,6 +94,9 @@ const conditionsFor = ({ train }: Parted, { conditioner }: LatentDiffusion, coun
           }),
     }
   })
+
+const referencesOf = ({ train }: Parted, { references }: EvaluationOptions): Dataset =>
+  select(train, spread(train.n, references))
 
 /** Rows that tell when they are read. */
 const counted = (rows: Rows, onRead: (done: number) => void): Rows => ({
@@ -170,9 +176,9 @@ const intoReport = (dir: string, found: Evaluation): Effect<boolean> =>
   })
 
 /** Samples twice, while their batches are put together; features, and of one extractor those of the Frechet distance in float64. */
-const bytesFor = ({ data }: Evaluated, { count, extractors }: EvaluationOptions): number => {
+const bytesFor = ({ data }: Evaluated, { count, references, extractors }: EvaluationOptions): number => {
   const { train, heldOut } = data
-  const all = count + train.n + heldOut.n
+  const all = count + Math.min(train.n, references) + heldOut.n
   const dimensions = extractors.map((e) => e.dimensions)
   return (
     programBytes +
@@ -222,7 +228,8 @@ const sampleFigures = (
       ),
     )
     const samples = asWritten(drawn)
-    const sets = { samples: rowsOf(samples), references: picturesOf(data.train), heldOut: picturesOf(data.heldOut) }
+    const references = referencesOf(data, o)
+    const sets = { samples: rowsOf(samples), references: picturesOf(references), heldOut: picturesOf(data.heldOut) }
     const total = sets.samples.n + sets.references.n + sets.heldOut.n
     const points = []
     for (const extractor of o.extractors) {
@@ -243,9 +250,9 @@ const sampleFigures = (
     }
     listener.figuring()
     await run(o.held)
-    const [ofReferences, ofHeldOut] = [labelsOf(data.train), labelsOf(data.heldOut)]
+    const [ofReferences, ofHeldOut] = [labelsOf(references), labelsOf(data.heldOut)]
     const known = {
-      names: Array.from({ length: data.train.n }, (_, i) => data.train.about(i).name),
+      names: Array.from({ length: references.n }, (_, i) => references.about(i).name),
       ...(ofReferences === undefined || ofHeldOut === undefined
         ? {}
         : {
@@ -286,6 +293,7 @@ export const evaluate = (
     }
     if (diffusion !== undefined) {
       await run(enough('--count', o.count))
+      await run(enough('--references', o.references))
       await run(enough('pictures to train on', data.train.n))
       await run(fits(evaluated, o))
     }
@@ -299,7 +307,7 @@ export const evaluate = (
               features: o.extractors.map(({ name, identity }) => ({
                 extractor: name,
                 identity,
-                references: data.train.n,
+                references: referencesOf(data, o).n,
               })),
             },
           }),
