@@ -8,7 +8,8 @@ import sharp from 'sharp'
 /** The compiled command line, run as its users run it: as a process of its own, in a folder of its own. */
 
 const root = join(import.meta.dirname, '../..')
-const compiled = join(root, 'dist', 'e2e')
+/** A folder of this process: a file that another test compiles anew must not be read while it is half written. */
+const compiled = join(root, 'dist', `e2e-${process.pid}`)
 
 /** Compiles the sources as they are now; types are checked elsewhere. */
 export const build = (): void => {
@@ -47,7 +48,10 @@ export const workplace = async (): Promise<Workplace> => {
   const { ORT_DISABLE_TELEMETRY: _, ...env } = process.env
   return {
     dir,
-    dispose: () => rm(whole, { recursive: true }),
+    dispose: async () => {
+      await rm(whole, { recursive: true })
+      await rm(compiled, { recursive: true, force: true })
+    },
     leftOutside: async () =>
       (await readdir(outside, { recursive: true })).filter((path) => !Object.values(own).includes(join(outside, path))),
     run: (args, interruption) =>

@@ -1,6 +1,6 @@
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import fc from 'fast-check'
 import sharp from 'sharp'
 import { describe, expect, it } from 'vitest'
@@ -125,7 +125,7 @@ describe('rasterise', () => {
     const folder = await mkdtemp(join(tmpdir(), 'latentgraph-chart-'))
     const temporaryFolder = process.env.TMPDIR
     process.env.TMPDIR = '/nonexistent'
-    const result = await rasterise(svg, join(folder, 'chart.png'))()
+    const result = await rasterise(svg, relative(process.cwd(), join(folder, 'chart.png')))()
     if (temporaryFolder === undefined) delete process.env.TMPDIR
     else process.env.TMPDIR = temporaryFolder
     expect(await readdir(folder)).toEqual([])

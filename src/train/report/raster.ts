@@ -29,7 +29,7 @@ const render = async (svg: string, scale: number): Promise<Uint8Array> =>
 const withFonts = async (beside: string, run: () => Promise<Uint8Array>): Promise<Uint8Array> =>
   process.env.FONTCONFIG_FILE !== undefined
     ? run()
-    : inTemporaryFolder(beside, async (folder) => {
+    : inTemporaryFolder(resolve(beside), async (folder) => {
         const fonts = join(dirname(createRequire(import.meta.url).resolve('dejavu-fonts-ttf/package.json')), 'ttf')
         const file = resolve(folder, 'fonts.conf')
         await writeFile(file, fontsConfig(fonts, resolve(folder, 'cache')))
