@@ -190,6 +190,7 @@ const unetRules = (experiment: Experiment, diffusion: Diffusion): Problems => {
       `${at}/inChannels`,
       `${channels + beside}, ${inputs}`,
       unet.inChannels,
+      beside === 0 ? undefined : setting({ [`${at}/inChannels`]: channels + beside }),
     ),
     ...unless(
       unet.outChannels === said * channels,
@@ -248,7 +249,8 @@ const guidanceRules = ({ guidance, guidanceRescale, guidanceInterval, guidanceSc
 const samplingRules = (experiment: Experiment, diffusion: Diffusion): Problems => {
   const { sampling } = experiment
   const { conditioning, schedule } = diffusion
-  const { nothing } = conditionerOf(conditioning, spaceOf(diffusedOf(experiment), 0))
+  const { nothing, channels } = conditionerOf(conditioning, spaceOf(diffusedOf(experiment), 0))
+  const unguided = setting({ '/sampling/guidance': 1 })
   const process = processOf(schedule)
   const plan = E.isLeft(process) ? process : planOf(sampling, process.right.path)
   return [
@@ -257,7 +259,9 @@ const samplingRules = (experiment: Experiment, diffusion: Diffusion): Problems =
       '/sampling/guidance',
       '1, for a model that has not learnt to do without its condition',
       sampling.guidance,
-      `${setting({ '/sampling/guidance': 1 })}, or train with ${setting({ '/diffusion/conditioning': { kind: 'class', dropout: 0.1 } })}`,
+      channels > 0
+        ? unguided
+        : `${unguided}, or train with ${setting({ '/diffusion/conditioning': { kind: 'class', dropout: 0.1 } })}`,
     ),
     ...guidanceRules(sampling),
     ...walkRules(sampling, diffusion),

@@ -1,6 +1,8 @@
 import { heldOutOf } from '../data/dataset.ts'
+import { conditionerOf } from './conditioning.ts'
 import { autoencoderOf, type Experiment, effectiveBatch } from './document.ts'
 import { type Problems, problem, setting, unless } from './problems.ts'
+import { diffusedOf, spaceOf } from './space.ts'
 
 /** Rules between an experiment and the pictures that its data turned out to be. */
 
@@ -28,9 +30,11 @@ const cell = (side: number): number => (shownScale(side) * side + 2) ** 2
 /** How many pictures of a size are drawn side by side. */
 export const mostPictures = (side: number): number => Math.floor(mostPixels / cell(side))
 
-/** Samples are shown in one picture: a row a class, with gaps between them. */
-const gridRule = ({ data, diffusion, sampling }: Experiment, classes: number): Problems => {
-  const rows = Math.max(1, classes)
+/** Samples are shown in one picture, with gaps between them: a row a class, or what is told, what is drawn and what is true. */
+const gridRule = (e: Experiment, classes: number): Problems => {
+  const { data, diffusion, sampling } = e
+  const told = diffusion && conditionerOf(diffusion.conditioning, spaceOf(diffusedOf(e), classes)).pictures
+  const rows = told === undefined ? Math.max(1, classes) : 3
   const most = Math.floor(mostPictures(data.size) / rows)
   const at = '/sampling/perClass'
   return diffusion === undefined
