@@ -1,9 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import { E } from '../../src/prelude.ts'
+import { schedulerConfig } from '../../src/samplers/diffusers/config.ts'
+import { schedulerOf } from '../../src/samplers/diffusers/schedulers.ts'
 import { learningRateFromCompVis, noiseScheduleFromCompVis } from '../../src/schedulers/compvis.ts'
 import { checkLearningRate, learningRate } from '../../src/schedulers/learning-rate.ts'
 import { noiseSchedule } from '../../src/schedulers/noise-schedule.ts'
 import { ddimParameters, placeTimesteps, timesteps } from '../../src/schedulers/timesteps.ts'
+import { decode } from '../../src/schema.ts'
 
 const pointers = (checked: E.Either<readonly { readonly at: string }[], unknown>): readonly string[] =>
   E.isLeft(checked) ? checked.left.map(({ at }) => at) : []
@@ -24,6 +27,20 @@ describe('noise schedules', () => {
       expect(betas[3]).toBeCloseTo(kind === 'linear' ? 0.025 : 0.0225, 15)
       expect(betas[6]).toBeCloseTo(0.04, 15)
     }
+  })
+
+  test("sigmoid-beta is diffusers' sigmoid, which only DDPM has there", () => {
+    const config = decode(schedulerConfig)({ beta_schedule: 'sigmoid', num_train_timesteps: 50 })
+    const own = noiseSchedule({ kind: 'sigmoid-beta', timesteps: 50 })
+    if (E.isLeft(config) || E.isLeft(own)) throw new Error('both are declared right')
+    const call = { steps: 5, round: Math.fround, step: {}, set: {} }
+    const theirs = schedulerOf('DDPMScheduler', config.right, call)
+    const betas = E.isRight(theirs) ? (theirs.right.betas ?? []) : []
+    expect(betas).toHaveLength(50)
+    betas.forEach((beta, t) => {
+      expect(Math.abs(beta / (own.right.betas[t] ?? Number.NaN) - 1)).toBeLessThan(1e-6)
+    })
+    expect(pointers(schedulerOf('DDIMScheduler', config.right, call))).toEqual(['/'])
   })
 
   test("CompVis' names", () => {

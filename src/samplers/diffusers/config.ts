@@ -24,7 +24,7 @@ export const schedulerConfig = record(
     num_train_timesteps: withDefault(integer({ min: 1, max: 1_000_000 }), 1000),
     beta_start: withDefault(number({ min: 0 }), 0.0001),
     beta_end: withDefault(number({ min: 0 }), 0.02),
-    beta_schedule: withDefault(word(['linear', 'scaled_linear', 'squaredcos_cap_v2']), 'linear'),
+    beta_schedule: withDefault(word(['linear', 'scaled_linear', 'squaredcos_cap_v2', 'sigmoid']), 'linear'),
     trained_betas: withDefault(nullable(list(number())), null),
     prediction_type: withDefault(word(['epsilon', 'sample', 'v_prediction', 'flow_prediction']), 'epsilon'),
     rescale_betas_zero_snr: withDefault(flag, false),

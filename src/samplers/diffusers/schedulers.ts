@@ -286,6 +286,7 @@ const isName = (name: string): name is SchedulerName => Object.hasOwn(rows, name
 /** Combinations that the configuration can write and this code does not take. */
 const refusals = (name: SchedulerName, c: SchedulerConfig): readonly string[] => [
   ...(c.invert_sigmas ? ['invert_sigmas'] : []),
+  ...(name !== 'DDPMScheduler' && c.beta_schedule === 'sigmoid' ? ['beta_schedule sigmoid'] : []),
   ...(name === 'DDPMScheduler' && ['learned', 'fixed_large_log'].includes(c.variance_type ?? '')
     ? [`variance_type ${c.variance_type}`]
     : []),

@@ -36,6 +36,10 @@ const betasOf: {
     torchLinspace(Math.sqrt(c.beta_start), Math.sqrt(c.beta_end), c.num_train_timesteps, round).map((x) =>
       round(x * x),
     ),
+  sigmoid: (c, round) =>
+    torchLinspace(-6, 6, c.num_train_timesteps, round).map((x) =>
+      round(round(round(1 / (1 + Math.exp(-x))) * round(c.beta_end - c.beta_start)) + round(c.beta_start)),
+    ),
   squaredcos_cap_v2: ({ num_train_timesteps: n }, round) => {
     const bar = (u: number): number => Math.cos((((u + 0.008) / 1.008) * Math.PI) / 2) ** 2
     return indices(n).map((i) => round(Math.min(1 - bar((i + 1) / n) / bar(i / n), 0.999)))
