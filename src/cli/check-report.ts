@@ -17,6 +17,8 @@ export interface CheckedStage {
   readonly graph: Graph
   readonly intent: Intent
   readonly training: Training
+  /** What the step takes without its memory budget. */
+  readonly unbudgeted?: Pick<Cost, 'peakBytes' | 'flops'>
 }
 
 /** What can be said of a stage before it runs. */
@@ -28,6 +30,7 @@ export interface StageReport {
   readonly step: Cost
   readonly lint: readonly LatentError[]
   readonly training: Training
+  readonly unbudgeted?: CheckedStage['unbudgeted']
 }
 
 export const reportStage = ({ declared, graph, intent, ...stage }: CheckedStage): StageReport => ({
@@ -38,6 +41,7 @@ export const reportStage = ({ declared, graph, intent, ...stage }: CheckedStage)
   step: cost(graph),
   lint: lint(declared, intent),
   training: stage.training,
+  unbudgeted: stage.unbudgeted,
 })
 
 export const shapesOf = (parameters: readonly NamedShape[]): Readonly<Record<string, Shape>> =>
@@ -60,6 +64,12 @@ export const jsonReport = (stages: readonly StageReport[], notes: readonly strin
         stepFlops: s.step.flops,
         peakBytes: s.step.peakBytes,
         trafficBytes: s.step.traffic,
+        ...(s.unbudgeted === undefined
+          ? {}
+          : {
+              memoryBudgetBytes: (s.training.memoryBudget ?? 0) * 2 ** 20,
+              withoutBudget: { peakBytes: s.unbudgeted.peakBytes, stepFlops: s.unbudgeted.flops },
+            }),
       },
     ]),
   ),
@@ -121,6 +131,14 @@ const snapshotLines = ({ parameters, training: { postHocEma, steps } }: StageRep
   return [`  averages     ${snapshots} snapshots of ${postHocEma.sigmaRel.length}, ${mebibytes(bytes)} on the disk`]
 }
 
+const budgetLines = ({ step, training, unbudgeted }: StageReport): readonly string[] => {
+  if (unbudgeted === undefined) return []
+  const more = (100 * (step.flops / unbudgeted.flops - 1)).toFixed(1)
+  return [
+    `  budget       ${training.memoryBudget} MiB; without it ${mebibytes(unbudgeted.peakBytes)}: ${more} % more operations, and so about as much more time`,
+  ]
+}
+
 const textOfStage = (s: StageReport): string =>
   [
     ...parametersText(`${s.name} (${s.section})`, s.parameters),
@@ -128,6 +146,7 @@ const textOfStage = (s: StageReport): string =>
     `  forward      ${flops(s.forward.flops)} a batch`,
     `  whole step   ${flops(s.step.flops)} a batch`,
     `  peak memory  ${mebibytes(s.step.peakBytes)} at most, were nothing reused in place`,
+    ...budgetLines(s),
     ...validationLines(s),
     ...snapshotLines(s),
     `  lint         ${s.lint.length === 0 ? 'nothing found' : `${s.lint.length} found`}`,

@@ -58,6 +58,7 @@ const lookAt = (
               declared: stage.step.declared,
               graph: stage.step.graph,
               intent: stage.step.intent,
+              ...(stage.step.unbudgeted === undefined ? {} : { unbudgeted: stage.step.unbudgeted }),
             }
       }),
     }

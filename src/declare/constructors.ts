@@ -63,6 +63,11 @@ export const silu = unary('silu')
 export const stopGradient = unary('stopGradient')
 /** The identity; where it is cheap, its operand is computed anew here rather than kept since its first use. */
 export const recompute = unary('recompute')
+/** x, not before `until` is computed (XLA's `optimization_barrier`): what is made of it is neither moved before that nor shared. */
+export const barrier =
+  (until: Tensor) =>
+  (x: Tensor): Tensor =>
+    apply('barrier', {}, [x, until])
 export const cast =
   (to: DType) =>
   (x: Tensor): Tensor =>

@@ -90,6 +90,8 @@ export const training = record(
     /** Decay of the exponential moving average of the weights, used for sampling; rises with (1 + n)/(10 + n). */
     emaDecay: number({ min: 0, max: 0.9999999 }),
     postHocEma,
+    /** MiB that a batch may need at a time; what is not kept for the backward pass is computed a second time. */
+    memoryBudget: integer({ min: 1, max: 2 ** 24 }),
     validate: validation,
   },
 )

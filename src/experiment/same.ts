@@ -27,7 +27,7 @@ export type Change =
 const changes: readonly (readonly [RegExp, Change])[] = [
   [/^\/(\$schema|name|executor|sampling|data\/path)(\/|$)/, 'free'],
   [/^\/firstStage\/(adversarial\/condition\/path|loss\/perceptual\/files|clip)(\/|$)/, 'free'],
-  [/^\/(firstStage|diffusion)\/training\/(logEvery|previewEvery|checkpointEvery)$/, 'free'],
+  [/^\/(firstStage|diffusion)\/training\/(logEvery|previewEvery|checkpointEvery|memoryBudget)$/, 'free'],
   [/^\/(firstStage|diffusion)\/training\/(steps|clipNorm|learningRate|validate)(\/|$)/, 'steers'],
   [/^\/firstStage\/adversarial\/learningRate(\/|$)/, 'steers'],
 ]
@@ -40,10 +40,10 @@ export const differences = (was: Experiment, is: Experiment): Readonly<Record<Ch
   return { free: of('free'), steers: of('steers'), another: of('another') }
 }
 
-/** The experiment without what steers its step graphs, for telling whether two graphs learn the same. */
+/** The experiment without what steers its step graphs, or says how they are computed, for telling whether two graphs learn the same. */
 export const unsteered = (e: Experiment): Experiment => {
   const bare = <S extends { readonly training: Training }>(stage: S): S => {
-    const { clipNorm: _, ...training } = stage.training
+    const { clipNorm: _, memoryBudget: __, ...training } = stage.training
     return { ...stage, training }
   }
   return {

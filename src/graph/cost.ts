@@ -46,6 +46,7 @@ const flopsOf: { readonly [K in OpKind]: Flops<K> } = {
   stopGradient: free,
   mark: free,
   recompute: free,
+  barrier: free,
   add: elements(1),
   sub: elements(1),
   mul: elements(1),
@@ -88,7 +89,10 @@ const flopsOfNode = <K extends OpKind>(
 
 const bytesPerElement = { float32: 4, float16: 2, int32: 4, bool: 1 } as const
 export const bytes = (x: TensorType): number => size(x.shape) * bytesPerElement[x.dtype]
-const aliases = ({ op }: Node): boolean => viewOps.has(op)
+/** Whether a node's result is its first operand's array. */
+export const aliases = ({ op }: Node): boolean => viewOps.has(op)
+/** Of the node in its graph. */
+export const nodeFlops = (g: Graph, n: Node): number => flopsOfNode(n.op, n.attributes, operandTypes(g, n), n.type)
 
 export interface Cost {
   readonly flops: number
@@ -105,8 +109,8 @@ const distinctLeaves = (g: Graph): readonly Node[] => [
   ...new Map(g.nodes.flatMap((n, i) => (n.operands.length === 0 ? [[feedName(n) ?? i, n] as const] : []))).values(),
 ]
 
-/** What one run costs, from shapes alone. */
-export const cost = (g: Graph): Cost => {
+/** Greatest sum of live bytes when the nodes run in their order, leaves included. */
+export const peakBytes = (g: Graph): number => {
   const lastUse = g.nodes.map((_, i) => i)
   const owner = g.nodes.map((n, i) => (aliases(n) ? (n.operands[0] ?? i) : i))
   const root = (i: number): number => {
@@ -126,8 +130,7 @@ export const cost = (g: Graph): Cost => {
   })
   const isLeaf = (n: Node): boolean => n.operands.length === 0
   const held = (n: Node | undefined): number => (n === undefined || aliases(n) || isLeaf(n) ? 0 : bytes(n.type))
-  const leaves = distinctLeaves(g)
-  const leafBytes = leaves.reduce((s, n) => s + bytes(n.type), 0)
+  const leafBytes = distinctLeaves(g).reduce((s, n) => s + bytes(n.type), 0)
   let live = 0
   let peak = 0
   g.nodes.forEach((n, i) => {
@@ -135,14 +138,19 @@ export const cost = (g: Graph): Cost => {
     peak = Math.max(peak, live)
     for (const dead of dying.get(i) ?? []) live -= held(g.nodes[dead])
   })
-  const parameters = leaves.filter((n) => n.op === 'parameter')
+  return leafBytes + peak
+}
+
+/** What one run costs, from shapes alone. */
+export const cost = (g: Graph): Cost => {
+  const parameters = distinctLeaves(g).filter((n) => n.op === 'parameter')
   return {
-    flops: g.nodes.reduce((s, n) => s + flopsOfNode(n.op, n.attributes, operandTypes(g, n), n.type), 0),
+    flops: g.nodes.reduce((s, n) => s + nodeFlops(g, n), 0),
     traffic: g.nodes.reduce(
       (s, n) => s + (aliases(n) ? 0 : bytes(n.type) + operandTypes(g, n).reduce((b, o) => b + bytes(o), 0)),
       0,
     ),
-    peakBytes: leafBytes + peak,
+    peakBytes: peakBytes(g),
     parameters: parameters.reduce((s, n) => s + size(n.type.shape), 0),
     parameterBytes: parameters.reduce((s, n) => s + bytes(n.type), 0),
   }

@@ -84,6 +84,8 @@ export const attributes = {
   mark: record({ claims: nullable(meaning), expects: nullable(meaning) }),
   /** The identity; an executor may compute a cheap operand anew here rather than keep it since its first use. */
   recompute: none,
+  /** The first of two operands, not before the second is there: what is computed from it is computed behind that, and anew. */
+  barrier: none,
 
   // elementwise, two operands, broadcast as NumPy does
   add: none,
@@ -170,6 +172,7 @@ export const arity: { readonly [K in OpKind]: number | null } = {
   stopGradient: 1,
   mark: 1,
   recompute: 1,
+  barrier: 2,
   add: 2,
   sub: 2,
   mul: 2,
@@ -203,8 +206,8 @@ export const arity: { readonly [K in OpKind]: number | null } = {
   groupRstd: 1,
 }
 
-/** Ops whose result is another view of their operand: the same numbers in the same order. */
-export const viewOps: ReadonlySet<OpKind> = new Set(['reshape', 'stopGradient', 'mark', 'recompute'])
+/** Ops whose result is another view of their first operand: the same numbers in the same order. */
+export const viewOps: ReadonlySet<OpKind> = new Set(['reshape', 'stopGradient', 'mark', 'recompute', 'barrier'])
 
 export const opKinds = Object.keys(attributes).filter((k): k is OpKind => k in attributes)
 export const isOpKind = (s: string): s is OpKind => Object.hasOwn(attributes, s)

@@ -151,6 +151,7 @@ const rules: { readonly [K in OpKind]: Rule<K> } = {
   stopGradient: identity,
   mark: identity,
   recompute: identity,
+  barrier: identity,
 
   add: elementwise(),
   sub: elementwise(),

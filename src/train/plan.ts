@@ -28,6 +28,7 @@ import type { Shape } from '../graph/types.ts'
 import type { Json } from '../io/checkpoint.ts'
 import { inMicroBatches } from '../losses/index.ts'
 import { E, pipe, RNEA } from '../prelude.ts'
+import { withinBudget } from './budget.ts'
 import { groupOf } from './state.ts'
 import { type OptimizerTurn, type StepPlan, stepOfTurns, trainingStep } from './step.ts'
 import { monitorable, type ValidationGraph } from './validation.ts'
@@ -90,7 +91,9 @@ const planFirstStage = (e: Experiment, classes: number): Checked<StagePlan | und
   const pictures: Pictures = { count: stage.training.batchSize, classes }
   return pipe(
     E.Do,
-    E.bind('step', () => firstStageStep(stage, pictures)),
+    E.bind('step', () =>
+      pipe(firstStageStep(stage, pictures), E.flatMap(withinBudget('/firstStage/training', stage.training))),
+    ),
     E.bind('start', () => firstStageStart(stage, pictures)),
     E.bind('validation', () =>
       monitorable('/firstStage', stage.training, (count) => firstStageValidation(stage, { ...pictures, count })),
@@ -133,10 +136,8 @@ const planDiffusion = (e: Experiment, classes: number): Checked<Plan['diffusion'
     E.bind('model', () => latentDiffusion(config, diffusedOf(e), classes)),
     E.bind('step', ({ model }) => {
       const { batchSize, microBatches } = config.training
-      return trainingStep(
-        inMicroBatches(microBatches, batchSize, (n) => diffusionLoss(model, n)),
-        config.training,
-      )
+      const loss = inMicroBatches(microBatches, batchSize, (n) => diffusionLoss(model, n))
+      return pipe(trainingStep(loss, config.training), E.flatMap(withinBudget('/diffusion/training', config.training)))
     }),
     E.bind('validation', ({ model }) =>
       monitorable('/diffusion', config.training, (count) => diffusionValidation(model, count)),

@@ -5,6 +5,7 @@ import { heldOutRule } from '../experiment/data-rules.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { refusing } from '../experiment/problems.ts'
 import { TE } from '../prelude.ts'
+import { budgetRule } from './budget.ts'
 import { dataLines, findData, type Parted, parted } from './data.ts'
 import { memoryHere, memoryLine, memoryOf, memoryRule } from './memory.ts'
 import { type Plan, planDrawing, planExperiment } from './plan.ts'
@@ -25,7 +26,7 @@ export interface Prepared {
 export const prepare = (e: Experiment, executor: string = e.executor): Effect<Prepared> =>
   effect(async (run) => {
     const found = await run(findData(e))
-    await run(TE.fromEither(refusing(heldOutRule(e, found.n))))
+    await run(TE.fromEither(refusing([...heldOutRule(e, found.n), ...budgetRule(e, executor)])))
     const plan = await run(TE.fromEither(planExperiment(e, found.classes.length)))
     await run(TE.fromEither(planDrawing(e, plan)))
     const [memory, here] = [memoryOf(e, found, plan), memoryHere()]

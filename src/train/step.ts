@@ -43,6 +43,8 @@ export interface StepPlan {
    * by name, in the shape of its leaf.
    */
   readonly initial: (seed: number, given?: Values) => Values
+  /** Where it has a memory budget: what it takes without. */
+  readonly unbudgeted?: { readonly peakBytes: number; readonly flops: number }
   /** What is carried from part to part beside the state, as it is before a step: no step needs it of the one before. */
   readonly passing: Values
 }

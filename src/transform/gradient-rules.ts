@@ -228,6 +228,7 @@ export const gradientRules: { readonly [K in OpKind]: GradientRule<K> } = {
   stopGradient: constantIn,
   mark: unary((_x, _out, dy) => dy),
   recompute: unary((_x, _out, dy) => dy),
+  barrier: ({ dy }) => [() => dy, null],
 
   add: binary(
     (_a, _b, dy) => dy,

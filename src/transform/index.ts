@@ -3,6 +3,7 @@ import { flow } from '../prelude.ts'
 import { fold } from './fold.ts'
 import { pullScalars, share } from './share.ts'
 
+export { checkpoint } from './checkpoint.ts'
 export { fold } from './fold.ts'
 export { grad, trainable, vjp } from './grad.ts'
 export { type Intent, lint } from './lint.ts'

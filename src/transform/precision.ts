@@ -29,6 +29,7 @@ const policies: { readonly [K in OpKind]: Policy } = {
   stopGradient: 'follows',
   mark: 'follows',
   recompute: 'follows',
+  barrier: 'follows',
   add: 'follows',
   sub: 'follows',
   mul: 'follows',

@@ -58,6 +58,7 @@ const linearity: { readonly [K in OpKind]: Linearity } = {
   stopGradient: [],
   mark: [],
   recompute: [0],
+  barrier: [0],
   add: 'together',
   sub: 'together',
   mul: [0, 1],

@@ -165,6 +165,7 @@ export const applications: { readonly [K in OpKind]: Applications<K> } = {
     .map(([shape, from, to]) => ({ attributes: { to }, operands: [operand(from, shape, castable[from])] })),
   stopGradient: smooth,
   recompute: smooth,
+  barrier: fc.tuple(shapeOf(0), shapeOf(0)).map(([a, b]) => ({ attributes: {}, operands: [real(a), real(b)] })),
   mark: fc
     .tuple(shapeOf(0), fc.option(fc.constantFrom(...meanings)), fc.option(fc.constantFrom(...meanings)))
     .map(([shape, claims, expects]) => ({ attributes: { claims, expects }, operands: [real(shape)] })),

@@ -14,7 +14,7 @@ import {
   shapeOf,
   valueAt,
 } from './lowering.ts'
-import { computedAnew } from './recompute.ts'
+import { computedAnew, heldBack } from './recompute.ts'
 import { arrayOf, call, cast, filledWith, float, reshape, scalar, type Value } from './value.ts'
 
 const unary =
@@ -142,6 +142,7 @@ type Elementwise = Pick<
   | 'stopGradient'
   | 'mark'
   | 'recompute'
+  | 'barrier'
   | 'add'
   | 'sub'
   | 'mul'
@@ -172,6 +173,7 @@ export const elementwiseLowerings: Elementwise = {
   stopGradient: (site) => valueAt(site, 0),
   mark: (site) => valueAt(site, 0),
   recompute: (site) => computedAnew(operand(site, 0)),
+  barrier: (site) => heldBack(valueAt(site, 0), valueAt(site, 1), site.node.type.shape),
   add,
   sub: nary('Sub'),
   mul: nary('Mul'),

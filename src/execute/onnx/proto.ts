@@ -122,10 +122,28 @@ const typeProto = ({ dtype, shape }: TensorType): object => ({
 })
 const valueInfo = ({ name, type }: OutputType): object =>
   type === undefined ? { name } : { name, type: typeProto(type) }
+const unsized = (name: string, element: Constant['element']): object => ({
+  name,
+  type: { tensorType: { elemType: elementCode[element] } },
+})
 
-/** The bytes of an ONNX ModelProto; the same model gives the same bytes. */
-export const encode = ({ inputs, outputs, initializers, nodes }: Model): Uint8Array =>
-  modelProto
+/** Whether the runtime is told the shapes of what it is fed, and that sizes and axes never change. */
+export type Shapes = 'told' | 'untold'
+const inputProtos: { readonly [S in Shapes]: (model: Model) => readonly object[] } = {
+  told: ({ inputs }) => inputs.map(valueInfo),
+  untold: ({ inputs, initializers }) => [
+    ...inputs.map(({ name, type }) => unsized(name, type.dtype)),
+    ...initializers.flatMap(({ name, value }) => (value.element === 'int64' ? [unsized(name, 'int64')] : [])),
+  ],
+}
+
+/**
+ * The bytes of an ONNX ModelProto; the same model gives the same bytes. A runtime that is not told shapes cannot infer them, and so plans no
+ * buffer for several arrays, which it would keep from the first of them to the last: each is freed at its last use.
+ */
+export const encode = (model: Model, shapes: Shapes = 'told'): Uint8Array => {
+  const { outputs, initializers, nodes } = model
+  return modelProto
     .encode({
       irVersion,
       producerName: 'latentgraph',
@@ -141,11 +159,12 @@ export const encode = ({ inputs, outputs, initializers, nodes }: Model): Uint8Ar
           attribute: Object.entries(attributes).map(([name, value]) => attributeProto(name, value)),
         })),
         initializer: initializers.map(({ name, value }) => tensorProto(value, name)),
-        input: inputs.map(valueInfo),
+        input: inputProtos[shapes](model),
         output: outputs.map(valueInfo),
       },
     })
     .finish()
+}
 
 /** A node of a model that the runtime wrote. */
 export interface WrittenNode {

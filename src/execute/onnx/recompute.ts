@@ -1,6 +1,7 @@
 import type { Node } from '../../graph/graph.ts'
+import type { Shape } from '../../graph/types.ts'
 import { isLowered, type Lowered } from './lowering.ts'
-import type { Value } from './value.ts'
+import { call, concat, int, int64s, type Value } from './value.ts'
 
 /**
  * What `recompute` computes anew: normalised activations are kept for the backward pass anyway, and their scale, shift and SiLU
@@ -23,3 +24,10 @@ const marked = (v: Value, first: (input: Value) => Value): Value =>
         ...v,
         call: { ...v.call, inputs: v.call.inputs.map((input, i) => (i === 0 ? first(input) : input)), anew: true },
       }
+
+/**
+ * The same array behind another one: its shape waits for that one's, of which it takes no axis. The runtime shares the memory of a
+ * reshaped array, so this costs three calls and no copy.
+ */
+export const heldBack = (x: Value, until: Value, shape: Shape): Value =>
+  call('Reshape', [x, concat(0, [call('Shape', [until], { start: int(0), end: int(0) }), int64s(shape)])])

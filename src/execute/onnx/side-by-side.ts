@@ -9,9 +9,9 @@ import { only } from '../carry.ts'
 import { emptyValue } from '../executor.ts'
 import type { Types } from '../feeds.ts'
 import { inputName, outputName } from './assemble.ts'
-import { encode, type Model } from './proto.ts'
+import type { Model } from './proto.ts'
 import { type Runtime, toTensor } from './runtime.ts'
-import { createSession, type Session, type SessionOptions, sessionOptions, type Tensors } from './session.ts'
+import { createSession, encoded, type Session, type SessionOptions, sessionOptions, type Tensors } from './session.ts'
 
 /** The model of a graph that has nothing but leaves in common with the others; what it is fed and what it makes. */
 export interface Part {
@@ -57,7 +57,7 @@ const inWorker = (ort: Runtime, { model, fed, made }: Part, options: SessionOpti
   const [given, results] = [sharedMemory(fed), sharedMemory(made)]
   const worker = new Worker(new URL('./part-worker.js', import.meta.url), {
     workerData: {
-      model: encode(model),
+      model: encoded(model, options),
       options: sessionOptions(ort, model, options),
       feeds: described(fed, given, inputName),
       outputs: described(asMade(model, made), results, outputName),

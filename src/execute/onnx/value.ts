@@ -103,9 +103,9 @@ export const call = (op: string, inputs: readonly Value[], attributes: Attribute
   result({ op, domain, attributes, inputs }, 0)
 export const result = (of: Call, index: number): Value => ({ kind: 'result', call: of, index })
 
-/** What an array is the same numbers of, in another shape. */
+/** What an array is the same numbers of, in another shape that is known. */
 export const reshaped = (x: Value): Value | undefined =>
-  x.kind === 'result' && x.call.op === 'Reshape' ? x.call.inputs[0] : undefined
+  x.kind === 'result' && x.call.op === 'Reshape' && x.call.inputs[1]?.kind === 'constant' ? x.call.inputs[0] : undefined
 /** Of a reshaped array, the one that it was made of is reshaped, or it is that one where its shape is known. */
 export const reshape = (x: Value, shape: Shape): Value => {
   const source = reshaped(x) ?? x

@@ -52,6 +52,7 @@ export const elementwise: Kernels<
   | 'stopGradient'
   | 'mark'
   | 'recompute'
+  | 'barrier'
   | 'add'
   | 'sub'
   | 'mul'
@@ -79,6 +80,7 @@ export const elementwise: Kernels<
   stopGradient: identity,
   mark: identity,
   recompute: identity,
+  barrier: identity,
   add: binary((a, b) => a + b),
   sub: binary((a, b) => a - b),
   mul: binary((a, b) => a * b, Math.imul),

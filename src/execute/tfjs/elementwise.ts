@@ -77,6 +77,7 @@ type Elementwise = Pick<
   | 'stopGradient'
   | 'mark'
   | 'recompute'
+  | 'barrier'
   | 'add'
   | 'sub'
   | 'mul'
@@ -110,6 +111,7 @@ export const elementwiseLowerings: Elementwise = {
   stopGradient: alias,
   mark: alias,
   recompute: alias,
+  barrier: alias,
   add: arithmetic('Add'),
   sub: arithmetic('Sub'),
   mul: arithmetic('Multiply'),
