@@ -47,6 +47,7 @@ export interface NoiseSchedule {
  * w_t such that w_t |target - prediction|^2 is the mean's part of KL(q(x_{t-1}|x_t,x_0) || p(x_{t-1}|x_t)), for
  * predictions of the noise, of x_0, of v and of the flow's velocity. With v = 0: (SNR_{t-1} - SNR_t) / 2 for x_0, divided by SNR_t for
  * the noise, multiplied by 1 - A for v and by (sigma / (alpha + sigma))^2 for the velocity. At t = 0 the bound has the decoder's likelihood instead of a KL: 0 there.
+ * Of the noise it is infinite at a last timestep without signal, where eps says nothing of x_0.
  */
 export interface VlbWeights {
   readonly eps: Column
