@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { emojiCredit } from '../data/emoji.ts'
-import { type Effect, effect } from '../error.ts'
+import { type Checked, type Effect, type Errors, effect, failure, reasonOf } from '../error.ts'
 import {
   autoencoderOf,
   type Experiment,
@@ -13,7 +13,7 @@ import { contentHash } from '../graph/hash.ts'
 import { size } from '../graph/types.ts'
 import { readBytes } from '../io/bytes.ts'
 import { asArgument } from '../io/names.ts'
-import { TE } from '../prelude.ts'
+import { E, pipe, TE } from '../prelude.ts'
 import { decode, dictionary, number } from '../schema.ts'
 import { bestOf } from '../train/monitor.ts'
 import { heldOutLayout } from '../train/pictures.ts'
@@ -26,15 +26,34 @@ import { version } from './package.ts'
 
 const metricsLine = decode(dictionary(number()), { tag: 'file' })
 
-/** The `metrics.jsonl` of every stage of a run. */
-export const stageMetrics = (dir: string, { plan }: RunSummary): Effect<readonly StageMetrics[]> =>
+const lineOf = (line: string, at: string): Checked<Readonly<Record<string, number>>> =>
+  pipe(
+    E.tryCatch((): unknown => JSON.parse(line), reasonOf),
+    E.flatMap((u): E.Either<unknown, Readonly<Record<string, number>>> => metricsLine(u)),
+    E.mapLeft(
+      (): Errors => [
+        failure(
+          'file',
+          at,
+          'a line of numbers, as training writes it',
+          line.slice(0, 80),
+          'remove the line, and resume',
+        ),
+      ],
+    ),
+  )
+
+/** The `metrics.jsonl` of every stage of a run. Errors (`file`): with the line. */
+export const stageMetrics = (dir: string, { plan }: Pick<RunSummary, 'plan'>): Effect<readonly StageMetrics[]> =>
   effect(async (run) => {
     const all: StageMetrics[] = []
     for (const { name } of stagesOf(plan)) {
-      const text = new TextDecoder().decode(await run(readBytes(join(dir, name, 'metrics.jsonl'))))
+      const path = join(dir, name, 'metrics.jsonl')
+      const text = new TextDecoder().decode(await run(readBytes(path)))
       const metrics: StageMetrics['metrics'][number][] = []
-      for (const line of text.split('\n').filter((l) => l !== '')) {
-        const { step = 0, ...rest } = await run(TE.fromEither(metricsLine(JSON.parse(line))))
+      for (const [i, line] of text.split('\n').entries()) {
+        if (line === '') continue
+        const { step = 0, ...rest } = await run(TE.fromEither(lineOf(line, `${path}:${i + 1}`)))
         metrics.push({ step, ...rest })
       }
       all.push({ stage: name, metrics })

@@ -35,6 +35,7 @@ beforeAll(async () => {
   await writeFile(at('maps.json'), JSON.stringify(experiment))
   const { code, err } = await place().run(['train', 'maps.json', '--out', 'straight'])
   expect(code, err).toBe(0)
+  expect(err).not.toContain('Fontconfig')
 }, 300_000)
 afterAll(() => held.place?.dispose())
 
