@@ -133,6 +133,10 @@ const snapshotLines = ({ parameters, training: { postHocEma, steps } }: StageRep
 
 const budgetLines = ({ step, training, unbudgeted }: StageReport): readonly string[] => {
   if (unbudgeted === undefined) return []
+  if (unbudgeted.peakBytes <= (training.memoryBudget ?? 0) * 2 ** 20)
+    return [
+      `  budget       ${training.memoryBudget} MiB, which a step does not need: nothing is computed a second time`,
+    ]
   const more = (100 * (step.flops / unbudgeted.flops - 1)).toFixed(1)
   return [
     `  budget       ${training.memoryBudget} MiB; without it ${mebibytes(unbudgeted.peakBytes)}: ${more} % more operations, and so about as much more time`,
