@@ -1,7 +1,8 @@
 import { type Dataset, select } from '../data/dataset.ts'
-import { type Effect, effect } from '../error.ts'
+import { type Effect, effect, failure } from '../error.ts'
 import type { Executor, Values } from '../execute/executor.ts'
 import type { Diffusion, FirstStage, LatentScale } from '../experiment/document.ts'
+import { setting } from '../experiment/problems.ts'
 import { type Diffused, encodedShapeOf } from '../experiment/space.ts'
 import { size } from '../graph/types.ts'
 import { scratch } from '../io/scratch.ts'
@@ -71,16 +72,31 @@ const throughFirstStage = (
     }
   })
 
-/** Encodes pictures once, for all steps of the diffusion stage. Errors: `run`, `file`. */
+const alike = failure(
+  'training',
+  '/diffusion/latentScale',
+  'latents that differ, so that their standard deviation can be measured',
+  'the same ones of all pictures: the first stage tells none apart',
+  `look at its reconstructions, or train into another folder with ${setting({ '/diffusion/latentScale': { kind: 'fixed', value: 1 } })}`,
+)
+
+/** Encodes pictures once, for all steps of the diffusion stage. Errors: `run`, `file`; `training`, latents that are all the same. */
 export const encodeLatents = (
   on: Diffused,
   encoding: Encoding,
   options: LatentOptions,
   pictures: Rows,
 ): Effect<Encoded> =>
-  on.kind === 'identity'
-    ? picturesThemselves(pictures, encoding.seed, options.latentScale)
-    : throughFirstStage(on, encoding, options, pictures)
+  effect(async (run) => {
+    const encoded = await run(
+      on.kind === 'identity'
+        ? picturesThemselves(pictures, encoding.seed, options.latentScale)
+        : throughFirstStage(on, encoding, options, pictures),
+    )
+    if (Number.isFinite(encoded.scale)) return encoded
+    await run(encoded.close)
+    return run(TE.left([alike]))
+  })
 
 /** Pictures, and what a first stage makes of each. */
 export interface Learnt {
