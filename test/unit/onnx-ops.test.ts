@@ -69,7 +69,7 @@ const elementwise: Cases = {
   stopGradient: D.stopGradient(D.neg(x(3))),
   mark: D.claims('raw latents')(D.neg(x(3))),
   recompute: D.recompute(D.neg(x(3))),
-  barrier: pipe(D.neg(x(3)), D.barrier(D.neg(x(2, 2)))),
+  barrier: pipe(D.neg(x(3)), D.barrier(D.neg(y(2, 2)))),
   'recompute of a SiLU': pipe(D.silu(x(3)), D.mul(D.recompute(D.silu(x(3))))),
 }
 
