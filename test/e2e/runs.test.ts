@@ -304,19 +304,11 @@ describe('sampling from a picture', () => {
     await picture('--class', 'box', '--negative', 'disc', '--guidance-rescale', '0.7')
   })
   test.each([
-    [['--strength', '0.5'], /--strength\n {2}expected --from <picture> beside it/],
-    [
-      ['--from', 'pictures/box/03.png', '--invert', '--strength', '1'],
-      /--strength\n {2}expected not together with --invert/,
-    ],
     [
       ['--from', 'pictures/box/03.png', '--invert', '--sampler', 'euler-ancestral'],
       /--invert\n {2}expected a sampler that/,
     ],
-    [['--from', 'pictures/box/03.png', '--invert', '--count', '2'], /--count\n {2}expected 1 with --invert/],
-    [['--negative', 'cat'], /--negative\n {2}expected "box" \| "disc"/],
     [['--negative', 'disc', '--guidance', '1'], /--negative\n {2}expected guidance/],
-    [['--interpolate', '1', '--vary', '0.5'], /--interpolate\n {2}expected not together with --vary/],
   ] as const)('%j is refused', async (options, message) => {
     const { code, err } = await place().run(['sample', 'straight', '--out', 'w.png', ...options])
     expect({ code, err }).toMatchObject({ code: 2, err: expect.stringMatching(message) })

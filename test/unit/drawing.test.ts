@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { checkFrom } from '../../src/cli/sample-from.ts'
 import { failure } from '../../src/error.ts'
 import { floats, type Values } from '../../src/execute/executor.ts'
 import { onnx } from '../../src/execute/onnx/index.ts'
@@ -140,6 +141,18 @@ describe('guidance', () => {
     const rescaled = await draw({ sampling: sampling({ ...strong, guidanceRescale: 1 }) })
     expect(farthest(rescaled, await draw({ sampling: sampling(strong) }))).toBeGreaterThan(1e-3)
   })
+})
+
+test.each([
+  [{ strength: 0.5 }, '--strength', '--from <picture> beside it'],
+  [{ mask: 'm.png' }, '--mask', '--from <picture> beside it'],
+  [{ fromClass: 'cats' }, '--from-class', '--invert beside it'],
+  [{ from: 'a.png', invert: true, strength: 1 }, '--strength', 'not together with --invert'],
+  [{ from: 'a.png', interpolate: 1 }, '--interpolate', 'not together with --from'],
+  [{ interpolate: 1, vary: 0.5 }, '--interpolate', 'not together with --vary'],
+  [{ from: 'a.png', vary: 0.5 }, '--vary', 'not together with --from'],
+] as const)('%j is refused', (options, at, expected) => {
+  expect(checkFrom(options)).toMatchObject({ left: [{ tag: 'usage', at, expected }] })
 })
 
 test('steps tell what they predict, and end the drawing when told so', async () => {
