@@ -1,7 +1,7 @@
 import { type Effect, effect, fail, failure } from '../error.ts'
 import type { Conditioner, PictureCondition } from '../experiment/conditioning.ts'
 import { readBytes } from '../io/bytes.ts'
-import { decodePicture } from '../io/images.ts'
+import { decodePicture, ofByte } from '../io/images.ts'
 import { TE } from '../prelude.ts'
 import { type FromOptions, readMask, readPicture } from './sample-from.ts'
 
@@ -47,7 +47,7 @@ const asked: {
         decodePicture(path, await run(readBytes(path)), { size: side, kernel: 'cubic' }),
       )
       return colours.length === channels * side * side
-        ? { picture: Float32Array.from(colours, (byte) => byte / 127.5 - 1), rest, ...taken(path, facts, side) }
+        ? { picture: Float32Array.from(colours, ofByte), rest, ...taken(path, facts, side) }
         : run(TE.left([failure('usage', lowResolutionOption, `pictures of ${channels} channels`, path)]))
     }),
   mask: ({ shape: [channels = 0, side = 0] }, { from, mask, ...rest }) =>

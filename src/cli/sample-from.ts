@@ -1,9 +1,9 @@
 import { type Checked, type Effect, effect, fail } from '../error.ts'
 import type { Executor } from '../execute/executor.ts'
-import { samplingProgram } from '../experiment/diffusion-stage.ts'
 import type { Experiment } from '../experiment/document.ts'
+import { planOf } from '../experiment/sampling.ts'
 import { readBytes } from '../io/bytes.ts'
-import { decodePicture } from '../io/images.ts'
+import { decodePicture, ofByte } from '../io/images.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { type Beginning, latentsOfPictures } from '../train/drawing.ts'
 import type { Items } from '../train/inference.ts'
@@ -66,7 +66,7 @@ interface Read {
 export const readPicture = (path: string, size: number): Effect<Read> =>
   effect(async (run) => {
     const { colours, facts } = await run(decodePicture(path, await run(readBytes(path)), { size }))
-    const data = Float32Array.from(colours, (x) => x / 127.5 - 1)
+    const data = Float32Array.from(colours, ofByte)
     return { picture: { n: 1, shape: [3, size, size], data }, width: facts.width, height: facts.height }
   })
 
@@ -126,9 +126,9 @@ const asDrawn = (drawn: Items): Items => drawn
 /** A walk that draws no noise of its own, so that what was inverted comes back. */
 const silent = (trained: TrainedRun, { sampling }: Experiment): Checked<unknown> =>
   pipe(
-    samplingProgram(trained.model, sampling, 1),
-    E.flatMap(({ plan }) =>
-      plan.uses.noise || plan.uses.lift
+    planOf(sampling, trained.model.path),
+    E.flatMap(({ uses }) =>
+      uses.noise || uses.lift
         ? fail('usage', '--invert', 'a sampler that draws no noise', sampling.sampler, 'such as --sampler ddim')
         : E.right(undefined),
     ),
@@ -197,7 +197,7 @@ export const begin = (
     const redrawn = await run(readMask(o.mask, size, read))
     const [, side = size] = latents.shape
     return {
-      from: { kind: 'picture', latents, strength, known: { mask: knownLatents(redrawn, size, side) } },
+      from: { kind: 'picture', latents, strength, known: knownLatents(redrawn, size, side) },
       finish: pasted(read.picture, redrawn),
       says: `${says}, where ${o.mask} is white`,
     }

@@ -17,7 +17,6 @@ import { exitCodes } from './terminal.ts'
 /** What of the declared sampling can be asked for otherwise. */
 export interface SamplingOptions {
   readonly guidanceRescale?: number
-  readonly invert?: true
   readonly guidance?: number
   readonly steps?: number
   readonly sampler?: string
@@ -27,7 +26,6 @@ export interface SamplingOptions {
 interface Options extends SamplingOptions, ConditionOptions {
   readonly negative?: string
   readonly class?: string
-  readonly lowResolution?: string
   readonly seed?: number
   readonly count?: number
   readonly checkpoint?: 'last' | 'best'
@@ -67,9 +65,7 @@ const asOption = ({ hint, ...error }: LatentError): LatentError => {
 
 /** The experiment with the sampling that the options ask for, checked again as a whole. */
 export const withSampling = (e: Experiment, options: SamplingOptions): Checked<Experiment> => {
-  const { guidanceRescale, steps, spacing, eta, invert } = options
-  // What is inverted comes back by the sampler that the inversion undoes, unguided, unless another is asked for.
-  const { sampler = invert && 'ddim', guidance = invert && 1 } = options
+  const { guidanceRescale, guidance, steps, sampler, spacing, eta } = options
   return pipe(
     requested(e.sampling, {
       ...(guidanceRescale === undefined ? {} : { guidanceRescale }),
@@ -87,6 +83,10 @@ export const withSampling = (e: Experiment, options: SamplingOptions): Checked<E
 /** `/guidanceRescale` as it is typed: `--guidance-rescale`. */
 const optionAt = (pointer: string): string =>
   pointer.replace(/^\//, '--').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+
+/** What is inverted comes back by the sampler that the inversion undoes, unguided, unless another is asked for. */
+const askedOf = (options: Options): SamplingOptions =>
+  options.invert === true ? { sampler: 'ddim', guidance: 1, ...options } : options
 
 /** How many pictures of each class: of what is inverted, which is always the same, one. */
 const countOf = ({ count, invert }: Options, { perClass }: Sampling): Checked<number> =>
@@ -165,7 +165,7 @@ export const sample: Register = (program, { terminal, run }) => {
           await go(checkPictureFile(options.out))
           const trained = await go(openRun(dir, { checkpoint: options.checkpoint, ema: options.ema }))
           if (trained.average !== undefined) terminal.err(`${trained.average}\n`)
-          const experiment = await go(TE.fromEither(withSampling(trained.experiment, options)))
+          const experiment = await go(TE.fromEither(withSampling(trained.experiment, askedOf(options))))
           const { sampling, firstStage, executor } = experiment
           const seed = options.seed ?? experiment.seed
           const each = await go(TE.fromEither(countOf(options, sampling)))

@@ -1,3 +1,4 @@
+import { ofByte } from '../io/images.ts'
 import { TE } from '../prelude.ts'
 import { type About, type Batch, type Dataset, labelsOf } from './dataset.ts'
 
@@ -20,7 +21,7 @@ const filledBy =
   }
 
 /** Red, green, blue: 0 to 255 become -1 to 1. */
-export const colours: Encoding = { channels: 3, planes: 3, fill: filledBy(table((byte) => byte / 127.5 - 1)) }
+export const colours: Encoding = { channels: 3, planes: 3, fill: filledBy(table(ofByte)) }
 
 /** The label of each pixel: 1 in its channel, -1 in the others. */
 export const oneChannelALabel = (labels: number): Encoding => ({

@@ -35,8 +35,10 @@ interface Canvas {
 const white: Rgb = [255, 255, 255]
 const magenta: Rgb = [255, 0, 255]
 
+/** 0..255 to [-1, 1]. */
+export const ofByte = (byte: number): number => byte / 127.5 - 1
 /** [-1, 1] to 0..255, rounded, clamped. */
-const toByte = (value: number): number => Math.round(Math.min(Math.max((value + 1) * 127.5, 0), 255))
+export const toByte = (value: number): number => Math.round(Math.min(Math.max((value + 1) * 127.5, 0), 255))
 
 const drawGrid = (pictures: Float32Array, layout: GridLayout): Canvas => {
   const { n, channels, height, width, columns = Math.ceil(Math.sqrt(n)), gap = 2, scale = 1 } = layout

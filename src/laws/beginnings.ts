@@ -1,6 +1,4 @@
 import fc from 'fast-check'
-import { add, mul } from '../declare/index.ts'
-import { type Denoiser, denoiser } from '../diffusion/denoiser.ts'
 import { floats, type Value } from '../execute/executor.ts'
 import { pipe, TE } from '../prelude.ts'
 import { chain, ddim, ddimInversion, noised, planSampling, slerp, type Transition } from '../samplers/index.ts'
@@ -8,15 +6,13 @@ import { levelsOf } from '../schedulers/levels.ts'
 import type { Column } from '../schedulers/noise-schedule.ts'
 import type { PathKind } from '../schedulers/path.ts'
 import { type Law, law } from './law.ts'
-import { gap, real, reals, rows } from './numbers.ts'
-import { formulaPath, mixtureDenoiser, numbersOf, walkFrom, walks } from './walks.ts'
+import { gap, real, reals } from './numbers.ts'
+import { formulaPath, mixtureDenoiser, numbersOf, oracle, silent, walkFrom, walks } from './walks.ts'
 
 /** What walks begin with. */
 
 const upwards = (transitions: readonly Transition[]): readonly Transition[] =>
   transitions.map(({ here, next }) => ({ here: next, next: here })).toReversed()
-const silent = ({ shape }: { readonly shape: readonly number[] }): Column =>
-  Array.from({ length: shape[0] ?? 1 }, () => 0)
 const arrays = (data: Column): Value => floats([1, data.length], Float64Array.from(data))
 const lengthOf = (x: Value): number => Math.hypot(...Array.from(x.data))
 
@@ -47,10 +43,6 @@ const inversion = law({
     )
   },
 })
-
-/** A denoiser that knows what was mixed. */
-const oracle = (x0: Column): Denoiser =>
-  denoiser('x0', (x) => pipe(x, mul(0), add(rows(...x0.map((value) => [value])))))
 
 const strengths = law({
   name: 'drawing on from a picture keeps the marginals',

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { add, clamp, mul } from '../declare/index.ts'
+import { clamp } from '../declare/index.ts'
 import { type Denoiser, denoiser } from '../diffusion/denoiser.ts'
 import type { Effect } from '../error.ts'
 import type { Executor } from '../execute/executor.ts'
@@ -37,17 +37,22 @@ import type { Column } from '../schedulers/noise-schedule.ts'
 import { type PathKind, ratioOf } from '../schedulers/path.ts'
 import { beginningLaws } from './beginnings.ts'
 import { type Law, law } from './law.ts'
-import { gap, real, reals, rows } from './numbers.ts'
-import { flowOf, formulaPath, mixtureDenoiser, numbersOf, walkFrom, walks, walksFromNoise } from './walks.ts'
+import { gap, real, reals } from './numbers.ts'
+import {
+  flowOf,
+  formulaPath,
+  mixtureDenoiser,
+  numbersOf,
+  oracle,
+  silent,
+  walkFrom,
+  walks,
+  walksFromNoise,
+} from './walks.ts'
 
-const column = (...data: Column) => rows(...data.map((x) => [x]))
-const silent = ({ shape }: NoiseRequest): Column => Array.from({ length: shape[0] ?? 1 }, () => 0)
 /** Noise that is the same wherever it is asked for. */
 const chance = ({ name, step, shape }: NoiseRequest): Column =>
   Array.from({ length: shape[0] ?? 1 }, (_, i) => Math.sin(1 + step * 12.9898 + i * 78.233 + name.length) * 2)
-
-/** A denoiser that knows what was mixed. */
-const oracle = (x0: Column): Denoiser => denoiser('x0', (x) => pipe(x, mul(0), add(column(...x0))))
 
 /** Some network: what it says depends on x alone. */
 const some: Denoiser = denoiser('x0', (x) => pipe(x, clamp(-1, 1)))

@@ -13,7 +13,7 @@ import { levelsOf, type Spacing } from '../schedulers/levels.ts'
 import type { Column } from '../schedulers/noise-schedule.ts'
 import { discretePath, explodingPath, flowPath, levelOfRatio, type Path, type PathKind } from '../schedulers/path.ts'
 import { noiseSchedules, silenced } from './diffusion.ts'
-import { real } from './numbers.ts'
+import { real, rows } from './numbers.ts'
 
 /** What the laws of samplers walk along, and data on which the best denoiser is known. */
 
@@ -168,3 +168,8 @@ export const walkFrom = (
   )
 }
 export const numbersOf = ({ x }: SamplingState): Column => Array.from(x.data)
+
+/** A denoiser that knows what was mixed, of each item. */
+export const oracle = (x0: Column): Denoiser => denoiser('x0', (x) => pipe(x, mul(0), add(rows(...x0.map((v) => [v])))))
+/** Noise that is none. */
+export const silent = ({ shape }: NoiseRequest): Column => Array.from({ length: shape[0] ?? 1 }, () => 0)

@@ -74,23 +74,21 @@ const stateOf = (plan: SamplingPlan, from: Value | SamplingState): SamplingState
       }
 
 /** What a step is fed beside what it carries, and of that what its graph has leaves for. */
-const feedsOf = (
-  { graph, noiseOf, feeds = {}, stepFeeds = () => ({}) }: SamplingRun,
-  step: PlannedStep,
-  batch: number,
-): Values => {
-  const types = feedTypes(graph)
-  const own: Values = {
-    ...stepFeeds(step),
-    [leaves.t]: floats([batch], new Float64Array(batch).fill(step.level.t)),
-    ...Object.fromEntries(
-      Object.entries(step.coefficients).map(([c, value]) => [coefficientLeaf(c), scalarValue(value)] as const),
-    ),
-    ...Object.fromEntries(
-      noises(graph).map(({ name, shape }) => [name, noiseOf({ name, step: step.index, shape })] as const),
-    ),
+const feedsOf = ({ graph, noiseOf, feeds = {}, stepFeeds = () => ({}) }: SamplingRun, batch: number) => {
+  const [types, drawn] = [feedTypes(graph), noises(graph)]
+  return (step: PlannedStep): Values => {
+    const own: Values = {
+      ...stepFeeds(step),
+      [leaves.t]: floats([batch], new Float64Array(batch).fill(step.level.t)),
+      ...Object.fromEntries(
+        Object.entries(step.coefficients).map(([c, value]) => [coefficientLeaf(c), scalarValue(value)] as const),
+      ),
+      ...Object.fromEntries(
+        drawn.map(({ name, shape }) => [name, noiseOf({ name, step: step.index, shape })] as const),
+      ),
+    }
+    return { ...feeds, ...RR.filterWithIndex((name: string) => Object.hasOwn(types, name))(own) }
   }
-  return { ...feeds, ...RR.filterWithIndex((name: string) => Object.hasOwn(types, name))(own) }
 }
 
 /**
@@ -110,9 +108,10 @@ export const sample = (run: SamplingRun): Effect<SamplingState> =>
           return found === undefined ? fail('run', name, 'carried by the step', 'nothing') : E.right(found)
         }),
       )
+    const feeds = feedsOf(run, state.x.shape[0] ?? 1)
     try {
       for (const [i, step] of steps.entries()) {
-        const watched = await go(stepper.step(feedsOf(run, step, state.x.shape[0] ?? 1)))
+        const watched = await go(stepper.step(feeds(step)))
         if (run.onStep !== undefined)
           await go(run.onStep({ step, done: i + 1, of: steps.length, x: read(leaves.x), watched }))
       }

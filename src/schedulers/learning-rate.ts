@@ -110,6 +110,22 @@ const factor = (fall: Fall, [cycle, ...later]: readonly RateCycle[], step: numbe
   return within < current.warmUp ? rise(current, within) : fall(current, within)
 }
 
+/** What many kinds have, each with what it is where left out. */
+const filled = (c: {
+  readonly floor?: number | undefined
+  readonly warmUp?: number | undefined
+  readonly growth?: number | undefined
+  readonly power?: number | undefined
+}) => {
+  const { floor, warmUp, growth, power } = learningRateDefaults
+  return {
+    floor: c.floor ?? floor,
+    warmUp: c.warmUp ?? warmUp,
+    growth: c.growth ?? growth,
+    power: c.power ?? power,
+  }
+}
+
 /** Half a cosine from 1 to `floor`; `part` in [0, 1] of the way. */
 const halfCosine = (part: number, floor: number): number => floor + 0.5 * (1 - floor) * (1 + Math.cos(Math.PI * part))
 
@@ -159,36 +175,20 @@ const oneCycleFactor = (c: RateParameters['one-cycle'], step: number): number =>
 const rates: { readonly [K in RateKind]: (c: LearningRate<K>, step: number) => number } = {
   constant: ({ rate }) => rate,
   'warm-up': ({ rate, warmUp }, step) => (step < warmUp ? (rate * step) / warmUp : rate),
-  'warm-up-cosine': ({ rate, warmUp, length, floor = learningRateDefaults.floor }, step) =>
-    rate * factor(cosineFall, [{ length, warmUp, start: 0, peak: 1, floor }], step),
-  cosine: ({ rate, length, floor = learningRateDefaults.floor }, step) =>
-    rate * halfCosine(Math.min(step, length) / length, floor),
-  'cosine-restarts': (
-    {
-      rate,
-      period,
-      growth = learningRateDefaults.growth,
-      floor = learningRateDefaults.floor,
-      warmUp = learningRateDefaults.warmUp,
-    },
-    step,
-  ) => rate * behindRise(warmUp, step, (n) => halfCosine(withinPeriods(period, growth, n), floor)),
-  polynomial: (
-    {
-      rate,
-      length,
-      power = learningRateDefaults.power,
-      floor = learningRateDefaults.floor,
-      warmUp = learningRateDefaults.warmUp,
-    },
-    step,
-  ) =>
-    rate *
-    behindRise(
-      warmUp,
-      step,
-      (n) => floor + (1 - floor) * (1 - (length === warmUp ? 0 : Math.min(1, n / (length - warmUp)))) ** power,
-    ),
+  'warm-up-cosine': ({ rate, length, ...c }, step) => {
+    const { warmUp, floor } = filled(c)
+    return rate * factor(cosineFall, [{ length, warmUp, start: 0, peak: 1, floor }], step)
+  },
+  cosine: ({ rate, length, ...c }, step) => rate * halfCosine(Math.min(step, length) / length, filled(c).floor),
+  'cosine-restarts': ({ rate, period, ...c }, step) => {
+    const { warmUp, growth, floor } = filled(c)
+    return rate * behindRise(warmUp, step, (n) => halfCosine(withinPeriods(period, growth, n), floor))
+  },
+  polynomial: ({ rate, length, ...c }, step) => {
+    const { warmUp, power, floor } = filled(c)
+    const left = (n: number): number => 1 - (length === warmUp ? 0 : Math.min(1, n / (length - warmUp)))
+    return rate * behindRise(warmUp, step, (n) => floor + (1 - floor) * left(n) ** power)
+  },
   'one-cycle': ({ rate, ...c }, step) => rate * oneCycleFactor({ rate, ...c }, step),
   'cosine-cycles': ({ rate, cycles }, step) => rate * factor(cosineFall, cycles, step),
   'linear-cycles': ({ rate, cycles }, step) => rate * factor(linearFall, cycles, step),
@@ -240,43 +240,35 @@ const checkCycles = ({ rate, cycles }: Cycles): readonly Checked<number>[] => [
 const checks: { readonly [K in RateKind]: (c: LearningRate<K>) => readonly Checked<number>[] } = {
   constant: ({ rate }) => [positive('/rate', rate)],
   'warm-up': ({ rate, warmUp }) => [positive('/rate', rate), warmUpRule('', warmUp)],
-  'warm-up-cosine': ({ rate, warmUp, length, floor = learningRateDefaults.floor }) => [
+  'warm-up-cosine': ({ rate, length, ...c }) => {
+    const { warmUp, floor } = filled(c)
+    return [positive('/rate', rate), lengthRule('', length), warmUpRule('', warmUp, length), ...factors('', { floor })]
+  },
+  cosine: ({ rate, length, ...c }) => [
     positive('/rate', rate),
     lengthRule('', length),
-    warmUpRule('', warmUp, length),
-    ...factors('', { floor }),
+    ...factors('', { floor: filled(c).floor }),
   ],
-  cosine: ({ rate, length, floor = learningRateDefaults.floor }) => [
-    positive('/rate', rate),
-    lengthRule('', length),
-    ...factors('', { floor }),
-  ],
-  'cosine-restarts': ({
-    rate,
-    period,
-    growth = learningRateDefaults.growth,
-    floor = learningRateDefaults.floor,
-    warmUp = learningRateDefaults.warmUp,
-  }) => [
-    positive('/rate', rate),
-    rule(Number.isInteger(period) && period >= 1, '/period', 'a positive integer', period),
-    rule(growth >= 1 && Number.isFinite(growth), '/growth', 'a number not below 1', growth),
-    warmUpRule('', warmUp),
-    ...factors('', { floor }),
-  ],
-  polynomial: ({
-    rate,
-    length,
-    power = learningRateDefaults.power,
-    floor = learningRateDefaults.floor,
-    warmUp = learningRateDefaults.warmUp,
-  }) => [
-    positive('/rate', rate),
-    lengthRule('', length),
-    warmUpRule('', warmUp, length),
-    positive('/power', power),
-    ...factors('', { floor }),
-  ],
+  'cosine-restarts': ({ rate, period, ...c }) => {
+    const { warmUp, growth, floor } = filled(c)
+    return [
+      positive('/rate', rate),
+      rule(Number.isInteger(period) && period >= 1, '/period', 'a positive integer', period),
+      rule(growth >= 1 && Number.isFinite(growth), '/growth', 'a number not below 1', growth),
+      warmUpRule('', warmUp),
+      ...factors('', { floor }),
+    ]
+  },
+  polynomial: ({ rate, length, ...c }) => {
+    const { warmUp, power, floor } = filled(c)
+    return [
+      positive('/rate', rate),
+      lengthRule('', length),
+      warmUpRule('', warmUp, length),
+      positive('/power', power),
+      ...factors('', { floor }),
+    ]
+  },
   'one-cycle': ({
     rate,
     length,

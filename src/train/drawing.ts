@@ -13,7 +13,7 @@ import { guidanceAt, type Sampling } from '../experiment/sampling.ts'
 import { feedTypes } from '../graph/graph.ts'
 import { type Shape, size } from '../graph/types.ts'
 import { pipe, TE } from '../prelude.ts'
-import { initialNoise, keyedNoise, leaves, noised, sample, slerp } from '../samplers/index.ts'
+import { initialNoise, keyedNoise, leaves, noised, type SamplingPlan, sample, slerp } from '../samplers/index.ts'
 import {
   batchSize,
   decodeLatents,
@@ -43,14 +43,15 @@ export type Beginning =
       readonly shares: readonly number[]
     }
   /** A picture, noised as far as `strength` says (SDEdit, Meng et al. 2022): 1 is noise alone, 0 the picture as it is. */
-  | { readonly kind: 'picture'; readonly latents: Latents; readonly strength: number; readonly known?: Known }
+  | {
+      readonly kind: 'picture'
+      readonly latents: Latents
+      readonly strength: number
+      /** Which latents stay: 1 where they do, `[h, w]`. */
+      readonly known?: Float32Array
+    }
   /** The noise that DDIM would draw a picture from, of classes `labels`. */
   | { readonly kind: 'inverted'; readonly latents: Latents; readonly labels: readonly number[] }
-
-/** Which latents stay: 1 where they do, `[h, w]`. */
-export interface Known {
-  readonly mask: Float32Array
-}
 
 /** One step of a batch of the pictures. */
 export interface DrawingStep {
@@ -100,12 +101,12 @@ const askedFor = ({ labels, pictures }: Asked, numbers: readonly number[]): Aske
   }
 }
 
-/** Of a list or of arrays in a row, those of these pictures; a single one is that of all. */
-const cycled = <A>(items: readonly A[], i: number): A | undefined =>
-  items[items.length === 1 ? 0 : Math.min(i, items.length - 1)]
+/** Of so many things the one of picture i: a batch's places past the last have the last, and one alone is that of all. */
+const placeOf = (i: number, n: number): number => Math.min(i, n - 1)
+const numberOf = (items: readonly number[], i: number): number => items[placeOf(i, items.length)] ?? 0
 const rowsAt = ({ n, shape, data }: Items, pictures: readonly number[], factor: number): Value => {
   const each = size(shape)
-  const all = pictures.map((i) => data.subarray((n === 1 ? 0 : Math.min(i, n - 1)) * each).subarray(0, each))
+  const all = pictures.map((i) => data.subarray(placeOf(i, n) * each, (placeOf(i, n) + 1) * each))
   return floats(
     [pictures.length, ...shape],
     Float64Array.from(joined(all), (x) => x * factor),
@@ -124,7 +125,7 @@ const batchOf = (wanted: Wanted, first: number, count: number): Batch => {
   const { from } = wanted
   return {
     pictures,
-    numbers: from?.kind === 'between' ? pictures.map((i) => cycled(from.numbers, i) ?? i) : pictures,
+    numbers: from?.kind === 'between' ? pictures.map((i) => numberOf(from.numbers, i)) : pictures,
     asked: askedFor(wanted, pictures),
   }
 }
@@ -179,59 +180,67 @@ const inverted = (
     )
   })
 
-/** Gives each batch what its walk begins with. */
-const beginning = (
-  executor: Executor,
-  m: LatentDiffusion,
-  state: Values,
-  wanted: Wanted,
-  { plan }: SamplingProgram,
-): Effect<(batch: Batch) => Value> => {
-  const { seed, scale, from = { kind: 'noise' } } = wanted
-  const noise = ({ numbers }: Batch): Value => initialNoise(seed, numbers, m.latent)
-  const [first] = plan.steps
-  switch (from.kind) {
-    case 'noise':
-      return TE.right(noise)
-    case 'between':
-      return TE.right((batch) => {
-        const others = batch.pictures.map((i) => cycled(from.towards.numbers, i) ?? i)
-        const shares = batch.pictures.map((i) => cycled(from.shares, i) ?? 0)
-        return slerp(noise(batch), initialNoise(from.towards.seed, others, m.latent), shares)
-      })
-    case 'picture':
-      return TE.right((batch) =>
-        from.strength === 1 || first === undefined
-          ? noise(batch)
-          : noised(first.level, rowsAt(from.latents, batch.pictures, scale), noise(batch)),
-      )
-    case 'inverted':
-      return pipe(
-        inverted(executor, m, state, wanted, from),
-        TE.map(
-          (noises) =>
-            ({ pictures }) =>
-              rowsAt(noises, pictures, 1),
-        ),
-      )
-  }
+type Kind = Beginning['kind']
+type From<K extends Kind> = Extract<Beginning, { readonly kind: K }>
+/** What a beginning is made with, beside itself. */
+interface Given {
+  readonly executor: Executor
+  readonly m: LatentDiffusion
+  readonly state: Values
+  readonly wanted: Wanted
+  readonly plan: SamplingPlan
+  /** The noise of a batch's own numbers. */
+  readonly noise: (batch: Batch) => Value
 }
+type Begin = Effect<(batch: Batch) => Value>
+
+/** Gives each batch what its walk begins with. */
+const beginnings: { readonly [K in Kind]: (from: From<K>, given: Given) => Begin } = {
+  noise: (_, { noise }) => TE.right(noise),
+  between: ({ towards, shares }, { noise, m }) =>
+    TE.right((batch) => {
+      const others = batch.pictures.map((i) => numberOf(towards.numbers, i))
+      return slerp(
+        noise(batch),
+        initialNoise(towards.seed, others, m.latent),
+        batch.pictures.map((i) => numberOf(shares, i)),
+      )
+    }),
+  picture: ({ latents, strength }, { noise, plan, wanted: { scale } }) => {
+    const [first] = plan.steps
+    return TE.right((batch) =>
+      strength === 1 || first === undefined
+        ? noise(batch)
+        : noised(first.level, rowsAt(latents, batch.pictures, scale), noise(batch)),
+    )
+  },
+  inverted: (from, { executor, m, state, wanted }) =>
+    pipe(
+      inverted(executor, m, state, wanted, from),
+      TE.map(
+        (noises) =>
+          ({ pictures }) =>
+            rowsAt(noises, pictures, 1),
+      ),
+    ),
+}
+const beginning = <K extends Kind>(kind: K, from: From<K>, given: Given): Begin => beginnings[kind](from, given)
 
 /** What a known part feeds, and x with it put in at the end. */
 const knownPart = (m: LatentDiffusion, { from, scale }: Wanted) => {
   if (from?.kind !== 'picture' || from.known === undefined) return undefined
-  const { latents, known } = from
+  const { latents, known: mask } = from
   const [, height = 1, width = 1] = m.latent
   const plane = height * width
   return {
     feeds: ({ pictures }: Batch): Values => ({
       [leaves.x0]: rowsAt(latents, pictures, scale),
-      [leaves.mask]: rowsAt({ n: 1, shape: [1, height, width], data: known.mask }, pictures, 1),
+      [leaves.mask]: rowsAt({ n: 1, shape: [1, height, width], data: mask }, pictures, 1),
     }),
     put: ({ pictures }: Batch, x: Float32Array): Float32Array => {
       const there = rowsAt(latents, pictures, scale).data
       return x.map((value, i) => {
-        const stays = known.mask[i % plane] ?? 0
+        const stays = mask[i % plane] ?? 0
         return stays * (there[i] ?? 0) + (1 - stays) * value
       })
     },
@@ -241,11 +250,11 @@ const knownPart = (m: LatentDiffusion, { from, scale }: Wanted) => {
 /** Draws raw latents: picture i depends on the seed and i alone, however they are batched. */
 export const drawLatents = (executor: Executor, m: LatentDiffusion, state: Values, wanted: Wanted): Effect<Items> =>
   effect(async (run) => {
-    const { labels, seed, sampling, scale, from, negative, watch = false } = wanted
+    const { labels, seed, sampling, scale, from = { kind: 'noise' }, negative, watch = false } = wanted
     const n = labels.length
     const batch = Math.min(drawnAtATime(m.latent), n)
-    const strength = from?.kind === 'picture' ? from.strength : 1
-    if (from?.kind === 'picture' && strength === 0)
+    const strength = from.kind === 'picture' ? from.strength : 1
+    if (from.kind === 'picture' && strength === 0)
       return { n, shape: m.latent, data: Float32Array.from(rowsAt(from.latents, range(0, n), 1).data) }
     const known = knownPart(m, wanted)
     const program = await run(
@@ -260,7 +269,8 @@ export const drawLatents = (executor: Executor, m: LatentDiffusion, state: Value
     )
     const batches = Math.ceil(n / batch)
     const raw = (data: Value['data']): Float32Array => Float32Array.from(data, (x) => Number(x) / scale)
-    const begin = await run(beginning(executor, m, state, wanted, program))
+    const noise = ({ numbers }: Batch): Value => initialNoise(seed, numbers, m.latent)
+    const begin = await run(beginning(from.kind, from, { executor, m, state, wanted, plan: program.plan, noise }))
     const latents = await run(
       using(executor, program.graph, weightsFor(program.graph, state), (executable) =>
         effect(async (go) => {

@@ -38,7 +38,10 @@ import { noiseSchedule as scheduleOf } from '../../src/schedulers/noise-schedule
 import { decode, record } from '../../src/schema.ts'
 import { right } from '../arbitrary/run.ts'
 
-/** What is documented, written down once more: a default is a promise to those who left it out. */
+/**
+ * What is documented, written down once more: a default is a promise to those who left it out. One file, however long, since it is one
+ * table.
+ */
 
 /** A graph as data: all that an option can change in it. */
 const graph = (outputs: Readonly<Record<string, Tensor>>): unknown => encodeGraph(right(freeze(outputs)))

@@ -80,7 +80,7 @@ describe('from a picture', () => {
       const [, , width = 1] = model().latent
       const plane = width * width
       const mask = Float32Array.from({ length: plane }, (_, i) => (i % width < width / 2 ? 1 : 0))
-      const drawn = await draw({ labels: [1], sampling: sampling({ sampler }), from: from(1, { known: { mask } }) })
+      const drawn = await draw({ labels: [1], sampling: sampling({ sampler }), from: from(1, { known: mask }) })
       const [known, rest] = [1, 0].map((stays) =>
         drawn.flatMap((x, i) => (mask[i % plane] === stays ? [x - (some().data[i] ?? 0)] : [])),
       )

@@ -4,6 +4,7 @@ import { type Dataset, labelsOf, select } from '../../data/dataset.ts'
 import { type Effect, effect, failure } from '../../error.ts'
 import type { LatentDiffusion } from '../../experiment/diffusion-stage.ts'
 import { size } from '../../graph/types.ts'
+import { ofByte, toByte } from '../../io/images.ts'
 import { TE } from '../../prelude.ts'
 import { type Parted, picturesOf, randomOf } from '../data.ts'
 import { drawPictures } from '../drawing.ts'
@@ -51,7 +52,7 @@ const counted = (rows: Rows, onRead: (done: number) => void): Rows => ({
 /** Pictures as files have them, of 256 levels in [-1, 1]: so are those that they are compared with. */
 const asWritten = (pictures: Items): Items => ({
   ...pictures,
-  data: pictures.data.map((x) => Math.round((Math.min(1, Math.max(-1, x)) + 1) * 127.5) / 127.5 - 1),
+  data: pictures.data.map((x) => ofByte(toByte(x))),
 })
 
 const slug = (name: string): string => name.replaceAll(/[^a-z0-9]+/gi, '-').replaceAll(/^-|-$/g, '')
