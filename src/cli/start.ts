@@ -8,11 +8,11 @@ interface Options {
   readonly set: readonly string[]
 }
 
-/** The main job: emoji, in about ten minutes on two cores. */
+/** The main job: emoji, in ten to seventeen minutes on two cores. */
 export const start: Register = (program, { terminal, run }) => {
   program
     .command('start')
-    .description('the main job: train on 1,536 emoji within ten minutes on two cores, and look at the result')
+    .description('the main job: train on 1,536 emoji, ten to seventeen minutes on two cores, and look at the result')
     .option(...setOption, several, [])
     .action(({ set }: Options) =>
       run(
