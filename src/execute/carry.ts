@@ -1,6 +1,6 @@
 import { type Checked, collect, fail } from '../error.ts'
 import { sameType, showType, type TensorType } from '../graph/types.ts'
-import { E } from '../prelude.ts'
+import { E, pipe } from '../prelude.ts'
 import { didYouMean } from '../schema.ts'
 import type { Carry } from './executor.ts'
 import { own, type Types } from './feeds.ts'
@@ -26,6 +26,21 @@ export const carried = <A>(outputs: Named<A>, carry: Carry): Named<A> =>
     }),
   )
 
+const noSuchLeaf = (leaf: string, leaves: Types): Checked<never> =>
+  fail('run', leaf, 'the name of a leaf that is fed', 'no such leaf', didYouMean(leaf, Object.keys(leaves)))
+
+/** The types of leaves by their names. */
+export const checkNames = (names: readonly string[], leaves: Types): Checked<Types> =>
+  pipe(
+    collect(
+      names.map((name): Checked<readonly [string, TensorType]> => {
+        const type = own(leaves, name)
+        return type === undefined ? noSuchLeaf(name, leaves) : E.right([name, type])
+      }),
+    ),
+    E.map((types) => Object.fromEntries(types)),
+  )
+
 /** The types of the carried leaves, where each is fed by one output of its own type. */
 export const checkCarry = (carry: Carry, outputs: Types, leaves: Types): Checked<Types> => {
   const taken = new Set<string>()
@@ -33,8 +48,7 @@ export const checkCarry = (carry: Carry, outputs: Types, leaves: Types): Checked
     const [from, to] = [own(outputs, output), own(leaves, leaf)]
     if (from === undefined)
       return fail('run', output, 'the name of an output', 'no such output', didYouMean(output, Object.keys(outputs)))
-    if (to === undefined)
-      return fail('run', leaf, 'the name of a leaf that is fed', 'no such leaf', didYouMean(leaf, Object.keys(leaves)))
+    if (to === undefined) return noSuchLeaf(leaf, leaves)
     if (taken.has(leaf)) return fail('run', leaf, 'one output to carry', `a second, ${output}`)
     taken.add(leaf)
     return sameType(from, to)

@@ -1,6 +1,6 @@
 import { feedTypes, type Graph, outputTypes } from '../graph/graph.ts'
 import { E, pipe, TE } from '../prelude.ts'
-import { checkCarry, omit, only } from './carry.ts'
+import { checkCarry, checkNames, omit, only } from './carry.ts'
 import { checkGraph } from './check-graph.ts'
 import type { CompileOptions, Executable, Executor, Stepper, Values } from './executor.ts'
 import { checkFeeds, type Types } from './feeds.ts'
@@ -27,8 +27,8 @@ const executable = (at: string, engine: Executable, graph: Graph, fed: Types, ch
     for (const s of running) s.dispose()
     engine.dispose()
   })
-  const held = (made: Stepper, state: Types): Stepper => {
-    const s = stepper(at, made, omit(fed, Object.keys(state)), check, () => running.delete(s))
+  const kept = (made: Stepper, initial: Values): Stepper => {
+    const s = stepper(at, made, omit(fed, Object.keys(initial)), check, () => running.delete(s))
     running.add(s)
     return s
   }
@@ -38,14 +38,12 @@ const executable = (at: string, engine: Executable, graph: Graph, fed: Types, ch
       during(
         pipe(
           checkCarry(carry, outputTypes(graph), fed),
-          E.chainFirst((state) => check(state, initial)),
+          E.bindTo('carried'),
+          E.bind('given', () => checkNames(Object.keys(initial), fed)),
+          E.chain((types) => check({ ...types.given, ...types.carried }, initial)),
           TE.fromEither,
-          TE.chain((state) =>
-            pipe(
-              engine.start(carry, initial),
-              TE.map((made) => held(made, state)),
-            ),
-          ),
+          TE.chain(() => engine.start(carry, initial)),
+          TE.map((made) => kept(made, initial)),
           TE.chain((s) =>
             pipe(
               during(TE.right(s)),

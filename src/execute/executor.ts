@@ -42,7 +42,10 @@ export interface Executor {
 export interface Executable {
   /** Feeds every leaf by name; returns every output by name. Missing, extra and mis-typed feeds are `run` errors. */
   readonly run: (feeds: Values) => Effect<Values>
-  /** Keeps the carried arrays on the device between steps. */
+  /**
+   * Keeps arrays on the device between steps: the carried ones, and those that `initial` has beside them, which are held. A held
+   * leaf is given once and never replaced, as weights that are not trained; what it was given stays as it is as long as the stepper.
+   */
   readonly start: (carry: Carry, initial: Values) => Effect<Stepper>
   /** Ends its steppers too. */
   readonly dispose: IO<void>
@@ -50,7 +53,7 @@ export interface Executable {
 
 /** A compiled graph with its state. A step that begins while another runs is a `run` error. */
 export interface Stepper {
-  /** Feeds what is not carried; returns the outputs that are not carried. */
+  /** Feeds what is neither carried nor held; returns the outputs that are not carried. */
   readonly step: (feeds: Values) => Effect<Values>
   /** A copy of the carried state, by leaf name. */
   readonly read: Effect<Values>

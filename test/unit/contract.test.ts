@@ -8,7 +8,7 @@ import type { Graph } from '../../src/graph/graph.ts'
 import { float } from '../../src/graph/types.ts'
 import { E, type Either, pipe, TE } from '../../src/prelude.ts'
 import { everyName, type Name, suiteOn, tolerances } from '../arbitrary/executors.ts'
-import { adam, adamFeeds, difference, graphOf, right, run } from './onnx-support.ts'
+import { adam, adamFeeds, difference, feed, graphOf, right, run } from './onnx-support.ts'
 
 const faults = (e: Either<readonly LatentError[], unknown>): readonly LatentError[] => (E.isLeft(e) ? e.left : [])
 const carry = { w: 'net.weight', m: 'm/net.weight', v: 'v/net.weight' }
@@ -25,6 +25,24 @@ const adamStart = () => {
   const { x, t, ...start } = adamFeeds()
   if (x === undefined || t === undefined) throw new Error('no x or t')
   return { fed: { x, t }, start }
+}
+
+/** A step through a convolution that is not trained; `scale` and `scalar` are read by the arithmetic at its end. */
+const freezing = () => {
+  const shapes = { x: [2, 4, 5, 5], bias: [4], frozen: [4, 4, 3, 3], w: [4, 25], scale: [4, 25], scalar: [] }
+  const leaf = (name: keyof typeof shapes) => D.input(name, float(...shapes[name]))
+  const y = pipe(
+    leaf('x'),
+    D.conv2d(leaf('frozen'), { stride: [1, 1], padding: [1, 1, 1, 1] }),
+    D.add(pipe(leaf('bias'), D.reshape(4, 1, 1))),
+  )
+  const change = pipe(y, D.sum({ axes: [0] }), D.reshape(4, 25), D.mul(leaf('scale')), D.mul(leaf('scalar')))
+  const values = Object.fromEntries(
+    Object.entries(shapes).map(([name, shape], i) => [name, feed(i, float(...shape))] as const),
+  )
+  const { w, ...feeds } = values
+  if (w === undefined) throw new Error('no w')
+  return { graph: graphOf({ y: pipe(y, D.mean()), w: pipe(leaf('w'), D.add(change)) }), w, feeds }
 }
 
 const contract =
@@ -172,6 +190,35 @@ const contract =
         { tag: 'run', at: 'net.weight' },
       ])
       expect(faults(await program.start(carry, {})())).toHaveLength(3)
+      program.dispose()
+    })
+
+    test('held leaves give the same numbers as fed ones, and stay as they are', async () => {
+      const held = freezing()
+      const [{ x, bias, frozen, scale, scalar: s }, carry] = [held.feeds, { w: 'w' }]
+      if (x === undefined || bias === undefined || frozen === undefined || scale === undefined || s === undefined)
+        throw new Error('no feeds')
+      const program = await compile(held.graph)
+      const before = JSON.stringify([frozen, scale])
+      const whole = right(await program.start(carry, { w: held.w, frozen, scale, scalar: s })())
+      const plain = right(await program.start(carry, { w: held.w })())
+      for (let i = 0; i < 3; i++) {
+        const a = right(await whole.step({ x, bias })())
+        const b = right(await plain.step({ x, bias, frozen, scale, scalar: s })())
+        expect(Object.keys(a)).toEqual(['y'])
+        expect(difference(a.y, b.y)).toBeLessThan(tolerances[name].op)
+      }
+      const [a, b] = [right(await whole.read()), right(await plain.read())]
+      expect(Object.keys(a)).toEqual(['w'])
+      expect(difference(a.w, b.w)).toBeLessThan(tolerances[name].op)
+      expect(JSON.stringify([frozen, scale])).toBe(before)
+      expect(faults(await whole.step({ x, bias, scale })())).toMatchObject([{ tag: 'run', at: 'scale' }])
+      expect(faults(await program.start(carry, { w: held.w, frozne: frozen })())).toMatchObject([
+        { tag: 'run', at: 'frozne', hint: 'did you mean "frozen"?' },
+      ])
+      expect(faults(await program.start(carry, { w: held.w, frozen: bias })())).toMatchObject([
+        { tag: 'run', at: 'frozen' },
+      ])
       program.dispose()
     })
 

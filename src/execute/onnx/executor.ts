@@ -1,7 +1,7 @@
 import type { Effect } from '../../error.ts'
 import { feedTypes, type Graph } from '../../graph/graph.ts'
 import { pipe, RR, TE } from '../../prelude.ts'
-import { only } from '../carry.ts'
+import { omit, only } from '../carry.ts'
 import { contracted } from '../contract.ts'
 import type { Carry, Executable, Executor, Stepper, Values } from '../executor.ts'
 import type { Types } from '../feeds.ts'
@@ -15,7 +15,7 @@ import { lower } from './lower.ts'
 import type { Model } from './proto.ts'
 import { type Runtime, toTensor, toValue } from './runtime.ts'
 import { createSession, type Session, type SessionOptions, type Tensors } from './session.ts'
-import { hostState, passedState, residentState, type State } from './stepper.ts'
+import { type Held, hostState, nothingHeld, passedState, residentState, type State, uploaded } from './stepper.ts'
 import { leaf } from './value.ts'
 
 /** Everything a compiled graph is made of. */
@@ -73,6 +73,16 @@ export const whole = (of: Source): Effect<Program> =>
     TE.map(({ model, session }) => ({ session, startState: states[of.options.device](of, session, model) })),
   )
 
+const uploadedTo = (ort: Runtime, options: SessionOptions, graph: Graph, held: Values): Effect<Held> => {
+  const names = Object.keys(held)
+  return names.length === 0
+    ? TE.right(nothingHeld)
+    : pipe(
+        createSession(ort, identityModel(only(feedTypes(graph), names)), { ...options, resident: names }),
+        TE.chain((uploader) => uploaded(ort, uploader, held)),
+      )
+}
+
 /** How state is kept, by device. Only the GPU's holds on to the model, and so to its constants. */
 const states: { readonly [D in Device]: (of: Source, session: Session, model: Model) => StartState } = {
   cpu:
@@ -92,6 +102,7 @@ const states: { readonly [D in Device]: (of: Source, session: Session, model: Mo
         TE.bind('reader', () =>
           createSession(ort, identityModel(only(feedTypes(graph), Object.values(carry))), { ...options, resident: [] }),
         ),
+        TE.bind('held', () => uploadedTo(ort, options, graph, omit(initial, Object.values(carry)))),
         TE.map((sessions) => residentState(ort, sessions, carry, initial)),
       ),
 }

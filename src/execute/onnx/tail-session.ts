@@ -84,7 +84,7 @@ const liesAlike = ({ leaves, outputs }: Turned, output: string, leaf: string): b
 
 /**
  * The leaves that the loops replace lie in the machine; the others as if there were no loops. A leaf whose new value lies in another order
- * is fed anew at every step.
+ * is fed anew at every step. Held leaves that loops read lie in the machine too.
  */
 export const splitState = (ort: Runtime, halves: Halves, carry: Carry, initial: Values): State => {
   const { turned, graph, body } = halves
@@ -93,13 +93,15 @@ export const splitState = (ort: Runtime, halves: Halves, carry: Carry, initial: 
   const crossing = Object.keys(ofTail).filter((output) => !liesAlike(turned, output, ofTail[output] ?? ''))
   const machine = halves.tail(omit(ofTail, crossing))
   const own = only(machine.leaves, Object.values(omit(ofTail, crossing)))
-  for (const [name, array] of Object.entries(own)) array.set(turn(turned.leaves[name], initial[name]?.data ?? []))
+  const held = omit(initial, Object.values(carry))
+  for (const [name, array] of Object.entries({ ...only(machine.leaves, Object.keys(held)), ...own }))
+    array.set(turn(turned.leaves[name], initial[name]?.data ?? []))
   let fed = RR.map((v: Value) => toTensor(ort, copy(v)))(only(initial, Object.values(only(ofTail, crossing))))
   const rest = hostState(
     ort,
     joined(ort, halves, machine),
     { carry: ofBody, writable: writableInPlace(body, ofBody) },
-    only(initial, Object.values(ofBody)),
+    { ...only(initial, Object.values(ofBody)), ...omit(held, Object.keys(machine.leaves)) },
   )
   return {
     step: (feeds) =>

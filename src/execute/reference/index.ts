@@ -1,7 +1,7 @@
 import type { Effect } from '../../error.ts'
 import type { Graph } from '../../graph/graph.ts'
 import { pipe, RR, TE } from '../../prelude.ts'
-import { carried, omit } from '../carry.ts'
+import { carried, omit, only } from '../carry.ts'
 import { contracted } from '../contract.ts'
 import type { Carry, Executable, Executor, Stepper, Values } from '../executor.ts'
 import { defer } from '../lifetime.ts'
@@ -15,11 +15,12 @@ const dense: (xs: Values) => Feeds = RR.map(toDense)
 type Compute = (feeds: Feeds) => Effect<Feeds>
 
 const stepper = (compute: Compute, carry: Carry, initial: Feeds): Stepper => {
-  let state = initial
+  const held = omit(initial, Object.values(carry))
+  let state = only(initial, Object.values(carry))
   return {
     step: (feeds) =>
       pipe(
-        compute({ ...state, ...dense(feeds) }),
+        compute({ ...held, ...state, ...dense(feeds) }),
         TE.map((results) => {
           state = carried(results, carry)
           return values(omit(results, Object.keys(carry)))

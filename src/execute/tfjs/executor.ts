@@ -1,9 +1,9 @@
 import type { Effect } from '../../error.ts'
 import { feedTypes } from '../../graph/graph.ts'
-import { pipe, TE } from '../../prelude.ts'
+import { pipe, RR, TE } from '../../prelude.ts'
 import { carried, omit, only } from '../carry.ts'
 import { contracted } from '../contract.ts'
-import type { Carry, Executable, Executor, Stepper, Values } from '../executor.ts'
+import type { Carry, Executable, Executor, Stepper, Value, Values } from '../executor.ts'
 import { defer } from '../lifetime.ts'
 import type { Backend, Ready } from './backends.ts'
 import { programOf } from './compile.ts'
@@ -47,10 +47,23 @@ const runWith = (
     ),
   )
 
-const stepper = (compiled: Compiled, carry: Carry, initial: Values): Stepper => {
-  const { device } = compiled
+/** With more leaves on the device, kept as constants are. */
+const holding = (compiled: Compiled, held: Values): Compiled => {
+  const { device, baked, bakedKept } = compiled
+  const types = RR.map(({ dtype, shape }: Value) => ({ dtype, shape }))(held)
+  const kept = keptOf(types)
+  return {
+    ...compiled,
+    baked: { ...baked, ...pack(device, types, kept, held) },
+    bakedKept: { ...bakedKept, ...kept },
+  }
+}
+
+const stepper = (of: Compiled, carry: Carry, initial: Values): Stepper => {
+  const { device } = of
+  const compiled = holding(of, omit(initial, Object.values(carry)))
   const machine = machineOf(compiled)
-  let state = uploadAll(device, initial)
+  let state = uploadAll(device, only(initial, Object.values(carry)))
   const advance = (results: Tensors): Tensors => {
     disposeAll(state)
     state = carried(results, carry)
@@ -65,7 +78,7 @@ const stepper = (compiled: Compiled, carry: Carry, initial: Values): Stepper => 
       ),
     read: downloadAll(device, () => cloneAll(device, state)),
     dispose: () => {
-      disposeAll(state)
+      disposeAll({ ...state, ...omit(compiled.baked, Object.keys(of.baked)) })
       machine.dispose()
     },
   }
