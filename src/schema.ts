@@ -157,6 +157,25 @@ export const list = <A>(of: Codec<A>, lengths: Lengths = {}): Codec<readonly A[]
   )
 }
 
+/** One value for all, or a list of one for each. */
+export const orList = <A>(of: Codec<A>, lengths: Lengths = {}): Codec<A | readonly A[]> => {
+  const several = list(of, lengths)
+  return codec<A | readonly A[]>(`${of.name} or ${several.name}`, { anyOf: [of.json, several.json] }, (u, c) =>
+    Array.isArray(u) ? several.validate(u, c) : of.validate(u, c),
+  )
+}
+
+/** What either of two reads; the first that does. */
+export const either = <A, B>(first: Codec<A>, second: Codec<B>): Codec<A | B> => {
+  const name = `${first.name} or ${second.name}`
+  return codec<A | B>(name, { anyOf: [first.json, second.json] }, (u, c) => {
+    const read = first.validate(u, c)
+    if (E.isRight(read)) return read
+    const other = second.validate(u, c)
+    return E.isRight(other) ? other : mismatch(u, c, name)
+  })
+}
+
 /** So many errors of one list are named: 300 words in the place of numbers have one cause. */
 const named = 10
 /** The errors of a list, those after the tenth counted. */

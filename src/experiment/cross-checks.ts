@@ -165,12 +165,25 @@ const headRules = ({ unet }: Diffusion): Problems => {
     return width === undefined ? [] : [problem(at, `a divisor of ${width}, the width of an attention`, divisor)]
   }
   const at = '/diffusion/unet/heads'
-  return unet.heads.by === 'channels'
-    ? divides(`${at}/channels`, unet.heads.channels)
-    : [
-        ...divides(`${at}/count`, unet.heads.count),
-        ...(unet.heads.upsample === undefined ? [] : divides(`${at}/upsample`, unet.heads.upsample)),
-      ]
+  const { heads } = unet
+  if (heads.by === 'channels') return divides(`${at}/channels`, heads.channels)
+  if (heads.by === 'levels') {
+    const { counts } = heads
+    const apart = levels.flatMap((factor, i) => {
+      const attends = i === levels.length - 1 || unet.attentionFactors.includes(factor)
+      const [count = 1, wide = 0] = [counts[i], (unet.channelMultipliers[i] ?? 0) * unet.modelChannels]
+      return attends && wide % count !== 0
+        ? [problem(`${at}/counts/${i}`, `a divisor of ${wide}, the width of this level`, count)]
+        : []
+    })
+    return counts.length === levels.length
+      ? apart
+      : [problem(`${at}/counts`, `a number for each of the ${levels.length} levels`, `${counts.length} numbers`)]
+  }
+  return [
+    ...divides(`${at}/count`, heads.count),
+    ...(heads.upsample === undefined ? [] : divides(`${at}/upsample`, heads.upsample)),
+  ]
 }
 
 const unetRules = (experiment: Experiment, diffusion: Diffusion): Problems => {

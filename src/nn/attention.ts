@@ -178,42 +178,61 @@ export const feedForward = (s: Scope, { out, mult = 4, gated = false }: FeedForw
 
 export interface TransformerBlock extends Heads, Context {
   readonly gated?: boolean
+  /** The first attention sees the context too [disable_self_attn]. */
+  readonly contextOnly?: boolean
 }
 /**
  * Self-attention, attention to the context and a feed-forward layer over x[N, T, D], each after a LayerNorm and with
  * residual. Source: `BasicTransformerBlock` of ldm/modules/attention.py.
  */
-export const basicTransformerBlock = (s: Scope, { context, gated = true, ...heads }: TransformerBlock): Layer => {
+export const basicTransformerBlock = (
+  s: Scope,
+  { context, gated = true, contextOnly = false, ...heads }: TransformerBlock,
+): Layer => {
   const residual = (norm: string, layer: Layer): Layer => {
     const branch = flow(layerNorm(at(s, norm)), layer)
     return (x) => pipe(x, branch, add(x))
   }
   return flow(
-    residual('norm1', crossAttention(at(s, 'attn1'), heads)),
+    residual('norm1', crossAttention(at(s, 'attn1'), contextOnly ? { ...heads, context } : heads)),
     residual('norm2', crossAttention(at(s, 'attn2'), { ...heads, context })),
     residual('norm3', feedForward(at(s, 'ff'), { gated })),
   )
 }
 
-export interface SpatialTransformer extends Heads, Context {
+export interface SpatialTransformer extends Omit<TransformerBlock, 'gated'> {
   readonly depth?: number
+  /** What leads into the blocks and out of them: 1x1 convolutions of the map, or linear layers of its positions. */
+  readonly projection?: 'conv' | 'linear'
 }
-/** Transformer blocks over the positions of x[N, C, H, W]. Source: `SpatialTransformer` of ldm/modules/attention.py. */
-export const spatialTransformer = (s: Scope, { depth = 1, ...block }: SpatialTransformer): Layer =>
+/**
+ * Transformer blocks over the positions of x[N, C, H, W]. Source: `SpatialTransformer` of ldm/modules/attention.py, with `use_linear`
+ * of Stability-AI/stablediffusion.
+ */
+export const spatialTransformer = (s: Scope, { depth = 1, projection = 'conv', ...block }: SpatialTransformer): Layer =>
   shared((x) => {
     const [n = 0, c = 0, h = 0, w = 0] = x.shape
     const width = block.heads * block.headChannels
     const blocks = Array.from({ length: depth }, (): Module => (b) => basicTransformerBlock(b, block))
+    const rows = (of: number): Layer => flow(reshape(n, of, h * w), transpose(0, 2, 1))
+    const map = (of: number): Layer => flow(transpose(0, 2, 1), reshape(n, of, h, w))
+    const [first, last] = [at(s, 'proj_in'), at(s, 'proj_out')]
+    const { enter, leave } = {
+      conv: {
+        enter: flow(conv2d(first, { out: width, kernel: 1 }), rows(width)),
+        leave: flow(map(width), conv2d(last, { out: c, kernel: 1, init: zeros })),
+      },
+      linear: {
+        enter: flow(rows(c), linear(first, { out: width })),
+        leave: flow(linear(last, { out: c, init: zeros }), map(c)),
+      },
+    }[projection]
     return pipe(
       x,
       groupNorm(at(s, 'norm'), { eps: 1e-6 }),
-      conv2d(at(s, 'proj_in'), { out: width, kernel: 1 }),
-      reshape(n, width, h * w),
-      transpose(0, 2, 1),
+      enter,
       sequential(...blocks)(at(s, 'transformer_blocks')),
-      transpose(0, 2, 1),
-      reshape(n, width, h, w),
-      conv2d(at(s, 'proj_out'), { out: c, kernel: 1, init: zeros }),
+      leave,
       add(x),
     )
   })

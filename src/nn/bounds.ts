@@ -11,7 +11,9 @@ export const depth = integer({ min: 1, max: 32 })
 /** Entries of a codebook. */
 export const entries = integer({ min: 1, max: 2 ** 20 })
 
-const mostLevels = 10
+export const depthOrNone = integer({ min: 0, max: 32 })
+
+export const mostLevels = 10
 /** Channels of each level, in units of the first's. */
 export const multipliers = list(integer({ min: 1, max: 64 }), { min: 1, max: mostLevels })
 /** Levels of the network, by their size or factor. */

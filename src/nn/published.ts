@@ -1,8 +1,21 @@
-import { type Checked, fail, type LatentError } from '../error.ts'
+import { type Checked, fail, failure, type LatentError } from '../error.ts'
 import { E, pipe, RNEA } from '../prelude.ts'
-import { type Codec, type Decoded, decode, flag, integer, nullable, record, withDefault, word } from '../schema.ts'
+import {
+  type Codec,
+  type Decoded,
+  decode,
+  either,
+  flag,
+  integer,
+  list,
+  nullable,
+  orList,
+  record,
+  withDefault,
+  word,
+} from '../schema.ts'
 import { type AutoencoderConfig, attentionKinds, type DdpmUNetConfig, type Pyramid } from './autoencoder/config.ts'
-import { depth, dropoutRate, entries, multipliers, places, side, width } from './bounds.ts'
+import { depth, depthOrNone, dropoutRate, entries, mostLevels, multipliers, places, side, width } from './bounds.ts'
 import {
   type AttentionConfig,
   type EncoderUNetConfig,
@@ -61,6 +74,9 @@ const pyramid = (p: Decoded<typeof ddconfig> | Decoded<typeof ddpm>): Pyramid =>
   dropout: p.dropout,
 })
 
+const isObject = (u: unknown): u is Readonly<Record<string, unknown>> =>
+  typeof u === 'object' && u !== null && !Array.isArray(u)
+
 /** `base` is the JSON pointer that errors begin with. */
 const reading = <A>(codec: Codec<A>, base: string) => decode(codec, { base })
 
@@ -91,8 +107,7 @@ const openaiModel = {
   required: {
     in_channels: width,
     model_channels: width,
-    out_channels: width,
-    num_res_blocks: depth,
+    num_res_blocks: orList(depth, { min: 1, max: mostLevels }),
     attention_resolutions: places,
   },
   defaulted: {
@@ -102,6 +117,7 @@ const openaiModel = {
     dims: withDefault(integer({ min: 2, max: 2 }), 2),
     use_checkpoint: withDefault(flag, false),
     use_fp16: withDefault(flag, false),
+    use_bf16: withDefault(flag, false),
     num_head_channels: withDefault(countOrNone, -1),
     num_heads_upsample: withDefault(countOrNone, -1),
     use_scale_shift_norm: withDefault(flag, false),
@@ -111,49 +127,106 @@ const openaiModel = {
   /** Used by nothing but the attention pool, which goes by the size of its input here. */
   optional: { image_size: side },
 }
+/** What `UNetModel` and `ControlNet` have beyond `EncoderUNetModel`, in Stability's code too. */
+const conditioned = {
+  num_heads: withDefault(countOrNone, -1),
+  use_spatial_transformer: withDefault(flag, false),
+  transformer_depth: withDefault(orList(depthOrNone, { min: 1, max: mostLevels }), 1),
+  transformer_depth_middle: withDefault(nullable(depthOrNone), null),
+  use_linear_in_transformer: withDefault(flag, false),
+  /** How attention is computed, with the same numbers. */
+  spatial_transformer_attn_type: withDefault(word(['softmax', 'softmax-xformers']), 'softmax'),
+  context_dim: withDefault(nullable(width), null),
+  disable_self_attentions: withDefault(nullable(list(flag, { min: 1, max: mostLevels })), null),
+  disable_middle_self_attn: withDefault(flag, false),
+  disable_middle_transformer: withDefault(flag, false),
+  num_attention_blocks: withDefault(nullable(list(integer({ min: 0, max: 64 }), { max: mostLevels })), null),
+  num_classes: withDefault(nullable(either(width, word(['sequential', 'continuous', 'timestep']))), null),
+  adm_in_channels: withDefault(nullable(width), null),
+  n_embed: withDefault(nullable(entries), null),
+  legacy: withDefault(flag, true),
+}
 const unetModel = record(
-  openaiModel.required,
-  {
-    ...openaiModel.defaulted,
-    num_heads: withDefault(countOrNone, -1),
-    num_classes: withDefault(nullable(width), null),
-    use_spatial_transformer: withDefault(flag, false),
-    transformer_depth: withDefault(depth, 1),
-    context_dim: withDefault(nullable(width), null),
-    n_embed: withDefault(nullable(entries), null),
-    legacy: withDefault(flag, true),
-  },
+  { ...openaiModel.required, out_channels: width },
+  { ...openaiModel.defaulted, ...conditioned },
   openaiModel.optional,
 )
 const encoderUNetModel = record(
-  openaiModel.required,
+  { ...openaiModel.required, num_res_blocks: depth, out_channels: width },
   { ...openaiModel.defaulted, num_heads: withDefault(countOrNone, 1), pool: withDefault(word(pools), 'adaptive') },
   openaiModel.optional,
 )
-type UNetModel = Decoded<typeof unetModel>
+type Conditioned = Omit<Decoded<typeof unetModel>, 'out_channels'>
 type EncoderUNetModel = Decoded<typeof encoderUNetModel>
+type Trunk = Conditioned | Omit<EncoderUNetModel, 'out_channels'>
 
-const headsOf = (p: UNetModel | EncoderUNetModel, upsample: number, base: string): Checked<HeadsConfig> =>
+const headsOf = (p: Trunk, upsample: number, base: string): Checked<HeadsConfig> =>
   p.num_head_channels !== -1
     ? E.right({ by: 'channels', channels: p.num_head_channels })
     : p.num_heads === -1
       ? fail('config', `${base}/num_heads`, 'num_heads or num_head_channels', 'neither')
       : E.right({ by: 'count', count: p.num_heads, ...(upsample === -1 ? {} : { upsample }) })
 
-const attentionOf = (p: UNetModel, base: string): Checked<AttentionConfig> =>
-  p.use_spatial_transformer
-    ? p.context_dim === null
-      ? fail('config', `${base}/context_dim`, 'the width of the context, as use_spatial_transformer is true', 'nothing')
-      : E.right({ kind: 'transformer', contextDim: p.context_dim, depth: p.transformer_depth, widenHeads: p.legacy })
-    : p.context_dim === null
-      ? E.right({ kind: 'self', order: p.use_new_attention_order ? 'new' : 'legacy' })
-      : fail('config', `${base}/context_dim`, 'nothing, as use_spatial_transformer is false', `${p.context_dim}`)
+/** What the reference would build and there is nothing for here; each by its name. */
+const unbuilt = (p: Conditioned, base: string): readonly LatentError[] => {
+  const refused = (built: boolean, name: keyof Conditioned, expected: string): readonly LatentError[] =>
+    built ? [] : [failure('config', `${base}/${name}`, expected, JSON.stringify(p[name]))]
+  const levels = p.channel_mult.length
+  const blocks = resBlocksOf(p)
+  const listed = (value: number | readonly number[]): boolean => typeof value === 'number' || value.length === levels
+  const { num_attention_blocks: attended, disable_self_attentions: disabled } = p
+  return [
+    ...refused(blocks !== undefined, 'num_res_blocks', 'one number for all levels'),
+    ...refused(listed(p.transformer_depth), 'transformer_depth', `a number, or one for each of the ${levels} levels`),
+    ...refused(disabled === null || disabled.length === levels, 'disable_self_attentions', `${levels} flags, or none`),
+    ...refused(!p.disable_middle_self_attn, 'disable_middle_self_attn', 'false: the middle always has self-attention'),
+    ...refused(!p.disable_middle_transformer, 'disable_middle_transformer', 'false: the middle always has attention'),
+    ...refused(
+      attended === null || (attended.length === levels && attended.every((n) => n > (blocks ?? 0))),
+      'num_attention_blocks',
+      'none: every block of a level has attention, or none has',
+    ),
+    ...refused(
+      p.num_classes === null || typeof p.num_classes === 'number' || p.num_classes === 'sequential',
+      'num_classes',
+      'a number of classes or "sequential"',
+    ),
+    ...refused(
+      (p.num_classes === 'sequential') === (p.adm_in_channels !== null),
+      'adm_in_channels',
+      'a width if and only if num_classes is "sequential"',
+    ),
+  ]
+}
 
-const trunk = (p: UNetModel | EncoderUNetModel) => ({
+const attentionOf = (p: Conditioned, base: string): Checked<AttentionConfig> => {
+  const { context_dim: contextDim, disable_self_attentions: disabled, transformer_depth_middle: middleDepth } = p
+  if (!p.use_spatial_transformer)
+    return contextDim === null
+      ? E.right({ kind: 'self', order: p.use_new_attention_order ? 'new' : 'legacy' })
+      : fail('config', `${base}/context_dim`, 'nothing, as use_spatial_transformer is false', `${contextDim}`)
+  const contextOnlyFactors = (disabled ?? []).flatMap((off, level) => (off ? [2 ** level] : []))
+  return contextDim === null
+    ? fail('config', `${base}/context_dim`, 'the width of the context, as use_spatial_transformer is true', 'nothing')
+    : E.right({
+        kind: 'transformer',
+        contextDim,
+        depth: p.transformer_depth,
+        widenHeads: p.legacy,
+        ...(p.use_linear_in_transformer ? { projection: 'linear' } : {}),
+        ...(contextOnlyFactors.length > 0 ? { contextOnlyFactors } : {}),
+        ...(middleDepth === null ? {} : { middleDepth }),
+      })
+}
+
+/** Of all levels; undefined where they differ. */
+const resBlocksOf = ({ num_res_blocks: given }: Trunk): number | undefined =>
+  typeof given === 'number' ? given : given.every((n) => n === given[0]) ? given[0] : undefined
+
+const trunk = (p: Trunk) => ({
   inChannels: p.in_channels,
-  outChannels: p.out_channels,
   modelChannels: p.model_channels,
-  resBlocks: p.num_res_blocks,
+  resBlocks: resBlocksOf(p) ?? 1,
   attentionFactors: p.attention_resolutions,
   channelMultipliers: p.channel_mult,
   resample: p.resblock_updown ? ('residual' as const) : p.conv_resample ? ('conv' as const) : ('plain' as const),
@@ -163,22 +236,42 @@ const trunk = (p: UNetModel | EncoderUNetModel) => ({
 
 const validation = E.getApplicativeValidation(RNEA.getSemigroup<LatentError>())
 
-/** The arguments of `UNetModel`. Where not legacy, the reference ignores `num_heads_upsample`. */
+/** Where not legacy, the reference ignores `num_heads_upsample`. */
+const conditionedTrunk = (p: Conditioned, base: string) => {
+  const heads = headsOf(p, p.legacy ? p.num_heads_upsample : -1, base)
+  const wrong = unbuilt(p, base)
+  const [first, ...rest] = wrong
+  const sound: Checked<Conditioned> = first === undefined ? E.right(p) : E.left([first, ...rest])
+  const config = (h: HeadsConfig) => (attention: AttentionConfig) => (_: Conditioned) => ({
+    ...trunk(p),
+    heads: h,
+    attention,
+    classes: typeof p.num_classes === 'number' ? p.num_classes : null,
+    ...(p.adm_in_channels === null ? {} : { vector: p.adm_in_channels }),
+  })
+  return validation.ap(validation.ap(validation.map(heads, config), attentionOf(p, base)), sound)
+}
+
+/** The arguments of `UNetModel`, and of `ControlledUnetModel` of lllyasviel/ControlNet. */
 export const publishedUNet = (params: unknown, base = ''): Checked<UNetConfig> =>
   pipe(
     params,
     reading(unetModel, base),
-    E.chain((p) => {
-      const heads = headsOf(p, p.legacy ? p.num_heads_upsample : -1, base)
-      const config = (h: HeadsConfig) => (attention: AttentionConfig) => ({
-        ...trunk(p),
-        heads: h,
-        attention,
-        classes: p.num_classes,
-        codebook: p.n_embed,
-      })
-      return validation.ap(validation.map(heads, config), attentionOf(p, base))
-    }),
+    E.chain((p) =>
+      pipe(
+        conditionedTrunk(p, base),
+        E.map((c) => ({ ...c, outChannels: p.out_channels, codebook: p.n_embed })),
+      ),
+    ),
+  )
+
+/** Of Stability-AI/generative-models, where attention sees a context if it has a width, and heads are never widened. */
+export const publishedSgmUNet = (params: unknown, base = ''): Checked<UNetConfig> =>
+  publishedUNet(
+    isObject(params)
+      ? { legacy: false, use_spatial_transformer: (params.context_dim ?? null) !== null, ...params }
+      : params,
+    base,
   )
 
 /** The arguments of `EncoderUNetModel`. */
@@ -189,7 +282,13 @@ export const publishedEncoderUNet = (params: unknown, base = ''): Checked<Encode
     E.chain((p) =>
       pipe(
         headsOf(p, -1, base),
-        E.map((heads) => ({ ...trunk(p), heads, order: p.use_new_attention_order ? 'new' : 'legacy', pool: p.pool })),
+        E.map((heads) => ({
+          ...trunk(p),
+          outChannels: p.out_channels,
+          heads,
+          order: p.use_new_attention_order ? 'new' : 'legacy',
+          pool: p.pool,
+        })),
       ),
     ),
   )

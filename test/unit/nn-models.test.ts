@@ -105,6 +105,33 @@ describe('the U-Net', () => {
     expect(faults(unet('', told)(x, t, { context: input('context', float(2, 5, 11)) }))).toContain('context')
     expect(faults(unet('', net)(x, t, { context, y })).toSorted()).toEqual(['context', 'y'])
   })
+  it('takes a vector, linear projections, a depth and a number of heads for each level', () => {
+    const c = read(unetConfig, {
+      ...net,
+      vector: 7,
+      heads: { by: 'levels', counts: [2, 4] },
+      attention: { kind: 'transformer', contextDim: 12, depth: [1, 2], projection: 'linear', contextOnlyFactors: [2] },
+    })
+    const vector = input('vector', float(2, 7))
+    const shapes = Object.fromEntries(
+      parameters(graph(unet('', c)(x, t, { y: vector, context }))).map((p) => [p.name, p.shape]),
+    )
+    expect(shapes['label_emb.0.0.weight']).toEqual([128, 7])
+    expect(shapes['input_blocks.3.1.proj_in.weight']).toEqual([64, 64])
+    expect(shapes['input_blocks.3.1.transformer_blocks.1.attn1.to_k.weight']).toEqual([64, 12])
+    expect(shapes['middle_block.1.transformer_blocks.1.attn1.to_k.weight']).toEqual([64, 64])
+    expect(faults(unet('', c)(x, t, { y, context }))).toEqual(['y'])
+    expect(faults(unet('', { ...c, classes: 3 })(x, t, { y: vector, context }))).toEqual(['y'])
+    expect(faults(unet('', { ...c, heads: { by: 'levels', counts: [2] } })(x, t, { y: vector, context }))).toContain(
+      'heads',
+    )
+  })
+  it('adds the residuals of another network, one for each input block', () => {
+    const middle = input('middle', float(2, 64, 4, 4))
+    const down = [32, 32, 32, 64].map((c, i) => input(`down.${i}`, float(2, c, i < 2 ? 8 : 4, i < 2 ? 8 : 4)))
+    expect(faults(unet('', net)(x, t, { residuals: { down, middle } }))).toEqual([])
+    expect(faults(unet('', net)(x, t, { residuals: { down: down.slice(1), middle } }))).toContain('residuals')
+  })
   it('starts as zero: its last convolution does', () => {
     const last = parameters(graph(unet('', net)(x, t))).filter((p) => p.name.startsWith('out.2.'))
     expect(last.map((p) => p.init.kind)).toEqual(['zeros', 'zeros'])

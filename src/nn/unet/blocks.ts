@@ -13,7 +13,7 @@ import {
   upsample2,
   zeros,
 } from '../layers.ts'
-import type { HeadsConfig, TrunkConfig } from './config.ts'
+import type { AttentionConfig, HeadsConfig, TrunkConfig } from './config.ts'
 
 /** The parts of ldm/modules/diffusionmodules/openaimodel.py, named as there. */
 
@@ -90,23 +90,50 @@ export interface Told {
 }
 type Way = 'down' | 'up'
 
-export const headCount = (heads: HeadsConfig, width: number, way: Way): number =>
+/** Where an attention stands: on a level, 0 at full resolution, or in the middle. */
+interface Stand {
+  readonly level: number | 'middle'
+  readonly way: Way
+}
+const ofLevel = <A>(each: readonly A[], level: Stand['level']): A | undefined =>
+  level === 'middle' ? each.at(-1) : each[level]
+
+export const headCount = (heads: HeadsConfig, width: number, { level, way }: Stand): number =>
   heads.by === 'channels'
     ? Math.floor(width / heads.channels)
-    : way === 'up'
-      ? (heads.upsample ?? heads.count)
-      : heads.count
+    : heads.by === 'levels'
+      ? (ofLevel(heads.counts, level) ?? 0)
+      : way === 'up'
+        ? (heads.upsample ?? heads.count)
+        : heads.count
+
+type TransformerConfig = Extract<AttentionConfig, { readonly kind: 'transformer' }>
+const transformerDepth = ({ depth, middleDepth }: TransformerConfig, level: Stand['level']): number =>
+  level === 'middle' && middleDepth !== undefined
+    ? middleDepth
+    : typeof depth === 'number'
+      ? depth
+      : (ofLevel(depth, level) ?? 0)
 
 const attend =
-  ({ attention, heads }: TrunkConfig, { context }: Told, way: Way): Module =>
+  ({ attention, heads }: TrunkConfig, { context }: Told, stand: Stand): Module =>
   (s) =>
   (x) => {
     const width = channels(x)
     if (attention.kind === 'self')
-      return pipe(x, attentionBlock(s, { heads: headCount(heads, width, way), order: attention.order }))
-    const count = headCount(heads, width, 'down')
-    const headChannels = heads.by === 'channels' && !attention.widenHeads ? heads.channels : Math.floor(width / count)
-    return pipe(x, spatialTransformer(s, { heads: count, headChannels, depth: attention.depth, context }))
+      return pipe(x, attentionBlock(s, { heads: headCount(heads, width, stand), order: attention.order }))
+    const count = headCount(heads, width, { ...stand, way: 'down' })
+    return pipe(
+      x,
+      spatialTransformer(s, {
+        heads: count,
+        headChannels: heads.by === 'channels' && !attention.widenHeads ? heads.channels : Math.floor(width / count),
+        depth: transformerDepth(attention, stand.level),
+        contextOnly: stand.level !== 'middle' && (attention.contextOnlyFactors ?? []).includes(2 ** stand.level),
+        ...(attention.projection === undefined ? {} : { projection: attention.projection }),
+        context,
+      }),
+    )
   }
 
 const residual =
@@ -134,14 +161,14 @@ export const inputBlocks = (s: Scope, c: TrunkConfig, told: Told): readonly Laye
     ...c.channelMultipliers.flatMap((multiplier, level, { length }) => [
       ...Array.from({ length: c.resBlocks }, () => [
         residual(c, told, { out: c.modelChannels * multiplier }),
-        ...(c.attentionFactors.includes(2 ** level) ? [attend(c, told, 'down')] : []),
+        ...(c.attentionFactors.includes(2 ** level) ? [attend(c, told, { level, way: 'down' })] : []),
       ]),
       ...(level === length - 1 ? [] : [[resized(c, told, 'down')]]),
     ]),
   ])
 
 export const middleBlock = (s: Scope, c: TrunkConfig, told: Told): Layer =>
-  sequential(residual(c, told, {}), attend(c, told, 'down'), residual(c, told, {}))(s)
+  sequential(residual(c, told, {}), attend(c, told, { level: 'middle', way: 'down' }), residual(c, told, {}))(s)
 
 /** `output_blocks`: from the coarsest level to the finest; a level's last block ends with an upsampling. */
 export const outputBlocks = (s: Scope, c: TrunkConfig, told: Told): readonly Layer[] =>
@@ -151,7 +178,7 @@ export const outputBlocks = (s: Scope, c: TrunkConfig, told: Told): readonly Lay
       .map((multiplier, level) =>
         Array.from({ length: c.resBlocks + 1 }, (_, i) => [
           residual(c, told, { out: c.modelChannels * multiplier }),
-          ...(c.attentionFactors.includes(2 ** level) ? [attend(c, told, 'up')] : []),
+          ...(c.attentionFactors.includes(2 ** level) ? [attend(c, told, { level, way: 'up' })] : []),
           ...(level > 0 && i === c.resBlocks ? [resized(c, told, 'up')] : []),
         ]),
       )

@@ -1,11 +1,24 @@
-import { type Decoded, flag, nullable, record, tagged, withDefault, withOwnDefaults, word } from '../../schema.ts'
-import { depth, dropoutRate, entries, multipliers, places, width } from '../bounds.ts'
+import {
+  type Decoded,
+  flag,
+  list,
+  nullable,
+  orList,
+  record,
+  tagged,
+  withDefault,
+  withOwnDefaults,
+  word,
+} from '../../schema.ts'
+import { depth, depthOrNone, dropoutRate, entries, mostLevels, multipliers, places, width } from '../bounds.ts'
 
 /** How many heads an attention has: their number, or the width of each, which gives their number at every level. */
 export const heads = tagged('by', {
   /** `upsample`: another number on the way up. */
   count: record({ count: width }, {}, { upsample: width }),
   channels: record({ channels: width }),
+  /** A number for each level; the middle has the last one's. */
+  levels: record({ counts: list(width, { min: 1, max: mostLevels }) }),
 })
 export type HeadsConfig = Decoded<typeof heads>
 
@@ -17,9 +30,18 @@ export const attention = tagged('kind', {
   transformer: record(
     { contextDim: width },
     {
-      depth: withDefault(depth, 1),
+      /** Blocks in a row, everywhere or at each level; the middle has as many as the last level. */
+      depth: withDefault(orList(depthOrNone, { min: 1, max: mostLevels }), 1),
       /** With heads by channels that do not divide a level's width: widen them to the whole width [legacy]. */
       widenHeads: withDefault(flag, true),
+    },
+    {
+      /** What leads into the blocks and out of them: 1x1 convolutions unless linear layers [use_linear_in_transformer]. */
+      projection: word(['conv', 'linear']),
+      /** Factors of downsampling at which both attentions see the context, and none the positions [disable_self_attentions]. */
+      contextOnlyFactors: places,
+      /** Blocks in a row in the middle, where it has others than the last level [transformer_depth_middle]. */
+      middleDepth: depthOrNone,
     },
   ),
 })
@@ -48,14 +70,21 @@ const defaulted = {
 }
 
 /** The U-Net, as declared in experiments. In brackets the names of the reference's configuration. */
-export const unetConfig = record(required, {
-  ...defaulted,
-  attention: withOwnDefaults(attention, { kind: 'self' }),
-  /** Class labels, added to the timestep embedding. */
-  classes: withDefault(nullable(width), null),
-  /** Predict logits over the entries of a codebook of this size instead of `outChannels` [n_embed]. */
-  codebook: withDefault(nullable(entries), null),
-})
+export const unetConfig = record(
+  required,
+  {
+    ...defaulted,
+    attention: withOwnDefaults(attention, { kind: 'self' }),
+    /** Class labels, added to the timestep embedding. */
+    classes: withDefault(nullable(width), null),
+    /** Predict logits over the entries of a codebook of this size instead of `outChannels` [n_embed]. */
+    codebook: withDefault(nullable(entries), null),
+  },
+  {
+    /** Width of a vector that is added to the timestep embedding through two dense layers [adm_in_channels]. */
+    vector: width,
+  },
+)
 export type UNetConfig = Decoded<typeof unetConfig>
 
 export const pools = ['adaptive', 'attention', 'spatial', 'spatial_v2'] as const

@@ -35,7 +35,7 @@ export const attentionPool = (s: Scope, { out, heads }: { readonly out: number; 
       concat(2, pipe(columns, mean({ axes: [2], keepDims: true })), columns),
       add(position),
       conv1d(at(s, 'qkv_proj'), { out: 3 * c }),
-      qkvAttention({ heads: headCount(heads, c, 'down'), order: 'new' }),
+      qkvAttention({ heads: headCount(heads, c, { level: 'middle', way: 'down' }), order: 'new' }),
       conv1d(at(s, 'c_proj'), { out }),
     )
     return pipe(part(y, 2, 0, 1), reshape(n, out))
