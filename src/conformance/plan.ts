@@ -159,7 +159,7 @@ export const area =
       }),
     )
 
-/** A folder of a later issue. */
+/** A folder whose cases are reported, not run. */
 export const later =
   (reason: string): Area =>
   () =>

@@ -30,7 +30,7 @@ import {
 } from './layers.ts'
 
 /** Queries, keys and values of one attention. */
-interface Attended {
+export interface Attended {
   readonly q: Tensor
   readonly k: Tensor
   readonly v: Tensor
@@ -43,8 +43,12 @@ const attendColumns = ({ q, k, v }: Attended): Tensor => {
   return pipe(v, matmul(weights, { transposeB: true }))
 }
 /** softmax(q k^T / sqrt d) v over [..., T, d]: positions are rows, as in sequences. `keep` is true where q may look. */
-const attendRows = ({ q, k, v }: Attended, keep: Tensor | undefined): Tensor => {
-  const scores = pipe(scaled(q, q.shape.at(-1) ?? 1), matmul(k, { transposeB: true }))
+const attendRows = ({ q, k, v }: Attended, keep: Tensor | undefined): Tensor =>
+  attendScored({ q: scaled(q, q.shape.at(-1) ?? 1), k, v }, keep)
+/** softmax(q k^T + bias) v: the queries come as they are. */
+export const attendScored = ({ q, k, v }: Attended, keep: Tensor | undefined, bias?: Tensor): Tensor => {
+  const products = pipe(q, matmul(k, { transposeB: true }))
+  const scores = bias === undefined ? products : pipe(products, add(bias))
   return pipe(keep === undefined ? scores : pipe(keep, select(scores, -maxFloat32)), softmax(-1), matmul(v))
 }
 const maxFloat32 = (2 - 2 ** -23) * 2 ** 127

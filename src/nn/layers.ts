@@ -57,14 +57,14 @@ interface Weighted {
   readonly bias?: boolean
   /** Of weight and bias; PyTorch's default where left out. */
   readonly init?: Initializer
+  /** Of the bias, where it starts otherwise than the weight. */
+  readonly biasInit?: Initializer
 }
 export interface Convolution extends Weighted {
   readonly kernel: number
   readonly stride?: number
   /** On all sides, or at the top, left, bottom and right. */
   readonly padding?: number | readonly [number, number, number, number]
-  /** Of the bias, where it starts otherwise than the weight. */
-  readonly biasInit?: Initializer
   /** False for weights that no optimiser touches. */
   readonly trainable?: boolean
 }
@@ -85,7 +85,7 @@ export const conv2d = (
   })
 
 /** Kernel 1 over x[N, C, T]; the weight is [out, C, 1]. */
-export const conv1d = (s: Scope, { out, bias = true, init }: Weighted): Layer =>
+export const conv1d = (s: Scope, { out, bias = true, init, biasInit }: Weighted): Layer =>
   shared((x) => {
     const [n = 0, c = 0, length = 0] = x.shape
     const start = init ?? kaimingUniform(c)
@@ -96,7 +96,7 @@ export const conv1d = (s: Scope, { out, bias = true, init }: Weighted): Layer =>
       convolve(weight, { stride: [1, 1], padding: allSides(0) }),
       reshape(n, out, length),
     )
-    return bias ? pipe(y, add(pipe(parameter(s, 'bias', [out], start), unsqueeze(1)))) : y
+    return bias ? pipe(y, add(pipe(parameter(s, 'bias', [out], biasInit ?? start), unsqueeze(1)))) : y
   })
 
 /** Applies a layer for [rows, D] along the last axis of any x. */
@@ -110,12 +110,12 @@ const alongLast =
   }
 
 /** x[..., D] -> [..., out]: x W^T + b */
-export const linear = (s: Scope, { out, bias = true, init }: Weighted): Layer =>
+export const linear = (s: Scope, { out, bias = true, init, biasInit }: Weighted): Layer =>
   shared(
     alongLast((d) => (x) => {
       const start = init ?? kaimingUniform(d)
       const y = pipe(x, matmul(parameter(s, 'weight', [out, d], start), { transposeB: true }))
-      return bias ? pipe(y, add(parameter(s, 'bias', [out], start))) : y
+      return bias ? pipe(y, add(parameter(s, 'bias', [out], biasInit ?? start))) : y
     }),
   )
 

@@ -1,7 +1,8 @@
-import { type Area, later } from '../plan.ts'
+import type { Area } from '../plan.ts'
 import { attention } from './attention.ts'
 import { autoencoder } from './autoencoder.ts'
 import { checkpoint } from './checkpoint.ts'
+import { conditioning } from './conditioning.ts'
 import { diffusion } from './diffusion.ts'
 import { discriminatorArea } from './discriminator.ts'
 import { distribution } from './distribution.ts'
@@ -18,7 +19,7 @@ export const areas: Readonly<Record<string, Area>> = {
   attention,
   autoencoder,
   checkpoint,
-  conditioning: later('conditioning networks: later issue'),
+  conditioning,
   diffusion,
   discriminator: discriminatorArea,
   distribution,

@@ -1,0 +1,55 @@
+import type { Layout, Place } from '../layout.ts'
+
+/** The names of a CLIP text transformer's arrays in the files that people have, each layout by the name of ours. */
+
+const model = 'transformer.text_model.'
+const projection = 'transformer.text_projection.weight'
+
+/** Of OpenAI's and OpenCLIP's block, what is neither packed nor transposed. */
+const blockNames: Readonly<Record<string, string>> = {
+  layer_norm1: 'ln_1',
+  layer_norm2: 'ln_2',
+  'self_attn.out_proj': 'attn.out_proj',
+  'mlp.fc1': 'mlp.c_fc',
+  'mlp.fc2': 'mlp.c_proj',
+}
+const topNames: Readonly<Record<string, string>> = {
+  'embeddings.token_embedding.weight': 'token_embedding.weight',
+  'embeddings.position_embedding.weight': 'positional_embedding',
+  'final_layer_norm.weight': 'ln_final.weight',
+  'final_layer_norm.bias': 'ln_final.bias',
+}
+const packedOrder = ['q_proj', 'k_proj', 'v_proj']
+
+/** The place of an array of a block: `layers.0.self_attn.q_proj.weight`; `width` is that of the states. */
+const blockPlace = (own: string, blocks: string, width: number): Place | undefined => {
+  const [, index, layer = '', kind] = /^layers\.(\d+)\.(.+)\.(weight|bias)$/.exec(own) ?? []
+  if (index === undefined) return undefined
+  const third = packedOrder.indexOf(layer.replace('self_attn.', ''))
+  const renamed = blockNames[layer]
+  return third >= 0
+    ? { key: `${blocks}.${index}.attn.in_proj_${kind}`, rows: [third * width, (third + 1) * width] }
+    : renamed === undefined
+      ? undefined
+      : { key: `${blocks}.${index}.${renamed}.${kind}` }
+}
+
+/**
+ * OpenAI's own files and OpenCLIP's: `transformer.resblocks.0.attn.in_proj_weight` packs queries, keys and values, and
+ * `text_projection` is multiplied from the right. In Stable Diffusion 2 they stand behind `cond_stage_model.model`, in XL
+ * behind `conditioner.embedders.1.model`.
+ */
+export const openClipNames =
+  ({ width }: { readonly width: number }): Layout =>
+  (name) => {
+    if (name === projection) return { key: 'text_projection', transpose: true }
+    if (!name.startsWith(model)) return undefined
+    const own = name.slice(model.length)
+    const top = topNames[own]
+    return top === undefined ? blockPlace(own.replace('encoder.', ''), 'transformer.resblocks', width) : { key: top }
+  }
+
+/** Transformers' files of before version 5, and of CLIPTextModelWithProjection: as ours, without `transformer`. */
+export const clipFileNames: Layout = (name) => ({ key: name.replace(/^transformer\./, '') })
+/** A CLIPTextModel as transformers 5 writes it: without `text_model` either. */
+export const clipBareNames: Layout = (name) => ({ key: name.replace(/^transformer\.(?:text_model\.)?/, '') })
