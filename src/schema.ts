@@ -111,6 +111,15 @@ export const integer = (b: Bounds = {}): Codec<number> =>
     (u): u is number => typeof u === 'number' && Number.isSafeInteger(u) && within(u, b),
   )
 
+/** One of a closed set of values. */
+export const literal = <const V extends readonly (string | number | boolean | null)[]>(values: V): Codec<V[number]> => {
+  const name = values.map((v) => JSON.stringify(v)).join(' | ')
+  return codec<V[number]>(name, { enum: values }, (u, c) => {
+    const found = values.find((v) => v === u)
+    return found === undefined ? mismatch(u, c, name) : E.right(found)
+  })
+}
+
 /** One of a closed set of words. */
 export const word = <const W extends readonly string[]>(words: W): Codec<W[number]> => {
   const name = words.map((w) => `"${w}"`).join(' | ')

@@ -16,6 +16,7 @@ import {
 } from '../schema.ts'
 import { type AutoencoderConfig, attentionKinds, type DdpmUNetConfig, type Pyramid } from './autoencoder/config.ts'
 import { depth, depthOrNone, dropoutRate, entries, mostLevels, multipliers, places, side, width } from './bounds.ts'
+import type { ControlNetConfig } from './controlnet.ts'
 import {
   type AttentionConfig,
   type EncoderUNetConfig,
@@ -151,6 +152,11 @@ const unetModel = record(
   { ...openaiModel.defaulted, ...conditioned },
   openaiModel.optional,
 )
+const controlNetModel = record(
+  { ...openaiModel.required, hint_channels: width },
+  { ...openaiModel.defaulted, ...conditioned },
+  openaiModel.optional,
+)
 const encoderUNetModel = record(
   { ...openaiModel.required, num_res_blocks: depth, out_channels: width },
   { ...openaiModel.defaulted, num_heads: withDefault(countOrNone, 1), pool: withDefault(word(pools), 'adaptive') },
@@ -272,6 +278,22 @@ export const publishedSgmUNet = (params: unknown, base = ''): Checked<UNetConfig
       ? { legacy: false, use_spatial_transformer: (params.context_dim ?? null) !== null, ...params }
       : params,
     base,
+  )
+
+/** Widths of the convolutions that all published ControlNets bring their pictures to the latents' size by. */
+const hintWidths = [16, 32, 96, 256]
+
+/** The arguments of `ControlNet` of lllyasviel/ControlNet, which says nothing of the block that reads the picture. */
+export const publishedControlNet = (params: unknown, base = ''): Checked<ControlNetConfig> =>
+  pipe(
+    params,
+    reading(controlNetModel, base),
+    E.chain((p) =>
+      pipe(
+        conditionedTrunk(p, base),
+        E.map((c) => ({ ...c, hintChannels: p.hint_channels, hintWidths })),
+      ),
+    ),
   )
 
 /** The arguments of `EncoderUNetModel`. */

@@ -49,7 +49,6 @@ export type AttentionConfig = Decoded<typeof attention>
 
 const required = {
   inChannels: width,
-  outChannels: width,
   /** Channels at full resolution, a multiple of 32. */
   modelChannels: width,
   /** Residual blocks a level on the way down; one more on the way up. */
@@ -69,31 +68,42 @@ const defaulted = {
   dropout: withDefault(dropoutRate, 0),
 }
 
+/** What a network is told beside x and the timesteps. */
+const conditioned = {
+  attention: withOwnDefaults(attention, { kind: 'self' }),
+  /** Class labels, added to the timestep embedding. */
+  classes: withDefault(nullable(width), null),
+}
+const optional = {
+  /** Width of a vector that is added to the timestep embedding through two dense layers [adm_in_channels]. */
+  vector: width,
+}
+/** What all networks of this family are declared by. */
+export const trunkFields = { required, defaulted, conditioned, optional }
+
 /** The U-Net, as declared in experiments. In brackets the names of the reference's configuration. */
 export const unetConfig = record(
-  required,
+  { ...required, outChannels: width },
   {
     ...defaulted,
-    attention: withOwnDefaults(attention, { kind: 'self' }),
-    /** Class labels, added to the timestep embedding. */
-    classes: withDefault(nullable(width), null),
+    ...conditioned,
     /** Predict logits over the entries of a codebook of this size instead of `outChannels` [n_embed]. */
     codebook: withDefault(nullable(entries), null),
   },
-  {
-    /** Width of a vector that is added to the timestep embedding through two dense layers [adm_in_channels]. */
-    vector: width,
-  },
+  optional,
 )
 export type UNetConfig = Decoded<typeof unetConfig>
 
 export const pools = ['adaptive', 'attention', 'spatial', 'spatial_v2'] as const
 /** The way down alone, pooled to a vector of `outChannels`: a classifier on noisy latents. */
-export const encoderUNetConfig = record(required, {
-  ...defaulted,
-  order: withDefault(order, 'legacy'),
-  pool: withDefault(word(pools), 'adaptive'),
-})
+export const encoderUNetConfig = record(
+  { ...required, outChannels: width },
+  {
+    ...defaulted,
+    order: withDefault(order, 'legacy'),
+    pool: withDefault(word(pools), 'adaptive'),
+  },
+)
 export type EncoderUNetConfig = Decoded<typeof encoderUNetConfig>
 
 /** What both have in common. */

@@ -1,0 +1,6 @@
+export * from './autoencoder.ts'
+export * from './controlnet.ts'
+export type { Read } from './fields.ts'
+export * from './tiny.ts'
+export type { VectorLayers } from './trunk.ts'
+export * from './unet.ts'
