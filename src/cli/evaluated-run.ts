@@ -108,9 +108,16 @@ export const openEvaluated = (
       const { state, checkpoint } = await run(openFirstStage(dir, data.train.classes.length))
       return { extractors, evaluated: { experiment, data, firstStage: state, checkpoints: [checkpoint] } }
     }
-    const { model, firstStage, diffusion: state, scale, checkpoints } = await run(openRun(dir, { checkpoint: chosen }))
+    const opened = await run(openRun(dir, { checkpoint: chosen }))
+    const { model, firstStage, diffusion: state, scale, tokens, checkpoints } = opened
     return {
       extractors,
-      evaluated: { experiment, data, firstStage, checkpoints, diffusion: { model, state, scale } },
+      evaluated: {
+        experiment,
+        data,
+        firstStage,
+        checkpoints,
+        diffusion: { model, state, scale, ...(tokens === undefined ? {} : { tokens }) },
+      },
     }
   })

@@ -19,8 +19,8 @@ import { bestOf } from '../train/monitor.ts'
 import { heldOutLayout } from '../train/pictures.ts'
 import { modelParameters, type StagePlan, stagesOf, trainingOf } from '../train/plan.ts'
 import type { LabelledGrid, ReportData, StageMetrics, StageSummary } from '../train/report/index.ts'
-import type { RunSummary } from '../train/run.ts'
-import { type Restoration, saysRestoration } from '../train/showing.ts'
+import type { RunSummary, SamplesSummary } from '../train/run.ts'
+import { saysRestoration } from '../train/showing.ts'
 import { machine } from './machine.ts'
 import { version } from './package.ts'
 
@@ -121,9 +121,11 @@ const priorCaptions: { readonly [K in FirstStage['kind']]: string } = {
   vq: 'What the decoder makes of codes drawn from the prior, all alike, without a diffusion model.',
 }
 
-const samplesCaption = ({ sampling, diffusion }: Experiment, restoration: Restoration | undefined): string => {
+const samplesCaption = ({ sampling, diffusion }: Experiment, { restoration, captions }: SamplesSummary): string => {
   const how = saysSampling(sampling, diffusion?.schedule.timesteps ?? 0)
   if (restoration !== undefined) return `${how}; ${saysRestoration(restoration)}.`
+  if (captions !== undefined)
+    return `${how}; by captions of pictures that were never trained on: ${captions.map((c) => `"${c}"`).join(', ')}.`
   return diffusion?.conditioning.kind === 'class' ? `${how}; a row a class.` : `${how}.`
 }
 
@@ -153,6 +155,9 @@ const nextSteps = (e: Experiment, { dir, classes }: { dir: string; classes: read
   { what: 'See what the experiment is', command: `npx latentgraph check ${asArgument(dir)}` },
 ]
 
+const dataName = ({ data }: Experiment): string =>
+  'path' in data ? data.path : { emoji: 'the emoji of emoji-datasource-twitter', shapes: 'generated shapes' }[data.kind]
+
 export interface ReportFacts {
   readonly summary: RunSummary
   /** Of each stage, by name. */
@@ -179,7 +184,7 @@ export const reportData = ({ summary, seconds, metrics, executor, dir }: ReportF
       seed: e.seed,
       version: version(),
       data: {
-        name: e.data.kind === 'emoji' ? 'the emoji of emoji-datasource-twitter' : e.data.path,
+        name: dataName(e),
         trained: data.train,
         heldOut: data.heldOut,
         size: e.data.size,
@@ -206,7 +211,7 @@ export const reportData = ({ summary, seconds, metrics, executor, dir }: ReportF
             samples: await grid(
               samples.file,
               e.diffusion?.conditioning.kind === 'class' ? data.classes : samples.rows,
-              samplesCaption(e, samples.restoration),
+              samplesCaption(e, samples),
             ),
             ...(samples.restoration === undefined ? {} : { restoration: samples.restoration }),
           }),

@@ -1,5 +1,6 @@
 import { type Checked, type Effect, effect, fail } from '../error.ts'
 import type { Executor } from '../execute/executor.ts'
+import type { Asked } from '../experiment/conditioning.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { planOf } from '../experiment/sampling.ts'
 import { readBytes } from '../io/bytes.ts'
@@ -17,6 +18,7 @@ export interface FromOptions {
   readonly mask?: string
   readonly invert?: true
   readonly fromClass?: string
+  readonly fromPrompt?: string
   readonly interpolate?: number
   readonly vary?: number
 }
@@ -32,6 +34,7 @@ const rules: readonly {
   { option: 'mask', flag: '--mask', needs: ['from', '--from <picture>'], not: [['invert', '--invert']] },
   { option: 'invert', flag: '--invert', needs: ['from', '--from <picture>'] },
   { option: 'fromClass', flag: '--from-class', needs: ['invert', '--invert'] },
+  { option: 'fromPrompt', flag: '--from-prompt', needs: ['invert', '--invert'] },
   {
     option: 'interpolate',
     flag: '--interpolate',
@@ -135,9 +138,9 @@ const silent = (trained: TrainedRun, { sampling }: Experiment): Checked<unknown>
   )
 
 /** The numbers of rows and columns of a grid of pictures, of which each row is one noise. */
-const places = (labels: readonly number[], each: number) => ({
-  rows: labels.map((_, i) => Math.floor(i / each)),
-  columns: labels.map((_, i) => i % each),
+const places = (n: number, each: number) => ({
+  rows: Array.from({ length: n }, (_, i) => Math.floor(i / each)),
+  columns: Array.from({ length: n }, (_, i) => i % each),
 })
 
 /** Reads what pictures begin with. Errors: `file`, `usage`, and those of the first stage. */
@@ -147,15 +150,17 @@ export const begin = (
   experiment: Experiment,
   o: FromOptions,
   wanted: {
-    readonly labels: readonly number[]
+    readonly asked: Asked
     readonly each: number
     readonly seed: number
-    readonly fromLabel: number | undefined
+    /** What a picture to invert shows. */
+    readonly shown: Asked
   },
 ): Effect<Begun> =>
   effect(async (run) => {
-    const { labels, each, seed, fromLabel } = wanted
-    const { rows, columns } = places(labels, each)
+    const { asked, each, seed, shown } = wanted
+    const n = asked.labels.length
+    const { rows, columns } = places(n, each)
     if (o.interpolate !== undefined) {
       const from: Beginning = {
         kind: 'between',
@@ -171,7 +176,7 @@ export const begin = (
         kind: 'between',
         numbers: rows,
         // Past all numbers that this grid's own pictures have.
-        towards: { seed, numbers: labels.map((_, i) => labels.length + i) },
+        towards: { seed, numbers: rows.map((_, i) => n + i) },
         shares: columns.map((column) => (column === 0 ? 0 : share)),
       }
       return { from, finish: asDrawn, says: `each row varies its first picture by ${share}` }
@@ -188,7 +193,7 @@ export const begin = (
       read.width === size && read.height === size ? '' : ` (${read.width}x${read.height}, cut to ${size}x${size})`
     if (o.invert === true) {
       await run(TE.fromEither(silent(trained, experiment)))
-      const from: Beginning = { kind: 'inverted', latents, labels: fromLabel === undefined ? labels : [fromLabel] }
+      const from: Beginning = { kind: 'inverted', latents, asked: shown }
       return { from, finish: asDrawn, says: `from the noise that ${o.from}${resized} is drawn from` }
     }
     const strength = strengthOf(o)

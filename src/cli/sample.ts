@@ -6,8 +6,8 @@ import type { Experiment } from '../experiment/document.ts'
 import { requested, type Sampling, samplerNames, saysSampling } from '../experiment/sampling.ts'
 import { E, flow, pipe, RNEA, TE } from '../prelude.ts'
 import { spacings } from '../schedulers/levels.ts'
-import { didYouMean } from '../schema.ts'
-import type { Register } from './command.ts'
+import type { AskedOptions } from './asked.ts'
+import { type Register, several } from './command.ts'
 import { type ConditionOptions, conditionOf, lowResolutionOption } from './condition-picture.ts'
 import { count, natural, notNegative, share, width } from './parse.ts'
 import { checkPictureFile } from './picture-file.ts'
@@ -23,9 +23,7 @@ export interface SamplingOptions {
   readonly spacing?: string
   readonly eta?: number
 }
-interface Options extends SamplingOptions, ConditionOptions {
-  readonly negative?: string
-  readonly class?: string
+interface Options extends SamplingOptions, ConditionOptions, AskedOptions {
   readonly seed?: number
   readonly count?: number
   readonly checkpoint?: 'last' | 'best'
@@ -33,20 +31,6 @@ interface Options extends SamplingOptions, ConditionOptions {
   readonly executor?: string
   readonly precision: 'float32' | 'float16'
   readonly out: string
-}
-
-const classIndex = (classes: readonly string[], name: string, option = '--class'): Checked<number> => {
-  const exact = classes.indexOf(name)
-  const index = exact >= 0 ? exact : classes.findIndex((c) => c.toLowerCase() === name.toLowerCase())
-  return index >= 0
-    ? E.right(index)
-    : fail(
-        'usage',
-        option,
-        classes.length === 0 ? 'no class: the model has none' : classes.map((c) => `"${c}"`).join(' | '),
-        `"${name}"`,
-        didYouMean(name, classes),
-      )
 }
 
 /** Settings of an experiment's sampling in the words of this command's options. */
@@ -113,6 +97,8 @@ export const sample: Register = (program, { terminal, run }) => {
       'the picture to write, in the format that its name ends with: .png, .jpg, .webp, .avif, .tiff',
     )
     .option('--class <name>', 'of this class alone; else a row of every class')
+    .option('--prompt <text>', 'what to draw, of a model that reads texts; can be repeated: a row of each', several, [])
+    .option('--prompts <file>', 'the same, a line each')
     .option('--guidance <scale>', 'of classifier-free guidance; 1 is none', notNegative)
     .option('--steps <n>', 'of the sampler', count)
     .addOption(new Option('--sampler <name>', 'how to go from noise to latents').choices(samplerNames))
@@ -132,13 +118,14 @@ export const sample: Register = (program, { terminal, run }) => {
         .argParser(width)
         .conflicts('checkpoint'),
     )
-    .option('--negative <class>', 'what guidance leads away from, instead of no class')
+    .option('--negative <class|text>', 'what guidance leads away from, instead of no class or an empty text')
     .option('--guidance-rescale <share>', 'how far guided predictions keep the spread of unguided ones', share)
     .option('--from <picture>', 'draw on from this picture instead of noise')
     .option('--strength <share>', 'how much of it is drawn anew: 1 all, 0 nothing; 0.75, or with a mask 1', share)
     .option('--mask <picture>', 'where it is drawn anew: white; what is black stays')
     .option('--invert', 'from the noise that the picture itself would be drawn from')
     .option('--from-class <name>', 'the class of a picture to invert; that which is drawn where left out')
+    .option('--from-prompt <text>', 'what a picture to invert shows; what is drawn where left out')
     .option('--interpolate <seed>', 'each row goes from the noise of --seed to that of another', natural)
     .option('--vary <share>', 'each row holds variations of its first picture, so far from it', share)
     .option('--executor <name>', 'that of the experiment where left out')
@@ -156,7 +143,8 @@ export const sample: Register = (program, { terminal, run }) => {
         effect(async (go) => {
           const { openRun } = await import('./trained-run.ts')
           const { chooseExecutor } = await import('./session.ts')
-          const { labelRows, writePictures } = await import('../train/pictures.ts')
+          const { writePictures } = await import('../train/pictures.ts')
+          const { requestedOf } = await import('./asked.ts')
           const { inHalf } = await import('../execute/in-half.ts')
           const { drawPictures } = await import('../train/drawing.ts')
           const { begin } = await import('./sample-from.ts')
@@ -169,30 +157,20 @@ export const sample: Register = (program, { terminal, run }) => {
           const { sampling, firstStage, executor } = experiment
           const seed = options.seed ?? experiment.seed
           const each = await go(TE.fromEither(countOf(options, sampling)))
-          const { model, classes, scale } = trained
-          const classed = model.conditioner.classes !== null
-          const classAt = (option: string, name: string | undefined) =>
-            go(
-              TE.fromEither(name === undefined ? E.right(undefined) : classIndex(classed ? classes : [], name, option)),
-            )
-          const negative = await classAt('--negative', options.negative)
-          const fromLabel = await classAt('--from-class', options.fromClass)
-          const label = await classAt('--class', options.class)
-          if (negative !== undefined && sampling.guidance === 1)
+          const { model, scale } = trained
+          const { asked, kinds, shown, notes } = await go(requestedOf(trained, options, each))
+          if (options.negative !== undefined && sampling.guidance === 1)
             return go(TE.fromEither(fail('usage', '--negative', 'guidance to lead away with', '--guidance 1')))
-          const rows = classed && options.class === undefined ? classes.length : 1
-          await go(TE.fromEither(drawable(rows * each, trained.experiment)))
-          const labels =
-            label === undefined
-              ? labelRows(classed ? classes.length : 0, each)
-              : Array.from({ length: each }, () => label)
-          const { pictures: told, note, rest } = await go(conditionOf(model.conditioner, options, labels.length))
-          if (note !== undefined) terminal.err(`${note}\n`)
-          const columns = options.class === undefined ? each : Math.min(each, 8)
+          await go(TE.fromEither(drawable(kinds * each, trained.experiment)))
+          const condition = await go(conditionOf(model.conditioner, options, asked.labels.length))
+          const { pictures: told, rest } = condition
+          for (const note of [...notes, ...(condition.note === undefined ? [] : [condition.note])])
+            terminal.err(`${note}\n`)
+          const columns = kinds === 1 && (options.class ?? options.prompt?.[0]) !== undefined ? Math.min(each, 8) : each
           const choice = await go(chooseExecutor(options.executor ?? executor))
           const chosen = options.precision === 'float16' ? inHalf(choice.executor) : choice.executor
           const { from, finish, says } = await go(
-            begin(chosen, trained, experiment, rest, { labels, each, seed, fromLabel }),
+            begin(chosen, trained, experiment, rest, { asked, each, seed, shown }),
           )
           terminal.err(
             `on ${chosen.name} (${choice.reason}); ${saysSampling(sampling, model.config.schedule.timesteps)}${says === '' ? '' : `; ${says}`}\n`,
@@ -204,13 +182,12 @@ export const sample: Register = (program, { terminal, run }) => {
               { model, stage: firstStage },
               { firstStage: trained.firstStage, diffusion: trained.diffusion },
               {
-                labels,
+                ...asked,
                 ...(told === undefined ? {} : { pictures: told }),
                 seed,
                 sampling,
                 scale,
                 from,
-                ...(negative === undefined ? {} : { negative }),
                 onStep: ({ done, of }) =>
                   TE.fromIO(() => {
                     state.bar ??= progress('sampling', of, { from: done })

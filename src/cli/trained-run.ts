@@ -10,12 +10,14 @@ import { readBytes } from '../io/bytes.ts'
 import { checkpointDigest, loadCheckpoint } from '../io/checkpoint.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { decode, list, number, record, text } from '../schema.ts'
+import type { Tokens } from '../text/learnt.ts'
 import { checkpointsOf, notFinite } from '../train/checkpoints.ts'
 import type { CheckpointIdentity } from '../train/evaluation/document.ts'
 import { bestsOf, noBest } from '../train/monitor.ts'
 import { planExperiment, type StagePlan, trainingOf } from '../train/plan.ts'
 import { synthesised } from '../train/snapshots.ts'
 import { loadedState } from '../train/state.ts'
+import { readWords, tokensOf } from '../train/texts.ts'
 import { resumeCommand } from './resume-command.ts'
 
 /** A stage as its newest checkpoint has it. */
@@ -29,6 +31,8 @@ export interface TrainedRun {
   readonly experiment: Experiment
   readonly model: LatentDiffusion
   readonly classes: readonly string[]
+  /** Where the model reads texts. */
+  readonly tokens?: Tokens
   /** What latents were multiplied by. */
   readonly scale: number
   readonly firstStage: Values
@@ -124,8 +128,11 @@ export const openRun = (dir: string, { checkpoint, ema }: WeightOptions = {}): E
     )
     const made =
       ema === undefined ? undefined : await run(withAverage(dir, experiment, plan.diffusion, diffusion.state, ema))
+    const { conditioner } = plan.diffusion.model
+    const tokens = tokensOf(conditioner, await run(readWords(dir, conditioner)))
     return {
       experiment,
+      ...(tokens === undefined ? {} : { tokens }),
       ...(made === undefined ? {} : { average: made.average }),
       model: plan.diffusion.model,
       classes,

@@ -7,7 +7,14 @@ import type { Problems } from './problems.ts'
 /** What a kind of condition is, in the space where diffusion takes place. */
 
 /** Leaves of what is told. */
-export const conditioningLeaves = { labels: 'labels', beside: 'beside' } as const
+export const conditioningLeaves = {
+  labels: 'labels',
+  beside: 'beside',
+  tokens: 'tokens',
+  /** Of what guidance leads away from. */
+  negativeLabels: 'negative_labels',
+  negativeTokens: 'negative_tokens',
+} as const
 
 /** Where diffusion takes place: [C, h, w] of latents, [C, H, W] of pictures, as many classes as the data has. */
 export interface Space {
@@ -24,10 +31,14 @@ export interface Told {
   readonly beside?: Tensor
 }
 
-/** What is asked for, or known of the data: a class for each picture, and where the condition is a picture one for each. */
+/** What is asked for, or known of the data: a class for each picture, and where the condition is a picture or a text one for each. */
 export interface Asked {
   readonly labels: ArrayLike<number>
   readonly pictures?: Float32Array
+  /** Of texts, as many for each picture as the model has positions. */
+  readonly tokens?: Int32Array
+  /** What guidance leads away from, one for all pictures; no condition where left out. */
+  readonly negative?: { readonly label: number } | { readonly tokens: Int32Array }
 }
 
 /** A kind of condition in its space. */
@@ -36,18 +47,22 @@ export interface Conditioner {
   readonly classes: number | null
   /** How many channels lie beside x_t. */
   readonly channels: number
+  /** Width of the context that the U-Net attends to; null for none. */
+  readonly context: number | null
   /** Told of a batch while sampling. */
   readonly given: (batch: number) => Told
   /** The same while training, now and then without the condition. */
   readonly trained: (batch: number) => Told
   /** Told for guidance: no condition. Undefined where doing without is not learnt. */
   readonly nothing?: (batch: number) => Told
-  /** Told for guidance away from a class. Undefined where there are none. */
-  readonly ofClass?: (batch: number, label: number) => Told
+  /** Told for guidance away from what is fed as negative. Undefined where nothing of the kind can be said. */
+  readonly away?: (batch: number) => Told
   /** What the leaves are fed. */
   readonly feeds: (asked: Asked) => Values
   /** Where the condition is a picture. */
   readonly pictures?: PictureCondition
+  /** Where the condition is a text: how many tokens are told apart, and how many a text has. */
+  readonly text?: { readonly vocabulary: number; readonly positions: number }
   /** Of an experiment's fields. */
   readonly rules: Problems
 }
@@ -72,6 +87,7 @@ export interface PictureCondition {
 export const unconditional: Conditioner = {
   classes: null,
   channels: 0,
+  context: null,
   given: () => ({}),
   trained: () => ({}),
   feeds: () => ({}),

@@ -5,6 +5,7 @@ import { pipe } from '../prelude.ts'
 import { type Decoded, integer, number, record, tagged, withDefault, word } from '../schema.ts'
 import { type Conditioner, conditioningLeaves, type Space, type Told, unconditional } from './conditioner.ts'
 import { inpainting, inpaintingLayouts, superResolution } from './picture-conditions.ts'
+import { textConditioner, textFields } from './text-condition.ts'
 
 export * from './conditioner.ts'
 
@@ -14,6 +15,8 @@ const codecs = {
   none: record({}),
   /** The data's classes; dropped with this probability in training, so that guidance has an unconditional model. */
   class: record({}, { dropout: withDefault(number({ min: 0, max: 1 }), 0.1) }),
+  /** What captions say, through a text transformer that is trained with the U-Net, to its cross-attention (Rombach et al. 2022, section 3.3). */
+  text: textFields,
   /** A picture of `factor` times fewer pixels a side, as channels beside x_t (Saharia et al. 2021; Rombach et al. 2022, section 4.4). */
   'super-resolution': record({}, { factor: withDefault(integer({ min: 2, max: 64 }), 4) }),
   /** The picture without what a mask covers, and the mask, as channels beside x_t; masks are drawn by chance in training. */
@@ -27,9 +30,7 @@ type Of<K extends Kind> = Extract<Conditioning, { readonly kind: K }>
 
 const classConditioner = ({ dropout }: Of<'class'>, { classes }: Space): Conditioner => {
   const labels = (batch: number): Tensor => input(conditioningLeaves.labels, int(batch))
-  const ofClass = (batch: number, label: number): Told => ({
-    y: integers(Array.from({ length: batch }, () => label)),
-  })
+  const nothing = (batch: number): Told => ({ y: integers(Array.from({ length: batch }, () => classes)) })
   const dropped = (y: Tensor): Tensor =>
     dropout === 0 ? y : pipe(noise('label_dropout', y.shape, 'uniform'), less(dropout), select(integers([classes]), y))
   return {
@@ -37,10 +38,18 @@ const classConditioner = ({ dropout }: Of<'class'>, { classes }: Space): Conditi
     classes: classes + 1,
     given: (batch) => ({ y: labels(batch) }),
     trained: (batch) => ({ y: dropped(labels(batch)) }),
-    ofClass,
-    ...(dropout > 0 && dropout < 1 ? { nothing: (batch: number) => ofClass(batch, classes) } : {}),
-    feeds: ({ labels: asked }) => ({
+    away: (batch) => ({ y: input(conditioningLeaves.negativeLabels, int(batch)) }),
+    ...(dropout > 0 && dropout < 1 ? { nothing } : {}),
+    feeds: ({ labels: asked, negative }) => ({
       [conditioningLeaves.labels]: ints([asked.length], Int32Array.from(asked)),
+      ...(negative !== undefined && 'label' in negative
+        ? {
+            [conditioningLeaves.negativeLabels]: ints(
+              [asked.length],
+              new Int32Array(asked.length).fill(negative.label),
+            ),
+          }
+        : {}),
     }),
   }
 }
@@ -48,6 +57,7 @@ const classConditioner = ({ dropout }: Of<'class'>, { classes }: Space): Conditi
 const makers: { readonly [K in Kind]: (c: Of<K>, space: Space) => Conditioner } = {
   none: () => unconditional,
   class: classConditioner,
+  text: textConditioner,
   'super-resolution': superResolution,
   inpainting,
 }

@@ -186,6 +186,29 @@ const headRules = ({ unet }: Diffusion): Problems => {
   ]
 }
 
+/** The U-Net attends to what the condition gives, and to nothing else. */
+const contextRules = ({ attention }: Diffusion['unet'], context: number | null): Problems => {
+  const at = '/diffusion/unet/attention'
+  const fitting = setting({ [at]: context === null ? { kind: 'self' } : { kind: 'transformer', contextDim: context } })
+  if (attention.kind === 'self')
+    return unless(
+      context === null,
+      `${at}/kind`,
+      '"transformer", to attend to the context that the condition gives',
+      attention.kind,
+      fitting,
+    )
+  if (context === null)
+    return [problem(`${at}/kind`, '"self", as nothing gives a context to attend to', attention.kind, fitting)]
+  return unless(
+    attention.contextDim === context,
+    `${at}/contextDim`,
+    `${context}, as the condition gives (/diffusion/conditioning/width)`,
+    attention.contextDim,
+    setting({ [`${at}/contextDim`]: context }),
+  )
+}
+
 const unetRules = (experiment: Experiment, diffusion: Diffusion): Problems => {
   const { unet } = diffusion
   const on = diffusedOf(experiment)
@@ -195,7 +218,7 @@ const unetRules = (experiment: Experiment, diffusion: Diffusion): Problems => {
   const said = channelsSaid(diffusion)
   const halved = halvings(latents)
   const what = on.kind === 'identity' ? 'as the pictures' : 'as /firstStage/network/latentChannels'
-  const { channels: beside, rules } = conditionerOf(diffusion.conditioning, space)
+  const { channels: beside, context, rules } = conditionerOf(diffusion.conditioning, space)
   const inputs = beside === 0 ? what : `${channels}, ${what}, and ${beside} beside them for the condition`
   return [
     ...unless(
@@ -224,12 +247,7 @@ const unetRules = (experiment: Experiment, diffusion: Diffusion): Problems => {
     ...widthRule(`${at}/modelChannels`, unet.modelChannels, unetGroups),
     ...placesRule(`${at}/attentionFactors`, unet.attentionFactors, factors(unet)),
     ...headRules(diffusion),
-    ...unless(
-      unet.attention.kind === 'self',
-      `${at}/attention/kind`,
-      '"self", as nothing gives a context to attend to',
-      unet.attention.kind,
-    ),
+    ...contextRules(unet, context),
     ...unless(unet.codebook === null, `${at}/codebook`, 'null, as the latents are no codes', unet.codebook),
     ...unless(
       unet.classes === null,

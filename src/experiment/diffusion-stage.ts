@@ -182,14 +182,14 @@ export interface ProgramOptions {
   readonly inpaint?: boolean
   /** The share of the walk that is walked, its end; 1 where left out. */
   readonly strength?: number
-  /** The class that guidance leads away from; "no class" where left out. */
-  readonly negative?: number
+  /** Whether guidance leads away from what is fed as negative; from no condition where left out. */
+  readonly negative?: boolean
 }
 
-/** What a model is told, guided away from what it is told without a condition, or under that of another class. */
-const guided = (m: LatentDiffusion, sampling: Sampling, batch: number, negative?: number): Denoiser => {
-  const { given, nothing, ofClass } = m.conditioner
-  const away = negative === undefined ? nothing?.(batch) : ofClass?.(batch, negative)
+/** What a model is told, guided away from what it is told without a condition, or from another. */
+const guided = (m: LatentDiffusion, sampling: Sampling, batch: number, negative = false): Denoiser => {
+  const { given, nothing, away: fed } = m.conditioner
+  const away = (negative ? fed : nothing)?.(batch)
   if (sampling.guidance === 1 || away === undefined) return network(m, false)(given(batch))
   const conditional: Readonly<Record<string, Tensor>> = { ...given(batch) }
   const unconditional: Readonly<Record<string, Tensor>> = { ...away }
@@ -202,7 +202,7 @@ export const samplingProgram = (
   m: LatentDiffusion,
   sampling: Sampling,
   batch: number,
-  { watch = [], inpaint = false, strength = 1, negative }: ProgramOptions = {},
+  { watch = [], inpaint = false, strength = 1, negative = false }: ProgramOptions = {},
 ): Checked<SamplingProgram> => {
   const keep = keepOf(sampling) ?? (m.clip ? inRange(input(diffusionLeaves.scale, float())) : undefined)
   const options = { shape: [batch, ...m.latent], watch, inpaint, ...(keep === undefined ? {} : { keep }) }

@@ -44,6 +44,8 @@ const heldOut = { heldOut: integer({ min: 1, max: 1e6 }) }
 export const dataSource = tagged('kind', {
   /** The pictures of the npm package `emoji-datasource-twitter`, classes by category. */
   emoji: record({}, picture, heldOut),
+  /** Generated pictures of coloured shapes with captions that say exactly what is there. */
+  shapes: record({}, { ...picture, count: withDefault(integer({ min: 2, max: 1e6 }), 6000) }, heldOut),
   /** A folder with `metadata.jsonl`, or with one folder a class; relative to the experiment's file. */
   folder: record({ path: nonEmpty }, picture, heldOut),
   /** A folder of label maps, as `folder` has it: a pixel's grey value is its label. One channel a label, 1 where it is, else -1. */

@@ -26,7 +26,7 @@ const relativeTo =
   (folder: string) =>
   (e: Experiment): Experiment => ({
     ...e,
-    data: e.data.kind === 'emoji' ? e.data : { ...e.data, path: resolve(folder, e.data.path) },
+    data: 'path' in e.data ? { ...e.data, path: resolve(folder, e.data.path) } : e.data,
     firstStage: e.firstStage.kind === 'identity' ? e.firstStage : conditionIn(folder, e.firstStage),
   })
 

@@ -4,6 +4,7 @@ import { findEmoji } from '../data/emoji.ts'
 import { findFolder } from '../data/folder.ts'
 import { findLabelMaps, withLabelMaps } from '../data/labels.ts'
 import { several } from '../data/left-out.ts'
+import { findShapes } from '../data/shapes.ts'
 import { bits, fold, key } from '../distributions/random.ts'
 import { type Checked, type Effect, effect, failure } from '../error.ts'
 import { dataNotes, heldOutRule } from '../experiment/data-rules.ts'
@@ -31,6 +32,7 @@ const finders: {
   ) => Effect<Found>
 } = {
   emoji: ({ size: side }, wanted) => findEmoji({ size: side, ...wanted }),
+  shapes: (source) => TE.right(findShapes(source)),
   folder: ({ path, size: side }, wanted) => findFolder(path, { size: side, ...wanted }),
   segmentation: ({ path, ...options }) => findLabelMaps(path, options),
 }
@@ -92,10 +94,10 @@ export interface Parted {
 
 /** The class and the caption of pictures are for those who ask. */
 const unreadNotes = (e: Experiment, { n, classes, about }: Dataset): readonly string[] => {
-  if (e.data.kind === 'emoji') return []
+  if (!('path' in e.data)) return []
   const captions = Array.from({ length: n }, (_, i) => about(i).caption).filter((caption) => caption !== undefined)
   return [
-    ...(captions.length === 0
+    ...(captions.length === 0 || e.diffusion?.conditioning.kind === 'text'
       ? []
       : [`captions of ${several(captions.length, 'picture')}: nothing of this experiment reads them`]),
     ...(classes.length === 0 || toldClasses(e)

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { batchesOf, type Random } from '../data/batches.ts'
-import { labelsOf } from '../data/dataset.ts'
+import { type Dataset, labelsOf } from '../data/dataset.ts'
 import { type Effect, effect } from '../error.ts'
 import { floats, type Values } from '../execute/executor.ts'
 import type { Asked } from '../experiment/conditioning.ts'
@@ -9,16 +9,17 @@ import type { Experiment, Training } from '../experiment/document.ts'
 import { previewOf } from '../experiment/sampling.ts'
 import type { Owned } from '../io/owner.ts'
 import { identity } from '../prelude.ts'
+import type { Tokens } from '../text/learnt.ts'
 import { randomOf } from './data.ts'
 import { drawPictures } from './drawing.ts'
 import { mirrored } from './first-stage.ts'
-import type { Rows } from './inference.ts'
 import type { Learnt } from './latents.ts'
 import type { Opened } from './opening.ts'
 import type { RunOptions } from './options.ts'
 import { previewPath, writePictures } from './pictures.ts'
 import { showingOf } from './showing.ts'
 import { runStage } from './stage.ts'
+import { captionTokens } from './texts.ts'
 
 /** Trains the diffusion stage of a run; returns its state. */
 export const trainDiffusion = (
@@ -30,12 +31,14 @@ export const trainDiffusion = (
     readonly learnt: Learnt
     readonly heldOut: Learnt
     /** Held-out pictures that previews may show. */
-    readonly shown: Rows
+    readonly shown: Dataset
+    /** Where the model reads captions. */
+    readonly tokens: Tokens | undefined
     readonly scale: number
     readonly firstStage: Values
   },
 ): Effect<Values> => {
-  const { opened, training, learnt, heldOut, scale, firstStage } = given
+  const { opened, training, learnt, heldOut, scale, firstStage, tokens } = given
   const { model, name } = opened.stage
   const { conditioner } = model
   const batches = batchesOf(learnt.moments.n, training.batchSize, randomOf(e.seed, 'batches', 'diffusion'))
@@ -45,6 +48,7 @@ export const trainDiffusion = (
   const flips = { ...training, flip: training.flip && model.encodes === 'identity' }
   const feedsOf = ({ moments, data }: Learnt) => {
     const classes = labelsOf(data)
+    const captions = tokens === undefined ? undefined : captionTokens(tokens, data)
     return (
       indices: ArrayLike<number>,
       mirror: (pictures: Float32Array) => Float32Array,
@@ -54,6 +58,7 @@ export const trainDiffusion = (
         const encoded = mirror(await run(moments.read(indices)))
         const asked: Asked = {
           labels: Array.from(indices, (i) => classes?.[i] ?? nullLabel(model)),
+          ...(captions === undefined ? {} : { tokens: captions(indices) }),
           ...(conditioner.pictures === undefined
             ? {}
             : { pictures: conditioner.pictures.of(mirror((await run(data.read(indices))).pictures), random) }),
@@ -94,7 +99,11 @@ export const trainDiffusion = (
           const quick = previewOf(e.sampling, model.path)
           const perRow =
             conditioner.pictures === undefined ? Math.max(1, Math.floor(32 / Math.max(model.classes, 1))) : 16
-          const { asked: shown, columns, grid } = await run(showingOf(model, perRow, given.shown, e.seed))
+          const {
+            asked: shown,
+            columns,
+            grid,
+          } = await run(showingOf(model, perRow, given.shown, { seed: e.seed, tokens }))
           const pictures = await run(
             drawPictures(
               o.executor,

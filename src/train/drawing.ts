@@ -50,8 +50,8 @@ export type Beginning =
       /** Which latents stay: 1 where they do, `[h, w]`. */
       readonly known?: Float32Array
     }
-  /** The noise that DDIM would draw a picture from, of classes `labels`. */
-  | { readonly kind: 'inverted'; readonly latents: Latents; readonly labels: readonly number[] }
+  /** The noise that DDIM would draw a picture from, if it were told what is asked. */
+  | { readonly kind: 'inverted'; readonly latents: Latents; readonly asked: Asked }
 
 /** One step of a batch of the pictures. */
 export interface DrawingStep {
@@ -73,8 +73,6 @@ export interface Wanted extends Asked {
   readonly scale: number
   /** Noise where left out. */
   readonly from?: Beginning
-  /** The class that guidance leads away from; "no class" where left out. */
-  readonly negative?: number
   /** Whether steps tell what they predict. */
   readonly watch?: boolean
   /** Told of each step; a left ends the drawing before the next. */
@@ -85,21 +83,28 @@ export interface Wanted extends Asked {
 export const drawnAtATime = ([, height = 1, width = 1]: Shape): number =>
   Math.max(1, Math.min(batchSize, Math.floor((batchSize * 64 * 64) / (height * width))))
 
-/** What is asked for pictures of these numbers; 0 beyond the last. */
-const askedFor = ({ labels, pictures }: Asked, numbers: readonly number[]): Asked => {
-  const each = pictures === undefined ? 0 : pictures.length / labels.length
-  return {
-    labels: numbers.map((i) => labels[i] ?? 0),
-    ...(pictures === undefined
-      ? {}
-      : {
-          pictures: Float32Array.from(
-            { length: numbers.length * each },
-            (_, i) => pictures[(numbers[Math.floor(i / each)] ?? 0) * each + (i % each)] ?? 0,
-          ),
-        }),
-  }
+/** Rows of as many numbers each as there are for a picture; 0 beyond the last. */
+const rowsFor = <A extends Float32Array | Int32Array>(
+  all: A,
+  of: number,
+  numbers: readonly number[],
+  make: (length: number) => A,
+): A => {
+  const each = all.length / of
+  const out = make(numbers.length * each)
+  for (const [row, n] of numbers.entries()) out.set(all.subarray(n * each, (n + 1) * each), row * each)
+  return out
 }
+
+/** What is asked for pictures of these numbers; 0 beyond the last. */
+const askedFor = ({ labels, pictures, tokens, negative }: Asked, numbers: readonly number[]): Asked => ({
+  labels: numbers.map((i) => labels[i] ?? 0),
+  ...(pictures === undefined
+    ? {}
+    : { pictures: rowsFor(pictures, labels.length, numbers, (n) => new Float32Array(n)) }),
+  ...(tokens === undefined ? {} : { tokens: rowsFor(tokens, labels.length, numbers, (n) => new Int32Array(n)) }),
+  ...(negative === undefined ? {} : { negative }),
+})
 
 /** Of so many things the one of picture i: a batch's places past the last have the last, and one alone is that of all. */
 const placeOf = (i: number, n: number): number => Math.min(i, n - 1)
@@ -144,28 +149,22 @@ const inverted = (
   executor: Executor,
   m: LatentDiffusion,
   state: Values,
-  { sampling, scale, pictures: told }: Wanted,
+  { sampling, scale, pictures }: Wanted,
   from: Extract<Beginning, { readonly kind: 'inverted' }>,
 ): Effect<Items> =>
   effect(async (run) => {
-    const n = from.labels.length
+    const n = from.asked.labels.length
     const count = Math.min(drawnAtATime(m.latent), n)
     const program = await run(TE.fromEither(inversionProgram(m, sampling, count)))
+    const told: Asked = { ...from.asked, ...(pictures === undefined ? {} : { pictures }) }
     const up = (executable: Executable, first: number) => {
-      const pictures = Array.from({ length: count }, (_, i) => Math.min(first + i, n - 1))
+      const places = Array.from({ length: count }, (_, i) => Math.min(first + i, n - 1))
       return sample({
         ...program,
         executable,
-        from: rowsAt(from.latents, pictures, scale),
+        from: rowsAt(from.latents, places, scale),
         noiseOf: ({ shape }) => floats(shape, new Float64Array(size(shape))),
-        feeds: only(
-          feedsOf(
-            m,
-            askedFor({ labels: from.labels, ...(told === undefined ? {} : { pictures: told }) }, pictures),
-            scale,
-          ),
-          program,
-        ),
+        feeds: only(feedsOf(m, askedFor(told, places), scale), program),
       })
     }
     return run(
@@ -263,7 +262,7 @@ export const drawLatents = (executor: Executor, m: LatentDiffusion, state: Value
           inpaint: known !== undefined,
           strength,
           watch: watch ? ['predX0'] : [],
-          ...(negative === undefined ? {} : { negative }),
+          negative: negative !== undefined,
         }),
       ),
     )

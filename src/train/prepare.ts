@@ -1,6 +1,7 @@
 import type { Dataset } from '../data/dataset.ts'
 import { type Effect, effect } from '../error.ts'
 import { auto } from '../execute/auto.ts'
+import { unconditional } from '../experiment/conditioning.ts'
 import { heldOutRule } from '../experiment/data-rules.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { refusing } from '../experiment/problems.ts'
@@ -9,6 +10,7 @@ import { budgetRule } from './budget.ts'
 import { dataLines, findData, type Parted, parted } from './data.ts'
 import { memoryHere, memoryLine, memoryOf, memoryRule } from './memory.ts'
 import { type Plan, planDrawing, planExperiment } from './plan.ts'
+import { captionNotes, captionRules } from './texts.ts'
 
 /** Everything that is known of a run before its first step. */
 export interface Prepared {
@@ -33,6 +35,9 @@ export const prepare = (e: Experiment, executor: string = e.executor): Effect<Pr
     const chosen = memoryRule(memory, here, 'onnx').length > 0 && executor === 'auto' ? await run(auto) : undefined
     await run(TE.fromEither(refusing(memoryRule(memory, here, chosen?.executor.name ?? executor))))
     const dataset = await run(found.load)
+    const conditioner = plan.diffusion?.model.conditioner ?? unconditional
+    await run(TE.fromEither(refusing(captionRules(conditioner, dataset))))
     const data = await run(TE.fromEither(parted(e, dataset)))
-    return { plan, dataset, data, lines: [...dataLines(data), memoryLine(memory, here)] }
+    const notes = captionNotes(conditioner, data.train).map((note) => `data: ${note}`)
+    return { plan, dataset, data, lines: [...dataLines(data), ...notes, memoryLine(memory, here)] }
   })

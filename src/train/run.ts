@@ -19,6 +19,7 @@ import { heldOutLayout, writePictures, writeReconstructions } from './pictures.t
 import type { Plan } from './plan.ts'
 import { type Restoration, saysRestoration, showingOf } from './showing.ts'
 import { stoppable } from './stop.ts'
+import { tokensOf, wordsOf, writeWords } from './texts.ts'
 
 export interface RunSummary {
   readonly experiment: Experiment
@@ -41,6 +42,8 @@ export interface FirstStageSummary {
 export interface SamplesSummary {
   readonly file: string
   readonly rows: readonly string[]
+  /** What each column was drawn by, where that is a text. */
+  readonly captions?: readonly string[]
   readonly restoration?: Restoration
 }
 
@@ -124,19 +127,23 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
     const what = model.encodes === 'identity' ? 'pictures, not encoded' : 'latents'
     say(`${what}: [${model.latent.join(', ')}], multiplied by ${scale.toFixed(4)}`)
     await run(writeText(join(o.dir, 'latents.json'), JSON.stringify({ scale, classes: facts.classes })))
+    const words = wordsOf(model.conditioner, data.train)
+    const tokens = tokensOf(model.conditioner, words)
+    if (words !== undefined) await run(writeWords(o.dir, words))
     const trained = await trainDiffusion(e, o, {
       opened: opened.diffusion,
       training: e.diffusion.training,
       learnt: { moments: encoded, data: data.train },
       heldOut: await run(encodeHeldOut(diffusedOf(e), encoding, e.diffusion, data.heldOut)),
-      shown: picturesOf(data.heldOut),
+      shown: data.heldOut,
+      tokens,
       scale,
       firstStage: first.state,
     })().finally(encoded.close)
     const second = await run(TE.fromEither(trained))
     doing('drawing samples')
-    const showing = await run(showingOf(model, e.sampling.perClass, picturesOf(data.heldOut), e.seed))
-    const { asked, columns, rows, grid } = showing
+    const showing = await run(showingOf(model, e.sampling.perClass, data.heldOut, { seed: e.seed, tokens }))
+    const { asked, columns, rows, captions, grid } = showing
     const drawn = await run(
       drawPictures(
         o.executor,
@@ -150,7 +157,12 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
     await run(o.owned.held)
     await run(writePictures(file, grid(drawn), { columns, seed: e.seed }))
     if (restoration !== undefined) say(saysRestoration(restoration))
-    return summary({ file, rows, ...(restoration === undefined ? {} : { restoration }) })
+    return summary({
+      file,
+      rows,
+      ...(captions === undefined ? {} : { captions }),
+      ...(restoration === undefined ? {} : { restoration }),
+    })
   })
 
 /**

@@ -1,9 +1,12 @@
+import type { Dataset } from '../data/dataset.ts'
 import { type Effect, effect } from '../error.ts'
 import type { Asked } from '../experiment/conditioning.ts'
 import type { LatentDiffusion } from '../experiment/diffusion-stage.ts'
-import { randomOf } from './data.ts'
-import { firstItems, type Items, psnrs, type Rows } from './inference.ts'
+import type { Tokens } from '../text/learnt.ts'
+import { picturesOf, randomOf } from './data.ts'
+import { firstItems, type Items, psnrs, range } from './inference.ts'
 import { labelRows } from './pictures.ts'
+import { captionTokens } from './texts.ts'
 
 /** By which pictures a diffusion model is shown: a row of each class, or what it makes of held-out pictures. */
 
@@ -29,6 +32,8 @@ export interface Showing {
   readonly rows: readonly string[]
   /** The pictures of the grid, of those that were drawn. */
   readonly grid: (drawn: Items) => Items
+  /** What is told of each, where it is told by texts. */
+  readonly captions?: readonly string[]
   readonly restoration?: (drawn: Items) => Restoration
 }
 
@@ -49,11 +54,23 @@ const stacked = (rows: readonly Items[]): Items => {
 export const showingOf = (
   { classes, conditioner }: LatentDiffusion,
   perRow: number,
-  heldOut: Rows,
-  seed: number,
+  data: Dataset,
+  { seed, tokens }: { readonly seed: number; readonly tokens: Tokens | undefined },
 ): Effect<Showing> =>
   effect(async (run) => {
     const { pictures: condition } = conditioner
+    const heldOut = picturesOf(data)
+    if (tokens !== undefined) {
+      const whole = await run(firstItems(heldOut, perRow))
+      const indices = range(0, whole.n)
+      return {
+        asked: { labels: indices.map(() => 0), tokens: captionTokens(tokens, data)(indices) },
+        columns: whole.n,
+        rows: ['ours', 'true'],
+        captions: indices.map((i) => data.about(i).caption ?? ''),
+        grid: (drawn) => stacked([drawn, whole]),
+      }
+    }
     if (condition === undefined)
       return { asked: { labels: labelRows(classes, perRow) }, columns: perRow, rows: [], grid: (drawn) => drawn }
     const whole = await run(firstItems(heldOut, perRow))

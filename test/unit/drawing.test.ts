@@ -92,9 +92,13 @@ describe('from a picture', () => {
     const latents = some(2)
     const labels = [1, 2]
     const fine = sampling({ sampler: 'ddim', steps: 20, guidance: 1 })
-    const back = await draw({ labels, sampling: fine, from: { kind: 'inverted', latents, labels } })
+    const back = await draw({ labels, sampling: fine, from: { kind: 'inverted', latents, asked: { labels } } })
     expect(farthest(back, [...latents.data])).toBeLessThan(1e-3)
-    const others = await draw({ labels: [0, 0], sampling: fine, from: { kind: 'inverted', latents, labels } })
+    const others = await draw({
+      labels: [0, 0],
+      sampling: fine,
+      from: { kind: 'inverted', latents, asked: { labels } },
+    })
     expect(farthest(others, [...latents.data])).toBeGreaterThan(1e-3)
   })
 })
@@ -119,9 +123,9 @@ describe('between noises', () => {
 describe('guidance', () => {
   test('away from a class that is the same leaves the conditional model', async () => {
     const plain = await draw({ labels: [1], sampling: sampling({ guidance: 1 }) })
-    expect(farthest(await draw({ labels: [1], negative: 1 }), plain)).toBeLessThan(1e-4)
-    expect(farthest(await draw({ labels: [1], negative: 2 }), plain)).toBeGreaterThan(1e-3)
-    expect(await draw({ negative: nullLabel(model()) })).toEqual(await draw())
+    expect(farthest(await draw({ labels: [1], negative: { label: 1 } }), plain)).toBeLessThan(1e-4)
+    expect(farthest(await draw({ labels: [1], negative: { label: 2 } }), plain)).toBeGreaterThan(1e-3)
+    expect(await draw({ negative: { label: nullLabel(model()) } })).toEqual(await draw())
   })
   test('outside its interval, and where its course is 0, it is none', async () => {
     const { path } = model()

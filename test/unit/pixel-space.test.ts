@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { loadShapes } from '../../src/data/shapes.ts'
 import { floats, type Values } from '../../src/execute/executor.ts'
 import { onnx } from '../../src/execute/onnx/index.ts'
 import { reference } from '../../src/execute/reference/index.ts'
@@ -128,7 +129,12 @@ describe('super-resolution', () => {
         ),
       ]),
     )
-    const showing = right(await showingOf(diffusion.model, 2, picturesOf(2, 8), 1)())
+    const showing = right(
+      await showingOf(diffusion.model, 2, right(await loadShapes({ size: 8, count: 2 })()), {
+        seed: 1,
+        tokens: undefined,
+      })(),
+    )
     const draw = async (asked: typeof showing.asked) =>
       right(
         await drawLatents(onnx('cpu'), diffusion.model, state, { ...asked, seed: 1, sampling: e.sampling, scale: 1 })(),

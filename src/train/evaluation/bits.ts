@@ -6,9 +6,11 @@ import { bitsProgram, diffusionLeaves, type LatentDiffusion, nullLabel } from '.
 import { autoencoderOf, type Experiment } from '../../experiment/document.ts'
 import { feedTypes, type Graph, noises } from '../../graph/graph.ts'
 import { TE } from '../../prelude.ts'
+import type { Tokens } from '../../text/learnt.ts'
 import { picturesOf, randomOf } from '../data.ts'
 import { encodePictures, type Items, joined, type Rows, rowsOf, using, weightsFor } from '../inference.ts'
 import { noiseFeeds } from '../state.ts'
+import { captionTokens } from '../texts.ts'
 import type { BitsFigures } from './document.ts'
 
 export interface BitsOptions {
@@ -25,6 +27,7 @@ export interface Known {
   readonly firstStage: Values
   readonly state: Values
   readonly scale: number
+  readonly tokens?: Tokens
 }
 
 /** What a model was trained on: moments of posteriors, latents, or pictures. */
@@ -64,7 +67,7 @@ const drawn = (g: Graph, seed: number, t: number, place: { readonly from: number
  */
 export const bitsFigures = (known: Known, heldOut: Dataset, o: BitsOptions): Effect<BitsFigures> =>
   effect(async (run) => {
-    const { model, state, scale } = known
+    const { model, state, scale, tokens } = known
     const { conditioner } = model
     const terms = bitsTerms(known, o.timesteps)
     const batch = Math.min(together, heldOut.n)
@@ -89,6 +92,7 @@ export const bitsFigures = (known: Known, heldOut: Dataset, o: BitsOptions): Eff
               [diffusionLeaves.moments]: floats([batch, ...moments.shape], await go(moments.read(numbers))),
               ...conditioner.feeds({
                 labels: numbers.map((n) => labels?.[n] ?? nullLabel(model)),
+                ...(tokens === undefined ? {} : { tokens: captionTokens(tokens, heldOut)(numbers) }),
                 ...(pictures === undefined
                   ? {}
                   : {

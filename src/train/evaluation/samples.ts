@@ -2,7 +2,6 @@ import { join } from 'node:path'
 import { permutation } from '../../data/batches.ts'
 import { type Dataset, labelsOf, select } from '../../data/dataset.ts'
 import { type Effect, effect, failure } from '../../error.ts'
-import type { LatentDiffusion } from '../../experiment/diffusion-stage.ts'
 import { size } from '../../graph/types.ts'
 import { ofByte, toByte } from '../../io/images.ts'
 import { TE } from '../../prelude.ts'
@@ -11,6 +10,7 @@ import { drawPictures } from '../drawing.ts'
 import { type Items, type Rows, rowsOf } from '../inference.ts'
 import { memoryHere, programBytes, shownBytes } from '../memory.ts'
 import { heldOutLayout, writePictures } from '../pictures.ts'
+import { captionTokens } from '../texts.ts'
 import { spread } from '../validation.ts'
 import type { Evaluated, EvaluationOptions } from './asked.ts'
 import type { Evaluation, FeatureFigures } from './document.ts'
@@ -19,13 +19,19 @@ import { featureFigures, leastPictures } from './figures.ts'
 /** Samples, and how they stand to the training pictures. */
 
 /** The conditions of samples: those of training pictures in an order by chance, so that they are as common. */
-const conditionsFor = ({ train }: Parted, { conditioner }: LatentDiffusion, count: number, seed: number) =>
+const conditionsFor = (
+  { train }: Parted,
+  { model: { conditioner }, tokens }: NonNullable<Evaluated['diffusion']>,
+  count: number,
+  seed: number,
+) =>
   effect(async (run) => {
     const labels = labelsOf(train)
     const order = permutation(train.n, randomOf(seed, 'evaluation-labels'))
     const chosen = Array.from({ length: count }, (_, i) => order[i % train.n] ?? 0)
     return {
       labels: chosen.map((i) => labels?.[i] ?? 0),
+      ...(tokens === undefined ? {} : { tokens: captionTokens(tokens, train)(chosen) }),
       ...(conditioner.pictures === undefined
         ? {}
         : {
@@ -143,7 +149,7 @@ export const sampleFigures = (
     const { count, seed, sampling, listener, executor, dir } = o
     const { model, state, scale } = diffusion
     const classed = model.conditioner.classes !== null
-    const conditions = await run(conditionsFor(data, model, count, seed))
+    const conditions = await run(conditionsFor(data, diffusion, count, seed))
     listener.doing('drawing samples')
     const drawn = await run(
       drawPictures(

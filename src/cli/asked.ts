@@ -1,0 +1,155 @@
+import { type Checked, type Effect, effect, fail } from '../error.ts'
+import type { Asked } from '../experiment/conditioning.ts'
+import { readBytes } from '../io/bytes.ts'
+import { E, pipe, TE } from '../prelude.ts'
+import { didYouMean } from '../schema.ts'
+import type { Encoded, Tokens } from '../text/learnt.ts'
+import { labelRows } from '../train/pictures.ts'
+import type { TrainedRun } from './trained-run.ts'
+
+/** What `sample` is asked for, by its options: classes, or texts. */
+
+export interface AskedOptions {
+  readonly class?: string
+  readonly prompt?: readonly string[]
+  readonly prompts?: string
+  readonly negative?: string
+  readonly fromClass?: string
+  readonly fromPrompt?: string
+}
+
+/** A row of each. */
+export interface Requested {
+  /** What each picture is told; without conditions that are pictures. */
+  readonly asked: Asked
+  /** How many kinds of pictures are asked for. */
+  readonly kinds: number
+  /** What a picture to invert shows. */
+  readonly shown: Asked
+  /** What was done to what was asked, a sentence each. */
+  readonly notes: readonly string[]
+}
+
+const classIndex = (classes: readonly string[], name: string, option: string): Checked<number> => {
+  const exact = classes.indexOf(name)
+  const index = exact >= 0 ? exact : classes.findIndex((c) => c.toLowerCase() === name.toLowerCase())
+  return index >= 0
+    ? E.right(index)
+    : fail(
+        'usage',
+        option,
+        classes.length === 0 ? 'no class: the model has none' : classes.map((c) => `"${c}"`).join(' | '),
+        `"${name}"`,
+        didYouMean(name, classes),
+      )
+}
+
+/** Prompts of a file, one a line. */
+const promptsOf = (path: string): Effect<readonly string[]> =>
+  effect(async (run) => {
+    const lines = new TextDecoder().decode(await run(readBytes(path))).split(/\r?\n/)
+    const prompts = lines.map((line) => line.trim()).filter((line) => line !== '')
+    return prompts.length > 0
+      ? prompts
+      : run(TE.fromEither(fail('usage', `--prompts ${path}`, 'a prompt a line', 'no line with anything')))
+  })
+
+/** What is said of a text that the model does not take as it is. */
+const notesOn = (text: string, { spelled, unknown, cut }: Encoded): readonly string[] => {
+  const named = (words: readonly string[]): string => [...new Set(words)].map((word) => `"${word}"`).join(', ')
+  const known = spelled.filter((word) => !unknown.includes(word))
+  return [
+    ...(known.length === 0 ? [] : [`"${text}": told by their letters, as no caption had them: ${named(known)}`]),
+    ...(unknown.length === 0
+      ? []
+      : [`"${text}": not told at all, as they are no letters that are known: ${named(unknown)}`]),
+    ...(cut === '' ? [] : [`"${text}": cut before "${cut}"`]),
+  ]
+}
+
+const repeated = (ids: readonly (readonly number[])[], each: number): Int32Array =>
+  Int32Array.from(ids.flatMap((row) => Array.from({ length: each }, () => row).flat()))
+
+const byTexts = (tokens: Tokens, o: AskedOptions, each: number): Effect<Requested> =>
+  effect(async (run) => {
+    const prompts = [...(o.prompt ?? []), ...(o.prompts === undefined ? [] : await run(promptsOf(o.prompts)))]
+    if (prompts.length === 0)
+      return run(TE.fromEither(fail('usage', '--prompt', 'what is to be drawn: the model draws by texts', 'none')))
+    const told = [...prompts, o.negative, o.fromPrompt].filter((text) => text !== undefined)
+    const rows = (texts: readonly string[]) =>
+      repeated(
+        texts.map((text) => tokens(text).ids),
+        each,
+      )
+    const labels = Array.from({ length: prompts.length * each }, () => 0)
+    const asked: Asked = {
+      labels,
+      tokens: rows(prompts),
+      ...(o.negative === undefined ? {} : { negative: { tokens: Int32Array.from(tokens(o.negative).ids) } }),
+    }
+    return {
+      asked,
+      kinds: prompts.length,
+      shown: o.fromPrompt === undefined ? asked : { labels: [0], tokens: Int32Array.from(tokens(o.fromPrompt).ids) },
+      notes: [...new Set(told)].flatMap((text) => notesOn(text, tokens(text))),
+    }
+  })
+
+const byClasses = (known: readonly string[], o: AskedOptions, each: number): Checked<Requested> => {
+  const index = (option: string, name: string | undefined) =>
+    name === undefined ? E.right(undefined) : classIndex(known, name, option)
+  return pipe(
+    E.Do,
+    E.bind('label', () => index('--class', o.class)),
+    E.bind('negative', () => index('--negative', o.negative)),
+    E.bind('from', () => index('--from-class', o.fromClass)),
+    E.map(({ label, negative, from }) => {
+      const labels = label === undefined ? labelRows(known.length, each) : Array.from({ length: each }, () => label)
+      const asked: Asked = { labels, ...(negative === undefined ? {} : { negative: { label: negative } }) }
+      return {
+        asked,
+        kinds: label === undefined ? Math.max(1, known.length) : 1,
+        shown: from === undefined ? asked : { labels: [from] },
+        notes: [],
+      }
+    }),
+  )
+}
+
+const refused = (options: readonly (readonly [string, unknown])[], why: string): Checked<unknown> => {
+  const given = options.find(([, value]) => value !== undefined)
+  return given === undefined ? E.right(undefined) : fail('usage', given[0], why, 'given')
+}
+
+/** What the options ask a model for, `each` pictures of a kind. Errors: `usage`, `file`. */
+export const requestedOf = (
+  { model: { conditioner }, classes, tokens }: Pick<TrainedRun, 'model' | 'classes' | 'tokens'>,
+  o: AskedOptions,
+  each: number,
+): Effect<Requested> =>
+  tokens !== undefined
+    ? pipe(
+        TE.fromEither(
+          refused(
+            [
+              ['--class', o.class],
+              ['--from-class', o.fromClass],
+            ],
+            'no class, as the model draws by texts (--prompt)',
+          ),
+        ),
+        TE.flatMap(() => byTexts(tokens, o, each)),
+      )
+    : TE.fromEither(
+        pipe(
+          refused(
+            [
+              ['--prompt', o.prompt?.[0]],
+              ['--prompts', o.prompts],
+              ['--from-prompt', o.fromPrompt],
+            ],
+            'no text: the model reads none',
+          ),
+          E.flatMap(() => byClasses(conditioner.classes === null ? [] : classes, o, each)),
+        ),
+      )

@@ -1,0 +1,82 @@
+import { constant, input, less, noise, select, type Tensor, unsqueeze } from '../declare/index.ts'
+import { ints } from '../execute/executor.ts'
+import { int } from '../graph/types.ts'
+import { width } from '../nn/bounds.ts'
+import { clipText } from '../nn/text/clip.ts'
+import { pipe } from '../prelude.ts'
+import { type Decoded, integer, number, record, withDefault } from '../schema.ts'
+import { leastVocabulary, specials } from '../text/learnt.ts'
+import { type Conditioner, conditioningLeaves, type Told, unconditional } from './conditioner.ts'
+import { setting, unless } from './problems.ts'
+
+/** Texts as a condition. */
+
+export const textFields = record(
+  {},
+  {
+    /** How often a caption is left out in training, so that guidance has an unconditional model. */
+    dropout: withDefault(number({ min: 0, max: 1 }), 0.1),
+    /** Tokens that are told apart: the most frequent words of the captions, and the letters of all others. */
+    vocabulary: withDefault(integer({ min: leastVocabulary, max: 65536 }), 1024),
+    /** Tokens of a text, its start and its end among them; what is longer is cut. */
+    positions: withDefault(integer({ min: 4, max: 1024 }), 32),
+    /** Of the transformer's states, and so of the U-Net's context. */
+    width: withDefault(width, 128),
+    layers: withDefault(integer({ min: 1, max: 64 }), 2),
+    heads: withDefault(integer({ min: 1, max: 256 }), 4),
+  },
+)
+export type TextFields = Decoded<typeof textFields>
+
+/** Scope of the text transformer's parameters, as in published checkpoints. */
+const scope = 'cond_stage_model'
+
+export const textConditioner = ({ dropout, ...c }: TextFields): Conditioner => {
+  const { vocabulary, positions } = c
+  const encode = clipText(scope, {
+    ...c,
+    mlpWidth: null,
+    activation: 'gelu',
+    projection: null,
+    eps: 1e-5,
+    endToken: null,
+  })
+  const told = (ids: Tensor): Told => ({ context: encode(ids).last })
+  const leaf = (name: string, batch: number): Tensor => input(name, int(batch, positions))
+  const empty = [specials.start, specials.end, ...Array.from({ length: positions - 2 }, () => specials.pad)]
+  const nothing = (batch: number): Tensor =>
+    constant(Array.from({ length: batch }, () => empty).flat(), int(batch, positions))
+  const dropped = (ids: Tensor): Tensor => {
+    const [batch = 0] = ids.shape
+    if (dropout === 0) return ids
+    return pipe(noise('caption_dropout', [batch], 'uniform'), less(dropout), unsqueeze(1), select(nothing(batch), ids))
+  }
+  const at = '/diffusion/conditioning'
+  return {
+    ...unconditional,
+    text: { vocabulary, positions },
+    context: c.width,
+    given: (batch) => told(leaf(conditioningLeaves.tokens, batch)),
+    trained: (batch) => told(dropped(leaf(conditioningLeaves.tokens, batch))),
+    away: (batch) => told(leaf(conditioningLeaves.negativeTokens, batch)),
+    ...(dropout > 0 && dropout < 1 ? { nothing: (batch: number) => told(nothing(batch)) } : {}),
+    feeds: ({ labels: { length: n }, tokens = new Int32Array(n * positions), negative }) => ({
+      [conditioningLeaves.tokens]: ints([n, positions], tokens),
+      ...(negative !== undefined && 'tokens' in negative
+        ? {
+            [conditioningLeaves.negativeTokens]: ints(
+              [n, positions],
+              Int32Array.from({ length: n * positions }, (_, i) => negative.tokens[i % positions] ?? specials.pad),
+            ),
+          }
+        : {}),
+    }),
+    rules: unless(
+      c.width % c.heads === 0,
+      `${at}/heads`,
+      `a divisor of ${c.width}, the width of the states`,
+      c.heads,
+      setting({ [`${at}/heads`]: 1 }),
+    ),
+  }
+}
