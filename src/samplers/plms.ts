@@ -1,6 +1,6 @@
 import type { Level } from '../schedulers/path.ts'
 import { type Combination, combine } from './combination.ts'
-import { type Prediction, predict, type Sampler, sampler, type Transition } from './sampler.ts'
+import { type Planning, type Prediction, predict, type Sampler, sampler, type Transition, type Walk } from './sampler.ts'
 
 /** Adams and Bashforth's factors for the predictions of the last 1 to 4 steps, the newest first (Liu et al. 2022, equation 12). */
 const adamsBashforth = [
@@ -13,7 +13,10 @@ const adamsBashforth = [
 export interface PlmsOptions {
   /** What of the predictions is averaged: `eps`, or `v` of a network that predicts it (diffusers). */
   readonly averages?: 'eps' | 'v'
-  /** Every step goes so many timesteps down, whichever timestep is visited next (diffusers' T // S); to the next where left out. */
+  /**
+   * Every step goes so many timesteps down, whichever timestep is visited next (diffusers' T // S); to the next where left out. With
+   * it each transition is one call of the network: the second timestep stands there twice, but in a part of a walk that begins behind it.
+   */
   readonly stride?: number
   /** Whether the first three steps are Runge and Kutta's, of four calls each (diffusers' `skip_prk_steps: false`). */
   readonly rungeKutta?: boolean
@@ -33,6 +36,32 @@ const transfer = (
 const averaged = (averages: 'eps' | 'v', { here }: Pick<Transition, 'here'>, { x0, eps }: Prediction): Combination =>
   averages === 'eps' ? eps : combine([here.alpha, eps], [-here.sigma, x0])
 
+/** `PNDMScheduler.step_plms`, call by call: the second one repeats the first step with the mean of both predictions. */
+function* byCalls(
+  averages: 'eps' | 'v',
+  stride: number,
+  { transitions, start, at }: Pick<Walk, 'transitions' | 'start' | 'at'>,
+): Planning<Combination> {
+  let x = start
+  let first = start
+  let past: readonly Combination[] = []
+  for (const [call, { here }] of transitions.entries()) {
+    const asked = yield* predict(here, x)
+    const now = averaged(averages, { here }, asked)
+    const second = call === 1
+    const [before = now] = past
+    if (!second) past = [now, ...past].slice(0, 4)
+    const factors = adamsBashforth[past.length - 1] ?? adamsBashforth[3]
+    const average = second
+      ? combine([1 / 2, now], [1 / 2, before])
+      : combine(...past.map((p, j) => [factors[j] ?? 0, p] as const))
+    const [from, to] = second ? [at(here.t + stride), here] : [here, at(here.t - stride)]
+    if (call === 0) first = asked.x
+    x = transfer(averages, { here: from, next: to }, second ? first : asked.x, average)
+  }
+  return x
+}
+
 /**
  * Pseudo linear multistep (Liu et al. 2022): the noise predictions of the last four steps, averaged, in the place of one. The first
  * step calls the network twice, as Heun's does; later ones once.
@@ -47,6 +76,7 @@ export const plms = ({ averages = 'eps', stride, rungeKutta = false }: PlmsOptio
       const move = (here: Level, next: Level, x: Combination, average: Combination) =>
         transfer(averages, { here, next }, x, average)
       const said = (here: Level, p: Prediction) => averaged(averages, { here }, p)
+      if (stride !== undefined && !rungeKutta) return yield* byCalls(averages, stride, { transitions, start, at })
       let x = start
       let past: readonly Combination[] = []
       for (const [i, transition] of transitions.entries()) {
@@ -67,8 +97,7 @@ export const plms = ({ averages = 'eps', stride, rungeKutta = false }: PlmsOptio
           const there = transitions[i + 1]?.here ?? (next.sigma > 0 ? next : here)
           const ahead = said(there, yield* predict(there, move(here, next, asked.x, now)))
           past = [now]
-          const [from, to] = stride === undefined ? [here, next] : [at(there.t + stride), there]
-          x = move(from, to, asked.x, combine([1 / 2, now], [1 / 2, ahead]))
+          x = move(here, next, asked.x, combine([1 / 2, now], [1 / 2, ahead]))
         } else {
           past = [now, ...past].slice(0, 4)
           const factors = adamsBashforth[past.length - 1] ?? adamsBashforth[3]

@@ -59,6 +59,8 @@ export interface StepGraphOptions {
   readonly keep?: Keep
   /** What each step also gives: the x_0 that it predicts, x as the network saw it, what the network said. */
   readonly watch?: readonly Watched[]
+  /** What else each step gives, of x as the network saw it and its time. */
+  readonly shows?: (x: Tensor, t: Tensor) => Readonly<Record<string, Tensor>>
 }
 export type Watched = 'predX0' | 'seen' | 'said'
 
@@ -159,6 +161,7 @@ export const stepGraph = (plan: SamplingPlan, denoise: Denoiser, options: StepGr
     x: imposed('after', made('x', plan.terms, at, coefficient)),
     ...Object.fromEntries(places(plan).map((i) => [`m${i}`, made(`m${i}`, plan.terms, at, coefficient)])),
     ...Object.fromEntries(watch.map((name) => [name, { predX0: x0, seen: x, said }[name]])),
+    ...options.shows?.(x, t),
   })
 }
 

@@ -15,6 +15,7 @@ const rooms = [
     'data',
     'experiment',
     'train',
+    'pipelines',
     'laws',
     'conformance',
   ],

@@ -218,6 +218,12 @@ const consistencyTimesteps = (
   return Array.from({ length: steps }, (_, i) => (original - Math.floor((i * original) / steps)) * stride - 1)
 }
 
+/** Without Runge and Kutta's steps the second timestep is told twice. */
+const calledTimesteps = (c: SchedulerConfig, steps: number): readonly number[] => {
+  const visited = wholeTimesteps(c.timestep_spacing ?? 'leading', steps, c)
+  return c.skip_prk_steps ? [...visited.slice(0, 2), ...visited.slice(1)] : visited
+}
+
 const flow =
   (of: (c: SchedulerConfig) => Sampler): Row =>
   (c, call) => {
@@ -267,7 +273,7 @@ const rows = {
         stride: Math.floor(c.num_train_timesteps / steps),
         rungeKutta: !c.skip_prk_steps,
       }),
-    { spacing: 'leading', clips: false, ends: 'first', next: following },
+    { spacing: 'leading', clips: false, ends: 'first', next: following, visits: calledTimesteps },
   ),
   LCMScheduler: whole((c) => lcm({ timestepScaling: c.timestep_scaling }), {
     spacing: 'leading',
