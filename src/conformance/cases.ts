@@ -57,6 +57,52 @@ const casesOf = (root: string, listed: unknown, area: string): Effect<readonly C
   )
 }
 
+/** The area whose cases are folders: it lies among the others, or beside them all. */
+const pipelines = 'pipelines'
+const pipelinesIn = (root: string, areas: readonly string[]): Effect<string | undefined> => {
+  const beside = join(root, '..', pipelines)
+  return areas.includes(pipelines)
+    ? TE.right(join(root, pipelines))
+    : pipe(
+        entries(beside),
+        TE.match(
+          () => undefined,
+          (found): string | undefined => (found.some(({ name }) => name === indexFile) ? beside : undefined),
+        ),
+        TE.fromTask,
+      )
+}
+
+/** Every folder that says of itself what it is, and the tables of the tokenizers. */
+const pipelineCases = (folder: string): Effect<readonly CaseFile[]> =>
+  pipe(
+    entries(folder),
+    TE.flatMap(
+      TE.traverseSeqArray(({ name, folder: isFolder }) =>
+        isFolder
+          ? pipe(
+              entries(join(folder, name)),
+              TE.map((found) => found.map((entry) => ({ ...entry, inside: name }))),
+            )
+          : TE.right([]),
+      ),
+    ),
+    TE.map((folders) =>
+      folders
+        .flat()
+        .filter(
+          ({ name, folder: isFolder, inside }) =>
+            !isFolder && (name === 'case.json' || (inside === 'tokenizers' && name.endsWith('.json'))),
+        )
+        .map(({ name, inside }) => ({
+          area: pipelines,
+          file: name === 'case.json' ? inside : `${inside}/${name}`,
+          path: join(folder, inside, name),
+        }))
+        .sort((a, b) => byCodePoint(a.file, b.file)),
+    ),
+  )
+
 /** The cases of all areas of a folder, or of one. Errors: `file` for a missing folder, `usage` for an area it lacks. */
 export const findCases = (root: string, area?: string): Effect<readonly CaseFile[]> =>
   pipe(
@@ -68,15 +114,24 @@ export const findCases = (root: string, area?: string): Effect<readonly CaseFile
         found.map(({ name }) => name),
       ),
     ),
-    TE.flatMap(({ found, listed }) => {
-      const areas = found.flatMap(({ name, folder }) => (folder ? [name] : [])).sort(byCodePoint)
+    TE.bind('apart', ({ found }) =>
+      pipelinesIn(
+        root,
+        found.flatMap(({ name, folder }) => (folder ? [name] : [])),
+      ),
+    ),
+    TE.flatMap(({ found, listed, apart }) => {
+      const own = found.flatMap(({ name, folder }) => (folder && name !== pipelines ? [name] : []))
+      const areas = [...own, ...(apart === undefined ? [] : [pipelines])].sort(byCodePoint)
       if (area !== undefined && !areas.includes(area))
         return TE.fromEither(
           fail('usage', '--area', areas.map((a) => `"${a}"`).join(' | '), `"${area}"`, didYouMean(area, areas)),
         )
       return pipe(
         areas.filter((a) => area === undefined || a === area),
-        TE.traverseSeqArray((a) => casesOf(root, listed, a)),
+        TE.traverseSeqArray((a) =>
+          a === pipelines && apart !== undefined ? pipelineCases(apart) : casesOf(root, listed, a),
+        ),
         TE.map(RA.flatten),
       )
     }),

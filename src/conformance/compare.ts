@@ -10,8 +10,9 @@ import type { Float32Errors } from './case.ts'
  * - `absolute`: max|a - b|
  * - `elementwise`: max(|a - b| / |b|)
  * - `rows`: of rows [sum, l2, dot], max(|a - b| / l2)
+ * - `bytes`: the share of values that are 1 apart; none may be further
  */
-export type Measure = 'exact' | 'scaled' | 'absolute' | 'elementwise' | 'rows'
+export type Measure = 'exact' | 'scaled' | 'absolute' | 'elementwise' | 'rows' | 'bytes'
 
 /** The limit for the tensors whose names match. */
 export interface Tolerance {
@@ -59,6 +60,11 @@ const distances: { readonly [M in Measure]: Distance } = {
   absolute: relativeTo(constantly(1)),
   elementwise: relativeTo((expected, i) => Math.abs(expected[i] ?? Number.NaN)),
   rows: relativeTo((expected, i) => expected[i - (i % 3) + 1] ?? Number.NaN),
+  bytes: (got, expected) => {
+    const differences = got.map((a, i) => apart(a, expected[i] ?? Number.NaN))
+    const share = differences.filter((d) => d > 0).length / Math.max(got.length, 1)
+    return differences.map((d) => (d > 1 ? Number.POSITIVE_INFINITY : d > 0 ? share : 0))
+  },
 }
 
 const numbers = (data: Iterable<number | bigint>): Numbers => Array.from(data, Number)
@@ -106,6 +112,7 @@ const forgiven: {
   readonly [M in Measure]: (error: Float32Errors[string], rule: Tolerance) => Pick<Tolerance, 'limit' | 'room'>
 } = {
   exact: (_, rule) => rule,
+  bytes: (_, rule) => rule,
   scaled: ([, scaled], { limit, room = 0 }) => ({ limit: limit + scaled, room }),
   rows: ([, scaled], { limit, room = 0 }) => ({ limit: limit + scaled, room }),
   absolute: ([absolute], { limit, room = 0 }) => ({ limit: limit + absolute, room }),

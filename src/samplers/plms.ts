@@ -1,6 +1,14 @@
 import type { Level } from '../schedulers/path.ts'
 import { type Combination, combine } from './combination.ts'
-import { type Planning, type Prediction, predict, type Sampler, sampler, type Transition, type Walk } from './sampler.ts'
+import {
+  type Planning,
+  type Prediction,
+  predict,
+  type Sampler,
+  sampler,
+  type Transition,
+  type Walk,
+} from './sampler.ts'
 
 /** Adams and Bashforth's factors for the predictions of the last 1 to 4 steps, the newest first (Liu et al. 2022, equation 12). */
 const adamsBashforth = [

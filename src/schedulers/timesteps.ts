@@ -89,7 +89,7 @@ export interface DdimParameters {
  * eta sqrt((1 - A') / (1 - A) (1 - A / A')) (Song et al. 2021, equation 16) with the reference's rounding: NumPy defers
  * to torch, whose reciprocal of 1 - A is taken in float32; all else is float64.
  */
-const sigma = (eta: number, bar: number, barPrev: number): number =>
+export const ddimSigma = (eta: number, bar: number, barPrev: number): number =>
   eta * Math.sqrt((1 - barPrev) * Math.fround(1 / Math.fround(1 - bar)) * (1 - bar / barPrev))
 
 /**
@@ -104,7 +104,7 @@ export const ddimParameters = (schedule: NoiseSchedule, visited: Column, eta: nu
           const barAt = (t: number): number => Math.fround(schedule.alphasCumprod[t] ?? Number.NaN)
           const alphas = steps.map(barAt)
           const alphasPrev = steps.map((_, i) => barAt(steps[i - 1] ?? 0))
-          const sigmas = alphas.map((bar, i) => sigma(eta, bar, alphasPrev[i] ?? Number.NaN))
+          const sigmas = alphas.map((bar, i) => ddimSigma(eta, bar, alphasPrev[i] ?? Number.NaN))
           return { timesteps: steps, alphas, alphasPrev, sigmas }
         }),
       )

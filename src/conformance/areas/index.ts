@@ -8,6 +8,7 @@ import { discriminatorArea } from './discriminator.ts'
 import { distribution } from './distribution.ts'
 import { lossArea } from './loss.ts'
 import { lpipsArea } from './lpips.ts'
+import { pipelinesArea } from './pipelines/index.ts'
 import { quantizeArea } from './quantize.ts'
 import { sampler } from './sampler/index.ts'
 import { schedule } from './schedule.ts'
@@ -25,6 +26,7 @@ export const areas: Readonly<Record<string, Area>> = {
   distribution,
   loss: lossArea,
   lpips: lpipsArea,
+  pipelines: pipelinesArea,
   quantize: quantizeArea,
   sampler,
   schedule,

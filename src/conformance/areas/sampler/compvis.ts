@@ -27,7 +27,7 @@ import { denoiserOf, type Loop, type Seen, stacked, trajectory } from './loop.ts
 /** The samplers of CompVis latent-diffusion: `DDIMSampler`, `PLMSSampler`, `p_sample_loop`. */
 
 /** x_0 as the step from one x to the next implies it: what averaged predictions say. */
-const impliedX0 =
+export const impliedX0 =
   ({ here, next }: Transition) =>
   (x: Value, after: Value): Value => {
     const kept = next.alpha / here.alpha

@@ -1,0 +1,233 @@
+import { type Effect, effect, fail } from '../error.ts'
+import { type Executor, ints, type Value, type Values } from '../execute/executor.ts'
+import { size } from '../graph/types.ts'
+import { E, pipe, TE } from '../prelude.ts'
+import { using } from '../train/inference.ts'
+import type { Beside } from './document.ts'
+import { encodePixels, latentsOf, scaledLatents } from './first-stage.ts'
+import { type Branch, branches, type Guidance } from './guidance.ts'
+import { toldLeaves } from './network.ts'
+import { classTokens } from './networks.ts'
+import {
+  bicubicAt,
+  draws,
+  joinedChannels,
+  mapValue,
+  type NoiseSource,
+  nearest,
+  type Pipeline,
+  type Request,
+  repeated,
+  type See,
+  signed,
+  stacked,
+  zerosOf,
+} from './request.ts'
+import { weightsOf } from './weights.ts'
+
+/** What a request gives the network: one row for each kind of condition. */
+
+export interface Given {
+  readonly executor: Executor
+  readonly pipeline: Pipeline
+  readonly request: Request
+  /** Height and width of the latents. */
+  readonly place: readonly [number, number]
+  readonly noise: NoiseSource
+  readonly see: See
+}
+
+const missing = (option: string, what: string): Effect<never> => TE.fromEither(fail('usage', option, what, 'nothing'))
+
+/** Latents of a picture: their posterior's mode, or a sample of it drawn under a name. */
+export const encoded = (
+  { executor, pipeline: { document, weights }, noise, see }: Given,
+  pixels: Value,
+  drawn?: string,
+): Effect<Value> =>
+  pipe(
+    encodePixels(executor, document.firstStage, weights, pixels),
+    TE.map((moments) => {
+      see('encode.in', pixels)
+      see('encode.moments', moments)
+      const mode = latentsOf(document.firstStage, moments, undefined)
+      return drawn === undefined || document.firstStage.kind !== 'kl'
+        ? mode
+        : latentsOf(document.firstStage, moments, noise({ name: drawn, step: 0, shape: mode.shape }))
+    }),
+  )
+
+interface BesideRow {
+  readonly of: (given: Given) => Effect<Value>
+  /** What stands for no condition. */
+  readonly nothing: 'same' | 'zeros'
+  /** Whether drawing begins at the picture: always, only where less than all is drawn anew, or never. */
+  readonly begins: 'always' | 'below strength 1' | 'never'
+  /** Whether what is not drawn is put back into the picture. */
+  readonly putsBack?: boolean
+}
+
+const half = 0.5
+const binary = (mask: Value): Value => mapValue(mask, (x) => (x >= half ? 1 : 0))
+const pictureOf = ({ request: { picture } }: Given): Effect<Value> =>
+  picture === undefined ? missing('--from', 'a picture, as the model asks for one') : TE.right(picture)
+const maskOf = ({ request: { mask } }: Given): Effect<Value> =>
+  mask === undefined ? missing('--mask', 'a picture that is white where is to be drawn') : TE.right(binary(mask))
+
+/** A picture with what is to be drawn set to 0. */
+const covered = (picture: Value, mask: Value): Value => {
+  const plane = (picture.shape[2] ?? 0) * (picture.shape[3] ?? 0)
+  const channels = picture.shape[1] ?? 1
+  const masks = repeated(mask, picture.shape[0] ?? 1)
+  return mapValue(picture, (x, i) => {
+    const m = masks.data[Math.floor(i / (channels * plane)) * plane + (i % plane)] ?? 0
+    return m > 0 ? 0 : x
+  })
+}
+
+const besides: { readonly [K in Beside['kind']]: BesideRow } = {
+  'low-resolution': {
+    nothing: 'same',
+    begins: 'never',
+    of: ({ request: { lowResolution } }) =>
+      lowResolution === undefined
+        ? missing('--low-resolution', 'a picture as large as the latents')
+        : TE.right(lowResolution),
+  },
+  'masked-latents': {
+    putsBack: true,
+    nothing: 'same',
+    begins: 'never',
+    of: (given) =>
+      effect(async (run) => {
+        const [picture, mask] = [await run(pictureOf(given)), await run(maskOf(given))]
+        const latents = await run(encoded(given, signed(covered(picture, mask))))
+        const small = mapValue(nearest(mask, ...given.place), (x) => 2 * x - 1)
+        return joinedChannels([latents, repeated(small, latents.shape[0] ?? 1)])
+      }),
+  },
+  'mask-and-latents': {
+    nothing: 'same',
+    begins: 'below strength 1',
+    of: (given) =>
+      effect(async (run) => {
+        const [picture, mask] = [await run(pictureOf(given)), await run(maskOf(given))]
+        const latents = await run(encoded(given, covered(signed(picture), mask), draws.masked))
+        const scaled = scaledLatents(given.pipeline.document.firstStage, latents)
+        return joinedChannels([repeated(nearest(mask, ...given.place), scaled.shape[0] ?? 1), scaled])
+      }),
+  },
+  depth: {
+    nothing: 'same',
+    begins: 'always',
+    of: ({ request: { depth }, place }) => {
+      if (depth === undefined) return missing('--depth', 'a map of depths, as the model is told them')
+      const small = bicubicAt(depth, ...place)
+      const each = place[0] * place[1]
+      const ranges = Array.from({ length: small.shape[0] ?? 1 }, (_, i) => {
+        const own = Array.from(small.data.subarray(i * each, (i + 1) * each), Number)
+        return [own.reduce((a, b) => Math.min(a, b)), own.reduce((a, b) => Math.max(a, b))] as const
+      })
+      return TE.right(
+        mapValue(small, (x, i) => {
+          const [least, most] = ranges[Math.floor(i / each)] ?? [0, 1]
+          return (2 * (x - least)) / (most - least) - 1
+        }),
+      )
+    },
+  },
+  'picture-latents': {
+    nothing: 'zeros',
+    begins: 'never',
+    of: (given) =>
+      pipe(
+        pictureOf(given),
+        TE.flatMap((picture) => encoded(given, signed(picture))),
+      ),
+  },
+}
+
+/** Whether drawing begins at a picture that is given. */
+export const beginsAtPicture = ({ pipeline: { document }, request }: Given): boolean => {
+  const { beside } = document.conditioning
+  const begins = beside === null ? 'always' : besides[beside.kind].begins
+  return request.picture !== undefined && (begins === 'always' || (begins !== 'never' && request.strength < 1))
+}
+
+/** Pictures as they are shown: with what a mask kept put back where the model is one for that, in [0, 1]. */
+export const finished = ({ pipeline: { document }, request }: Given, decoded: Value): Value => {
+  const { beside } = document.conditioning
+  const { picture, mask } = request
+  const kept = mapValue(decoded, (x) => Math.min(Math.max(Math.fround(x / 2 + 0.5), 0), 1))
+  if (beside === null || besides[beside.kind].putsBack !== true || picture === undefined || mask === undefined)
+    return kept
+  const [n = 1, channels = 1, ...positions] = decoded.shape
+  const plane = size(positions)
+  const [pictures, masks] = [repeated(picture, n), repeated(binary(mask), n)]
+  return mapValue(kept, (x, i) => {
+    const drawn = masks.data[Math.floor(i / (channels * plane)) * plane + (i % plane)] ?? 0
+    return drawn > 0 ? x : (pictures.data[i] ?? 0)
+  })
+}
+
+const besideOf = (given: Given, parts: readonly Branch[]): Effect<Values> => {
+  const { beside } = given.pipeline.document.conditioning
+  if (beside === null) return TE.right({})
+  const row = besides[beside.kind]
+  return pipe(
+    row.of(given),
+    TE.map((one) => {
+      const all = repeated(one, given.request.count)
+      given.see('beside', all)
+      const of = (branch: Branch): Value => (branch === 'nothing' && row.nothing === 'zeros' ? zerosOf(all.shape) : all)
+      return { [toldLeaves.beside]: stacked(parts.map(of)) }
+    }),
+  )
+}
+
+/** Labels as tokens, [N, 1, dim]. */
+const tokensOf = ({ executor, pipeline }: Given, labels: readonly number[]): Effect<Value> =>
+  effect(async (run) => {
+    const { classes } = pipeline.document.conditioning
+    const graph = await run(TE.fromEither(classTokens(classes?.entries ?? 1, classes?.dim ?? 1, labels.length)))
+    const values = await run(weightsOf(graph, 'classes', pipeline.weights))
+    return run(
+      using(executor, graph, values, (executable) =>
+        pipe(
+          executable.run({ labels: ints([labels.length], Int32Array.from(labels)) }),
+          TE.flatMapEither(({ token }) =>
+            token === undefined ? fail('run', 'token', 'an output of this name', 'none') : E.right(token),
+          ),
+        ),
+      ),
+    )
+  })
+
+const contextOf = (given: Given, parts: readonly Branch[]): Effect<Values> =>
+  effect(async (run) => {
+    const { request, pipeline, see } = given
+    const { classes } = pipeline.document.conditioning
+    if (classes === null) return {}
+    const labels = request.classes
+    if (labels === undefined) return run(missing('--class', `a class below ${classes.entries}`))
+    const tokens = await run(tokensOf(given, labels))
+    see('embeds', tokens)
+    const nothing = request.nothingClass ?? classes.entries - 1
+    const others = parts.includes('nothing')
+      ? await run(
+          tokensOf(
+            given,
+            labels.map(() => nothing),
+          ),
+        )
+      : undefined
+    if (others !== undefined) see('embeds.negative', others)
+    return { [toldLeaves.context]: stacked(parts.map((part) => (part === 'given' ? tokens : (others ?? tokens)))) }
+  })
+
+/** All that the network is told beside x and the time. Errors: `usage`, what the request lacks. */
+export const toldOf = (given: Given, guidance: Guidance): Effect<Values> =>
+  effect(async (run) => {
+    const parts = branches[guidance.kind]
+    return { ...(await run(besideOf(given, parts))), ...(await run(contextOf(given, parts))) }
+  })

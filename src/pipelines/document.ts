@@ -1,0 +1,79 @@
+import { noiseSchedule } from '../experiment/schedule.ts'
+import { autoencoderConfig } from '../nn/autoencoder/config.ts'
+import { entries, width } from '../nn/bounds.ts'
+import { unetConfig } from '../nn/unet/config.ts'
+import { schedulerConfig } from '../samplers/diffusers/config.ts'
+import { type Decoded, list, nonEmpty, nullable, number, record, tagged, text, withDefault, word } from '../schema.ts'
+
+/** A published model as it is kept: all that its networks, its conditions and its sampling are, without a number of its weights. */
+
+const factor = number({ min: 1e-6, max: 1e6 })
+const scaled = {
+  /** What latents are multiplied by before diffusion sees them. */
+  scale: withDefault(factor, 1),
+  /** What is taken from latents before that. */
+  shift: withDefault(number({ min: -1e6, max: 1e6 }), 0),
+}
+const firstStage = tagged('kind', {
+  kl: record({ network: autoencoderConfig }, scaled),
+  /** Quantised when it is decoded. */
+  vq: record({ network: autoencoderConfig, entries }, scaled),
+})
+export type FirstStage = Decoded<typeof firstStage>
+
+/** Channels beside x_t that come with a request. */
+const beside = tagged('kind', {
+  /** A picture as large as the latents [`LR_image`]. */
+  'low-resolution': record({ channels: width }),
+  /** Latents of the picture without what is to be drawn, unscaled, and the mask in [-1, 1] [`masked_image`]. */
+  'masked-latents': record({}),
+  /** The mask, 1 where is to be drawn, and scaled latents of the rest [Stable Diffusion's inpainting]. */
+  'mask-and-latents': record({}),
+  /** Depth between -1 and 1 [Stable Diffusion 2's depth]. */
+  depth: record({}),
+  /** Latents of a picture, unscaled [InstructPix2Pix]. */
+  'picture-latents': record({}),
+})
+export type Beside = Decoded<typeof beside>
+
+const conditioning = record(
+  {},
+  {
+    /** Labels as one token each [`ClassEmbedder`]. */
+    classes: withDefault(nullable(record({ entries, dim: width })), null),
+    beside: withDefault(nullable(beside), null),
+  },
+)
+
+const sampling = tagged('by', {
+  /** A scheduler of diffusers. */
+  diffusers: record({ scheduler: nonEmpty, config: schedulerConfig }),
+  /** The samplers of CompVis' own scripts. */
+  compvis: record(
+    { schedule: noiseSchedule },
+    {
+      sampler: withDefault(word(['ddim', 'plms']), 'plms'),
+      /** alpha-bar at each timestep where the checkpoint has other ones than the schedule, as files in float16 do: these are sampled by. */
+      alphasCumprod: withDefault(nullable(list(number({ min: 0, max: 1 }), { min: 2 })), null),
+    },
+  ),
+})
+export type PipelineSampling = Decoded<typeof sampling>
+
+export const pipelineDocument = record(
+  {
+    /** What it was recognised as. */
+    model: nonEmpty,
+    firstStage,
+    unet: unetConfig,
+    predicts: word(['eps', 'x0', 'v', 'flow']),
+    conditioning,
+    sampling,
+  },
+  {
+    /** Where its weights came from. */
+    origin: withDefault(text, ''),
+    notes: withDefault(list(text), []),
+  },
+)
+export type PipelineDocument = Decoded<typeof pipelineDocument>

@@ -1,0 +1,88 @@
+import { add, div, freeze, input, type Tensor } from '../declare/index.ts'
+import { type Checked, type Effect, effect, failure } from '../error.ts'
+import { type Executor, floats, type Value } from '../execute/executor.ts'
+import type { Graph } from '../graph/graph.ts'
+import { float, type Shape } from '../graph/types.ts'
+import { decode, encode } from '../nn/autoencoder/autoencoder.ts'
+import { vectorQuantizer } from '../nn/quantize.ts'
+import { E, pipe, TE } from '../prelude.ts'
+import { using } from '../train/inference.ts'
+import { optimise } from '../transform/index.ts'
+import type { FirstStage } from './document.ts'
+import { type Weights, weightsOf } from './weights.ts'
+
+/** Between pictures and latents. */
+
+/** How many pixels a side one latent stands for. */
+export const factorOf = ({ network }: FirstStage): number => 2 ** (network.channelMultipliers.length - 1)
+
+/** Pictures [N, 3, H, W] to moments (KL) or unquantised latents (VQ). */
+export const encoderGraph = ({ network }: FirstStage, shape: Shape): Checked<Graph> =>
+  pipe(freeze({ encoded: pipe(input('pixels', float(...shape)), encode('', network)) }), E.map(optimise))
+
+const quantised = (stage: FirstStage, z: Tensor): Tensor =>
+  stage.kind === 'vq'
+    ? vectorQuantizer('quantize', {
+        entries: stage.entries,
+        dim: stage.network.latentChannels,
+        beta: 0.25,
+        weighs: 'legacyBeta',
+      })(z).y
+    : z
+
+/** Scaled latents [N, C, h, w] to pictures. */
+export const decoderGraph = (stage: FirstStage, shape: Shape): Checked<Graph> => {
+  const scaled = input('latents', float(...shape))
+  const raw = stage.scale === 1 ? scaled : pipe(scaled, div(stage.scale))
+  const z = stage.shift === 0 ? raw : pipe(raw, add(stage.shift))
+  return pipe(freeze({ decoded: pipe(quantised(stage, z), decode('', stage.network)) }), E.map(optimise))
+}
+
+const mapped = (
+  executor: Executor,
+  built: Checked<Graph>,
+  weights: Weights,
+  leaf: string,
+  output: string,
+  of: Value,
+): Effect<Value> =>
+  effect(async (run) => {
+    const graph = await run(TE.fromEither(built))
+    const values = await run(weightsOf(graph, 'firstStage', weights))
+    return run(
+      using(executor, graph, values, (executable) =>
+        effect(async (go) => {
+          const found = (await go(executable.run({ [leaf]: of })))[output]
+          return found ?? go(TE.left([failure('run', output, 'an output of this name', 'none')]))
+        }),
+      ),
+    )
+  })
+
+export const encodePixels = (executor: Executor, stage: FirstStage, weights: Weights, pixels: Value): Effect<Value> =>
+  mapped(executor, encoderGraph(stage, pixels.shape), weights, 'pixels', 'encoded', pixels)
+export const decodeLatents = (executor: Executor, stage: FirstStage, weights: Weights, latents: Value): Effect<Value> =>
+  mapped(executor, decoderGraph(stage, latents.shape), weights, 'latents', 'decoded', latents)
+
+const most = 20
+const least = -30
+/** A sample of the posterior of moments [N, 2C, h, w]; its mode without noise. What is no distribution stays as it is. */
+export const latentsOf = ({ kind }: FirstStage, moments: Value, noise: Value | undefined): Value => {
+  if (kind !== 'kl') return moments
+  const [n = 0, doubled = 0, ...positions] = moments.shape
+  const each = (doubled / 2) * positions.reduce((a, b) => a * b, 1)
+  const data = Float32Array.from({ length: n * each }, (_, i) => {
+    const at = Math.floor(i / each) * 2 * each + (i % each)
+    const [mean = 0, logvar = 0] = [moments.data[at], moments.data[at + each]]
+    const std = Math.exp(0.5 * Math.min(Math.max(logvar, least), most))
+    return noise === undefined ? mean : mean + std * (noise.data[i] ?? 0)
+  })
+  return floats([n, doubled / 2, ...positions], data)
+}
+
+/** As diffusion sees them. */
+export const scaledLatents = ({ scale, shift }: FirstStage, latents: Value): Value =>
+  floats(
+    latents.shape,
+    Float32Array.from(latents.data, (x) => (x - shift) * scale),
+  )

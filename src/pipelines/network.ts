@@ -1,0 +1,69 @@
+import { concat, input, type Tensor } from '../declare/index.ts'
+import { type Denoiser, denoiser } from '../diffusion/denoiser.ts'
+import { once } from '../diffusion/once.ts'
+import type { Checked } from '../error.ts'
+import type { Values } from '../execute/executor.ts'
+import type { Graph } from '../graph/graph.ts'
+import type { Shape, TensorType } from '../graph/types.ts'
+import { unet } from '../nn/unet/unet.ts'
+import { E, pipe } from '../prelude.ts'
+import { stepGraph } from '../samplers/index.ts'
+import { optimise } from '../transform/index.ts'
+import type { PipelineDocument } from './document.ts'
+import { branches, type Guidance, guided } from './guidance.ts'
+import type { Walk } from './walk.ts'
+
+/** Leaves of what the network is told, all branches of guidance after each other on axis 0. */
+export const toldLeaves = { context: 'told/context', y: 'told/y', beside: 'told/beside' } as const
+/** What the network is told: by leaf. */
+export type ToldValues = Values
+
+/** What a step gives beside x: what the network said under each condition. */
+export const saidLeaf = 'network/said'
+
+const copies = (x: Tensor, n: number): Tensor => (n === 1 ? x : concat(0, ...Array.from({ length: n }, () => x)))
+
+const leafOf = (told: ToldValues, name: string): Tensor | undefined => {
+  const value = told[name]
+  const type: TensorType | undefined = value && { dtype: value.dtype, shape: value.shape }
+  return type && input(name, type)
+}
+
+export interface StepOptions {
+  /** Of x, batch first. */
+  readonly shape: Shape
+  readonly guidance: Guidance
+  readonly told: ToldValues
+  /** Whether steps give what is only looked at. */
+  readonly watch: boolean
+}
+
+/** One step of a walk as a graph. Errors: what the network is told does not fit it. */
+export const pipelineStep = (
+  { unet: config, predicts }: PipelineDocument,
+  walk: Walk,
+  { shape, guidance, told, watch }: StepOptions,
+): Checked<Graph> => {
+  const count = branches[guidance.kind].length
+  const network = unet('', config)
+  const [context, y, beside] = [
+    leafOf(told, toldLeaves.context),
+    leafOf(told, toldLeaves.y),
+    leafOf(told, toldLeaves.beside),
+  ]
+  const said = once((x: Tensor, t: Tensor) => {
+    const all = copies(x, count)
+    return network(beside === undefined ? all : concat(1, all, beside), copies(t, count), { context, y })
+  })
+  const denoise: Denoiser = denoiser(walk.declared?.predicts ?? predicts, (x, t) => guided(said(x, t), guidance))
+  return pipe(
+    stepGraph(walk.plan, denoise, {
+      shape,
+      ...(walk.keep === undefined ? {} : { keep: walk.keep }),
+      ...(watch
+        ? { watch: ['predX0', 'seen', 'said'] as const, shows: (x: Tensor, t: Tensor) => ({ [saidLeaf]: said(x, t) }) }
+        : {}),
+    }),
+    E.map(optimise),
+  )
+}

@@ -1,0 +1,135 @@
+import type { Value } from '../execute/executor.ts'
+import { floats } from '../execute/executor.ts'
+import { type Shape, size } from '../graph/types.ts'
+import type { NoiseRequest } from '../samplers/index.ts'
+import type { PipelineDocument } from './document.ts'
+import type { Weights } from './weights.ts'
+
+/** What is asked of a published model. */
+export interface Request {
+  /** Pictures that are drawn together. */
+  readonly count: number
+  /** Pixels; that of the picture where one is given. */
+  readonly height: number
+  readonly width: number
+  readonly steps: number
+  readonly guidance: number
+  readonly guidanceRescale: number
+  readonly eta: number
+  /** How much of a picture is drawn anew. */
+  readonly strength: number
+  /** Of a picture that is changed by words. */
+  readonly pictureGuidance: number
+  /** A class for each picture, and the one that stands for none. */
+  readonly classes?: readonly number[]
+  readonly nothingClass?: number
+  /** [1 or count, 3, H, W] in [0, 1]: where drawing begins, or what is changed. */
+  readonly picture?: Value
+  /** [1 or count, 1, H, W]: 1 where is drawn, 0 what stays. */
+  readonly mask?: Value
+  /** [1 or count, 1, H, W], of any scale. */
+  readonly depth?: Value
+  /** [1 or count, C, h, w] in [-1, 1], as large as the latents. */
+  readonly lowResolution?: Value
+}
+
+/** A published model, ready to draw. */
+export interface Pipeline {
+  readonly document: PipelineDocument
+  readonly weights: Weights
+}
+
+/** Draws standard normal noise, asked for in the order in which the references draw. */
+export type NoiseSource = (request: NoiseRequest) => Value
+/** Names of what is drawn before the first step. */
+export const draws = { start: 'start', posterior: 'posterior', masked: 'posterior.masked' } as const
+
+/** Told of what is computed on the way, by name; of steps once each. */
+export type See = (name: string, value: Value) => void
+
+/** The same item, or as many as there are pictures. */
+export const repeated = (of: Value, count: number): Value => {
+  const [n = 1, ...rest] = of.shape
+  if (n === count) return of
+  const each = size(rest)
+  return floats(
+    [count, ...rest],
+    Float32Array.from({ length: count * each }, (_, i) => of.data[(Math.floor(i / each) % n) * each + (i % each)] ?? 0),
+  )
+}
+
+/** Arrays after each other on axis 0. */
+export const stacked = (parts: readonly Value[]): Value => {
+  const [first] = parts
+  const rows = parts.reduce((n, { shape }) => n + (shape[0] ?? 0), 0)
+  const data = new Float32Array(rows * size(first?.shape.slice(1) ?? []))
+  parts.reduce((at, part) => {
+    data.set(part.data, at)
+    return at + part.data.length
+  }, 0)
+  return floats([rows, ...(first?.shape.slice(1) ?? [])], data)
+}
+
+/** Channels beside each other on axis 1. */
+export const joinedChannels = (parts: readonly Value[]): Value => {
+  const [first] = parts
+  const [n = 0, , ...positions] = first?.shape ?? []
+  const channels = parts.map(({ shape }) => shape[1] ?? 0)
+  const plane = size(positions)
+  const all = channels.reduce((a, b) => a + b, 0)
+  const data = new Float32Array(n * all * plane)
+  let at = 0
+  for (let i = 0; i < n; i++)
+    for (const [k, part] of parts.entries()) {
+      const length = (channels[k] ?? 0) * plane
+      data.set(part.data.subarray(i * length, (i + 1) * length), at)
+      at += length
+    }
+  return floats([n, all, ...positions], data)
+}
+
+export const mapValue = ({ shape, data }: Value, f: (x: number, i: number) => number): Value =>
+  floats(shape, Float32Array.from(data, f))
+/** Pictures in [0, 1] as networks see them, in [-1, 1]. */
+export const signed = (picture: Value): Value => mapValue(picture, (x) => 2 * x - 1)
+export const zerosOf = (shape: Shape): Value => floats(shape, new Float32Array(size(shape)))
+
+/** Planes [N, C, H, W] at another size, each place the nearest one (`interpolate`, mode nearest). */
+export const nearest = ({ shape, data }: Value, height: number, width: number): Value => {
+  const [n = 0, c = 0, h = 0, w = 0] = shape
+  return floats(
+    [n, c, height, width],
+    Float32Array.from({ length: n * c * height * width }, (_, i) => {
+      const [plane, y, x] = [Math.floor(i / (height * width)), Math.floor(i / width) % height, i % width]
+      return data[(plane * h + Math.floor((y * h) / height)) * w + Math.floor((x * w) / width)] ?? 0
+    }),
+  )
+}
+
+/** Keys' kernel with torch's a = -3/4. */
+const cubic = (x: number): number => {
+  const [a, d] = [-0.75, Math.abs(x)]
+  return d <= 1 ? ((a + 2) * d - (a + 3)) * d * d + 1 : d < 2 ? ((a * d - 5 * a) * d + 8 * a) * d - 4 * a : 0
+}
+/** For each place of a line of `to`, four places of one of `from` and their weights; the edge goes on (`interpolate`, mode bicubic). */
+const tapsOf = (from: number, to: number): readonly (readonly (readonly [place: number, weight: number])[])[] =>
+  Array.from({ length: to }, (_, i) => {
+    const centre = (i + 0.5) * (from / to) - 0.5
+    const first = Math.floor(centre)
+    return [-1, 0, 1, 2].map((k) => [Math.min(Math.max(first + k, 0), from - 1), cubic(centre - first - k)] as const)
+  })
+/** Planes [N, C, H, W] at another size as torch's bicubic interpolation has them, which does not widen its kernel. */
+export const bicubicAt = ({ shape, data }: Value, height: number, width: number): Value => {
+  const [n = 0, c = 0, h = 0, w = 0] = shape
+  const [rows, columns] = [tapsOf(h, height), tapsOf(w, width)]
+  return floats(
+    [n, c, height, width],
+    Float32Array.from({ length: n * c * height * width }, (_, i) => {
+      const [plane, y, x] = [Math.floor(i / (height * width)), Math.floor(i / width) % height, i % width]
+      let sum = 0
+      for (const [row, a] of rows[y] ?? [])
+        for (const [column, b] of columns[x] ?? []) sum += a * b * (data[(plane * h + row) * w + column] ?? 0)
+      return sum
+    }),
+  )
+}
