@@ -29,6 +29,8 @@ export {
   type CompileOptions,
   type Executable,
   type Executor,
+  type FileArray,
+  type FileArrays,
   floats,
   ints,
   type Stepper,
@@ -52,7 +54,9 @@ export type { Attributes, Initializer, Meaning, OpKind } from './graph/ops.ts'
 export { printGraph } from './graph/print.ts'
 export { type DType, float, int, type Shape, showType, size, type TensorType } from './graph/types.ts'
 export { readCheckpointFile } from './io/checkpoint-file.ts'
+export { type FiledArrays, fileArrays, filedArrays } from './io/file-arrays.ts'
 export { type LoadReport, loadReport, type Wanted } from './io/load-report.ts'
+export { type UnwrittenArray, type UnwrittenArrays, unwritten, writeSafetensors } from './io/safetensors-writer.ts'
 export type { StoredArray, StoredArrays } from './io/stored.ts'
 export { readTorch } from './io/torch/index.ts'
 export * as losses from './losses/index.ts'

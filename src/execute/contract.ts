@@ -4,6 +4,7 @@ import { checkCarry, checkNames, omit, only } from './carry.ts'
 import { checkGraph } from './check-graph.ts'
 import type { CompileOptions, Executable, Executor, Stepper, Values } from './executor.ts'
 import { checkFeeds, type Types } from './feeds.ts'
+import { checkFiles, checkFiniteFiles } from './files.ts'
 import { defer, exclusive, lifetime } from './lifetime.ts'
 
 type Check = (types: Types, values: Values) => ReturnType<typeof checkFeeds>
@@ -68,16 +69,19 @@ const executable = (at: string, engine: Executable, graph: Graph, fed: Types, ch
 export const contracted = ({ name, compile }: Executor): Executor => ({
   name,
   compile: (graph, options: CompileOptions) => {
-    const { constants = {}, checkFinite: finite = false } = options
-    const baked = Object.keys(constants)
+    const { constants = {}, files = {}, checkFinite: finite = false } = options
+    const baked = [...Object.keys(constants), ...Object.keys(files)]
+    const types = feedTypes(graph)
     return pipe(
       checkGraph(graph),
-      E.chainFirst(() => checkFeeds(only(feedTypes(graph), baked), constants, { tag: 'compile', finite })),
+      E.chainFirst(() => checkFeeds(only(types, Object.keys(constants)), constants, { tag: 'compile', finite })),
+      E.chainFirst(() => checkFiles(types, files, constants)),
       TE.fromEither,
+      TE.chainFirst(() => (finite ? checkFiniteFiles(types, files) : TE.right(undefined))),
       TE.chain(() => compile(graph, options)),
       TE.map((engine) =>
-        executable(name, engine, graph, omit(feedTypes(graph), baked), (types, values) =>
-          checkFeeds(types, values, { tag: 'run', finite }),
+        executable(name, engine, graph, omit(types, baked), (expected, values) =>
+          checkFeeds(expected, values, { tag: 'run', finite }),
         ),
       ),
     )

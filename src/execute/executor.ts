@@ -14,6 +14,19 @@ export type Values = Readonly<Record<string, Value>>
 export const floats = (shape: Shape, data: Float32Array | Float64Array): Value => ({ dtype: 'float32', shape, data })
 export const ints = (shape: Shape, data: Int32Array): Value => ({ dtype: 'int32', shape, data })
 
+/** How numbers lie in a file, little-endian. */
+export type FileElement = 'float32' | 'float16' | 'bfloat16'
+/** Numbers that lie in a file, row-major, from `position` on: as many as the shape has. They stay as they are while a program lives. */
+export interface FileArray {
+  readonly path: string
+  readonly position: number
+  readonly element: FileElement
+  readonly shape: Shape
+  /** The same in memory, in single precision. */
+  readonly read: Effect<Value>
+}
+export type FileArrays = Readonly<Record<string, FileArray>>
+
 export interface CompileOptions {
   /**
    * `sampling` lets the runtime optimise around constant weights, `training` keeps session building short and
@@ -22,6 +35,13 @@ export interface CompileOptions {
   readonly mode: 'sampling' | 'training'
   /** Leaves to bake in as constants (weights, when sampling). They are then no longer fed. */
   readonly constants?: Values
+  /**
+   * Leaves to bake in from files, each widened to single precision: large weights then are in memory once, on ONNX Runtime not even in
+   * JavaScript's.
+   *
+   *     executor.compile(graph, { mode: 'sampling', files: await run(fileArrays('unet.safetensors')) })
+   */
+  readonly files?: FileArrays
   /** Intra-op threads; the executor's own choice where left out. */
   readonly threads?: number
   /** Whether a NaN or an infinity among the constants, the feeds or the initial state is an error; otherwise they are fed. */

@@ -50,3 +50,38 @@ export const halfBits = (x: number): number => {
   const steps = size * 2 ** (10 - exponent)
   return sign | (steps < 1024 ? steps : ((exponent + 15) << 10) | (steps - 1024))
 }
+
+/** The bits in single precision of the number that 16 bits stand for. */
+export const halfToFloatBits = (half: number): number => {
+  const sign = (half & 0x8000) << 16
+  const exponent = (half >> 10) & 0x1f
+  const fraction = half & 0x3ff
+  if (exponent === 0x1f) return sign | 0x7f800000 | (fraction << 13)
+  if (exponent !== 0) return sign | ((exponent + 112) << 23) | (fraction << 13)
+  if (fraction === 0) return sign
+  const shift = Math.clz32(fraction) - 21
+  return sign | ((113 - shift) << 23) | (((fraction << shift) & 0x3ff) << 13)
+}
+
+/**
+ * The 16 bits of bfloat16, the upper half of single precision, nearest to a number of that; the even one of two as near. A NaN stays
+ * one.
+ */
+export const bfloatBits = (floatBits: number): number =>
+  (floatBits & 0x7fffffff) > 0x7f800000
+    ? (floatBits >>> 16) | 0x40
+    : ((floatBits + 0x7fff + ((floatBits >>> 16) & 1)) >>> 16) & 0xffff
+export const bfloatToFloatBits = (bits: number): number => bits << 16
+
+/** The 16 bits of half precision nearest to a number of single precision, which is given by its bits: `halfBits`, for many. */
+export const floatToHalfBits = (floatBits: number): number => {
+  const sign = (floatBits >>> 16) & 0x8000
+  const size = floatBits & 0x7fffffff
+  if (size > 0x7f800000) return 0x7e00
+  if (size >= 0x477ff000) return sign | 0x7c00
+  if (size >= 0x38800000) return sign | ((size - 0x38000000 + 0xfff + ((size >>> 13) & 1)) >>> 13)
+  if (size <= 0x33000000) return sign
+  const shift = 126 - (size >>> 23)
+  const steps = (size & 0x7fffff) | 0x800000
+  return sign | ((steps + (1 << (shift - 1)) - 1 + ((steps >>> shift) & 1)) >>> shift)
+}

@@ -1,10 +1,10 @@
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { access, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { type Effect, fail } from '../error.ts'
-import { TE } from '../prelude.ts'
-import { fileEffect } from './bytes.ts'
+import { type Effect, type Errors, fail } from '../error.ts'
+import { E, pipe, TE } from '../prelude.ts'
+import { fileEffect, fileFailure } from './bytes.ts'
 import { isPlainName } from './names.ts'
 
 const sibling = (path: string, suffix: string): string => join(dirname(path), `.${basename(path)}.${suffix}`)
@@ -31,15 +31,47 @@ const finish = (path: string): void => {
   if (unfinished.size === 0) process.off('exit', forget)
 }
 
-const writeSynced = async (path: string, bytes: Uint8Array): Promise<void> => {
+/** What a file is to hold: bytes, or parts that are made one after the other as they are written. */
+export type Content = Uint8Array | readonly Effect<Uint8Array>[]
+/** What a file holds. */
+export interface Written {
+  readonly sha256: string
+  readonly bytes: number
+}
+
+/** Carries the errors of a part through what undoes the writing. */
+class PartFailure extends Error {
+  readonly errors: Errors
+  constructor(errors: Errors) {
+    super('a part of a file')
+    this.errors = errors
+  }
+}
+const made = async (part: Effect<Uint8Array>): Promise<Uint8Array> => {
+  const result = await part()
+  if (E.isLeft(result)) throw new PartFailure(result.left)
+  return result.right
+}
+
+const writeSynced = async (path: string, content: Content): Promise<Written> => {
   const file = await open(path, 'wx')
+  const hash = createHash('sha256')
+  let bytes = 0
   try {
-    await file.writeFile(bytes)
+    for (const part of content instanceof Uint8Array ? [TE.right(content)] : content) {
+      const next = await made(part)
+      await file.writeFile(next)
+      hash.update(next)
+      bytes += next.length
+    }
     await file.sync()
+    return { sha256: hash.digest('hex'), bytes }
   } finally {
     await file.close()
   }
 }
+const writing = <A>(path: string, expected: string, run: () => Promise<A>): Effect<A> =>
+  TE.tryCatch(run, (reason) => (reason instanceof PartFailure ? reason.errors : fileFailure(path, expected)(reason)))
 
 /** Lends a folder of its own beside a path, which goes afterwards, however the process ends but by SIGKILL; `sweep` removes it then. */
 export const inTemporaryFolder = async <A>(path: string, body: (folder: string) => Promise<A>): Promise<A> => {
@@ -72,18 +104,19 @@ const exists = (path: string): Promise<boolean> =>
   )
 
 /** Writes a temporary sibling by `write`, then puts it in its place by `settle`; removes it if either fails. */
-const throughTemporary = async (
+const throughTemporary = async <A>(
   path: string,
-  write: (temporary: string) => Promise<void>,
+  write: (temporary: string) => Promise<A>,
   settle: (temporary: string) => Promise<void>,
-): Promise<void> => {
+): Promise<A> => {
   await mkdir(dirname(path), { recursive: true })
   const temp = temporary(path)
   remember(temp)
   try {
-    await write(temp)
+    const written = await write(temp)
     await settle(temp)
     await syncFolder(dirname(path))
+    return written
   } catch (reason) {
     await rm(temp, { recursive: true, force: true })
     throw reason
@@ -96,13 +129,18 @@ const throughTemporary = async (
  * Writes a file so that its path holds, at every moment, the whole old content or the whole new one.
  * Creates the folders above it. Errors: `file`; nothing is left behind then.
  */
-export const writeFileAtomic = (path: string, bytes: Uint8Array): Effect<void> =>
-  fileEffect(path, 'a file that can be written', () =>
+export const writeContentAtomic = (path: string, content: Content): Effect<Written> =>
+  writing(path, 'a file that can be written', () =>
     throughTemporary(
       path,
-      (temp) => writeSynced(temp, bytes),
+      (temp) => writeSynced(temp, content),
       (temp) => rename(temp, path),
     ),
+  )
+export const writeFileAtomic = (path: string, bytes: Uint8Array): Effect<void> =>
+  pipe(
+    writeContentAtomic(path, bytes),
+    TE.map(() => undefined),
   )
 
 /** The folder that a path is in, or would be in once those above it are made: the nearest that is there. */
@@ -141,21 +179,29 @@ const swapFolder = async (temp: string, path: string): Promise<void> => {
   await rm(old, { recursive: true })
 }
 
+/** A file's content, or what it is to be told the files before it. */
+export type FolderContent = Content | ((before: Readonly<Record<string, Written>>) => Uint8Array)
+
 /**
  * Writes a folder of files, replacing a folder that is there, so that its path never holds a half-written one.
  * A crash in the middle of a replacement is repaired by the next `writeFolderAtomic` of that path, or `sweep`.
  * Errors: `file`; nothing is left behind then, and the old folder stays as it was.
  */
-export const writeFolderAtomic = (path: string, files: Readonly<Record<string, Uint8Array>>): Effect<void> => {
+export const writeFolderAtomic = (path: string, files: Readonly<Record<string, FolderContent>>): Effect<void> => {
   const odd = Object.keys(files).find((name) => !isPlainName(name))
   return odd !== undefined
     ? TE.fromEither(fail('file', path, 'plain file names of letters, digits, ., _ and -', JSON.stringify(odd)))
-    : fileEffect(path, 'a folder that can be written', () =>
+    : writing(path, 'a folder that can be written', () =>
         throughTemporary(
           path,
           async (temp) => {
             await mkdir(temp)
-            for (const [name, bytes] of Object.entries(files)) await writeSynced(join(temp, name), bytes)
+            const before: Record<string, Written> = {}
+            for (const [name, content] of Object.entries(files))
+              before[name] = await writeSynced(
+                join(temp, name),
+                typeof content === 'function' ? content(before) : content,
+              )
             await syncFolder(temp)
           },
           (temp) => swapFolder(temp, path),

@@ -1,11 +1,12 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Checked, type Effect, type Errors, fail, failure, reasonOf } from '../error.ts'
-import { E, pipe, TE, t } from '../prelude.ts'
-import { writeFolderAtomic } from './atomic.ts'
+import { E, pipe, RR, TE, t } from '../prelude.ts'
+import { type FolderContent, writeFolderAtomic } from './atomic.ts'
 import { fileEffect, readBytes, sha256 } from './bytes.ts'
 import { isPlainName } from './names.ts'
-import { encodeSafetensors, parseSafetensors } from './safetensors.ts'
+import { parseSafetensors } from './safetensors.ts'
+import { safetensorsContent, type UnwrittenArrays, unwritten } from './safetensors-writer.ts'
 import type { StoredArrays } from './stored.ts'
 
 /** JSON; numbers are finite. */
@@ -16,6 +17,10 @@ export interface Checkpoint {
   readonly step: number
   readonly groups: Readonly<Record<string, StoredArrays>>
   readonly meta: { readonly [key: string]: Json }
+}
+/** One whose arrays are made, or read, as they are written. */
+export interface UnwrittenCheckpoint extends Pick<Checkpoint, 'step' | 'meta'> {
+  readonly groups: Readonly<Record<string, UnwrittenArrays>>
 }
 
 const manifestName = 'manifest.json'
@@ -65,30 +70,26 @@ export const checkpointName = (step: number): string => `step-${String(step).pad
  * Writes a checkpoint folder: one safetensors file a group, and `manifest.json` with their SHA-256.
  * The folder appears whole or not at all. Errors: `file`.
  */
-export const saveCheckpoint = (dir: string, { step, groups, meta }: Checkpoint): Effect<void> =>
+export const writeCheckpoint = (dir: string, { step, groups, meta }: UnwrittenCheckpoint): Effect<void> =>
   pipe(
     Object.entries(groups),
     E.traverseArray(([group, arrays]) =>
       isPlainName(group)
         ? pipe(
-            encodeSafetensors(arrays),
-            E.map((bytes): readonly [string, Uint8Array] => [`${group}${suffix}`, bytes]),
+            safetensorsContent(arrays),
+            E.map((content): readonly [string, FolderContent] => [`${group}${suffix}`, content]),
           )
         : fail('file', dir, 'group names of letters, digits, ., _ and -', JSON.stringify(group)),
     ),
     TE.fromEither,
     TE.flatMap((files) => {
-      const sums = files.map(([name, bytes]) => [name, { sha256: sha256(bytes), bytes: bytes.length }] as const)
-      const manifest = encodeManifest({
-        format: 'latentgraph-checkpoint',
-        version: 1,
-        step,
-        files: Object.fromEntries(sums),
-        meta,
-      })
+      const manifest: FolderContent = (written) =>
+        encodeManifest({ format: 'latentgraph-checkpoint', version: 1, step, files: written, meta })
       return writeFolderAtomic(dir, Object.fromEntries([...files, [manifestName, manifest]]))
     }),
   )
+export const saveCheckpoint = (dir: string, { groups, ...rest }: Checkpoint): Effect<void> =>
+  writeCheckpoint(dir, { ...rest, groups: RR.map(unwritten)(groups) })
 
 const loadGroup =
   (dir: string) =>

@@ -1,13 +1,11 @@
 import { type Checked, type Effect, type Errors, effect, fail, failure } from '../error.ts'
 import { E, pipe, RA, TE, t } from '../prelude.ts'
 import { readBytes } from './bytes.ts'
-import { byCodePoint, hasLoneSurrogate } from './names.ts'
 import type { Source } from './source.ts'
 import {
   elementsOf,
   type StoredArray,
   type StoredArrays,
-  storedCodes,
   storedFormats,
   type UnreadArray,
   type UnreadArrays,
@@ -22,8 +20,9 @@ export interface TensorFile {
 
 /** The limit of the official parser. */
 const headerLimit = 100_000_000
-const lengthBytes = 8
-const metadataKey = '__metadata__'
+/** Bytes of the header's length. */
+export const lengthBytes = 8
+export const metadataKey = '__metadata__'
 
 const natural = t.refinement(t.number, Number.isSafeInteger)
 const TensorInfo = t.type({
@@ -66,7 +65,7 @@ const decodeHeader = (header: Uint8Array, at: string): Checked<string> =>
     ),
   )
 
-const excerpt = (value: unknown): string => String(JSON.stringify(value)).slice(0, 120)
+export const excerpt = (value: unknown): string => String(JSON.stringify(value)).slice(0, 120)
 
 const parseEntry =
   (at: string) =>
@@ -198,6 +197,7 @@ export const openSafetensors = (source: Source): Effect<UnreadArrays> =>
       dtype: entry.dtype,
       shape: entry.shape,
       bytes: entry.end - entry.begin,
+      place: { path, position: start + entry.begin },
       read: pipe(
         storedFormats.has(entry.dtype)
           ? read(start + entry.begin, entry.end - entry.begin)
@@ -213,60 +213,4 @@ export const readSafetensors = (path: string): Effect<TensorFile> =>
   pipe(
     readBytes(path),
     TE.flatMapEither((bytes) => parseSafetensors(bytes, path)),
-  )
-
-const writable = ([name, array]: readonly [string, StoredArray]): Checked<readonly [string, StoredArray]> => {
-  if (name === metadataKey || hasLoneSurrogate(name))
-    return fail('file', name, `a tensor name in Unicode other than ${metadataKey}`, JSON.stringify(name))
-  return array.data.length === elementsOf(array.shape)
-    ? E.right([name, array])
-    : fail('file', name, `${elementsOf(array.shape)} elements of shape ${excerpt(array.shape)}`, `${array.data.length}`)
-}
-
-const concat = (parts: readonly Uint8Array[]): Uint8Array => {
-  const all = new Uint8Array(parts.reduce((n, part) => n + part.length, 0))
-  parts.reduce((position, part) => {
-    all.set(part, position)
-    return position + part.length
-  }, 0)
-  return all
-}
-
-/**
- * The bytes of a safetensors file. The same arrays give the same bytes: wider elements first, so that all are aligned,
- * then by name. Errors: `file` for an array whose data does not fill its shape or whose name cannot be written.
- *
- * ```ts
- * encodeSafetensors({ w: { dtype: 'float32', shape: [2], data: new Float32Array([1, 2]) } })
- * ```
- */
-export const encodeSafetensors = (
-  tensors: StoredArrays,
-  metadata: Readonly<Record<string, string>> = {},
-): Checked<Uint8Array> =>
-  pipe(
-    Object.entries(tensors),
-    E.traverseArray(writable),
-    E.map((entries) => {
-      const inOrder = [...entries].sort(
-        ([nameA, a], [nameB, b]) =>
-          storedCodes[b.dtype].itemBytes - storedCodes[a.dtype].itemBytes || byCodePoint(nameA, nameB),
-      )
-      const ends = RA.scanLeft(0, (end, [, { data }]: readonly [string, StoredArray]) => end + data.byteLength)(inOrder)
-      const text = Object.entries(metadata).sort(([a], [b]) => byCodePoint(a, b))
-      const members = [
-        ...(text.length === 0 ? [] : [`"${metadataKey}":${JSON.stringify(Object.fromEntries(text))}`]),
-        ...inOrder.map(([name, { dtype, shape }], i) => {
-          const info = { dtype: storedCodes[dtype].code, shape, data_offsets: [ends[i], ends[i + 1]] }
-          return `${JSON.stringify(name)}:${JSON.stringify(info)}`
-        }),
-      ]
-      const json = new TextEncoder().encode(`{${members.join(',')}}`)
-      const padded = new Uint8Array(Math.ceil(json.length / 8) * 8).fill(0x20)
-      padded.set(json)
-      const length = new Uint8Array(lengthBytes)
-      new DataView(length.buffer).setBigUint64(0, BigInt(padded.length), true)
-      const arrays = inOrder.map(([, { data }]) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
-      return concat([length, padded, ...arrays])
-    }),
   )

@@ -24,6 +24,17 @@ const readRange = async (handle: FileHandle, position: number, length: number): 
   return bytes
 }
 
+/** Bytes of a file that is opened for them alone. Errors: `file`. */
+export const readPart = (path: string, position: number, length: number): Effect<Uint8Array> =>
+  fileEffect(path, 'a readable file', async () => {
+    const handle = await open(path, 'r')
+    try {
+      return await readRange(handle, position, length)
+    } finally {
+      await handle.close()
+    }
+  })
+
 /** Opens a file for as long as `use` takes. Errors: `file`, and those of `use`. */
 export const withSource = <A>(path: string, use: (source: Source) => Effect<A>): Effect<A> =>
   TE.bracket(

@@ -1,4 +1,5 @@
 import type { Effect } from '../error.ts'
+import { bfloatToFloatBits, halfToFloatBits } from '../graph/half.ts'
 
 /** Arrays as files hold them. */
 
@@ -21,6 +22,8 @@ export interface UnreadArray {
   readonly shape: readonly number[]
   /** What it takes in the file. */
   readonly bytes: number
+  /** Where its numbers lie, row-major and as they are, if they do. */
+  readonly place?: { readonly path: string; readonly position: number }
   /** Errors: `file`, where it is damaged or of a type that is not known. */
   readonly read: Effect<StoredArray>
 }
@@ -49,18 +52,6 @@ interface ArrayView<A> {
 const view = <A>(Type: ArrayView<A>, bytes: Uint8Array): A => {
   const at = aligned(bytes, Type.BYTES_PER_ELEMENT)
   return new Type(at.buffer, at.byteOffset, at.byteLength / Type.BYTES_PER_ELEMENT)
-}
-
-/** Widens bits of a half-precision number to the bits of the same number in single precision (IEEE 754-2008, 3.4). */
-const halfToFloatBits = (half: number): number => {
-  const sign = (half & 0x8000) << 16
-  const exponent = (half >> 10) & 0x1f
-  const fraction = half & 0x3ff
-  if (exponent === 0x1f) return sign | 0x7f800000 | (fraction << 13)
-  if (exponent !== 0) return sign | ((exponent + 112) << 23) | (fraction << 13)
-  if (fraction === 0) return sign
-  const shift = Math.clz32(fraction) - 21
-  return sign | ((113 - shift) << 23) | (((fraction << shift) & 0x3ff) << 13)
 }
 
 /** Of 4 bits of exponent and 3 of fraction, without infinity: NaN is all bits set (OCP 8-bit Floating Point 1.0, 5.2). */
@@ -105,7 +96,7 @@ const float32 = (itemBytes: number, read: (bytes: Uint8Array) => Float32Array): 
 export const storedFormats: ReadonlyMap<string, StoredFormat> = new Map<string, StoredFormat>([
   ['F32', float32(4, (bytes) => view(Float32Array, bytes))],
   ['F16', float32(2, (bytes) => widenBits(view(Uint16Array, bytes), halfToFloatBits))],
-  ['BF16', float32(2, (bytes) => widenBits(view(Uint16Array, bytes), (bits) => bits << 16))],
+  ['BF16', float32(2, (bytes) => widenBits(view(Uint16Array, bytes), bfloatToFloatBits))],
   ['F8_E4M3', float32(1, (bytes) => widenBits(bytes, e4m3ToFloatBits))],
   ['F8_E5M2', float32(1, (bytes) => widenBits(bytes, e5m2ToFloatBits))],
   ['F64', { itemBytes: 8, read: (bytes, shape) => ({ dtype: 'float64', shape, data: view(Float64Array, bytes) }) }],

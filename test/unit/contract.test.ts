@@ -1,11 +1,17 @@
-import { expect, test } from 'vitest'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
 import * as D from '../../src/declare/index.ts'
 import type { LatentError } from '../../src/error.ts'
 import { contracted } from '../../src/execute/contract.ts'
 import { type Executable, type Executor, floats, type Value, type Values } from '../../src/execute/executor.ts'
 import { reference } from '../../src/execute/reference/index.ts'
 import type { Graph } from '../../src/graph/graph.ts'
-import { float } from '../../src/graph/types.ts'
+import { float, type Shape } from '../../src/graph/types.ts'
+import { fileArrays } from '../../src/io/file-arrays.ts'
+import { readSafetensors } from '../../src/io/safetensors.ts'
+import { writeSafetensors } from '../../src/io/safetensors-writer.ts'
 import { E, type Either, pipe, TE } from '../../src/prelude.ts'
 import { everyName, type Name, suiteOn, tolerances } from '../arbitrary/executors.ts'
 import { adam, adamFeeds, difference, feed, graphOf, right, run } from './onnx-support.ts'
@@ -25,6 +31,23 @@ const adamStart = () => {
   const { x, t, ...start } = adamFeeds()
   if (x === undefined || t === undefined) throw new Error('no x or t')
   return { fed: { x, t }, start }
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'latentgraph-contract-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+/** `w` in three files, of each type of numbers, behind another array; what the file of each holds. */
+const filed = async (shape: Shape) => {
+  const data = Float32Array.from(feed(3, float(...shape)).data)
+  const files = (['float32', 'float16', 'bfloat16'] as const).map(async (dtype) => {
+    const path = join(folder, `${dtype}.safetensors`)
+    const array = { dtype, shape, read: TE.right({ dtype: 'float32', shape, data } as const) }
+    const one = { dtype: 'float32', shape: [1], data: data.slice(0, 1) } as const
+    right(await writeSafetensors(path, { a: { dtype, shape: [1], read: TE.right(one) }, w: array })())
+    const numbers = right(await readSafetensors(path)()).tensors.w
+    if (numbers?.dtype !== 'float32') throw new Error(`no numbers in ${path}`)
+    return [dtype, { path, numbers: floats(shape, numbers.data) }] as const
+  })
+  return Object.fromEntries(await Promise.all(files))
 }
 
 /** A step through a convolution that is not trained; `scale` and `scalar` are read by the arithmetic at its end. */
@@ -238,6 +261,35 @@ const contract =
         { tag: 'compile', at: 'nothing' },
         { tag: 'compile', at: 'x' },
       ])
+    })
+
+    test('files are baked in like constants, half precision widened', async () => {
+      const w = await filed([8, 4, 3, 3])
+      const x = D.input('x', float(1, 4, 6, 6))
+      const g = graphOf({
+        y: pipe(x, D.conv2d(D.input('w', float(8, 4, 3, 3)), { stride: [1, 1], padding: [1, 1, 1, 1] })),
+      })
+      const fed = feed(1, float(1, 4, 6, 6))
+      for (const [element, { path, numbers }] of Object.entries(w)) {
+        const { w: file } = right(await fileArrays(path)())
+        if (file === undefined) throw new Error('no w')
+        const files = { w: file }
+        expect(files.w).toMatchObject({ element, shape: numbers.shape })
+        const expected = await run(reference, g, { x: fed, w: numbers })
+        for (const mode of ['sampling', 'training'] as const) {
+          const program = await compile(g, { mode, files })
+          expect(difference(right(await program.run({ x: fed })()).y, expected.y)).toBeLessThan(tolerances[name].op)
+          expect(faults(await program.run({ x: fed, w: numbers })())).toMatchObject([{ tag: 'run', at: 'w' }])
+          program.dispose()
+        }
+        const both = executor.compile(g, { mode: 'sampling', files, constants: { w: numbers } })
+        expect(faults(await both())).toMatchObject([{ tag: 'compile', at: 'w', got: 'both' }])
+        const lost = executor.compile(g, { mode: 'sampling', files: { weight: file, x: file } })
+        expect(faults(await lost())).toMatchObject([
+          { tag: 'compile', at: 'weight' },
+          { tag: 'compile', at: 'x' },
+        ])
+      }
     })
 
     test('float64 and shared memory are taken as feeds', async () => {

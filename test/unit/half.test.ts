@@ -1,6 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { fromHalfBits, halfBits, roundToHalf } from '../../src/graph/half.ts'
+import {
+  bfloatBits,
+  bfloatToFloatBits,
+  floatToHalfBits,
+  fromHalfBits,
+  halfBits,
+  halfToFloatBits,
+  roundToHalf,
+} from '../../src/graph/half.ts'
 
 const allBits = Array.from({ length: 2 ** 16 }, (_, bits) => bits)
 /** 0 and up to infinity, by their bits; infinity stands for 65536, where the next number would be. */
@@ -75,5 +83,60 @@ describe('half precision', () => {
         expect(Math.abs(roundToHalf(x) - x)).toBeLessThanOrEqual(Math.max(Math.abs(x) * 2 ** -11, 2 ** -25))
       }),
     )
+  })
+
+  test('by the bits of single precision it is the same', () => {
+    const bitsOf = (x: number): number => new Uint32Array(Float32Array.of(x).buffer)[0] ?? 0
+    for (const bits of allBits) {
+      const number = fromHalfBits(bits)
+      if (!Number.isNaN(number)) expect(new Float32Array(Uint32Array.of(halfToFloatBits(bits)).buffer)[0]).toBe(number)
+    }
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.float({ noNaN: true }),
+          fc.float({ min: -70000, max: 70000, noNaN: true }),
+          fc.float({ min: -(2 ** -13), max: 2 ** -13, noNaN: true }),
+        ),
+        (x) => {
+          expect(floatToHalfBits(bitsOf(x))).toBe(halfBits(x))
+        },
+      ),
+    )
+    for (const x of [
+      65519.996,
+      65520,
+      2 ** -25,
+      2 ** -25 * 1.0000001,
+      3 * 2 ** -25,
+      2 ** -14,
+      Number.NaN,
+      -0,
+      Infinity,
+    ])
+      expect(floatToHalfBits(bitsOf(x))).toBe(halfBits(Math.fround(x)))
+  })
+})
+
+describe('bfloat16', () => {
+  const numberOf = (bits: number): number => new Float32Array(Uint32Array.of(bfloatToFloatBits(bits)).buffer)[0] ?? 0
+  const bitsOf = (x: number): number => new Uint32Array(Float32Array.of(x).buffer)[0] ?? 0
+  test('all come through as they are', () => {
+    for (const bits of allBits) {
+      const x = numberOf(bits)
+      if (Number.isNaN(x)) expect(numberOf(bfloatBits(bfloatToFloatBits(bits)))).toBeNaN()
+      else expect(bfloatBits(bitsOf(x))).toBe(bits)
+    }
+  })
+  test('numbers between two go to the nearer, of two as near to the even one', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 0x7f7e }), fc.integer({ min: 0, max: 0xffff }), (low, rest) => {
+        const expected = rest > 0x8000 || (rest === 0x8000 && low % 2 === 1) ? low + 1 : low
+        expect(bfloatBits(low * 0x10000 + rest)).toBe(expected)
+        expect(bfloatBits((low * 0x10000 + rest) | 0x80000000)).toBe(expected | 0x8000)
+      }),
+    )
+    expect(numberOf(bfloatBits(0x7f7fffff))).toBe(Infinity)
+    expect(numberOf(bfloatBits(0x7f800001))).toBeNaN()
   })
 })

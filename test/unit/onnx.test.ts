@@ -7,7 +7,7 @@ import { onnx } from '../../src/execute/onnx/index.ts'
 import { lower } from '../../src/execute/onnx/lower.ts'
 import { encode } from '../../src/execute/onnx/proto.ts'
 import { float } from '../../src/graph/types.ts'
-import { E, type Either, pipe } from '../../src/prelude.ts'
+import { E, type Either, pipe, TE } from '../../src/prelude.ts'
 import { adam, graphOf } from './onnx-support.ts'
 
 const zeros = { kind: 'zeros' } as const
@@ -56,11 +56,18 @@ describe('lowering', () => {
   test('stopGradient, mark and nothing read cost no node', () => {
     expect(ops({ y: D.neg(D.stopGradient(D.claims('raw latents')(D.mul(1)(x)))) })).toEqual(['Mul', 'Neg'])
   })
-  test('constants beyond what a model can hold are a compile error', async () => {
+  test('constants beside files, beyond what a model can hold, are a compile error', async () => {
     const n = 20_000
-    const g = graphOf({ y: D.neg(D.parameter('', 'w', [n, n], zeros)) })
+    const g = graphOf({ y: D.mul(D.input('f', float()))(D.parameter('', 'w', [n, n], zeros)) })
+    const f = {
+      path: '/f',
+      position: 0,
+      element: 'float32',
+      shape: [],
+      read: TE.right(floats([], new Float32Array(1))),
+    } as const
     const w: Value = floats([n, n], new Float32Array(n * n))
-    expect(faults(await onnx('cpu').compile(g, { mode: 'sampling', constants: { w } })())).toMatchObject([
+    expect(faults(await onnx('cpu').compile(g, { mode: 'sampling', constants: { w }, files: { f } })())).toMatchObject([
       { tag: 'compile', expected: 'at most 1.5 GB of constants in a model', got: '1.6 GB' },
     ])
   })

@@ -1,6 +1,6 @@
 import type { Shape, TensorType } from '../../graph/types.ts'
 import type { Model, ModelNode, NamedType } from './proto.ts'
-import type { Call, Constant, Result, Value } from './value.ts'
+import type { Call, Constant, Filed, Initializer, Result, Value } from './value.ts'
 
 /** Names of model inputs and outputs: prefixed, so that no name of the user's can meet another. */
 export const inputName = (leaf: string): string => `in.${leaf}`
@@ -45,14 +45,14 @@ const content = ({ data }: Constant): string =>
 
 /** One pass over the calls in order; what it has seen lives only here. */
 const numbering = () => {
-  const initializers: { readonly name: string; readonly value: Constant }[] = []
-  const constants = new Map<Constant | string, string>()
+  const initializers: Initializer[] = []
+  const constants = new Map<Constant | Filed | string, string>()
   const calls = new Map<Call, Call>()
   const unique = new Map<string, { readonly call: Call; readonly id: number }>()
   const ids = new Map<Call, number>()
 
-  const constantName = (c: Constant): string => {
-    const key = c.data.byteLength <= comparable ? `${c.element}[${c.shape}] ${content(c)}` : c
+  const constantName = (c: Constant | Filed): string => {
+    const key = c.kind === 'constant' && c.data.byteLength <= comparable ? `${c.element}[${c.shape}] ${content(c)}` : c
     const known = constants.get(key)
     if (known !== undefined) return known
     const name = `c${constants.size}`
@@ -66,7 +66,7 @@ const numbering = () => {
       ? ''
       : v.kind === 'leaf'
         ? inputName(v.name)
-        : v.kind === 'constant'
+        : v.kind === 'constant' || v.kind === 'filed'
           ? constantName(v)
           : resultName(v)
   const number = (c: Call): boolean => {

@@ -3,8 +3,9 @@ import { feedTypes, type Graph } from '../../graph/graph.ts'
 import { pipe, RR, TE } from '../../prelude.ts'
 import { omit, only } from '../carry.ts'
 import { contracted } from '../contract.ts'
-import type { Carry, Executable, Executor, Stepper, Values } from '../executor.ts'
+import type { Carry, Executable, Executor, FileArrays, Stepper, Values } from '../executor.ts'
 import type { Types } from '../feeds.ts'
+import { readFiles } from '../files.ts'
 import { defer } from '../lifetime.ts'
 import { assemble } from './assemble.ts'
 import { type Costs, measured } from './costs.ts'
@@ -56,13 +57,14 @@ export interface Source {
   readonly graph: Graph
   readonly options: SessionOptions
   readonly constants: Values
+  readonly files: FileArrays
   readonly block: number | null
   readonly costs: Costs
 }
 
-export const sessionOf = ({ ort, options, constants, block, costs }: Source, graph: Graph) =>
+export const sessionOf = ({ ort, options, constants, files, block, costs }: Source, graph: Graph) =>
   pipe(
-    TE.of({ model: lower(graph, { ...options, block, costs }, constants) }),
+    TE.of({ model: lower(graph, { ...options, block, costs }, constants, files) }),
     TE.bind('session', ({ model }) => createSession(ort, model, options)),
   )
 
@@ -121,6 +123,19 @@ const executable = ({ ort, session, startState }: Compiled): Executable => ({
   dispose: session.release,
 })
 
+/** Weights whose layout we choose ourselves are read. */
+const bakedIn = (
+  asTheyLie: boolean,
+  constants: Values,
+  files: FileArrays,
+): Effect<Pick<Source, 'constants' | 'files'>> =>
+  asTheyLie
+    ? TE.right({ constants, files })
+    : pipe(
+        readFiles(files),
+        TE.map((read) => ({ constants: { ...constants, ...read }, files: {} })),
+      )
+
 /** Graphs on a device of ONNX Runtime, of whichever build; `program` says what of a graph the runtime gets to see. */
 export const executorOn = (
   device: Device,
@@ -130,16 +145,17 @@ export const executorOn = (
 ): Executor =>
   contracted({
     name: `onnx:${device}`,
-    compile: (graph, { mode, threads, constants = {} }) =>
+    compile: (graph, { mode, threads, constants: given = {}, files: inFiles = {} }) =>
       pipe(
         TE.Do,
         TE.bind('ort', () => runtime),
+        TE.bind('weights', ({ ort }) => bakedIn(mode === 'sampling' && ort.readsFiles, given, inFiles)),
         TE.chainFirst(({ ort }) => (device === 'webgpu' ? checkHalf(ort, graph) : TE.right(undefined))),
         TE.bind('block', ({ ort }) =>
           TE.fromTask(device === 'cpu' && mode === 'training' ? ort.blockSize : async () => null),
         ),
         TE.let('options', (): SessionOptions => ({ device, mode, ...(threads === undefined ? {} : { threads }) })),
-        TE.bind('program', (of) => program({ ...of, graph, constants, costs })),
+        TE.bind('program', ({ weights, ...of }) => program({ ...of, ...weights, graph, costs })),
         TE.map(({ ort, program: made }) => executable({ ...made, ort })),
       ),
   })

@@ -1,7 +1,7 @@
 import { feedName, type Graph, type Node, type NodeOf } from '../../graph/graph.ts'
 import { halfBits } from '../../graph/half.ts'
 import type { OpKind } from '../../graph/ops.ts'
-import type { Value as ArrayValue, Values } from '../executor.ts'
+import type { Value as ArrayValue, FileArray, FileArrays, Values } from '../executor.ts'
 import { assemble, type ModelOutput } from './assemble.ts'
 import { convolutionLowerings } from './convolution.ts'
 import { type Costs, measured } from './costs.ts'
@@ -12,7 +12,7 @@ import { normalisationLowerings } from './normalisation.ts'
 import { productLowerings } from './products.ts'
 import type { Model } from './proto.ts'
 import { isCheap } from './recompute.ts'
-import { type Constant, constantOf, knownShape, leaf, reshaped, type Value } from './value.ts'
+import { type Constant, cast, constantOf, knownShape, leaf, ofShape, reshaped, type Value } from './value.ts'
 
 const table: LoweringTable = {
   input: ({ node }) => leaf(node.attributes.name),
@@ -54,11 +54,19 @@ const countUses = (g: Graph): readonly number[] => {
 /** What a graph is lowered for; the costs that were measured where none are given. */
 export type LoweredFor = Omit<Target, 'costs'> & { readonly costs?: Costs }
 
-/** The ONNX model of a graph whose types are true; leaves named in `constants` become initialisers. Pure. */
-export const lower = (g: Graph, { costs = measured, ...rest }: LoweredFor, constants: Values = {}): Model => {
+/** The ONNX model of a graph whose types are true; leaves named in `constants` and `files` become initialisers. Pure. */
+export const lower = (
+  g: Graph,
+  { costs = measured, ...rest }: LoweredFor,
+  constants: Values = {},
+  files: FileArrays = {},
+): Model => {
   const target: Target = { ...rest, costs }
   const uses = countUses(g)
-  const weights = new Map(Object.entries(constants).map(([name, v]) => [name, bake(v)]))
+  const weights = new Map<string, Value>([
+    ...Object.entries(constants).map(([name, v]) => [name, bake(v)] as const),
+    ...Object.entries(files).map(([name, f]) => [name, filed(f)] as const),
+  ])
   const lowered: Lowered[] = []
   const at = (i: number): Lowered => {
     const found = lowered[i]
@@ -97,6 +105,11 @@ const asMade = (output: ModelOutput): ModelOutput => {
     : { ...output, value, type: { ...output.type, shape }, readAs: output.type.shape }
 }
 
+/** The runtime widens numbers as it builds a session, one array after the other. */
+const filed = ({ path, position, element, shape }: FileArray): Value => {
+  const stored: Value = { kind: 'filed', element, shape, path, position }
+  return element === 'float32' ? stored : ofShape(cast(stored, 'float32'), shape)
+}
 const bake = ({ dtype, shape, data }: ArrayValue): Constant =>
   dtype === 'float16'
     ? constantOf(dtype, shape, Uint16Array.from(data, halfBits))

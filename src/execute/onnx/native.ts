@@ -19,6 +19,7 @@ export const runtime: Effect<NativeRuntime> = TE.tryCatch(
       InferenceSession,
       Tensor,
       version: env.versions.node ?? 'unknown',
+      readsFiles: true,
       session: ({ threads = availableParallelism() }) => ({ intraOpNumThreads: threads, interOpNumThreads: 1 }),
       blockSize: blockSize({ InferenceSession, Tensor }),
       explained,

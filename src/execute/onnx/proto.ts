@@ -2,7 +2,8 @@ import protobuf from 'protobufjs/light.js'
 import { reasonOf } from '../../error.ts'
 import type { Shape, TensorType } from '../../graph/types.ts'
 import { E, type Either, pipe, t } from '../../prelude.ts'
-import { type Attribute, type Constant, type Domain, elementCode } from './value.ts'
+import { type Location, nothingOutside, type Outside } from './outside.ts'
+import { type Attribute, type Constant, type Domain, elementCode, type Filed, type Initializer } from './value.ts'
 
 /** The part of onnx.proto (ONNX 1.17) that a model written here needs: field numbers and types. */
 const schema = protobuf.Root.fromJSON({
@@ -52,8 +53,11 @@ const schema = protobuf.Root.fromJSON({
         dataType: { id: 2, type: 'int32' },
         name: { id: 8, type: 'string' },
         rawData: { id: 9, type: 'bytes' },
+        externalData: { id: 13, type: 'StringStringEntryProto', rule: 'repeated' },
+        dataLocation: { id: 14, type: 'int32' },
       },
     },
+    StringStringEntryProto: { fields: { key: { id: 1, type: 'string' }, value: { id: 2, type: 'string' } } },
     ValueInfoProto: { fields: { name: { id: 1, type: 'string' }, type: { id: 2, type: 'TypeProto' } } },
     TypeProto: {
       fields: { tensorType: { id: 1, type: 'TensorTypeProto' } },
@@ -97,17 +101,26 @@ export interface OutputType {
 export interface Model {
   readonly inputs: readonly NamedType[]
   readonly outputs: readonly OutputType[]
-  readonly initializers: readonly { readonly name: string; readonly value: Constant }[]
+  readonly initializers: readonly Initializer[]
   readonly nodes: readonly ModelNode[]
 }
 
 export const nodeName = (op: string, index: number): string => `${index}:${op}`
 
-const tensorProto = ({ element, shape, data }: Constant, name?: string): object => ({
-  dims: shape,
-  dataType: elementCode[element],
-  ...(name === undefined ? {} : { name }),
-  rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+const external = 1
+const elsewhere = (place: Location): object => ({
+  dataLocation: external,
+  externalData: Object.entries(place).map(([key, value]) => ({ key, value: String(value) })),
+})
+const inside = (value: Constant | Filed): object => {
+  if (value.kind === 'filed') throw new Error(`numbers of ${value.path} in a model`)
+  return { rawData: new Uint8Array(value.data.buffer, value.data.byteOffset, value.data.byteLength) }
+}
+const tensorProto = (value: Constant | Filed, name: string, place: Location | undefined): object => ({
+  dims: value.shape,
+  dataType: elementCode[value.element],
+  name,
+  ...(place === undefined ? inside(value) : elsewhere(place)),
 })
 const attributeProto = (name: string, value: Attribute): object =>
   'int' in value
@@ -141,7 +154,11 @@ const inputProtos: { readonly [S in Shapes]: (model: Model) => readonly object[]
  * The bytes of an ONNX ModelProto; the same model gives the same bytes. A runtime that is not told shapes cannot infer them, and so plans no
  * buffer for several arrays, which it would keep from the first of them to the last: each is freed at its last use.
  */
-export const encode = (model: Model, shapes: Shapes = 'told'): Uint8Array => {
+export const encode = (
+  model: Model,
+  shapes: Shapes = 'told',
+  { locations }: Pick<Outside, 'locations'> = nothingOutside,
+): Uint8Array => {
   const { outputs, initializers, nodes } = model
   return modelProto
     .encode({
@@ -158,7 +175,7 @@ export const encode = (model: Model, shapes: Shapes = 'told'): Uint8Array => {
           output: to,
           attribute: Object.entries(attributes).map(([name, value]) => attributeProto(name, value)),
         })),
-        initializer: initializers.map(({ name, value }) => tensorProto(value, name)),
+        initializer: initializers.map(({ name, value }) => tensorProto(value, name, locations.get(name))),
         input: inputProtos[shapes](model),
         output: outputs.map(valueInfo),
       },
@@ -190,6 +207,9 @@ export const writtenNodes = (bytes: Uint8Array): Either<string, readonly Written
     E.map(({ graph }) => graph.node.map(({ opType: op, input: inputs, output: outputs }) => ({ op, inputs, outputs }))),
   )
 
-/** Bytes of array data a model carries: protobuf allows 2^31 in all. */
-export const initializerBytes = ({ initializers }: Model): number =>
-  initializers.reduce((n, { value }) => n + value.data.byteLength, 0)
+/** Bytes of array data a model carries itself: protobuf allows 2^31 in all. */
+export const initializerBytes = ({ initializers }: Model, { locations }: Outside): number =>
+  initializers.reduce(
+    (n, { name, value }) => n + (value.kind === 'filed' || locations.has(name) ? 0 : value.data.byteLength),
+    0,
+  )

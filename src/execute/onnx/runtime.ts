@@ -12,6 +12,8 @@ export interface Library {
 /** A build of ONNX Runtime that is loaded, and what is known of where it runs. */
 export interface Runtime extends Library {
   readonly version: string
+  /** Whether its sessions find arrays in files, and take such as lie in memory beside the model. */
+  readonly readsFiles: boolean
   /** What its sessions ask for beyond what all do. */
   readonly session: (o: { readonly threads?: number | undefined }) => InferenceSession.SessionOptions
   /** Channels a block of its blocked convolutions; null where it has none. */

@@ -5,6 +5,7 @@ import type { CompileOptions } from '../executor.ts'
 import { inputName, outputName } from './assemble.ts'
 import type { Device } from './devices.ts'
 import { showingBits } from './half-tensor.js'
+import { nothingOutside, type Outside, outside } from './outside.ts'
 import { encode, initializerBytes, type Model } from './proto.ts'
 import type { Runtime } from './runtime.ts'
 
@@ -37,18 +38,25 @@ const providers: { readonly [D in Device]: readonly string[] } = {
   wasm: ['wasm'],
   webgpu: ['webgpu', 'cpu'],
 }
+const outsideOf = ({ readsFiles }: Runtime, model: Model): Outside =>
+  readsFiles ? outside(model.initializers) : nothingOutside
+const handedOver = ({ memory, folder }: Outside): InferenceSession.SessionOptions => ({
+  ...(memory.length === 0 ? {} : { externalData: memory }),
+  ...(folder === undefined ? {} : { extra: { session: { model_external_initializers_file_folder_path: folder } } }),
+})
 export const sessionOptions = (
-  { session }: Runtime,
+  ort: Runtime,
   model: Model,
   { device, mode, threads, resident, layout, quiet }: SessionOptions,
 ): InferenceSession.SessionOptions => ({
   ...modes[mode],
   executionMode: 'sequential',
   enableCpuMemArena: true,
-  ...session({ threads }),
+  ...ort.session({ threads }),
   logSeverityLevel: quiet === true ? fatalOnly : errorsOnly,
   executionProviders: [...providers[device]],
   ...(layout === undefined ? {} : { optimizedModelFilePath: layout }),
+  ...handedOver(outsideOf(ort, model)),
   ...(resident === undefined
     ? {}
     : {
@@ -62,8 +70,8 @@ const renamed = <A>(xs: Readonly<Record<string, A>>, rename: (name: string) => s
   Object.fromEntries(Object.entries(xs).map(([name, x]) => [rename(name), x]))
 
 /** A model as its session reads it. Training on the CPU every array is freed at its last use: a third less memory, in the same time. */
-export const encoded = (model: Model, { device, mode }: SessionOptions): Uint8Array =>
-  encode(model, device === 'cpu' && mode === 'training' ? 'untold' : 'told')
+export const encoded = (ort: Runtime, model: Model, { device, mode }: SessionOptions): Uint8Array =>
+  encode(model, device === 'cpu' && mode === 'training' ? 'untold' : 'told', outsideOf(ort, model))
 
 /** protobuf allows 2^31 bytes in all; this leaves room for the rest of the model. */
 const largestModel = 1.5e9
@@ -71,7 +79,7 @@ const largestModel = 1.5e9
 /** Builds a session; what the runtime says against the model is a `compile` error. */
 export const createSession = (ort: Runtime, model: Model, options: SessionOptions): Effect<Session> => {
   const at = `onnx:${options.device}`
-  const bytes = initializerBytes(model)
+  const bytes = initializerBytes(model, outsideOf(ort, model))
   if (bytes > largestModel)
     return TE.left([
       failure(
@@ -79,14 +87,14 @@ export const createSession = (ort: Runtime, model: Model, options: SessionOption
         at,
         `at most ${largestModel / 1e9} GB of constants in a model`,
         `${(bytes / 1e9).toFixed(1)} GB`,
-        'feed the larger parameters at every run',
+        'hold the larger parameters: give them to start, beside what it carries',
       ),
     ])
   return pipe(
     TE.tryCatch(
       async () =>
         wrap(
-          await ort.InferenceSession.create(encoded(model, options), sessionOptions(ort, model, options)),
+          await ort.InferenceSession.create(encoded(ort, model, options), sessionOptions(ort, model, options)),
           at,
           model,
         ),

@@ -57,7 +57,7 @@ const inWorker = (ort: Runtime, { model, fed, made }: Part, options: SessionOpti
   const [given, results] = [sharedMemory(fed), sharedMemory(made)]
   const worker = new Worker(new URL('./part-worker.js', import.meta.url), {
     workerData: {
-      model: encoded(model, options),
+      model: encoded(ort, model, options),
       options: sessionOptions(ort, model, options),
       feeds: described(fed, given, inputName),
       outputs: described(asMade(model, made), results, outputName),

@@ -1,11 +1,12 @@
 import { halfBits } from '../../graph/half.ts'
 import { type DType, type Shape, sameShape } from '../../graph/types.ts'
+import type { FileElement } from '../executor.ts'
 
 /**
  * An ONNX computation as an immutable expression. Lowerings build these; `assemble` numbers what the outputs reach,
  * equal calls once, so that lowerings share work by writing the same thing.
  */
-export type Value = Absent | Leaf | Constant | Result
+export type Value = Absent | Leaf | Constant | Filed | Result
 
 /** An optional operand left out. */
 export interface Absent {
@@ -16,13 +17,26 @@ export interface Leaf {
   readonly kind: 'leaf'
   readonly name: string
 }
-export type ElementType = DType | 'int64'
+export type ElementType = DType | 'int64' | 'bfloat16'
 export type Data = Float32Array | Uint16Array | Int32Array | Uint8Array | BigInt64Array
 export interface Constant {
   readonly kind: 'constant'
   readonly element: ElementType
   readonly shape: Shape
   readonly data: Data
+}
+/** A constant whose numbers the runtime finds in a file. */
+export interface Filed {
+  readonly kind: 'filed'
+  readonly element: FileElement
+  readonly shape: Shape
+  readonly path: string
+  readonly position: number
+}
+/** A constant by its name in a model. */
+export interface Initializer {
+  readonly name: string
+  readonly value: Constant | Filed
 }
 export interface Result {
   readonly kind: 'result'
@@ -146,6 +160,7 @@ export const cast = (x: Value, to: DType): Value => call('Cast', [x], { to: int(
 export const elementCode: { readonly [D in ElementType]: number } = {
   float32: 1,
   float16: 10,
+  bfloat16: 16,
   int32: 6,
   int64: 7,
   bool: 9,

@@ -24,6 +24,7 @@ const runtimeOf = (load: () => Promise<WebLibrary>): Effect<Runtime> =>
         InferenceSession,
         Tensor,
         version: env.versions.web ?? 'unknown',
+        readsFiles: false,
         session: () => ({}),
         blockSize: async () => null,
         explained: (_, otherwise) => async () => otherwise,

@@ -4,6 +4,7 @@ import { pipe, RR, TE } from '../../prelude.ts'
 import { carried, omit, only } from '../carry.ts'
 import { contracted } from '../contract.ts'
 import type { Carry, Executable, Executor, Stepper, Values } from '../executor.ts'
+import { readingFiles } from '../files.ts'
 import { defer } from '../lifetime.ts'
 import type { Feeds } from './dense.ts'
 import { evaluate, plan } from './evaluate.ts'
@@ -47,5 +48,5 @@ const executable = (graph: Graph, constants: Feeds): Executable => {
  */
 export const reference: Executor = contracted({
   name: 'reference',
-  compile: (graph, { constants = {} }) => TE.right(executable(graph, dense(constants))),
+  compile: readingFiles((graph, { constants = {} }) => TE.right(executable(graph, dense(constants)))),
 })

@@ -4,6 +4,7 @@ import { pipe, RR, TE } from '../../prelude.ts'
 import { carried, omit, only } from '../carry.ts'
 import { contracted } from '../contract.ts'
 import type { Carry, Executable, Executor, Stepper, Value, Values } from '../executor.ts'
+import { readingFiles } from '../files.ts'
 import { defer } from '../lifetime.ts'
 import type { Backend, Ready } from './backends.ts'
 import { programOf } from './compile.ts'
@@ -117,7 +118,7 @@ const executable = (compiled: Compiled): Executable => {
 export const executorOn = (backend: Backend, load: (name: Backend) => Effect<Ready>): Executor =>
   contracted({
     name: `tfjs:${backend}`,
-    compile: (graph, { constants = {} }) =>
+    compile: readingFiles((graph, { constants = {} }) =>
       pipe(
         TE.Do,
         TE.bind('ready', () => load(backend)),
@@ -132,4 +133,5 @@ export const executorOn = (backend: Backend, load: (name: Backend) => Effect<Rea
           }),
         ),
       ),
+    ),
   })
