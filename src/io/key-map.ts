@@ -15,11 +15,16 @@ const rowsOf = ({ shape, data }: Floats, [from, to]: readonly [number, number]):
   return { dtype: 'float32', shape: [to - from, ...shape.slice(1)], data: data.subarray(from * row, to * row) }
 }
 
+/** A matrix as a 1x1 convolution's weight, and back; files of either kind are taken. */
+const asConvolution = (array: StoredArray): StoredArray =>
+  array.shape.length === 2 ? { ...array, shape: [...array.shape, 1, 1] } : array
+const asMatrix = (array: StoredArray): StoredArray => ({ ...array, shape: array.shape.slice(0, 2) })
+
 /** One of our arrays out of a file's array that holds it. */
 const taken =
-  ({ key, rows, transpose = false }: Place) =>
+  ({ key, rows, transpose = false, matrix = false }: Place) =>
   (found: StoredArray): Checked<StoredArray> => {
-    if (rows === undefined && !transpose) return E.right(found)
+    if (rows === undefined && !transpose) return E.right(matrix ? asConvolution(found) : found)
     if (found.dtype !== 'float32') return fail('file', key, 'floating-point numbers', found.dtype)
     const [first = 0] = found.shape
     if (rows !== undefined && first < rows[1]) return fail('file', key, `at least ${rows[1]} rows`, `${first}`)
@@ -85,7 +90,8 @@ export const toLayout =
         Object.entries(arrays).map(([name, array]): Checked<readonly [Place, StoredArray]> => {
           const place = layout(name)
           if (place === undefined) return fail('file', name, 'a place in that layout', 'none')
-          return E.right([place, place.transpose === true && isFloats(array) ? transposed(array) : array])
+          const turned = place.transpose === true && isFloats(array) ? transposed(array) : array
+          return E.right([place, place.matrix === true ? asMatrix(turned) : turned])
         }),
       ),
       E.flatMap((placed) => {

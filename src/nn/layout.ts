@@ -1,4 +1,4 @@
-import { buffer, isTensor, parameter, part, type Tensor, topological, transpose } from '../declare/index.ts'
+import { buffer, isTensor, parameter, part, reshape, type Tensor, topological, transpose } from '../declare/index.ts'
 import type { Attributes } from '../graph/ops.ts'
 import { pipe, RR } from '../prelude.ts'
 import { substitution } from '../transform/index.ts'
@@ -10,6 +10,8 @@ export interface Place {
   readonly rows?: readonly [from: number, to: number]
   /** The file's matrix is ours, transposed. */
   readonly transpose?: boolean
+  /** Ours is a 1x1 convolution's [out, in, 1, 1], the file's a matrix [out, in]. */
+  readonly matrix?: boolean
 }
 /** How files of one kind are laid out: the place of each of our names; undefined for what such a file does not hold. */
 export type Layout = (name: string) => Place | undefined
@@ -19,14 +21,20 @@ interface Placed extends Place {
 }
 
 /** The file's array that holds these of ours. */
-const whole = (key: string, { leaf, transpose: turned = false }: Placed, parts: readonly Placed[]): Tensor => {
-  const [own = 1, ...rest] = turned ? leaf.shape.toReversed() : leaf.shape
+const whole = (
+  key: string,
+  { leaf, transpose: turned = false, matrix = false }: Placed,
+  parts: readonly Placed[],
+): Tensor => {
+  const shape = matrix ? leaf.shape.slice(0, 2) : leaf.shape
+  const [own = 1, ...rest] = turned ? shape.toReversed() : shape
   const rows = Math.max(...parts.map((p) => p.rows?.[1] ?? own))
   return (leaf.trainable ? parameter : buffer)('', key, [rows, ...rest], leaf.init)
 }
-const taken = ({ rows, transpose: turned = false }: Placed, from: Tensor): Tensor => {
+const taken = ({ rows, transpose: turned = false, matrix = false, leaf }: Placed, from: Tensor): Tensor => {
   const own = rows === undefined ? from : part(from, 0, rows[0], rows[1] - rows[0])
-  return turned ? pipe(own, transpose(1, 0)) : own
+  const stood = turned ? pipe(own, transpose(1, 0)) : own
+  return matrix ? pipe(stood, reshape(...leaf.shape)) : stood
 }
 
 /**
