@@ -1,11 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
-
-const manifest = createRequire(import.meta.url).resolve('latentgraph/package.json')
-
-/** A file of this package, wherever it is installed. */
-export const packageFile = (...path: readonly string[]): string => join(dirname(manifest), ...path)
+import { manifest } from '../io/package.ts'
 
 export const version = (): string => {
   const { version: found }: { readonly version: string } = JSON.parse(readFileSync(manifest, 'utf8'))

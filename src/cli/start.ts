@@ -1,7 +1,7 @@
 import { effect } from '../error.ts'
 import { loadExperiment } from '../experiment/load.ts'
+import { packageFile } from '../io/package.ts'
 import { type Register, setOption, several } from './command.ts'
-import { packageFile } from './package.ts'
 import { inRunFolder } from './run-folder.ts'
 
 interface Options {

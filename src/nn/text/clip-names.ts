@@ -49,6 +49,28 @@ export const openClipNames =
     return top === undefined ? blockPlace(own.replace('encoder.', ''), 'transformer.resblocks', width) : { key: top }
   }
 
+const visionNames: Readonly<Record<string, string>> = {
+  'vision_model.embeddings.class_embedding': 'visual.class_embedding',
+  'vision_model.embeddings.patch_embedding.weight': 'visual.conv1.weight',
+  'vision_model.embeddings.position_embedding.weight': 'visual.positional_embedding',
+  'vision_model.pre_layrnorm.weight': 'visual.ln_pre.weight',
+  'vision_model.pre_layrnorm.bias': 'visual.ln_pre.bias',
+  'vision_model.post_layernorm.weight': 'visual.ln_post.weight',
+  'vision_model.post_layernorm.bias': 'visual.ln_post.bias',
+}
+/** The picture tower in OpenAI's own files. */
+export const openClipVisionNames =
+  ({ width }: { readonly width: number }): Layout =>
+  (name) => {
+    if (name === 'visual_projection.weight') return { key: 'visual.proj', transpose: true }
+    const top = visionNames[name]
+    return top === undefined
+      ? name.startsWith('vision_model.')
+        ? blockPlace(name.replace('vision_model.encoder.', ''), 'visual.transformer.resblocks', width)
+        : undefined
+      : { key: top }
+  }
+
 /** Transformers' files of before version 5, and of CLIPTextModelWithProjection: as ours, without `transformer`. */
 export const clipFileNames: Layout = (name) => ({ key: name.replace(/^transformer\./, '') })
 /** A CLIPTextModel as transformers 5 writes it: without `text_model` either. */

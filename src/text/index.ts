@@ -1,0 +1,5 @@
+export * from './cleaning.ts'
+export * from './prompt.ts'
+export * from './tokenizer.ts'
+export * from './tokenizer-files.ts'
+export * from './vocabularies.ts'
