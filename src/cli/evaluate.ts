@@ -18,6 +18,7 @@ interface Options extends SamplingOptions {
   readonly count?: number
   readonly references?: number
   readonly bitsPerDim?: number | true
+  readonly captions?: number
   readonly seed?: number
   readonly checkpoint?: 'last' | 'best'
   readonly executor?: string
@@ -95,6 +96,7 @@ const ofSamples = {
   count: '--count',
   references: '--references',
   bitsPerDim: '--bits-per-dim',
+  captions: '--captions',
   guidance: '--guidance',
   guidanceRescale: '--guidance-rescale',
   steps: '--steps',
@@ -147,6 +149,7 @@ const session = (dir: string, experiment: Experiment, options: Options, terminal
                 ...(options.bitsPerDim === undefined
                   ? {}
                   : { bits: options.bitsPerDim === true ? defaultTimesteps : options.bitsPerDim }),
+                ...(options.captions === undefined ? {} : { captions: options.captions }),
                 seed: options.seed ?? experiment.seed,
                 sampling: experiment.sampling,
                 extractors: opened.extractors,
@@ -184,6 +187,11 @@ export const evaluate: Register = (program, { terminal, run }) => {
       '--bits-per-dim [timesteps]',
       `the variational bound of held-out pictures, at so many timesteps that stand for all (default: ${defaultTimesteps})`,
       timesteps,
+    )
+    .option(
+      '--captions <n>',
+      'of generated shapes: how often what is drawn is what the caption says, of n captions',
+      count,
     )
     .option('--against <file>', 'compare with this evaluation.json, or that of this run')
     .option('--guidance <scale>', 'of classifier-free guidance; 1 is none', notNegative)

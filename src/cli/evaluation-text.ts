@@ -34,6 +34,17 @@ const bitsLine = ({ bits }: Evaluation): string =>
     ? ''
     : `bound of ${bits.count} held-out pictures: ${significant(bits.bound)} bits a dimension of ${bits.of}, by ${bits.timesteps} timesteps\n`
 
+const captionLine = ({ captions }: Evaluation): string => {
+  if (captions === undefined) return ''
+  const { count, seen, unseen } = captions
+  const named = [...seen.wrong, ...unseen.wrong].slice(0, 4).map((caption) => `"${caption}"`)
+  const wrong =
+    named.length === 0
+      ? ''
+      : `; not ${named.join(', ')}${seen.right + unseen.right + named.length < 2 * count ? ', ...' : ''}`
+  return `captions that are true of what is drawn by them: ${percent(seen.right / count)} of ${count}, ${percent(unseen.right / count)} of ${count} about things never trained on${wrong}\n`
+}
+
 const classLine = ({ extractor, classes }: FeatureFigures): string => {
   if (classes === undefined) return ''
   const asked = classes.rows.reduce((n, { asked: some = 0 }) => n + some, 0)
@@ -48,7 +59,7 @@ const classLine = ({ extractor, classes }: FeatureFigures): string => {
 /** The figures, each with the number of pictures it is of. */
 export const showEvaluation = (found: Evaluation): string => {
   const { samples } = found
-  const first = `${reconstructionLine(found)}${bitsLine(found)}`
+  const first = `${reconstructionLine(found)}${bitsLine(found)}${captionLine(found)}`
   if (samples === undefined) return first
   return `${first}\n${table([figureHeads, ...samples.features.map(figureRow)])}\n\n${samples.features.map(classLine).join('')}`
 }

@@ -1,9 +1,12 @@
 import { type Effect, effect } from '../error.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { loadExperiment } from '../experiment/load.ts'
+import { refusing } from '../experiment/problems.ts'
 import { asArgument } from '../io/names.ts'
 import type { Owned } from '../io/owner.ts'
 import { TE } from '../prelude.ts'
+import type { Words } from '../text/learnt.ts'
+import type { Plan } from '../train/plan.ts'
 import { type Register, setOption, several } from './command.ts'
 import { resumeCommand } from './resume-command.ts'
 import { inRunFolder } from './run-folder.ts'
@@ -25,6 +28,18 @@ const classesOf = (e: Experiment): Effect<readonly string[]> =>
     if (!toldClasses(e)) return []
     const { findData } = await import('../train/data.ts')
     return (await run(findData(e))).classes
+  })
+
+/** The words that a model is to know, where it reads texts: those of the captions that it would be trained on. */
+const wordsFor = (e: Experiment, plan: Plan): Effect<Words | undefined> =>
+  effect(async (run) => {
+    const conditioner = plan.diffusion?.model.conditioner
+    if (conditioner?.text === undefined) return undefined
+    const { loadData, parted } = await import('../train/data.ts')
+    const { captionRules, wordsOf } = await import('../train/texts.ts')
+    const dataset = await run(loadData(e))
+    await run(TE.fromEither(refusing(captionRules(conditioner, dataset))))
+    return wordsOf(conditioner, (await run(TE.fromEither(parted(e, dataset)))).train)
   })
 
 export const importCheckpoint: Register = (program, { terminal, run }) => {
@@ -60,7 +75,8 @@ Examples:
             effect(async (within) => {
               const classes = await within(classesOf(declared))
               const plan = await within(TE.fromEither(planExperiment(declared, classes.length)))
-              const options = { file, dir, declared, plan, classes, ignoreKeys, fineTune }
+              const words = await within(wordsFor(declared, plan))
+              const options = { file, dir, declared, plan, classes, words, ignoreKeys, fineTune }
               const { complete } = await within(
                 withCheckpointFile(file, { from }, (found) => importArrays(options, found, say)),
               )

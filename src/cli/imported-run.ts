@@ -10,9 +10,11 @@ import { type LoadReport, loadReport, showLoadReport, strictly, type Wanted } fr
 import { countNonFinite, type StoredArray, type UnreadArray, type UnreadArrays } from '../io/stored.ts'
 import { unwrapped, unwrappedName } from '../io/wrapped-names.ts'
 import { RR, TE } from '../prelude.ts'
+import type { Words } from '../text/learnt.ts'
 import { checkpointPath } from '../train/checkpoints.ts'
 import { identitiesOf, type Plan, type StagePlan, stagesOf, trainingOf } from '../train/plan.ts'
 import { grouped } from '../train/state.ts'
+import { writeWords } from '../train/texts.ts'
 import { agreeing, type ImportedStage, importedStages, withoutDerived } from './imported-stages.ts'
 
 /** A run made of a published checkpoint: which of its arrays go where, and the folder that training and sampling read. */
@@ -77,6 +79,8 @@ export interface ImportOptions {
   readonly declared: Experiment
   readonly plan: Plan
   readonly classes: readonly string[]
+  /** Where the model reads texts. */
+  readonly words: Words | undefined
   readonly ignoreKeys: readonly string[]
   /** Training begins at the imported weights; else it is over. */
   readonly fineTune: boolean
@@ -90,7 +94,17 @@ interface ImportedRun extends ImportOptions {
 }
 
 /** In the layout that `train` writes; the experiment last, which makes it a run. */
-const writeRun = ({ dir, experiment, plan, classes, stages, report, found, fineTune }: ImportedRun): Effect<void> =>
+const writeRun = ({
+  dir,
+  experiment,
+  plan,
+  classes,
+  words,
+  stages,
+  report,
+  found,
+  fineTune,
+}: ImportedRun): Effect<void> =>
   effect(async (run) => {
     const identities = await run(TE.fromEither(identitiesOf(experiment, classes.length, plan)))
     for (const imported of stages) {
@@ -105,6 +119,7 @@ const writeRun = ({ dir, experiment, plan, classes, stages, report, found, fineT
     const scale = latentScaleOf(experiment)
     if (scale.kind === 'fixed' && stages.some(({ stage }) => stage.name === 'diffusion'))
       await run(writeFileAtomic(join(dir, 'latents.json'), json({ scale: scale.value, classes })))
+    if (words !== undefined) await run(writeWords(dir, words))
     await run(writeFileAtomic(join(dir, 'experiment.json'), json(experiment)))
   })
 

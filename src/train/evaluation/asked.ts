@@ -35,6 +35,8 @@ export interface EvaluationOptions {
   readonly references: number
   /** Of the variational bound, where it is asked for: how many timesteps stand for all. */
   readonly bits?: number
+  /** How many captions are drawn, where that is asked for. */
+  readonly captions?: number
   readonly seed: number
   readonly sampling: Sampling
   readonly extractors: readonly Extractor[]

@@ -80,6 +80,25 @@ const samples: Codec<{
   readonly features: readonly FeatureFigures[]
 }> = record({ count: natural, seed: natural, sampling, features: list(features) })
 
+const answers = record({ right: natural, wrong: list(text) })
+/** How often what is drawn is what the caption says, of so many captions each. */
+export type CaptionFigures = {
+  readonly count: number
+  readonly seed: number
+  readonly sampling: Sampling
+  /** Of sorts of things that the data has; `wrong` names some of the captions that are not true. */
+  readonly seen: Decoded<typeof answers>
+  /** Of sorts that the data never has. */
+  readonly unseen: Decoded<typeof answers>
+}
+const captions: Codec<CaptionFigures> = record({
+  count: natural,
+  seed: natural,
+  sampling,
+  seen: answers,
+  unseen: answers,
+})
+
 export const evaluation = record(
   {
     format: word(['latentgraph-evaluation']),
@@ -90,7 +109,7 @@ export const evaluation = record(
     data: record({ size: natural, trained: natural, heldOut: natural, sha256: text }),
   },
   {},
-  { reconstructions, bits, samples },
+  { reconstructions, bits, captions, samples },
 )
 export type Evaluation = Decoded<typeof evaluation>
 

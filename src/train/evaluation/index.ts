@@ -8,6 +8,7 @@ import { TE } from '../../prelude.ts'
 import { type Parted, picturesOf } from '../data.ts'
 import type { Evaluated, EvaluationOptions } from './asked.ts'
 import { bitsFigures, bitsTerms } from './bits.ts'
+import { captionFigures } from './captions.ts'
 import { comparable, type Evaluation, type Terms } from './document.ts'
 import { reconstructionFigures } from './reconstructions.ts'
 import { comparableSets, referencesOf, sampleFigures } from './samples.ts'
@@ -101,6 +102,7 @@ export const evaluate = (
               onStep: (done, of) => o.listener.onStep('bits per dimension', done, of),
             }),
           )
+    const captions = o.captions === undefined ? undefined : await run(captionFigures(evaluated, o.captions, o))
     const found: Evaluation = {
       format: 'latentgraph-evaluation',
       version: 1,
@@ -110,6 +112,7 @@ export const evaluate = (
       data: about,
       ...(reconstructions === undefined ? {} : { reconstructions }),
       ...(bits === undefined ? {} : { bits }),
+      ...(captions === undefined ? {} : { captions }),
       ...(diffusion === undefined ? {} : { samples: await run(sampleFigures({ ...evaluated, diffusion }, o)) }),
     }
     await run(

@@ -26,7 +26,7 @@ export const figureRow = (f: FeatureFigures): readonly string[] => [
   `${significant(f.nearest.median)} (${significant(f.nearest.heldOut)})`,
 ]
 
-const facts = ({ reconstructions, bits, samples }: Evaluation): string => {
+const facts = ({ reconstructions, bits, captions, samples }: Evaluation): string => {
   const of = (count: number): string => `of ${count} held-out pictures`
   const all = [
     ...(reconstructions === undefined
@@ -45,6 +45,16 @@ const facts = ({ reconstructions, bits, samples }: Evaluation): string => {
             'Bits a dimension',
             significant(bits.bound),
             `${of(bits.count)}, of ${bits.of}; ${bits.timesteps} timesteps`,
+          ),
+        ]),
+    ...(captions === undefined
+      ? []
+      : [
+          fact('Captions that are true', percent(captions.seen.right / captions.count), `of ${captions.count}`),
+          fact(
+            'About things never trained on',
+            percent(captions.unseen.right / captions.count),
+            `of ${captions.count}`,
           ),
         ]),
     ...(samples === undefined ? [] : [fact('Samples', `${samples.count}`, `seed ${samples.seed}`)]),

@@ -1,0 +1,98 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import sharp from 'sharp'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { build, tiny, type Workplace, workplace } from './program.ts'
+
+/** Pictures from texts: trained on captions, interrupted, drawn by prompts, evaluated, imported. */
+
+const held: { place?: Workplace } = {}
+const place = (): Workplace => held.place ?? expect.unreachable('no place to work in')
+const at = (...path: readonly string[]): string => join(place().dir, ...path)
+const slow = { timeout: 300_000 }
+const last = 'diffusion/checkpoints/step-00000012'
+
+beforeAll(async () => {
+  build()
+  held.place = await workplace()
+  const { diffusion, ...rest } = JSON.parse(await readFile(tiny, 'utf8'))
+  const experiment = {
+    ...rest,
+    data: { kind: 'shapes', size: 16, count: 60, heldOut: 6 },
+    firstStage: { kind: 'identity' },
+    diffusion: {
+      ...diffusion,
+      unet: { ...diffusion.unet, inChannels: 3, outChannels: 3, attention: { kind: 'transformer', contextDim: 32 } },
+      conditioning: { kind: 'text', vocabulary: 128, positions: 14, width: 32, layers: 1 },
+      training: { ...diffusion.training, validate: { every: 6 } },
+    },
+  }
+  await writeFile(at('shapes.json'), JSON.stringify(experiment))
+}, 120_000)
+afterAll(() => place().dispose())
+
+test('trains on captions, and goes on where it was interrupted with the same bits', slow, async () => {
+  const { code, out, err } = await place().run(['train', 'shapes.json', '--out', 'straight'])
+  expect(code, out + err).toBe(0)
+  const train = ['train', 'shapes.json', '--out', 'killed']
+  await place().run(train, { signal: 'SIGKILL', when: at('killed', 'diffusion/checkpoints/step-00000004') })
+  const resumed = await place().run([...train, '--resume'])
+  expect(resumed.code, resumed.err).toBe(0)
+  for (const name of ['samples.png', 'words.json', 'diffusion/metrics.jsonl', `${last}/parameters.safetensors`])
+    expect((await readFile(at('killed', name))).equals(await readFile(at('straight', name))), name).toBe(true)
+  expect(await readFile(at('straight/report.html'), 'utf8')).toMatch(/by captions of pictures.*a (red|green|blue|\w+) /)
+})
+
+test('draws by prompts, a row of each', slow, async () => {
+  const sample = (...more: readonly string[]) => place().run(['sample', 'straight', '--out', 'a.png', ...more])
+  expect((await sample()).err).toMatch(/^--prompt\n {2}expected what is to be drawn/)
+  expect((await sample('--class', 'Objects')).err).toMatch(/^--class\n {2}expected no class/)
+  const { code, err } = await sample('--prompt', 'a red circle', '--prompt', 'a mauve 円', '--count', '3')
+  expect(code, err).toBe(0)
+  expect(err).toContain('told by their letters, as no caption had them: "mauve"')
+  expect(err).toContain('not told at all, as they are no letters that are known: "円"')
+  expect(await sharp(at('a.png')).metadata()).toMatchObject({ width: 2 + 3 * 34, height: 2 + 2 * 34 })
+  await writeFile(at('prompts.txt'), 'a red circle\n\na mauve 円\n')
+  expect(
+    (await place().run(['sample', 'straight', '--prompts', 'prompts.txt', '--count', '3', '--out', 'b.png'])).code,
+  ).toBe(0)
+  expect((await readFile(at('a.png'))).equals(await readFile(at('b.png')))).toBe(true)
+  const away = ['--prompt', 'a red circle', '--count', '2']
+  await place().run(['sample', 'straight', ...away, '--out', 'c.png'])
+  await place().run(['sample', 'straight', ...away, '--negative', '', '--out', 'd.png'])
+  await place().run(['sample', 'straight', ...away, '--negative', 'a blue square', '--out', 'e.png'])
+  expect((await readFile(at('c.png'))).equals(await readFile(at('d.png')))).toBe(true)
+  expect((await readFile(at('c.png'))).equals(await readFile(at('e.png')))).toBe(false)
+})
+
+test('is told how many captions are true', slow, async () => {
+  const options = ['--count', '8', '--steps', '2', '--captions', '3']
+  const { code, out, err } = await place().run(['evaluate', 'straight', ...options])
+  expect(code, err).toBe(0)
+  expect(out).toMatch(
+    /captions that are true of what is drawn by them: 0.0% of 3, 0.0% of 3 about things never trained on/,
+  )
+})
+
+test('its networks are imported, with their words, and draw', slow, async () => {
+  const parameters = `straight/${last}/parameters.safetensors`
+  const { code, err } = await place().run(['import', parameters, '--into', 'shapes.json', '--out', 'imported'])
+  expect(code, err).toBe(0)
+  expect((await readFile(at('imported/words.json'))).equals(await readFile(at('straight/words.json')))).toBe(true)
+  const options = ['--prompt', 'a red circle', '--count', '1', '--out', 'f.png']
+  expect((await place().run(['sample', 'imported', ...options])).code).toBe(0)
+})
+
+test('pictures without captions cannot be told of', slow, async () => {
+  await mkdir(at('plain'))
+  for (const [name, background] of Object.entries({ x: '#f00', y: '#0f0' }))
+    await sharp({ create: { width: 16, height: 16, channels: 3, background } }).toFile(at(`plain/${name}.png`))
+  const { code, err } = await place().run([
+    'check',
+    'shapes.json',
+    '--set',
+    '/data={"kind":"folder","path":"plain","size":16}',
+  ])
+  expect(code).not.toBe(0)
+  expect(err).toContain('/diffusion/conditioning/kind')
+})
