@@ -7,6 +7,7 @@ import type { Context, Register } from './command.ts'
 import { conformance } from './conformance.ts'
 import { doctor } from './doctor.ts'
 import { evaluate } from './evaluate.ts'
+import { exportRun } from './export.ts'
 import { importCheckpoint } from './import.ts'
 import { version } from './package.ts'
 import { sample } from './sample.ts'
@@ -22,6 +23,7 @@ const commands: readonly Register[] = [
   sample,
   evaluate,
   importCheckpoint,
+  exportRun,
   doctor,
   schema,
   conformance,

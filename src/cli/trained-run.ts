@@ -10,14 +10,15 @@ import { readBytes } from '../io/bytes.ts'
 import { checkpointDigest, loadCheckpoint } from '../io/checkpoint.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { decode, list, number, record, text } from '../schema.ts'
-import type { Tokens } from '../text/learnt.ts'
+import type { Tokens, Words } from '../text/learnt.ts'
 import { checkpointsOf, notFinite } from '../train/checkpoints.ts'
 import type { CheckpointIdentity } from '../train/evaluation/document.ts'
 import { bestsOf, noBest } from '../train/monitor.ts'
-import { planExperiment, type StagePlan, trainingOf } from '../train/plan.ts'
+import { type Plan, planExperiment, type StagePlan, trainingOf } from '../train/plan.ts'
 import { synthesised } from '../train/snapshots.ts'
 import { loadedState } from '../train/state.ts'
 import { readWords, tokensOf } from '../train/texts.ts'
+import { hasWeightsAlone, readWeights } from '../train/weights.ts'
 import { resumeCommand } from './resume-command.ts'
 
 /** A stage as its newest checkpoint has it. */
@@ -29,9 +30,11 @@ export interface TrainedStage {
 /** A finished run, ready to sample from. */
 export interface TrainedRun {
   readonly experiment: Experiment
+  readonly plan: Plan
   readonly model: LatentDiffusion
   readonly classes: readonly string[]
   /** Where the model reads texts. */
+  readonly words?: Words
   readonly tokens?: Tokens
   /** What latents were multiplied by. */
   readonly scale: number
@@ -55,9 +58,11 @@ const declared = (dir: string, e: Experiment, stage: StagePlan): Effect<Chosen> 
   )
 
 /** What draws is whole and finite; a checkpoint that is not can be made again from the one before. */
-const stateOf = (dir: string, { name, step }: StagePlan, seed: number, chosen: Chosen): Effect<TrainedStage> =>
+const stateOf = (dir: string, stage: StagePlan, seed: number, chosen: Chosen): Effect<TrainedStage> =>
   effect(async (run) => {
+    const { name, step } = stage
     const stageDir = join(dir, name)
+    if (hasWeightsAlone(stageDir)) return run(readWeights(stageDir, stage))
     const isBest = chosen === 'best'
     const [newest, before] = await run(isBest ? bestsOf(stageDir) : checkpointsOf(stageDir))
     if (newest === undefined)
@@ -129,10 +134,12 @@ export const openRun = (dir: string, { checkpoint, ema }: WeightOptions = {}): E
     const made =
       ema === undefined ? undefined : await run(withAverage(dir, experiment, plan.diffusion, diffusion.state, ema))
     const { conditioner } = plan.diffusion.model
-    const tokens = tokensOf(conditioner, await run(readWords(dir, conditioner)))
+    const words = await run(readWords(dir, conditioner))
+    const tokens = tokensOf(conditioner, words)
     return {
       experiment,
-      ...(tokens === undefined ? {} : { tokens }),
+      plan,
+      ...(words === undefined || tokens === undefined ? {} : { words, tokens }),
       ...(made === undefined ? {} : { average: made.average }),
       model: plan.diffusion.model,
       classes,

@@ -18,6 +18,7 @@ const Emoji = t.type({
   unified: t.string,
   image: t.string,
   short_name: t.string,
+  name: t.string,
   category: t.string,
   has_img_twitter: t.boolean,
 })
@@ -52,8 +53,6 @@ export const emojiBase = (unified: string): string =>
     .filter((point) => !modifier.test(point))
     .map((point) => neutral.get(point) ?? point)
     .join('-') || unified
-
-const words = (shortName: string): string => shortName.replace(/(?<=[a-z0-9])[-_]+(?=[a-z0-9])/g, ' ')
 
 const packageFolder: Effect<string> = TE.fromEither(
   E.tryCatch(
@@ -112,9 +111,9 @@ export const findEmoji = (options: Partial<PictureOptions> = {}): Effect<Found> 
               height: layout.size,
               width: layout.size,
               classes,
-              about: emojis.map(({ short_name: name, category, unified }, i): About => {
+              about: emojis.map(({ short_name: name, name: title, category, unified }, i): About => {
                 const { bytes = 0, sha256 = '' } = files[i] ?? {}
-                return { name, class: category, caption: words(name), bytes, sha256, group: emojiBase(unified) }
+                return { name, class: category, caption: title.toLowerCase(), bytes, sha256, group: emojiBase(unified) }
               }),
               notes: [],
             }),
@@ -127,7 +126,7 @@ export const findEmoji = (options: Partial<PictureOptions> = {}): Effect<Found> 
 
 /**
  * The emoji of the npm package `emoji-datasource-twitter` without flags and skin tones: about 1,636 pictures of 64x64,
- * resized to `size` (default 32) on a background (default white). Classes are the categories, captions the short names
- * in words, groups the base emoji. In order of short name. Errors: `data`, `file`.
+ * resized to `size` (default 32) on a background (default white). Classes are the categories, captions the names that
+ * Unicode gives them, in lower case, groups the base emoji. In order of short name. Errors: `data`, `file`.
  */
 export const loadEmoji = (options: Partial<PictureOptions> = {}): Effect<Dataset> => loaded(findEmoji(options))

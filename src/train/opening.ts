@@ -15,6 +15,7 @@ import type { RunOptions } from './options.ts'
 import { perceptualWeights } from './perceptual-weights.ts'
 import { type Identity, identitiesOf, type Plan, type StagePlan, trainingOf } from './plan.ts'
 import { prepare } from './prepare.ts'
+import { hasWeightsAlone, weightsAlone } from './weights.ts'
 
 /** Everything that is known of a run before anything of it is written: its data, its graphs, where its stages stand. */
 
@@ -147,6 +148,8 @@ const refuseLate = (
 export const openExperiment = (e: Experiment, o: RunOptions): Effect<Opened> =>
   effect(async (run) => {
     const { dir, listener, resume } = o
+    const exported = ['first-stage', 'diffusion'].map((name) => join(dir, name)).filter(hasWeightsAlone)
+    await run(refuse(exported.map(weightsAlone)))
     const steers = resume ? await run(formerly(e, o)) : O.none
     listener.doing('reading the pictures')
     const { dataset, data, plan, lines } = await run(prepare(e, o.executor.name))

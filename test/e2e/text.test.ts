@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -81,6 +81,23 @@ test('its networks are imported, with their words, and draw', slow, async () => 
   expect((await readFile(at('imported/words.json'))).equals(await readFile(at('straight/words.json')))).toBe(true)
   const options = ['--prompt', 'a red circle', '--count', '1', '--out', 'f.png']
   expect((await place().run(['sample', 'imported', ...options])).code).toBe(0)
+})
+
+test('what is exported draws the same, and cannot be trained', slow, async () => {
+  const { code, err } = await place().run(['export', 'straight', '--out', 'slim'])
+  expect(code, err).toBe(0)
+  const draw = (run: string, out: string) =>
+    place().run(['sample', run, '--prompt', 'a red circle', '--count', '2', '--out', out])
+  expect((await draw('slim', 'g.png')).code).toBe(0)
+  expect((await readFile(at('g.png'))).equals(await readFile(at('c.png')))).toBe(true)
+  expect((await place().run(['export', 'straight', '--half', '--out', 'half'])).code).toBe(0)
+  expect((await draw('half', 'h.png')).code).toBe(0)
+  const [whole, half] = await Promise.all(
+    ['slim', 'half'].map((run) => stat(at(run, 'diffusion/weights/parameters.safetensors'))),
+  )
+  expect((half?.size ?? 0) / (whole?.size ?? 1)).toBeLessThan(0.6)
+  const resumed = await place().run(['train', 'shapes.json', '--out', 'slim', '--resume'])
+  expect(resumed.err).toMatch(/slim\/diffusion\n {2}expected a stage that can be trained on/)
 })
 
 test('pictures without captions cannot be told of', slow, async () => {

@@ -46,8 +46,8 @@ describe('the built-in emoji', () => {
     expect(['woman-surfing', 'man_in_tuxedo', '-1', 'apple'].map(caption)).toEqual([
       'woman surfing',
       'man in tuxedo',
-      '-1',
-      'apple',
+      'thumbs down sign',
+      'red apple',
     ])
   })
 
