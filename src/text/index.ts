@@ -1,5 +1,6 @@
 export * from './cleaning.ts'
 export * from './prompt.ts'
+export * from './textual-inversion.ts'
 export * from './tokenizer.ts'
 export * from './tokenizer-files.ts'
 export * from './vocabularies.ts'

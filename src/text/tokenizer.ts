@@ -77,6 +77,23 @@ const madeOf = ({ document, config, tokens, at }: TokenizerParts): Checked<Huggi
     ],
   )
 
+/** An added word of several vectors is followed by its further ones, `word_1`, `word_2` (diffusers' `maybe_convert_prompt`). */
+const withFurther =
+  (made: HuggingFace, clean: (text: string) => string, added: readonly string[]) =>
+  (text: string): string => {
+    const several = added.filter((word) => added.includes(`${word}_1`))
+    if (several.length === 0) return text
+    const present = new Set(made.encode(clean(text), { add_special_tokens: false }).tokens)
+    return several
+      .filter((word) => present.has(word))
+      .reduce((written, word) => {
+        const further = added.filter(
+          (other) => other.startsWith(`${word}_`) && /^\d+$/.test(other.slice(word.length + 1)),
+        )
+        return written.replaceAll(word, [word, ...further].join(' '))
+      }, text)
+  }
+
 /** A tokenizer of its parts. Errors (`file`): a document that describes none, a special token that is not in it. */
 export const tokenizerOf = (parts: TokenizerParts): Checked<Tokenizer> =>
   pipe(
@@ -95,6 +112,7 @@ export const tokenizerOf = (parts: TokenizerParts): Checked<Tokenizer> =>
           : E.right(id)
       }
       const clean = cleanings[parts.cleaning]
+      const whole = withFurther(made, clean, parts.added)
       const size = [...ids.values()].reduce((most, id) => Math.max(most, id), -1) + 1
       return pipe(
         E.Do,
@@ -106,7 +124,7 @@ export const tokenizerOf = (parts: TokenizerParts): Checked<Tokenizer> =>
             ...specials,
             positions,
             size,
-            encode: (text) => made.encode(clean(text), { add_special_tokens: false }).ids,
+            encode: (text) => made.encode(clean(whole(text)), { add_special_tokens: false }).ids,
             tokens: (given) => given.map((id) => names.get(id) ?? ''),
             decode: (given) =>
               given.length === 0 ? '' : made.decode([...given], { clean_up_tokenization_spaces: false }).trim(),
