@@ -7,12 +7,17 @@ import { klAutoencoderLoss, vqAutoencoderLoss } from '../losses/index.ts'
 import { entries, width } from '../nn/bounds.ts'
 import {
   autoencoderConfig,
+  type Conditioning,
+  type ControlNetConfig,
+  controlNet,
+  controlNetConfig,
   decode,
   discriminator,
   discriminatorConfig,
   embedding,
   encode,
   lpips,
+  type UNetConfig,
   unet,
   unetConfig,
   vectorQuantizer,
@@ -54,13 +59,14 @@ export const publishedModel = record(
     loss: publishedLoss,
     unet: unetConfig,
     conditioning: conditioningStage,
+    controlNet: controlNetConfig,
   },
 )
 export type PublishedModel = Decoded<typeof publishedModel>
 
 /** A part of a checkpoint: a whole first stage is `model`, as a part of latent diffusion `first_stage`. */
 export interface ModelSection {
-  readonly section: 'model' | 'first_stage' | 'unet' | 'cond_stage'
+  readonly section: 'model' | 'first_stage' | 'unet' | 'cond_stage' | 'control_model'
   /** A forward pass of one item. */
   readonly graph: Graph
 }
@@ -124,16 +130,40 @@ const autoencoderOutputs = (m: PublishedModel): Outputs => {
     : { reconstructions, ...lossOf(m, m.loss, found, inputs, reconstructions) }
 }
 
-const unetOutputs = (m: PublishedModel, c: Decoded<typeof unetConfig>): Outputs => {
+const unetOutputs = (m: PublishedModel, c: UNetConfig): Outputs => {
   const side = m.autoencoder.resolution / 2 ** (m.autoencoder.channelMultipliers.length - 1)
   const tokens = m.conditioning?.kind === 'classes' ? 1 : textTokens
   return {
-    prediction: unet('', c)(input('latents', float(1, c.inChannels, side, side)), input('timesteps', int(1)), {
-      context: c.attention.kind === 'self' ? undefined : input('context', float(1, tokens, c.attention.contextDim)),
-      y: c.classes === null ? undefined : input('labels', int(1)),
-    }),
+    prediction: unet('', c)(
+      input('latents', float(1, c.inChannels, side, side)),
+      input('timesteps', int(1)),
+      toldTo(c, tokens),
+    ),
   }
 }
+
+const toldTo = (c: UNetConfig | ControlNetConfig, tokens: number): Conditioning => ({
+  context: c.attention.kind === 'self' ? undefined : input('context', float(1, tokens, c.attention.contextDim)),
+  y:
+    c.vector !== undefined
+      ? input('vector', float(1, c.vector))
+      : c.classes === null
+        ? undefined
+        : input('labels', int(1)),
+})
+
+/** Of one picture as large as those the hint's convolutions bring to the latents' size. */
+const controlNetOutputs = (m: PublishedModel, c: ControlNetConfig): Outputs => {
+  const side = m.autoencoder.resolution / 2 ** (m.autoencoder.channelMultipliers.length - 1)
+  const { down, middle } = controlNet('', c)(
+    input('latents', float(1, c.inChannels, side, side)),
+    input('timesteps', int(1)),
+    input('hint', float(1, c.hintChannels, ...square(side * 2 ** (c.hintWidths.length - 1)))),
+    toldTo(c, textTokens),
+  )
+  return { ...Object.fromEntries(down.map((x, i) => [`down.${i}`, x])), middle }
+}
+const square = (side: number) => [side, side] as const
 
 const conditioningOutputs = (stage: ConditioningStage | undefined): Outputs | undefined => {
   if (stage === undefined || stage.kind === 'notBuilt') return undefined
@@ -156,6 +186,7 @@ export const modelSections = (m: PublishedModel): Checked<readonly ModelSection[
   return collect([
     built(m.unet === undefined ? 'model' : 'first_stage', autoencoderOutputs(m)),
     ...(m.unet === undefined ? [] : [built('unet', unetOutputs(m, m.unet))]),
+    ...(m.controlNet === undefined ? [] : [built('control_model', controlNetOutputs(m, m.controlNet))]),
     ...(conditioning === undefined ? [] : [built('cond_stage', conditioning)]),
   ])
 }

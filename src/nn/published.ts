@@ -33,6 +33,9 @@ import {
 /** The reference writes -1 for a number that is not given. */
 const countOrNone = integer({ min: -1, max: 65536 })
 
+/** Other code for the same numbers, in Stability's. */
+const otherVanilla = ['vanilla-xformers'] as const
+
 const modelPy = {
   required: {
     ch: width,
@@ -47,7 +50,7 @@ const modelPy = {
     dropout: withDefault(dropoutRate, 0),
     resamp_with_conv: withDefault(flag, true),
     use_linear_attn: withDefault(flag, false),
-    attn_type: withDefault(word(attentionKinds), 'vanilla'),
+    attn_type: withDefault(word([...attentionKinds, ...otherVanilla]), 'vanilla'),
   },
 }
 const ddconfig = record(
@@ -69,7 +72,7 @@ const pyramid = (p: Decoded<typeof ddconfig> | Decoded<typeof ddpm>): Pyramid =>
   resBlocks: p.num_res_blocks,
   channelMultipliers: p.ch_mult,
   attentionResolutions: p.attn_resolutions,
-  attention: p.use_linear_attn ? 'linear' : p.attn_type,
+  attention: p.use_linear_attn ? 'linear' : (attentionKinds.find((kind) => kind === p.attn_type) ?? 'vanilla'),
   convResample: p.resamp_with_conv,
   normGroups: 32,
   dropout: p.dropout,

@@ -1,0 +1,3 @@
+export type { Encoder, TextState } from './conditioning.ts'
+export * from './model.ts'
+export type { OriginalProcess } from './process.ts'
