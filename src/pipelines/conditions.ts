@@ -1,5 +1,5 @@
 import { type Effect, effect, fail } from '../error.ts'
-import { type Executor, ints, type Value, type Values } from '../execute/executor.ts'
+import { type Executor, floats, ints, type Value, type Values } from '../execute/executor.ts'
 import { size } from '../graph/types.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { using } from '../train/inference.ts'
@@ -23,6 +23,7 @@ import {
   stacked,
   zerosOf,
 } from './request.ts'
+import { embeddedTexts } from './texts.ts'
 import { weightsOf } from './weights.ts'
 
 /** What a request gives the network: one row for each kind of condition. */
@@ -180,7 +181,9 @@ const besideOf = (given: Given, parts: readonly Branch[]): Effect<Values> => {
       const all = repeated(one, given.request.count)
       given.see('beside', all)
       const of = (branch: Branch): Value => (branch === 'nothing' && row.nothing === 'zeros' ? zerosOf(all.shape) : all)
-      return { [toldLeaves.beside]: stacked(parts.map(of)) }
+      const told = stacked(parts.map(of))
+      given.see('told.beside', told)
+      return { [toldLeaves.beside]: told }
     }),
   )
 }
@@ -203,6 +206,7 @@ const tokensOf = ({ executor, pipeline }: Given, labels: readonly number[]): Eff
     )
   })
 
+/** What the context is, of each branch. */
 const contextOf = (given: Given, parts: readonly Branch[]): Effect<Values> =>
   effect(async (run) => {
     const { request, pipeline, see } = given
@@ -225,9 +229,75 @@ const contextOf = (given: Given, parts: readonly Branch[]): Effect<Values> =>
     return { [toldLeaves.context]: stacked(parts.map((part) => (part === 'given' ? tokens : (others ?? tokens)))) }
   })
 
+/** A sinusoidal embedding of a number in `dim`, cosines first, as diffusers computes it in single precision. */
+const sinusoids = (x: number, dim: number): readonly number[] => {
+  const half = Math.floor(dim / 2)
+  const angles = Array.from({ length: half }, (_, i) =>
+    Math.fround(x * Math.fround(Math.exp(Math.fround(Math.fround(-Math.log(10000) * i) / half)))),
+  )
+  return [...angles.map(Math.cos), ...angles.map(Math.sin)]
+}
+
+/** Sizes of the picture where none are told: it is not cropped, and as large as it is drawn. */
+const plainSizes = ({ height, width }: Request): readonly number[] => [height, width, 0, 0, height, width]
+
+/** The vector that is added to the time: the pooled text and the sizes, each of them embedded. */
+const vectorOf = (given: Given, dim: number, pooled: Value, sizes: readonly number[]): Value => {
+  const n = pooled.shape[0] ?? 1
+  const embedded = sizes.flatMap((size) => sinusoids(size, dim))
+  given.see('vector.pooled', pooled)
+  given.see(
+    'vector.sizes',
+    floats(
+      [n, sizes.length],
+      Float32Array.from({ length: n * sizes.length }, (_, i) => sizes[i % sizes.length] ?? 0),
+    ),
+  )
+  const [, width = 0] = pooled.shape
+  const all = width + embedded.length
+  return floats(
+    [n, all],
+    Float32Array.from({ length: n * all }, (_, i) =>
+      i % all < width
+        ? (pooled.data[Math.floor(i / all) * width + (i % all)] ?? 0)
+        : (embedded[(i % all) - width] ?? 0),
+    ),
+  )
+}
+
+const textOf = (given: Given, parts: readonly Branch[]): Effect<Values> =>
+  effect(async (run) => {
+    const { executor, pipeline, request, see } = given
+    const { text, sizes } = pipeline.document.conditioning
+    if (text.length === 0) return {}
+    const texts = await run(embeddedTexts(executor, pipeline, request, parts.length > 1, see))
+    const of = (branch: Branch) => (branch === 'given' ? texts.given : (texts.nothing ?? texts.given))
+    see('embeds', texts.given.states)
+    if (texts.nothing !== undefined) see('embeds.negative', texts.nothing.states)
+    const context = stacked(parts.map((part) => of(part).states))
+    see('embeds.all', context)
+    if (sizes === null) return { [toldLeaves.context]: context }
+    const own = request.sizes ?? plainSizes(request)
+    const vectors = parts.map((part) => {
+      const { pooled } = of(part)
+      see(part === 'given' ? 'pooled' : 'pooled.negative', pooled ?? zerosOf([request.count, 0]))
+      return vectorOf(
+        given,
+        sizes.dim,
+        pooled ?? zerosOf([request.count, 0]),
+        part === 'given' ? own : (request.negativeSizes ?? own),
+      )
+    })
+    return { [toldLeaves.context]: context, [toldLeaves.y]: stacked(vectors) }
+  })
+
 /** All that the network is told beside x and the time. Errors: `usage`, what the request lacks. */
 export const toldOf = (given: Given, guidance: Guidance): Effect<Values> =>
   effect(async (run) => {
     const parts = branches[guidance.kind]
-    return { ...(await run(besideOf(given, parts))), ...(await run(contextOf(given, parts))) }
+    return {
+      ...(await run(besideOf(given, parts))),
+      ...(await run(contextOf(given, parts))),
+      ...(await run(textOf(given, parts))),
+    }
   })

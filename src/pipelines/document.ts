@@ -1,9 +1,25 @@
 import { noiseSchedule } from '../experiment/schedule.ts'
 import { autoencoderConfig } from '../nn/autoencoder/config.ts'
+import { tinyAutoencoderConfig } from '../nn/autoencoder/tiny.ts'
 import { entries, width } from '../nn/bounds.ts'
+import { transformerEmbedderConfig } from '../nn/text/bert.ts'
+import { clipTextConfig } from '../nn/text/clip-config.ts'
 import { unetConfig } from '../nn/unet/config.ts'
 import { schedulerConfig } from '../samplers/diffusers/config.ts'
-import { type Decoded, list, nonEmpty, nullable, number, record, tagged, text, withDefault, word } from '../schema.ts'
+import {
+  type Decoded,
+  flag,
+  integer,
+  list,
+  nonEmpty,
+  nullable,
+  number,
+  record,
+  tagged,
+  text,
+  withDefault,
+  word,
+} from '../schema.ts'
 
 /** A published model as it is kept: all that its networks, its conditions and its sampling are, without a number of its weights. */
 
@@ -14,10 +30,11 @@ const scaled = {
   /** What is taken from latents before that. */
   shift: withDefault(number({ min: -1e6, max: 1e6 }), 0),
 }
-const firstStage = tagged('kind', {
+export const firstStage = tagged('kind', {
   kl: record({ network: autoencoderConfig }, scaled),
   /** Quantised when it is decoded. */
   vq: record({ network: autoencoderConfig, entries }, scaled),
+  tiny: record({ network: tinyAutoencoderConfig }, scaled),
 })
 export type FirstStage = Decoded<typeof firstStage>
 
@@ -36,9 +53,43 @@ const beside = tagged('kind', {
 })
 export type Beside = Decoded<typeof beside>
 
+/** How a text becomes tokens: by the files of a folder beside the document, or by CLIP's vocabulary, which is in this package. */
+const tokenizer = tagged('from', {
+  folder: record({ name: nonEmpty }),
+  clip: record(
+    {},
+    { pad: withDefault(nullable(nonEmpty), null), cleaning: withDefault(word(['openai', 'transformers']), 'openai') },
+  ),
+})
+export type TokenizerOrigin = Decoded<typeof tokenizer>
+
+const encoder = tagged('kind', {
+  clip: record({ config: clipTextConfig }),
+  /** [`BERTEmbedder`] */
+  bert: record({ config: transformerEmbedderConfig }),
+})
+const textPart = record(
+  { encoder, tokenizer },
+  {
+    /** How many of the last layers are left out, before any that a request leaves out [clip_skip]. */
+    skip: withDefault(integer({ min: 0, max: 127 }), 0),
+    /** Whether the state is normalised by the encoder's last norm. */
+    normalized: withDefault(flag, true),
+    /** Whether the text as a whole, projected, is a part of the vector that is added to the time. */
+    pooled: withDefault(flag, false),
+  },
+)
+export type TextPart = Decoded<typeof textPart>
+
 const conditioning = record(
   {},
   {
+    /** Encoders of texts, whose states stand beside each other on the last axis. */
+    text: withDefault(list(textPart, { max: 4 }), []),
+    /** Sizes of the picture, of which it is cropped and that it is to have: each number embedded in so many, behind the pooled text. */
+    sizes: withDefault(nullable(record({ dim: width })), null),
+    /** Whether no negative text is zeros, and not an empty text [force_zeros_for_empty_prompt]. */
+    zerosForNothing: withDefault(flag, false),
     /** Labels as one token each [`ClassEmbedder`]. */
     classes: withDefault(nullable(record({ entries, dim: width })), null),
     beside: withDefault(nullable(beside), null),

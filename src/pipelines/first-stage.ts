@@ -4,6 +4,8 @@ import { type Executor, floats, type Value } from '../execute/executor.ts'
 import type { Graph } from '../graph/graph.ts'
 import { float, type Shape } from '../graph/types.ts'
 import { decode, encode } from '../nn/autoencoder/autoencoder.ts'
+import { tinyDecode, tinyEncode } from '../nn/autoencoder/tiny.ts'
+import type { Layer } from '../nn/layers.ts'
 import { vectorQuantizer } from '../nn/quantize.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { using } from '../train/inference.ts'
@@ -14,11 +16,18 @@ import { type Weights, weightsOf } from './weights.ts'
 /** Between pictures and latents. */
 
 /** How many pixels a side one latent stands for. */
-export const factorOf = ({ network }: FirstStage): number => 2 ** (network.channelMultipliers.length - 1)
+export const factorOf = (stage: FirstStage): number =>
+  2 ** ((stage.kind === 'tiny' ? stage.network.encoderBlocks : stage.network.channelMultipliers).length - 1)
+
+/** Pictures to what the stage makes of them, before a posterior is sampled or a code is chosen. */
+export const encoder = (stage: FirstStage): Layer =>
+  stage.kind === 'tiny' ? tinyEncode('', stage.network) : encode('', stage.network)
+export const decoder = (stage: FirstStage): Layer =>
+  stage.kind === 'tiny' ? tinyDecode('', stage.network) : decode('', stage.network)
 
 /** Pictures [N, 3, H, W] to moments (KL) or unquantised latents (VQ). */
-export const encoderGraph = ({ network }: FirstStage, shape: Shape): Checked<Graph> =>
-  pipe(freeze({ encoded: pipe(input('pixels', float(...shape)), encode('', network)) }), E.map(optimise))
+export const encoderGraph = (stage: FirstStage, shape: Shape): Checked<Graph> =>
+  pipe(freeze({ encoded: pipe(input('pixels', float(...shape)), encoder(stage)) }), E.map(optimise))
 
 const quantised = (stage: FirstStage, z: Tensor): Tensor =>
   stage.kind === 'vq'
@@ -35,7 +44,7 @@ export const decoderGraph = (stage: FirstStage, shape: Shape): Checked<Graph> =>
   const scaled = input('latents', float(...shape))
   const raw = stage.scale === 1 ? scaled : pipe(scaled, div(stage.scale))
   const z = stage.shift === 0 ? raw : pipe(raw, add(stage.shift))
-  return pipe(freeze({ decoded: pipe(quantised(stage, z), decode('', stage.network)) }), E.map(optimise))
+  return pipe(freeze({ decoded: pipe(quantised(stage, z), decoder(stage)) }), E.map(optimise))
 }
 
 const mapped = (

@@ -3,26 +3,17 @@ import { importCompVis } from '../experiment/import/compvis.ts'
 import { processOf } from '../experiment/process.ts'
 import type { PublishedModel } from '../experiment/published.ts'
 import { noiseSchedule, type Schedule } from '../experiment/schedule.ts'
-import { type Graph, parameters } from '../graph/graph.ts'
 import { keyIn, type Naming } from '../io/load-report.ts'
 import type { UnreadArray, UnreadArrays } from '../io/stored.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { noiseScheduleFromCompVis } from '../schedulers/compvis.ts'
 import { anything, decode, flag, integer, number, record, text, withDefault, word } from '../schema.ts'
+import { matched } from './arrays.ts'
 import { type Beside, type PipelineDocument, pipelineDocument } from './document.ts'
 import { graphsOf } from './networks.ts'
-import type { Weights } from './weights.ts'
+import type { ReadModel } from './read-model.ts'
 
 /** CompVis' own checkpoints with their configurations: `ldm.models.diffusion.ddpm.LatentDiffusion`. */
-
-export interface ReadModel {
-  readonly document: PipelineDocument
-  readonly weights: Weights
-  /** Arrays of the files that nothing here is made of. */
-  readonly leftOver: readonly string[]
-  /** What was chosen, for people. */
-  readonly remarks: readonly string[]
-}
 
 type Json = Readonly<Record<string, unknown>>
 const isObject = (u: unknown): u is Json => typeof u === 'object' && u !== null && !Array.isArray(u)
@@ -92,30 +83,6 @@ const averageName = (name: string): string => keyIn(averages)(`diffusion_model.$
 /** What a checkpoint holds beside its networks, and the configuration says too. */
 const derived =
   /^(betas|alphas_cumprod(_prev)?|sqrt_.*|log_one_minus_alphas_cumprod|posterior_.*|lvlb_weights|logvar|scale_factor|model_ema\.(decay|num_updates))$/
-
-/** The arrays of a graph's parameters by their names. Errors (`file`): those that are missing or of another shape. */
-export const arraysFor = (
-  graph: Graph,
-  keyOf: (name: string) => string,
-  found: UnreadArrays,
-): Checked<{ readonly arrays: UnreadArrays; readonly used: readonly string[] }> =>
-  pipe(
-    collect(
-      parameters(graph).map(({ name, shape }): Checked<readonly [string, string, UnreadArray]> => {
-        const key = keyOf(name)
-        const array = Object.hasOwn(found, key) ? found[key] : undefined
-        return array === undefined
-          ? fail('file', key, `an array of shape [${shape.join(', ')}]`, 'none')
-          : array.shape.length === shape.length && array.shape.every((d, i) => d === shape[i])
-            ? E.right([name, key, array])
-            : fail('file', key, `shape [${shape.join(', ')}]`, `[${array.shape.join(', ')}]`)
-      }),
-    ),
-    E.map((all) => ({
-      arrays: Object.fromEntries(all.map(([name, , array]) => [name, array])),
-      used: all.map(([, key]) => key),
-    })),
-  )
 
 /** What a checkpoint says of itself, which wins over its configuration. */
 interface Buffers {
@@ -192,7 +159,7 @@ export const readCompVis = (path: string, config: unknown, found: UnreadArrays):
             const prefix = Object.entries(prefixes).find(([name]) => name === component)?.[1] ?? ''
             const keyOf = component === 'unet' && averaged ? averageName : (name: string) => prefix + name
             return pipe(
-              arraysFor(graph, keyOf, found),
+              matched(graph, (name) => ({ key: keyOf(name) }), found, path),
               E.map((of) => ({ component, ...of })),
             )
           }),
@@ -204,6 +171,8 @@ export const readCompVis = (path: string, config: unknown, found: UnreadArrays):
       derived.test(key) || (averaged ? key.startsWith(prefixes.unet) : key.startsWith(averages.prefix))
     return {
       document,
+      tokenizers: [],
+      folders: {},
       weights: Object.fromEntries(parts.map(({ component, arrays }) => [component, arrays])),
       leftOver: Object.keys(found).filter((key) => !used.has(key) && !ignored(key)),
       remarks: [

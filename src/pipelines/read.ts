@@ -4,7 +4,10 @@ import { type Effect, effect, failure, reasonOf } from '../error.ts'
 import { fileEffect } from '../io/bytes.ts'
 import { withCheckpointFile } from '../io/checkpoint-file.ts'
 import { TE } from '../prelude.ts'
-import { type ReadModel, readCompVis } from './read-compvis.ts'
+import { readCompVis } from './read-compvis.ts'
+import { isDiffusersFolder, withDiffusers } from './read-diffusers.ts'
+import type { ReadModel } from './read-model.ts'
+import { withSingleFile } from './read-single-file.ts'
 
 /** Published models from where they lie. */
 
@@ -21,17 +24,28 @@ export const readYaml = (path: string): Effect<unknown> =>
   })
 
 export interface Where {
+  /** A folder of diffusers, or a checkpoint. */
   readonly path: string
+  /** The configuration of a checkpoint, in YAML. */
   readonly yaml?: string
+  /** A folder with the configurations and tokenizers of diffusers, for a checkpoint's arrays. */
+  readonly config?: string
+  /** Of a folder's files: `fp16`. */
+  readonly variant?: string
 }
 
-/** Opens a model for as long as `use` takes; its arrays are read when they are needed. */
-export const withPublished = <A>({ path, yaml }: Where, use: (model: ReadModel) => Effect<A>): Effect<A> =>
+/** Opens a model for as long as `use` takes; its arrays are read when they are needed. Errors: `config`, `file`. */
+export const withPublished = <A>(
+  { path, yaml, config, variant }: Where,
+  use: (model: ReadModel) => Effect<A>,
+): Effect<A> =>
   effect(async (run) => {
-    const config = yaml === undefined ? undefined : await run(readYaml(yaml))
+    if (await run(isDiffusersFolder(path))) return run(withDiffusers(path, variant, use))
+    if (config !== undefined) return run(withSingleFile(path, config, use))
+    const declared = yaml === undefined ? undefined : await run(readYaml(yaml))
     return run(
       withCheckpointFile(path, {}, ({ arrays }) =>
-        effect(async (go) => go(use(await go(readCompVis(path, config, arrays))))),
+        effect(async (go) => go(use(await go(readCompVis(path, declared, arrays))))),
       ),
     )
   })

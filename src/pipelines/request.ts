@@ -2,6 +2,7 @@ import type { Value } from '../execute/executor.ts'
 import { floats } from '../execute/executor.ts'
 import { type Shape, size } from '../graph/types.ts'
 import type { NoiseRequest } from '../samplers/index.ts'
+import type { Tokenizer } from '../text/tokenizer.ts'
 import type { PipelineDocument } from './document.ts'
 import type { Weights } from './weights.ts'
 
@@ -20,6 +21,17 @@ export interface Request {
   readonly strength: number
   /** Of a picture that is changed by words. */
   readonly pictureGuidance: number
+  /** A text for each of the pictures, or for as many as there are texts' shares of them; other ones for a second encoder. */
+  readonly prompt?: readonly string[]
+  readonly prompt2?: readonly string[]
+  /** What guidance leads away from; nothing where left out. */
+  readonly negative?: readonly string[]
+  readonly negative2?: readonly string[]
+  /** How many of a text encoder's last layers are left out. */
+  readonly clipSkip: number
+  /** Of the picture that is told of: height and width of the original, top and left of the crop, height and width in the end. */
+  readonly sizes?: readonly number[]
+  readonly negativeSizes?: readonly number[]
   /** A class for each picture, and the one that stands for none. */
   readonly classes?: readonly number[]
   readonly nothingClass?: number
@@ -37,6 +49,8 @@ export interface Request {
 export interface Pipeline {
   readonly document: PipelineDocument
   readonly weights: Weights
+  /** One for each encoder of texts. */
+  readonly tokenizers: readonly Tokenizer[]
 }
 
 /** Draws standard normal noise, asked for in the order in which the references draw. */
@@ -56,6 +70,22 @@ export const repeated = (of: Value, count: number): Value => {
     [count, ...rest],
     Float32Array.from({ length: count * each }, (_, i) => of.data[(Math.floor(i / each) % n) * each + (i % each)] ?? 0),
   )
+}
+
+/** Each item so often, its copies after each other, that there are as many as pictures. */
+export const repeatedRows = (of: Value, count: number): Value => {
+  const [n = 1, ...rest] = of.shape
+  const each = size(rest)
+  const times = Math.max(1, Math.floor(count / n))
+  return times === 1
+    ? of
+    : floats(
+        [n * times, ...rest],
+        Float32Array.from(
+          { length: n * times * each },
+          (_, i) => of.data[Math.floor(i / (each * times)) * each + (i % each)] ?? 0,
+        ),
+      )
 }
 
 /** Arrays after each other on axis 0. */

@@ -3,6 +3,7 @@ import { type Checked, type Effect, effect, fail } from '../../../error.ts'
 import { type Executor, floats, type Value, type Values } from '../../../execute/executor.ts'
 import { size } from '../../../graph/types.ts'
 import { bytesOf, drawPipeline, guidanceOf } from '../../../pipelines/draw.ts'
+import { factorOf } from '../../../pipelines/first-stage.ts'
 import { branches } from '../../../pipelines/guidance.ts'
 import { withPublished } from '../../../pipelines/read.ts'
 import { draws, type Pipeline, type Request, stacked } from '../../../pipelines/request.ts'
@@ -50,6 +51,7 @@ const requestOf = (given: Run, inputs: Values, factor: number): Request => {
     eta: numberIn(given, 'eta', 0),
     strength: numberIn(given, 'img2img', 1),
     pictureGuidance: 1,
+    clipSkip: 0,
     ...(classes === undefined ? {} : { classes, nothingClass: numberIn(given, 'unconditional_class', 0) }),
     ...present({ picture: image, mask, lowResolution: lr }),
   }
@@ -107,7 +109,7 @@ const runOf = (executor: Executor, pipeline: Pipeline, c: PipelineCase, given: R
       ...pipeline,
       document: { ...pipeline.document, sampling: { ...sampling, sampler: plms ? 'plms' : 'ddim' } },
     }
-    const factor = 2 ** (pipeline.document.firstStage.network.channelMultipliers.length - 1)
+    const factor = factorOf(pipeline.document.firstStage)
     const request = requestOf(given, inputs, factor)
     const seen = watching()
     const picture = await run(

@@ -48,7 +48,11 @@ const declared = (c: Config, round: (x: number) => number): Checked<Declared & {
   )
 
 /** alpha where x lies after each call: where the network is asked next. */
-const scales = ({ exploding, plan, transitions }: Declared & { readonly plan: SamplingPlan }): readonly number[] => {
+export const scales = ({
+  exploding,
+  plan,
+  transitions,
+}: Declared & { readonly plan: SamplingPlan }): readonly number[] => {
   const ends = [...plan.steps.slice(1).map(({ level }) => level.alpha), transitions.at(-1)?.next.alpha ?? 1]
   return ends.map((alpha) => (exploding ? 1 / alpha : 1))
 }
@@ -66,7 +70,7 @@ const loop = (c: Case, d: Declared & { readonly plan: SamplingPlan }): ((executo
   })
 
 /** Schedulers of two calls a step keep each level's sigma twice; DPM2 the last one even three times. */
-const twice = (name: string, sigmas: readonly number[]): readonly number[] => {
+export const twice = (name: string, sigmas: readonly number[]): readonly number[] => {
   const doubled = sigmas.flatMap((s, i) => (i === 0 ? [s] : [s, s]))
   return name.startsWith('KDPM2')
     ? [...doubled, ...sigmas.slice(-1)]

@@ -1,0 +1,161 @@
+import { freeze, input, type Tensor } from '../declare/index.ts'
+import { type Checked, collect, type Effect, effect, fail } from '../error.ts'
+import { type Executor, floats, ints, type Value, type Values } from '../execute/executor.ts'
+import type { Graph } from '../graph/graph.ts'
+import { int } from '../graph/types.ts'
+import { transformerEmbedder } from '../nn/text/bert.ts'
+import { clipText } from '../nn/text/clip.ts'
+import { E, pipe, TE } from '../prelude.ts'
+import { promptIds } from '../text/prompt.ts'
+import { using } from '../train/inference.ts'
+import { optimise } from '../transform/index.ts'
+import type { TextPart } from './document.ts'
+import { mapValue, type Pipeline, type Request, repeatedRows, type See, zerosOf } from './request.ts'
+import { weightsOf } from './weights.ts'
+
+/** From texts to what the network is told of them. */
+
+/** Of each text: states [N, L, D], and the whole as one vector [N, P] where the model has one. */
+export interface Embedded {
+  readonly states: Value
+  readonly pooled?: Value
+}
+
+type Encoder = TextPart['encoder']
+type Outputs = Readonly<Record<string, Tensor>>
+const encoders: {
+  readonly [K in Encoder['kind']]: (
+    e: Extract<Encoder, { kind: K }>,
+    part: TextPart,
+    skip: number,
+  ) => (ids: Tensor) => Outputs
+} = {
+  clip: ({ config }, { normalized, pooled }, skip) => {
+    const encode = clipText('', config)
+    return (ids): Outputs => {
+      const text = encode(ids)
+      const whole = text.projected ?? text.pooled
+      const plain = text.hidden[text.hidden.length - 1 - skip]
+      return {
+        states: normalized || plain === undefined ? text.before(skip) : plain,
+        ...(pooled ? { pooled: whole } : {}),
+      }
+    }
+  },
+  bert: ({ config }) => {
+    const encode = transformerEmbedder('', config)
+    return (ids) => ({ states: encode(ids) })
+  },
+}
+const encoderOf = <K extends Encoder['kind']>(
+  kind: K,
+  e: Extract<Encoder, { kind: K }>,
+  part: TextPart,
+  skip: number,
+): ((ids: Tensor) => Outputs) => encoders[kind](e, part, skip)
+
+/** Ids int32[N, L] to states, and to the whole where it is asked for. */
+export const textGraph = (part: TextPart, n: number, length: number, clipSkip = 0): Checked<Graph> =>
+  pipe(
+    freeze(encoderOf(part.encoder.kind, part.encoder, part, part.skip + clipSkip)(input('ids', int(n, length)))),
+    E.map(optimise),
+  )
+
+const idsOf = (pipeline: Pipeline, k: number, texts: readonly string[]): Checked<Value> => {
+  const tokenizer = pipeline.tokenizers[k]
+  const part = pipeline.document.conditioning.text[k]
+  if (tokenizer === undefined || part === undefined)
+    return fail('run', `tokenizer ${k}`, 'a tokenizer for each encoder of texts', 'none')
+  const length = Math.min(tokenizer.positions, part.encoder.config.positions)
+  return pipe(
+    collect(texts.map((text) => promptIds(tokenizer, text, length))),
+    E.map((rows) => ints([texts.length, length], Int32Array.from(rows.flatMap(({ ids }) => ids)))),
+  )
+}
+
+const lastAxis = (parts: readonly Value[]): Value => {
+  const [first] = parts
+  if (first === undefined || parts.length === 1) return first ?? zerosOf([0])
+  const rows = first.data.length / (first.shape.at(-1) ?? 1)
+  const widths = parts.map(({ shape }) => shape.at(-1) ?? 0)
+  const all = widths.reduce((a, b) => a + b, 0)
+  const data = new Float32Array(rows * all)
+  let at = 0
+  for (let row = 0; row < rows; row++)
+    for (const [k, { data: own }] of parts.entries()) {
+      const width = widths[k] ?? 0
+      data.set(own.subarray(row * width, (row + 1) * width), at)
+      at += width
+    }
+  return floats([...first.shape.slice(0, -1), all], data)
+}
+
+const embed = (
+  executor: Executor,
+  pipeline: Pipeline,
+  texts: (encoder: number) => readonly string[],
+  clipSkip: number,
+  see: See,
+): Effect<Embedded> =>
+  effect(async (run) => {
+    const found: Values[] = []
+    for (const [k, part] of pipeline.document.conditioning.text.entries()) {
+      const ids = await run(TE.fromEither(idsOf(pipeline, k, texts(k))))
+      see(`ids.${k}`, ids)
+      const [n = 0, length = 0] = ids.shape
+      const graph = await run(TE.fromEither(textGraph(part, n, length, clipSkip)))
+      const values = await run(weightsOf(graph, `text.${k}`, pipeline.weights))
+      found.push(await run(using(executor, graph, values, (executable) => executable.run({ ids }))))
+    }
+    const named = (name: string): readonly Value[] =>
+      found.flatMap((values) => (values[name] === undefined ? [] : [values[name]]))
+    const [pooled] = named('pooled')
+    return { states: lastAxis(named('states')), ...(pooled === undefined ? {} : { pooled }) }
+  })
+
+/** What is told, and what stands for nothing where guidance leads away from it. */
+export interface EmbeddedTexts {
+  readonly given: Embedded
+  readonly nothing?: Embedded
+}
+
+const eachTimes = (e: Embedded, count: number): Embedded => ({
+  states: repeatedRows(e.states, count),
+  ...(e.pooled === undefined ? {} : { pooled: repeatedRows(e.pooled, count) }),
+})
+
+/** Texts for all, or one for each. */
+const asMany = (texts: readonly string[], n: number): Checked<readonly string[]> =>
+  texts.length === n || texts.length === 1
+    ? E.right(Array.from({ length: n }, (_, i) => texts[texts.length === 1 ? 0 : i] ?? ''))
+    : fail('usage', '--negative', `one text, or ${n}, as there are prompts`, `${texts.length}`)
+
+/** Texts of a request, for as many pictures as are drawn. Errors: `usage`, `data`, `file`, `run`. */
+export const embeddedTexts = (
+  executor: Executor,
+  pipeline: Pipeline,
+  request: Request,
+  guides: boolean,
+  see: See,
+): Effect<EmbeddedTexts> =>
+  effect(async (run) => {
+    const prompt = request.prompt ?? ['']
+    const { count, clipSkip, negative } = request
+    const n = prompt.length
+    const texts = (first: readonly string[], second: readonly string[] | undefined) => (k: number) =>
+      k > 0 ? (second ?? first) : first
+    const second = request.prompt2 && (await run(TE.fromEither(asMany(request.prompt2, n))))
+    const given = await run(embed(executor, pipeline, texts(prompt, second), clipSkip, see))
+    if (!guides) return { given: eachTimes(given, count) }
+    if (negative === undefined && pipeline.document.conditioning.zerosForNothing) {
+      const zeros = {
+        states: mapValue(given.states, () => 0),
+        ...(given.pooled === undefined ? {} : { pooled: mapValue(given.pooled, () => 0) }),
+      }
+      return { given: eachTimes(given, count), nothing: eachTimes(zeros, count) }
+    }
+    const away = await run(TE.fromEither(asMany(negative ?? [''], n)))
+    const away2 = request.negative2 && (await run(TE.fromEither(asMany(request.negative2, n))))
+    const nothing = await run(embed(executor, pipeline, texts(away, away2), clipSkip, see))
+    return { given: eachTimes(given, count), nothing: eachTimes(nothing, count) }
+  })
