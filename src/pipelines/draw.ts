@@ -2,7 +2,7 @@ import { type Effect, effect } from '../error.ts'
 import type { Executor, Value } from '../execute/executor.ts'
 
 import { TE } from '../prelude.ts'
-import { noised, sample } from '../samplers/index.ts'
+import { leaves, noised, sample } from '../samplers/index.ts'
 import { using } from '../train/inference.ts'
 import { beginsAtPicture, encoded, finished, type Given, toldOf } from './conditions.ts'
 import type { PipelineDocument } from './document.ts'
@@ -18,6 +18,7 @@ import {
   repeated,
   type See,
   signed,
+  zerosOf,
 } from './request.ts'
 import { type Walk, walkOf } from './walk.ts'
 import { weightsOf } from './weights.ts'
@@ -80,6 +81,7 @@ export const drawPipeline = ({ executor, pipeline, request, noise, see, onStep }
     const watch = see !== undefined
     const graph = await run(TE.fromEither(pipelineStep(document, walk, { shape: start.shape, guidance, told, watch })))
     const values = await run(weightsOf(graph, 'unet', weights))
+    const drawing = new Set(walk.plan.steps.flatMap((step) => (step.draws ? [step.index] : [])))
     const latents = await run(
       using(executor, graph, values, (executable) =>
         sample({
@@ -87,7 +89,8 @@ export const drawPipeline = ({ executor, pipeline, request, noise, see, onStep }
           graph,
           executable,
           from: start,
-          noiseOf: noise,
+          noiseOf: (request) =>
+            request.name !== leaves.noise || drawing.has(request.step) ? noise(request) : zerosOf(request.shape),
           feeds: { ...told, ...guidanceFeeds(guidance) },
           onStep: ({ done, of, x, watched }) =>
             effect(async (go) => {

@@ -4,6 +4,7 @@ import { type Effect, effect, failure, reasonOf } from '../error.ts'
 import { fileEffect } from '../io/bytes.ts'
 import { withCheckpointFile } from '../io/checkpoint-file.ts'
 import { TE } from '../prelude.ts'
+import { readJson } from './component-files.ts'
 import { readCompVis } from './read-compvis.ts'
 import { isDiffusersFolder, withDiffusers } from './read-diffusers.ts'
 import type { ReadModel } from './read-model.ts'
@@ -32,20 +33,27 @@ export interface Where {
   readonly config?: string
   /** Of a folder's files: `fp16`. */
   readonly variant?: string
+  /** Folder of a tokenizer, and the `config.json` of a text encoder, for a checkpoint that is none of those published. */
+  readonly tokenizer?: string
+  readonly textEncoder?: string
 }
 
 /** Opens a model for as long as `use` takes; its arrays are read when they are needed. Errors: `config`, `file`. */
 export const withPublished = <A>(
-  { path, yaml, config, variant }: Where,
+  { path, yaml, config, variant, tokenizer, textEncoder }: Where,
   use: (model: ReadModel) => Effect<A>,
 ): Effect<A> =>
   effect(async (run) => {
     if (await run(isDiffusersFolder(path))) return run(withDiffusers(path, variant, use))
     if (config !== undefined) return run(withSingleFile(path, config, use))
     const declared = yaml === undefined ? undefined : await run(readYaml(yaml))
+    const options = {
+      ...(tokenizer === undefined ? {} : { tokenizer }),
+      ...(textEncoder === undefined ? {} : { textEncoder: await run(readJson(textEncoder)) }),
+    }
     return run(
       withCheckpointFile(path, {}, ({ arrays }) =>
-        effect(async (go) => go(use(await go(readCompVis(path, declared, arrays))))),
+        effect(async (go) => go(use(await go(readCompVis(path, declared, arrays, options))))),
       ),
     )
   })

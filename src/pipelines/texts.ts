@@ -156,6 +156,7 @@ export const embeddedTexts = (
     }
     const away = await run(TE.fromEither(asMany(negative ?? [''], n)))
     const away2 = request.negative2 && (await run(TE.fromEither(asMany(request.negative2, n))))
-    const nothing = await run(embed(executor, pipeline, texts(away, away2), clipSkip, see))
+    // diffusers leaves layers out of the prompt's encoder alone.
+    const nothing = await run(embed(executor, pipeline, texts(away, away2), 0, see))
     return { given: eachTimes(given, count), nothing: eachTimes(nothing, count) }
   })

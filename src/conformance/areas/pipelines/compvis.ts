@@ -5,7 +5,7 @@ import { size } from '../../../graph/types.ts'
 import { bytesOf, drawPipeline, guidanceOf } from '../../../pipelines/draw.ts'
 import { factorOf } from '../../../pipelines/first-stage.ts'
 import { branches } from '../../../pipelines/guidance.ts'
-import { withPublished } from '../../../pipelines/read.ts'
+import { type Where, withPublished } from '../../../pipelines/read.ts'
 import { draws, type Pipeline, type Request, stacked } from '../../../pipelines/request.ts'
 import { walkOf } from '../../../pipelines/walk.ts'
 import { E, pipe, TE } from '../../../prelude.ts'
@@ -19,6 +19,7 @@ import {
   heeded,
   inputsOf,
   isNumber,
+  isText,
   listIn,
   numberIn,
   type PipelineCase,
@@ -40,6 +41,7 @@ const known = [
 const requestOf = (given: Run, inputs: Values, factor: number): Request => {
   const [, h = 0, w = 0] = listIn(given, 'shape', isNumber) ?? []
   const classes = listIn(given, 'classes', isNumber)
+  const prompt = listIn(given, 'prompts', isText)
   const { image, mask, lr } = inputs
   return {
     count: numberIn(given, 'batch', 1),
@@ -52,6 +54,7 @@ const requestOf = (given: Run, inputs: Values, factor: number): Request => {
     strength: numberIn(given, 'img2img', 1),
     pictureGuidance: 1,
     clipSkip: 0,
+    ...(prompt === undefined ? {} : { prompt, negative: listIn(given, 'negative_prompts', isText) ?? [''] }),
     ...(classes === undefined ? {} : { classes, nothingClass: numberIn(given, 'unconditional_class', 0) }),
     ...present({ picture: image, mask, lowResolution: lr }),
   }
@@ -131,6 +134,8 @@ const runOf = (executor: Executor, pipeline: Pipeline, c: PipelineCase, given: R
       unet_in_first: first && stacked(Array.from({ length: parts }, () => first)),
       unet_out: together(seen.all('step.network/said')),
       cond: seen.first('beside'),
+      ids: seen.first('ids.0'),
+      ids_negative: seen.all('ids.0')[1],
       embeds: seen.first('embeds'),
       embeds_negative: seen.first('embeds.negative'),
       decoded: seen.first('decoded'),
@@ -141,16 +146,33 @@ const runOf = (executor: Executor, pipeline: Pipeline, c: PipelineCase, given: R
   })
 
 /** All runs of a case. */
-export const compVisRuns = (c: PipelineCase, executor: Executor): Effect<Values> =>
-  withPublished(
-    {
-      path: join(c.folder, textIn(c.document, 'checkpoint') ?? ''),
-      yaml: join(c.folder, textIn(c.document, 'config') ?? ''),
-    },
-    (pipeline) =>
-      pipe(
-        c.runs,
-        TE.traverseSeqArray((given) => runOf(executor, pipeline, c, given)),
-        TE.map((all): Values => Object.assign({}, ...all)),
-      ),
+export const compVisRuns = (c: PipelineCase, executor: Executor): Effect<Values> => {
+  const at = (key: string): Readonly<Record<string, string>> => {
+    const path = textIn(c.document, key)
+    return path === undefined ? {} : { [key]: join(c.folder, path) }
+  }
+  const {
+    checkpoint = c.folder,
+    config: yaml,
+    tokenizer,
+    text_encoder_config: textEncoder,
+  } = {
+    ...at('checkpoint'),
+    ...at('config'),
+    ...at('tokenizer'),
+    ...at('text_encoder_config'),
+  }
+  const where: Where = {
+    path: checkpoint,
+    ...(yaml === undefined ? {} : { yaml }),
+    ...(tokenizer === undefined ? {} : { tokenizer }),
+    ...(textEncoder === undefined ? {} : { textEncoder }),
+  }
+  return withPublished(where, (pipeline) =>
+    pipe(
+      c.runs,
+      TE.traverseSeqArray((given) => runOf(executor, pipeline, c, given)),
+      TE.map((all): Values => Object.assign({}, ...all)),
+    ),
   )
+}
