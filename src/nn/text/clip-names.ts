@@ -1,3 +1,5 @@
+import { type Checked, fail } from '../../error.ts'
+import { E } from '../../prelude.ts'
 import type { Layout, Place } from '../layout.ts'
 
 /** The names of a CLIP text transformer's arrays in the files that people have, each layout by the name of ours. */
@@ -75,3 +77,34 @@ export const openClipVisionNames =
 export const clipFileNames: Layout = (name) => ({ key: name.replace(/^transformer\./, '') })
 /** A CLIPTextModel as transformers 5 writes it: without `text_model` either. */
 export const clipBareNames: Layout = (name) => ({ key: name.replace(/^transformer\.(?:text_model\.)?/, '') })
+/** As ours: a single file of Stable Diffusion 1, without what stands before `transformer`. */
+export const clipOwnNames: Layout = (name) => ({ key: name })
+
+/** How a file of a CLIP text transformer is laid out, and which of its keys are no weights. */
+export interface ClipFile {
+  readonly layout: Layout
+  readonly ignored: readonly string[]
+}
+const tokenKey = 'embeddings.token_embedding.weight'
+/** By the key of the token embedding. */
+const layoutsByKey: Readonly<Record<string, (c: { readonly width: number }) => Layout>> = {
+  [`transformer.text_model.${tokenKey}`]: () => clipOwnNames,
+  [`text_model.${tokenKey}`]: () => clipFileNames,
+  [tokenKey]: () => clipBareNames,
+  'token_embedding.weight': openClipNames,
+}
+/**
+ * The layout of a file by its keys: transformers' of before or since version 5, OpenAI's and OpenCLIP's, or ours. Older files have
+ * `position_ids`, which count. Errors (`file`): keys of something else.
+ */
+export const clipFile = (keys: readonly string[], c: { readonly width: number }, at = ''): Checked<ClipFile> => {
+  const layout = keys.map((key) => (Object.hasOwn(layoutsByKey, key) ? layoutsByKey[key] : undefined)).find((l) => l)
+  return layout === undefined
+    ? fail(
+        'file',
+        at,
+        `a CLIP text transformer, with one of ${Object.keys(layoutsByKey).join(', ')}`,
+        keys.length === 0 ? 'no keys' : keys.slice(0, 4).join(', '),
+      )
+    : E.right({ layout: layout(c), ignored: keys.filter((key) => key.endsWith('position_ids')) })
+}
