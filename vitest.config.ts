@@ -5,7 +5,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     testTimeout: 120_000,
     pool: 'forks',
-    // ONNX Runtime fills all cores, but more than half of the time only one is at work; more files at once would fight.
+    // ONNX Runtime's threads wait for each other by spinning: a thread for each of two files, and none waits.
     maxWorkers: 2,
+    env: { LATENTGRAPH_THREADS: '1' },
   },
 })

@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os'
 import type { Effect } from '../../error.ts'
 import { feedTypes, type Graph, outputTypes } from '../../graph/graph.ts'
 import { pipe, TE } from '../../prelude.ts'
@@ -16,10 +15,11 @@ import { runtime } from './native.ts'
 import type { Session } from './session.ts'
 import { type Part, sideBySide } from './side-by-side.ts'
 import { runHalves, splitState } from './tail-session.ts'
+import { threadsHere } from './threads.ts'
 
 /** Parts of a body that have nothing to do with each other get threads of their own. */
 const bodySession = (of: Source, body: Graph): Effect<Session> => {
-  const threads = of.options.threads ?? availableParallelism()
+  const threads = of.options.threads ?? threadsHere()
   const [first = body, ...others] = independentParts(body, threads)
   if (others.length === 0)
     return pipe(
