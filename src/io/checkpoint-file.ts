@@ -1,6 +1,6 @@
 import { type Checked, type Effect, fail } from '../error.ts'
 import { E, pipe, TE } from '../prelude.ts'
-import { openSafetensors, readSafetensors } from './safetensors.ts'
+import { openSafetensors, readSafetensors, type TensorFile } from './safetensors.ts'
 import { type Source, withSource } from './source.ts'
 import type { StoredArrays, UnreadArrays } from './stored.ts'
 import { openTorch, readTorch } from './torch/index.ts'
@@ -30,23 +30,30 @@ const formatIn = (source: Source): Effect<Format> =>
     }),
   )
 
-const readers: { readonly [F in Format]: (path: string) => Effect<StoredArrays> } = {
-  safetensors: (path) =>
+const readers: { readonly [F in Format]: (path: string) => Effect<TensorFile> } = {
+  safetensors: readSafetensors,
+  torch: (path) =>
     pipe(
-      readSafetensors(path),
-      TE.map(({ tensors }) => tensors),
+      readTorch(path),
+      TE.map((tensors) => ({ tensors, metadata: {} })),
     ),
-  torch: (path) => readTorch(path),
 }
 
 /**
- * Reads the named arrays of a published checkpoint, in whichever format it is: safetensors, or `torch.save` as zip or
- * legacy file, of which nothing is executed. Errors: `file`; nothing is read in part.
+ * Reads the named arrays of a published file, in whichever format it is: safetensors, with the texts of its header, or `torch.save` as
+ * zip or legacy file, of which nothing is executed. Errors: `file`; nothing is read in part.
  */
-export const readCheckpointFile = (path: string): Effect<StoredArrays> =>
+export const readTensorFile = (path: string): Effect<TensorFile> =>
   pipe(
     withSource(path, formatIn),
     TE.flatMap((format) => readers[format](path)),
+  )
+
+/** The arrays of a published checkpoint. Errors: `file`. */
+export const readCheckpointFile = (path: string): Effect<StoredArrays> =>
+  pipe(
+    readTensorFile(path),
+    TE.map(({ tensors }) => tensors),
   )
 
 /** A published checkpoint that is open. */

@@ -1,0 +1,15 @@
+export {
+  type AdaptOptions,
+  adapterFeeds,
+  adapterLeaf,
+  type Change,
+  type Changes,
+  type LowRank,
+  type LowRanks,
+  merged,
+  scaled,
+  withAdapters,
+} from './low-rank.ts'
+export { type Network, textNetwork, unetNetwork } from './networks.ts'
+export { type Adapter, adapterOf, readAdapter } from './read.ts'
+export { type AdapterFile, type AdapterFormat, adapterFile, adapterFormats, writeAdapter } from './write.ts'
