@@ -2,11 +2,15 @@ import { describe, expect, it } from 'vitest'
 import { type Checked, showErrors } from '../../src/error.ts'
 import { E } from '../../src/prelude.ts'
 import {
+  autoencoderDocument,
+  controlNetDocument,
   diffusersAutoencoderKl,
   diffusersControlNet,
   diffusersTinyAutoencoder,
   diffusersUNet,
   diffusersVqModel,
+  tinyDocument,
+  unetDocument,
 } from '../../src/published/diffusers/index.ts'
 
 const right = <A>(c: Checked<A>): A => {
@@ -115,5 +119,45 @@ describe("diffusers' configurations", () => {
     expect(places(diffusersTinyAutoencoder({ encoder_block_out_channels: [64, 32, 64, 64] }))).toEqual([
       '/encoder_block_out_channels',
     ])
+  })
+
+  it('of ours are written as they are read', () => {
+    const unets = [
+      xl,
+      { ...xl, ...{ attention_head_dim: 8, addition_embed_type: null, class_embed_type: 'projection' } },
+      { ...xl, only_cross_attention: [false, true, false], use_linear_projection: false, sample_size: null },
+    ]
+    for (const document of unets) {
+      const { config } = right(diffusersUNet(document))
+      expect(right(diffusersUNet(right(unetDocument(config))))).toEqual({ config, ignored: [] })
+    }
+    const control = right(diffusersControlNet({ ...trunk, conditioning_embedding_out_channels: [8, 16] })).config
+    expect(right(diffusersControlNet(right(controlNetDocument(control)))).config).toEqual(control)
+    const kl = {
+      block_out_channels: [128, 256],
+      down_block_types: ['DownEncoderBlock2D', 'AttnDownEncoderBlock2D'],
+      up_block_types: ['AttnUpDecoderBlock2D', 'UpDecoderBlock2D'],
+      sample_size: 64,
+    }
+    const shifted = right(diffusersAutoencoderKl({ ...kl, shift_factor: 0.1 })).config
+    expect(right(diffusersAutoencoderKl(right(autoencoderDocument(shifted)))).config).toEqual(shifted)
+    const vq = right(diffusersVqModel({ ...kl, num_vq_embeddings: 64 })).config
+    expect(right(diffusersVqModel(right(autoencoderDocument(vq)))).config).toEqual(vq)
+    const tiny = right(diffusersTinyAutoencoder({ num_encoder_blocks: [1, 2, 3, 4] })).config
+    expect(right(diffusersTinyAutoencoder(tinyDocument(tiny))).config).toEqual(tiny)
+  })
+  it('have none for networks of ours that diffusers lacks', () => {
+    const { config } = right(diffusersUNet(xl))
+    const { unet } = config
+    expect(
+      places(
+        unetDocument({
+          ...config,
+          unet: { ...unet, resample: 'residual', attention: { kind: 'self', order: 'legacy' }, codebook: 9 },
+        }),
+      ),
+    ).toEqual(['/unet/attention/kind', '/unet/resample', '/unet/codebook'])
+    const byWidth = { ...config, unet: { ...unet, heads: { by: 'channels', channels: 64 } as const } }
+    expect(right(unetDocument(byWidth))).toMatchObject({ attention_head_dim: [5, 10, 20] })
   })
 })
