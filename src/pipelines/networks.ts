@@ -6,14 +6,15 @@ import { embedding } from '../nn/layers.ts'
 import { codebookEntries } from '../nn/quantize.ts'
 import { unet } from '../nn/unet/unet.ts'
 import { E, pipe } from '../prelude.ts'
-import type { PipelineDocument } from './document.ts'
+import type { FirstStage, PipelineDocument } from './document.ts'
 import { decoder, encoder, factorOf } from './first-stage.ts'
 import { textGraph } from './texts.ts'
 import type { Component } from './weights.ts'
 
 /** Every network of a model, over the smallest inputs: which parameters there are. */
 
-const firstStage = ({ firstStage: stage }: PipelineDocument): Checked<Graph> => {
+/** Encoder, decoder and codebook of a first stage. */
+export const firstStageNetworks = (stage: FirstStage): Checked<Graph> => {
   const { network } = stage
   const side = factorOf(stage)
   const codes: Readonly<Record<string, Tensor>> =
@@ -52,7 +53,7 @@ export const graphsOf = (document: PipelineDocument): Checked<Readonly<Record<st
   const { classes, text } = document.conditioning
   const built: readonly (readonly [Component, Checked<Graph>])[] = [
     ['unet', ofUnet(document)],
-    ['firstStage', firstStage(document)],
+    ['firstStage', firstStageNetworks(document.firstStage)],
     ...text.map((part, k) => [`text.${k}` as const, textGraph({ ...part, skip: 0, normalized: true }, 1, 1)] as const),
     ...(classes === null ? [] : [['classes', classTokens(classes.entries, classes.dim, 1)] as const]),
   ]

@@ -238,16 +238,17 @@ export const tokenizersOf = (
     ),
   )
 
+/** How files of diffusers name a first stage's arrays. */
+export const firstStageLayout = (stage: FirstStage, keys: readonly string[]): Layout =>
+  stage.kind === 'tiny' ? (name) => ({ key: name }) : toTheirs(autoencoderNames(stage.network, attentionNamesIn(keys)))
+
 /** How a folder's files name the arrays of a component. */
 const layoutOf = ({ document, vectorLayers }: Configured, component: Component, found: UnreadArrays): Layout => {
   const keys = Object.keys(found)
   if (component === 'unet') return toTheirs(unetNames(document.unet, vectorLayers))
   if (component !== 'firstStage')
     return keys.some((key) => key.startsWith('text_model.')) ? clipFileNames : clipBareNames
-  const { firstStage: stage } = document
-  return stage.kind === 'tiny'
-    ? (name) => ({ key: name })
-    : toTheirs(autoencoderNames(stage.network, attentionNamesIn(keys)))
+  return firstStageLayout(document.firstStage, keys)
 }
 
 /** Where the components of a model lie in its folder. */

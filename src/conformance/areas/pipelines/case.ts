@@ -81,11 +81,12 @@ export const readPipelineCase = (file: CaseFile): Effect<PipelineCase> =>
 export const expectedOf = ({ tensors }: PipelineCase): StoredArrays =>
   Object.fromEntries(Object.entries(tensors).filter(([name]) => /(^|\/)out\./.test(name)))
 
-/** What goes into a run, by the name behind `in.`. */
+const inputPrefix = (run: string): string => (run === '' ? 'in.' : `${run}/in.`)
+/** What goes into a run, or into a case without runs, by the name behind `in.`. */
 export const inputsOf = ({ tensors }: PipelineCase, run: string): Values =>
   Object.fromEntries(
     Object.entries(tensors).flatMap(([name, array]) =>
-      name.startsWith(`${run}/in.`) ? [[name.slice(run.length + 4), toValue(array)] as const] : [],
+      name.startsWith(inputPrefix(run)) ? [[name.slice(inputPrefix(run).length), toValue(array)] as const] : [],
     ),
   )
 
