@@ -10,6 +10,9 @@ import type { Problems } from './problems.ts'
 export const conditioningLeaves = {
   labels: 'labels',
   beside: 'beside',
+  /** A picture without what is missing, and where that is among the latents, where the first stage encodes it. */
+  masked: 'masked',
+  mask: 'mask',
   tokens: 'tokens',
   /** Of what guidance leads away from. */
   negativeLabels: 'negative_labels',
@@ -21,6 +24,8 @@ export interface Space {
   readonly latent: Shape
   readonly picture: Shape
   readonly classes: number
+  /** What the first stage makes of pictures, without chance and before it is scaled; its weights are held. */
+  readonly encode?: (pictures: Tensor) => Tensor
 }
 
 /** What the network is given, each with the batch on axis 0. */
@@ -49,10 +54,14 @@ export interface Conditioner {
   readonly channels: number
   /** Width of the context that the U-Net attends to; null for none. */
   readonly context: number | null
-  /** Told of a batch while sampling. */
-  readonly given: (batch: number) => Told
+  /** Told of a batch that is not trained on; `scale` is the leaf of what latents are multiplied by, where there is one already. */
+  readonly given: (batch: number, scale?: Tensor) => Told
+  /** What of that is the same at all steps of a walk and is worth computing once, by the leaves of `walked`. */
+  readonly ahead?: (batch: number) => Readonly<Record<string, Tensor>>
+  /** Told at each step of a walk; `given` where left out. */
+  readonly walked?: (batch: number) => Told
   /** The same while training, now and then without the condition. */
-  readonly trained: (batch: number) => Told
+  readonly trained: (batch: number, scale?: Tensor) => Told
   /** Told for guidance: no condition. Undefined where doing without is not learnt. */
   readonly nothing?: (batch: number) => Told
   /** Told for guidance away from what is fed as negative. Undefined where nothing of the kind can be said. */

@@ -127,7 +127,7 @@ export const diffusionLoss = (m: LatentDiffusion, batch: number, training = true
   const { config, process } = m
   const scale = scaleFactor('')
   const x0 = pipe(latentsOf[m.encodes](m, batch), scaleLatents(scale))
-  const told = training ? m.conditioner.trained(batch) : m.conditioner.given(batch)
+  const told = (training ? m.conditioner.trained : m.conditioner.given)(batch, scale)
   const { record, ...times } = timesOf(m, batch, training)
   const { loss, log, each } = denoisingLoss(process, denoisingObjective(config, decoderOf(m, scale)))(
     network(m, training)(told),
@@ -165,7 +165,8 @@ export const bitsProgram = (m: LatentDiffusion, batch: number): Checked<Graph> =
   const x0 = pipe(latentsOf[m.encodes](m, batch), scaleLatents(scale))
   const eps = noise('eps', x0.shape)
   const options = { decoder: decoderOf(m, scale), ...(m.clip ? { keep: inRange(scale) } : {}) }
-  return pipe(bitsGraph(schedule, network(m, false)(m.conditioner.given(batch)), { x0, eps }, options), E.map(optimise))
+  const { given, walked = given } = m.conditioner
+  return pipe(bitsGraph(schedule, network(m, false)(walked(batch)), { x0, eps }, options), E.map(optimise))
 }
 
 /** One step of sampling, compiled once for all steps, and the numbers of each. */
@@ -188,10 +189,10 @@ export interface ProgramOptions {
 
 /** What a model is told, guided away from what it is told without a condition, or from another. */
 const guided = (m: LatentDiffusion, sampling: Sampling, batch: number, negative = false): Denoiser => {
-  const { given, nothing, away: fed } = m.conditioner
+  const { given, walked = given, nothing, away: fed } = m.conditioner
   const away = (negative ? fed : nothing)?.(batch)
-  if (sampling.guidance === 1 || away === undefined) return network(m, false)(given(batch))
-  const conditional: Readonly<Record<string, Tensor>> = { ...given(batch) }
+  if (sampling.guidance === 1 || away === undefined) return network(m, false)(walked(batch))
+  const conditional: Readonly<Record<string, Tensor>> = { ...walked(batch) }
   const unconditional: Readonly<Record<string, Tensor>> = { ...away }
   const scale = input(diffusionLeaves.guidance, float())
   return guideTogether(scale, { rescale: sampling.guidanceRescale })(network(m, false), { conditional, unconditional })
@@ -213,6 +214,10 @@ export const samplingProgram = (
     E.map(({ plan, graph }) => ({ graph: optimise(graph), plan })),
   )
 }
+
+/** What is computed once before a walk, by the leaves that its steps are fed it through; undefined where nothing is. */
+export const aheadProgram = ({ conditioner: { ahead } }: LatentDiffusion, batch: number): Checked<Graph> | undefined =>
+  ahead === undefined ? undefined : pipe(freeze(ahead(batch)), E.map(optimise))
 
 /** From pictures up to the noise that they would be drawn from, along the levels of a sampling; without guidance. */
 export const inversionProgram = (m: LatentDiffusion, sampling: Sampling, batch: number): Checked<SamplingProgram> =>

@@ -1,10 +1,12 @@
 import {
+  apply,
   cast,
   claims,
   concat,
   floor,
   freeze,
   input,
+  isTensor,
   leafName,
   mul,
   noise,
@@ -34,7 +36,7 @@ import { lpips } from '../nn/lpips.ts'
 import type { Buffers } from '../nn/stateful.ts'
 import type { Amendment } from '../optimizers/index.ts'
 import { E, flow, identity, pipe } from '../prelude.ts'
-import { optimise, trainable } from '../transform/index.ts'
+import { optimise, substitution, trainable } from '../transform/index.ts'
 import type { Adversarial, Diffusion, FirstStage } from './document.ts'
 import { conditionOf, type Pictures, pictureLeaves, pixels, pixelWeights } from './pictures.ts'
 import { numbered, numbersOf, quantize, restartOf, usedNumbers, vectorsOf } from './quantize.ts'
@@ -220,6 +222,24 @@ const coded = (stage: FirstStage): Layer =>
 const decoded = (stage: FirstStage): Layer => flow(coded(stage), decode('', stage.network))
 /** What an encoder gives, without chance. */
 const likeliest = (stage: FirstStage): Layer => (stage.kind === 'kl' ? (x) => mode(diagonalGaussian(x)) : identity)
+
+/** Where a diffusion model has its first stage: `first_stage_model` of latent diffusion. */
+export const firstStageScope = 'first_stage_model'
+/** The same expression; its parameters are not trained. */
+const untrained = (x: Tensor): Tensor =>
+  substitution(
+    Object.fromEntries(
+      trainable(x).flatMap((p) =>
+        isTensor('parameter')(p)
+          ? [[p.attributes.name, apply('parameter', { ...p.attributes, trainable: false }, [], p.scope)]]
+          : [],
+      ),
+    ),
+    [x],
+  )(x)
+/** Pictures to latents without chance, by the encoder as a part of a diffusion model; of VQ they are not quantised. */
+export const partEncoder = (stage: FirstStage): Layer =>
+  flow(encode(firstStageScope, stage.network), likeliest(stage), untrained, claims('raw latents'))
 
 /** pixels -> moments, the posterior's mean and log-variance; of VQ latents, not quantised or quantised */
 export const encoderGraph = (stage: FirstStage, latents: Diffusion['latents'], batch: number): Checked<Graph> =>

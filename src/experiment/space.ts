@@ -1,7 +1,7 @@
 import type { Shape } from '../graph/types.ts'
 import type { Space } from './conditioning.ts'
 import type { Experiment, FirstStage, LatentScale } from './document.ts'
-import { encodedShape, latentShape } from './first-stage.ts'
+import { encodedShape, latentShape, partEncoder } from './first-stage.ts'
 
 /** What diffusion is on: the latents of an autoencoder, or pictures as they are. */
 
@@ -22,7 +22,12 @@ export const diffusedOf = (e: Experiment): Diffused =>
 export const spaceOf = (on: Diffused, classes: number): Space => {
   if (on.kind === 'identity') return { latent: on.picture, picture: on.picture, classes }
   const { inChannels, resolution } = on.network
-  return { latent: latentShape(on.network), picture: [inChannels, resolution, resolution], classes }
+  return {
+    latent: latentShape(on.network),
+    picture: [inChannels, resolution, resolution],
+    classes,
+    encode: partEncoder(on),
+  }
 }
 
 /** What a picture is encoded to. */

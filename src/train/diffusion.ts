@@ -13,6 +13,7 @@ import type { Tokens } from '../text/learnt.ts'
 import { randomOf } from './data.ts'
 import { drawPictures } from './drawing.ts'
 import { mirrored } from './first-stage.ts'
+import { asPart } from './inference.ts'
 import type { Learnt } from './latents.ts'
 import type { Opened } from './opening.ts'
 import type { RunOptions } from './options.ts'
@@ -77,6 +78,7 @@ export const trainDiffusion = (
   return runStage(e, o, {
     opened,
     training,
+    frozen: asPart(firstStage),
     batch: (step, part) =>
       trained(
         batches(step * training.accumulate + part),

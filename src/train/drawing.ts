@@ -1,4 +1,5 @@
 import { type Effect, effect, failure } from '../error.ts'
+import { only as named } from '../execute/carry.ts'
 import { type Executable, type Executor, floats, type Value, type Values } from '../execute/executor.ts'
 import type { Asked } from '../experiment/conditioning.ts'
 import {
@@ -15,6 +16,7 @@ import { type Shape, size } from '../graph/types.ts'
 import { pipe, TE } from '../prelude.ts'
 import { initialNoise, keyedNoise, leaves, noised, type SamplingPlan, sample, slerp } from '../samplers/index.ts'
 import {
+  asPart,
   batchSize,
   decodeLatents,
   encodePictures,
@@ -26,6 +28,7 @@ import {
   using,
   weightsFor,
 } from './inference.ts'
+import { fedBy } from './told.ts'
 
 /** Drawing pictures: from noise, from between noises, from pictures, with and without a part that stays. */
 
@@ -135,15 +138,7 @@ const batchOf = (wanted: Wanted, first: number, count: number): Batch => {
   }
 }
 
-const only = (values: Values, program: SamplingProgram): Values => {
-  const types = feedTypes(program.graph)
-  return Object.fromEntries(Object.entries(values).filter(([name]) => Object.hasOwn(types, name)))
-}
-const feedsOf = (m: LatentDiffusion, asked: Asked, scale: number): Values => ({
-  ...m.conditioner.feeds(asked),
-  [diffusionLeaves.scale]: floats([], Float32Array.of(scale)),
-})
-
+const only = (values: Values, program: SamplingProgram): Values => named(values, Object.keys(feedTypes(program.graph)))
 /** The noise that pictures would be drawn from. */
 const inverted = (
   executor: Executor,
@@ -157,22 +152,31 @@ const inverted = (
     const count = Math.min(drawnAtATime(m.latent), n)
     const program = await run(TE.fromEither(inversionProgram(m, sampling, count)))
     const told: Asked = { ...from.asked, ...(pictures === undefined ? {} : { pictures }) }
-    const up = (executable: Executable, first: number) => {
-      const places = Array.from({ length: count }, (_, i) => Math.min(first + i, n - 1))
-      return sample({
+    const places = Array.from({ length: Math.ceil(n / count) }, (_, b) =>
+      Array.from({ length: count }, (_place, i) => Math.min(b * count + i, n - 1)),
+    )
+    const fed = await run(
+      fedBy(
+        executor,
+        m,
+        state,
+        scale,
+        places.map((numbers) => askedFor(told, numbers)),
+      ),
+    )
+    const up = (executable: Executable, batch: number) =>
+      sample({
         ...program,
         executable,
-        from: rowsAt(from.latents, places, scale),
+        from: rowsAt(from.latents, places[batch] ?? [], scale),
         noiseOf: ({ shape }) => floats(shape, new Float64Array(size(shape))),
-        feeds: only(feedsOf(m, askedFor(told, places), scale), program),
+        feeds: only(fed[batch] ?? {}, program),
       })
-    }
     return run(
       using(executor, program.graph, weightsFor(program.graph, state), (executable) =>
         effect(async (go) => {
           const parts: Float32Array[] = []
-          for (let first = 0; first < n; first += count)
-            parts.push(Float32Array.from((await go(up(executable, first))).x.data))
+          for (const batch of places.keys()) parts.push(Float32Array.from((await go(up(executable, batch))).x.data))
           return { n, shape: m.latent, data: joined(parts).subarray(0, n * size(m.latent)) }
         }),
       ),
@@ -270,12 +274,21 @@ export const drawLatents = (executor: Executor, m: LatentDiffusion, state: Value
     const raw = (data: Value['data']): Float32Array => Float32Array.from(data, (x) => Number(x) / scale)
     const noise = ({ numbers }: Batch): Value => initialNoise(seed, numbers, m.latent)
     const begin = await run(beginning(from.kind, from, { executor, m, state, wanted, plan: program.plan, noise }))
+    const asked = range(0, batches).map((b) => batchOf(wanted, b * batch, batch))
+    const fed = await run(
+      fedBy(
+        executor,
+        m,
+        state,
+        scale,
+        asked.map((one) => one.asked),
+      ),
+    )
     const latents = await run(
       using(executor, program.graph, weightsFor(program.graph, state), (executable) =>
         effect(async (go) => {
           const parts: Float32Array[] = []
-          for (let b = 0; b < batches; b++) {
-            const one = batchOf(wanted, b * batch, batch)
+          for (const [b, one] of asked.entries()) {
             const inBatch = Math.min(batch, n - b * batch)
             const z = await go(
               sample({
@@ -283,7 +296,7 @@ export const drawLatents = (executor: Executor, m: LatentDiffusion, state: Value
                 executable,
                 from: begin(one),
                 noiseOf: keyedNoise(seed, one.numbers),
-                feeds: only({ ...feedsOf(m, one.asked, scale), ...known?.feeds(one) }, program),
+                feeds: only({ ...fed[b], ...known?.feeds(one) }, program),
                 stepFeeds: ({ level }) => ({
                   [diffusionLeaves.guidance]: floats([], Float64Array.of(guidanceAt(sampling, m.path, level.t))),
                 }),
@@ -332,7 +345,7 @@ export const drawPictures = (
   wanted: Wanted,
 ): Effect<Items> =>
   effect(async (run) => {
-    const latents = await run(drawLatents(executor, model, diffusion, wanted))
+    const latents = await run(drawLatents(executor, model, { ...asPart(firstStage), ...diffusion }, wanted))
     const drawn = stage.kind === 'identity' ? latents : await run(decodeLatents(executor, stage, firstStage, latents))
     const finish = model.conditioner.pictures?.finish
     return finish === undefined || wanted.pictures === undefined

@@ -1,3 +1,4 @@
+import { at } from '../declare/index.ts'
 import { fillNormal, fold, key } from '../distributions/random.ts'
 import { type Checked, type Effect, effect, failure } from '../error.ts'
 import { type Executable, type Executor, floats, type Values } from '../execute/executor.ts'
@@ -6,6 +7,7 @@ import {
   decoderGraph,
   encoderGraph,
   firstStageLeaves,
+  firstStageScope,
   priorGraph,
   reconstructionGraph,
 } from '../experiment/first-stage.ts'
@@ -13,7 +15,7 @@ import type { Diffused } from '../experiment/space.ts'
 import { feedTypes, type Graph, parameters } from '../graph/graph.ts'
 import { type Shape, size } from '../graph/types.ts'
 import { pipe, TE } from '../prelude.ts'
-import { noiseFeeds } from './state.ts'
+import { groupOf, noiseFeeds } from './state.ts'
 
 /** What trained networks are asked: encode, decode, reconstruct. Arrays of any number of items, batch by batch. */
 
@@ -58,6 +60,16 @@ export const weightsFor = (g: Graph, state: Values): Values =>
       const found = state[`ema.shadow.${name}`] ?? state[name]
       return found === undefined ? [] : [[name, { ...found, shape }] as const]
     }),
+  )
+
+/** A first stage's weights as those of a part of a diffusion model. */
+export const asPart = (firstStage: Values): Values =>
+  Object.fromEntries(
+    Object.entries(firstStage).flatMap(([name, value]) =>
+      groupOf(name)[0] === 'parameters'
+        ? [[at(firstStageScope, name), firstStage[`ema.shadow.${name}`] ?? value] as const]
+        : [],
+    ),
   )
 
 /** Compiles a graph around its weights, uses it, and lets it go. */

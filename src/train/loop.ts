@@ -61,6 +61,8 @@ export interface Loop {
   readonly standingBelow: (done: number) => Effect<Found>
   /** The state before the first step. */
   readonly initial: Effect<Values>
+  /** Weights that are not trained: held, and in no checkpoint. */
+  readonly frozen?: Values
   /** What a part of a step is fed beside the scalars of the plan: made while the part before it runs. */
   readonly feeds: (step: number, part: number) => Effect<Values>
   readonly onStep: (done: number, metrics: Metrics) => void
@@ -310,7 +312,7 @@ const fromStanding = (
     const from = standing?.done ?? 0
     const { carry, passing } = loop.plan
     const stepper = await run(
-      executable.start(carry, { ...passing, ...(standing?.state ?? (await run(loop.initial))) }),
+      executable.start(carry, { ...loop.frozen, ...passing, ...(standing?.state ?? (await run(loop.initial))) }),
     )
     const ending = await advance(loop, stepper, from, history)().finally(() => stepper.dispose())
     const ended = await run(TE.fromEither(ending))

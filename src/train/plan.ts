@@ -13,6 +13,7 @@ import {
   decoderGraph,
   encoderGraph,
   firstStageLosses,
+  firstStageScope,
   firstStageStart,
   firstStageValidation,
   priorGraph,
@@ -183,10 +184,15 @@ export const identitiesOf = (
 /** Buffers that are not the model's. */
 const setByTraining: readonly string[] = ['scale_factor', ...Object.values(importanceBuffers)]
 
-/** The model's own parameters, without the optimiser's and the average's arrays and without what the loop sets. */
+/** The model's own parameters, without the optimiser's and the average's arrays, what the loop sets, and a first stage that is a part. */
 export const modelParameters = (
   stage: StagePlan,
 ): readonly { readonly name: string; readonly shape: Shape; readonly trainable: boolean }[] =>
   Object.values(Object.fromEntries(parameters(stage.step.declared).map((p) => [p.name, p])))
-    .filter(({ name, trainable }) => groupOf(name)[0] === 'parameters' && (trainable || !setByTraining.includes(name)))
+    .filter(
+      ({ name, trainable }) =>
+        groupOf(name)[0] === 'parameters' &&
+        !name.startsWith(`${firstStageScope}.`) &&
+        (trainable || !setByTraining.includes(name)),
+    )
     .map(({ name, shape, trainable }) => ({ name, shape, trainable }))

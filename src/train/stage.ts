@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { type Effect, effect } from '../error.ts'
+import { only } from '../execute/carry.ts'
 import type { Executor, Values } from '../execute/executor.ts'
 import { autoencoderOf, type Experiment, type Training } from '../experiment/document.ts'
 import { feedTypes, type Graph } from '../graph/graph.ts'
@@ -17,8 +18,10 @@ import { type HeldOut, measuring } from './validation.ts'
 export interface StageRun {
   readonly opened: OpenedStage
   readonly training: Training
-  /** Weights that never change. */
+  /** Weights that never change, baked in. */
   readonly constants?: Values
+  /** Weights that never change, held; those that the step's graph asks for are taken. */
+  readonly frozen?: Values
   readonly batch: (step: number, part: number) => Effect<Values>
   readonly preview: Preview
   /** Pictures that are not trained on. */
@@ -80,7 +83,7 @@ const bestOrLast = (dir: string, last: Values, say: (line: string) => void): Eff
 export const runStage = (
   e: Experiment,
   o: RunOptions & { readonly owned: Owned },
-  { opened, training, constants = {}, batch, preview, heldOut }: StageRun,
+  { opened, training, constants = {}, frozen = {}, batch, preview, heldOut }: StageRun,
 ): Effect<Values> =>
   effect(async (run) => {
     const { stage, identity, standing, standingBelow } = opened
@@ -99,7 +102,14 @@ export const runStage = (
     const measured =
       validate === undefined
         ? undefined
-        : measuring(o.executor, { ...heldOut, constants, batch: batchSize, seed: e.seed, graph: stage.validation })
+        : measuring(o.executor, {
+            ...heldOut,
+            constants,
+            frozen,
+            batch: batchSize,
+            seed: e.seed,
+            graph: stage.validation,
+          })
     listener.onStage(name, training.steps)
     const last = await train({
       name,
@@ -116,6 +126,7 @@ export const runStage = (
       initial: effect(async (go) =>
         go(startingState(o.executor, stage.start, step.initial(e.seed), await go(feeds(0, 0)))),
       ),
+      frozen: only(frozen, Object.keys(feedTypes(step.graph))),
       feeds,
       onStep: (done, metrics) => listener.onStep(name, done, metrics),
       preview,

@@ -23,8 +23,9 @@ export interface HeldOut {
   readonly feeds: (pictures: readonly number[]) => Effect<Values>
   /** The pictures themselves among the feeds, which reconstructions are compared with. */
   readonly pixels?: string
-  /** Weights that never change. */
+  /** Weights that never change: baked in, and such as are fed. */
   readonly constants?: Values
+  readonly frozen?: Values
 }
 
 /** Held-out pictures before and after steps of training, compiled once. */
@@ -114,7 +115,7 @@ interface Program {
  * one a picture. Errors: those of the executor and of the pictures.
  */
 export const measuring = (executor: Executor, heldOut: HeldOut): Measuring => {
-  const { n, batch, seed, graph, feeds, pixels, constants = {} } = heldOut
+  const { n, batch, seed, graph, feeds, pixels, constants = {}, frozen = {} } = heldOut
   const compiled = new Map<number, Program>()
   const programOf = (count: number): Effect<Program> =>
     effect(async (run) => {
@@ -136,7 +137,7 @@ export const measuring = (executor: Executor, heldOut: HeldOut): Measuring => {
         const program = await run(programOf(count))
         const given = await run(feeds(Array.from({ length: count }, (_, i) => from + i)))
         const known: Values = {
-          ...weightsOf(program.graph, state, averaged),
+          ...weightsOf(program.graph, { ...frozen, ...state }, averaged),
           ...given,
           ...noiseFeeds(program.graph, seed, step, { from, batch: count }),
         }

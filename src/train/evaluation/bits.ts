@@ -2,15 +2,27 @@ import { type Dataset, labelsOf } from '../../data/dataset.ts'
 import { bitsPerDim, someTimesteps } from '../../diffusion/bits.ts'
 import { type Effect, effect } from '../../error.ts'
 import { type Executor, floats, type Values } from '../../execute/executor.ts'
+import type { Asked } from '../../experiment/conditioning.ts'
 import { bitsProgram, diffusionLeaves, type LatentDiffusion, nullLabel } from '../../experiment/diffusion-stage.ts'
 import { autoencoderOf, type Experiment } from '../../experiment/document.ts'
 import { feedTypes, type Graph, noises } from '../../graph/graph.ts'
 import { TE } from '../../prelude.ts'
 import type { Tokens } from '../../text/learnt.ts'
 import { picturesOf, randomOf } from '../data.ts'
-import { encodePictures, type Items, joined, type Rows, rowsOf, using, weightsFor } from '../inference.ts'
+import {
+  asPart,
+  encodePictures,
+  type Items,
+  joined,
+  type Rows,
+  range,
+  rowsOf,
+  using,
+  weightsFor,
+} from '../inference.ts'
 import { noiseFeeds } from '../state.ts'
 import { captionTokens } from '../texts.ts'
+import { fedBy } from '../told.ts'
 import type { BitsFigures } from './document.ts'
 
 export interface BitsOptions {
@@ -78,29 +90,33 @@ export const bitsFigures = (known: Known, heldOut: Dataset, o: BitsOptions): Eff
     const labels = labelsOf(heldOut)
     const random = randomOf(o.seed, 'bits-timesteps')
     const visits = someTimesteps(model.config.schedule.timesteps, terms.timesteps - 1, (i) => random(i) / 2 ** 32)
-    const batches = Math.ceil(heldOut.n / batch)
+    // The last batch is filled up with pictures that are not counted twice.
+    const batches = range(0, Math.ceil(heldOut.n / batch)).map((b) =>
+      range(b * batch, (b + 1) * batch).map((i) => Math.min(heldOut.n - 1, i)),
+    )
+    const asked: Asked[] = []
+    for (const numbers of batches)
+      asked.push({
+        labels: numbers.map((n) => labels?.[n] ?? nullLabel(model)),
+        ...(tokens === undefined ? {} : { tokens: captionTokens(tokens, heldOut)(numbers) }),
+        ...(conditioner.pictures === undefined
+          ? {}
+          : {
+              pictures: conditioner.pictures.of((await run(heldOut.read(numbers))).pictures, (i) =>
+                randomOf(o.seed, 'condition', 'bits', String(numbers[i])),
+              ),
+            }),
+      })
+    const told = await run(fedBy(o.executor, model, { ...asPart(known.firstStage), ...state }, scale, asked))
     const found = await run(
       using(o.executor, graph, constants, (executable) =>
         effect(async (go) => {
           const all: number[] = []
-          for (let b = 0; b < batches; b++) {
+          for (const [b, numbers] of batches.entries()) {
             const from = b * batch
-            // The last batch is filled up with pictures that are not counted twice.
-            const numbers = Array.from({ length: batch }, (_, i) => Math.min(heldOut.n - 1, from + i))
-            const pictures = conditioner.pictures
             const given: Values = {
+              ...told[b],
               [diffusionLeaves.moments]: floats([batch, ...moments.shape], await go(moments.read(numbers))),
-              ...conditioner.feeds({
-                labels: numbers.map((n) => labels?.[n] ?? nullLabel(model)),
-                ...(tokens === undefined ? {} : { tokens: captionTokens(tokens, heldOut)(numbers) }),
-                ...(pictures === undefined
-                  ? {}
-                  : {
-                      pictures: pictures.of((await go(heldOut.read(numbers))).pictures, (i) =>
-                        randomOf(o.seed, 'condition', 'bits', String(numbers[i])),
-                      ),
-                    }),
-              }),
             }
             const fed = (t: number): Values => ({ ...given, ...drawn(graph, o.seed, t, { from, batch }) })
             const bits = await go(
@@ -108,9 +124,10 @@ export const bitsFigures = (known: Known, heldOut: Dataset, o: BitsOptions): Eff
                 executable,
                 items: batch,
                 visits,
-                feeds: (t) => Object.fromEntries(Object.entries(fed(t)).filter(([name]) => name in types)),
+                feeds: (t) =>
+                  Object.fromEntries(Object.entries(fed(t)).filter(([name]) => name in types && !(name in constants))),
                 onStep: (done, of) => {
-                  o.onStep(b * of + done, batches * of)
+                  o.onStep(b * of + done, batches.length * of)
                   return TE.right(undefined)
                 },
               }),
