@@ -4,6 +4,7 @@ import type { Executor, Value } from '../execute/executor.ts'
 import { TE } from '../prelude.ts'
 import { leaves, noised, sample } from '../samplers/index.ts'
 import { using } from '../train/inference.ts'
+import { readied } from './applied.ts'
 import { beginsAtPicture, encoded, finished, type Given, toldOf } from './conditions.ts'
 import type { PipelineDocument } from './document.ts'
 import { decodeLatents, factorOf, scaledLatents } from './first-stage.ts'
@@ -21,7 +22,6 @@ import {
   zerosOf,
 } from './request.ts'
 import { type Walk, walkOf } from './walk.ts'
-import { weightsOf } from './weights.ts'
 
 /** Guidance as it is asked for: none at 1, and with diffusers' pipelines below. */
 export const guidanceOf = (
@@ -79,8 +79,8 @@ export const drawPipeline = ({ executor, pipeline, request, noise, see, onStep }
     tell('start', start)
     const told = await run(toldOf(given, guidance))
     const watch = see !== undefined
-    const graph = await run(TE.fromEither(pipelineStep(document, walk, { shape: start.shape, guidance, told, watch })))
-    const values = await run(weightsOf(graph, 'unet', weights))
+    const step = await run(TE.fromEither(pipelineStep(document, walk, { shape: start.shape, guidance, told, watch })))
+    const { graph, values } = await run(readied(step, 'unet', pipeline))
     const drawing = new Set(walk.plan.steps.flatMap((step) => (step.draws ? [step.index] : [])))
     const latents = await run(
       using(executor, graph, values, (executable) =>

@@ -3,6 +3,7 @@ import { floats } from '../execute/executor.ts'
 import { type Shape, size } from '../graph/types.ts'
 import type { NoiseRequest } from '../samplers/index.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
+import type { Applied } from './applied.ts'
 import type { PipelineDocument } from './document.ts'
 import type { Weights } from './weights.ts'
 
@@ -51,6 +52,8 @@ export interface Pipeline {
   readonly weights: Weights
   /** One for each encoder of texts. */
   readonly tokenizers: readonly Tokenizer[]
+  /** Of its networks. */
+  readonly adapters?: readonly Applied[]
 }
 
 /** Draws standard normal noise, asked for in the order in which the references draw. */

@@ -9,9 +9,9 @@ import { E, pipe, TE } from '../prelude.ts'
 import { promptIds } from '../text/prompt.ts'
 import { using } from '../train/inference.ts'
 import { optimise } from '../transform/index.ts'
+import { readied } from './applied.ts'
 import type { TextPart } from './document.ts'
 import { mapValue, type Pipeline, type Request, repeatedRows, type See, zerosOf } from './request.ts'
-import { weightsOf } from './weights.ts'
 
 /** From texts to what the network is told of them. */
 
@@ -103,8 +103,8 @@ const embed = (
       const ids = await run(TE.fromEither(idsOf(pipeline, k, texts(k))))
       see(`ids.${k}`, ids)
       const [n = 0, length = 0] = ids.shape
-      const graph = await run(TE.fromEither(textGraph(part, n, length, clipSkip)))
-      const values = await run(weightsOf(graph, `text.${k}`, pipeline.weights))
+      const own = await run(TE.fromEither(textGraph(part, n, length, clipSkip)))
+      const { graph, values } = await run(readied(own, `text.${k}`, pipeline))
       found.push(await run(using(executor, graph, values, (executable) => executable.run({ ids }))))
     }
     const named = (name: string): readonly Value[] =>

@@ -8,12 +8,6 @@ import { TE } from '../prelude.ts'
 export type Component = 'unet' | 'firstStage' | 'classes' | 'control' | `text.${number}`
 export type Weights = Readonly<Record<string, UnreadArrays>>
 
-/** Adapters may change a network's weights after they are read, or its graph before it is compiled. */
-export interface Adapted {
-  readonly graph?: (component: Component, graph: Graph) => Graph
-  readonly values?: (component: Component, values: Values) => Effect<Values>
-}
-
 const numbers = ({ data }: StoredArray): Float32Array =>
   data instanceof Float32Array ? data : Float32Array.from<number | bigint>(data, Number)
 

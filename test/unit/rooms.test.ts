@@ -16,6 +16,7 @@ const rooms = [
     'text',
     'published',
     'adapters',
+    'adapters',
     'experiment',
     'train',
     'pipelines',

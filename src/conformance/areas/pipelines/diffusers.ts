@@ -14,6 +14,7 @@ import { E, pipe, TE } from '../../../prelude.ts'
 import type { NoiseRequest } from '../../../samplers/index.ts'
 import { scales, twice } from '../sampler/diffusers.ts'
 import { numbers, times } from '../sampler/loop.ts'
+import { equipped } from './adapters.ts'
 import {
   expectedOf,
   heeded,
@@ -43,7 +44,7 @@ const knownInCall = [
 ]
 const known = [
   ...['name', 'seed', 'note', 'call', 'inputs', 'scheduler', 'scheduler_config', 'noise', 'init_noise_sigma'],
-  ...['f64_maxdiff', 'f64_image_maxdiff', 'pipeline', 'model'],
+  ...['f64_maxdiff', 'f64_image_maxdiff', 'pipeline', 'model', 'lora', 'fuse', 'textual_inversion'],
 ]
 
 const texts = (call: Json, key: string): readonly string[] | undefined => {
@@ -196,7 +197,7 @@ const runOf = (executor: Executor, read: Pipeline, c: PipelineCase, given: Run):
     const override = overrideOf(given)
     const document =
       override === undefined ? read.document : await run(TE.fromEither(withScheduler(read.document, override)))
-    const pipeline: Pipeline = { ...read, document }
+    const pipeline = await run(equipped({ ...read, document }, c, given))
     const request = requestOf(pipeline, call, inputs)
     const seen = watching()
     const drawn = await run(drawPipeline({ executor, pipeline, request, noise: noiseOf(inputs), see: seen.see }))
