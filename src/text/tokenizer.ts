@@ -1,6 +1,6 @@
 import { Tokenizer as HuggingFace } from '@huggingface/tokenizers'
 import { type Checked, type Errors, fail, failure, reasonOf } from '../error.ts'
-import { E, pipe } from '../prelude.ts'
+import { E, flow, pipe } from '../prelude.ts'
 import type { Cleaning } from './cleaning.ts'
 import { cleanings } from './cleaning.ts'
 
@@ -77,6 +77,21 @@ const madeOf = ({ document, config, tokens, at }: TokenizerParts): Checked<Huggi
     ],
   )
 
+/** The slow tokenizers mend what lies between the tokens that they know by name; OpenAI's mends the whole text. */
+const between =
+  (clean: (text: string) => string, names: readonly string[]) =>
+  (text: string): string => {
+    const present = names.filter((name) => text.includes(name)).toSorted((a, b) => b.length - a.length)
+    if (present.length === 0) return clean(text)
+    const pattern = new RegExp(`(${present.map((name) => name.replace(/[^\p{L}\p{N}]/gu, '\\$&')).join('|')})`)
+    return text
+      .split(pattern)
+      .map((piece, i) => (i % 2 === 1 ? piece : clean(piece)))
+      .join(' ')
+  }
+/** The original lowers letter by letter; here a sigma would know that it ends a word. */
+const withoutFinalSigma = (text: string): string => text.replaceAll('Σ', 'σ')
+
 /** An added word of several vectors is followed by its further ones, `word_1`, `word_2` (diffusers' `maybe_convert_prompt`). */
 const withFurther =
   (made: HuggingFace, clean: (text: string) => string, added: readonly string[]) =>
@@ -104,14 +119,18 @@ export const tokenizerOf = (parts: TokenizerParts): Checked<Tokenizer> =>
         ...made.get_vocab(false),
         ...tokens.map(({ content, id }) => [content, id] as const),
       ])
-      const names = new Map<number, string>([...ids].map(([name, id]) => [id, name]))
+      const words = new Map<number, string>([...ids].map(([name, id]) => [id, name]))
       const idOf = (name: string): Checked<number> => {
         const id = ids.get(name)
         return id === undefined
           ? fail('file', at, `the special token ${JSON.stringify(name)} in the vocabulary`, `${ids.size} others`)
           : E.right(id)
       }
-      const clean = cleanings[parts.cleaning]
+      const mend = cleanings[parts.cleaning]
+      const names = tokens.map(({ content }) => content)
+      const mended = parts.cleaning === 'transformers' ? between(mend, names) : mend
+      const lowers = JSON.stringify(parts.document.normalizer ?? null).includes('owercase')
+      const clean = lowers ? flow(mended, withoutFinalSigma) : mended
       const whole = withFurther(made, clean, parts.added)
       const size = [...ids.values()].reduce((most, id) => Math.max(most, id), -1) + 1
       return pipe(
@@ -125,17 +144,17 @@ export const tokenizerOf = (parts: TokenizerParts): Checked<Tokenizer> =>
             positions,
             size,
             encode: (text) => made.encode(clean(whole(text)), { add_special_tokens: false }).ids,
-            tokens: (given) => given.map((id) => names.get(id) ?? ''),
+            tokens: (given) => given.map((id) => words.get(id) ?? ''),
             decode: (given) =>
               given.length === 0 ? '' : made.decode([...given], { clean_up_tokenization_spaces: false }).trim(),
             added: new Map(parts.added.map((name) => [name, ids.get(name) ?? 0])),
-            adding: (words) => {
-              const known = words.find((word, i) => ids.has(word) || words.indexOf(word) < i)
+            adding: (more) => {
+              const known = more.find((word, i) => ids.has(word) || more.indexOf(word) < i)
               return known === undefined
                 ? tokenizerOf({
                     ...parts,
-                    tokens: [...tokens, ...words.map((word, i) => addedToken(size + i, word))],
-                    added: [...parts.added, ...words],
+                    tokens: [...tokens, ...more.map((word, i) => addedToken(size + i, word))],
+                    added: [...parts.added, ...more],
                   })
                 : fail('data', at, 'words that are no tokens yet', JSON.stringify(known), 'give it another name')
             },

@@ -54,6 +54,11 @@ describe('tokens', () => {
     const all = entries('mini-bert.json')
     expect(all.map((e) => right(promptIds(bert, e.text)).ids)).toEqual(all.map((e) => e.ids))
   })
+  test('are lowered letter by letter, and what lies between special tokens is mended alone', () => {
+    expect(mini.encode('ΟΔΟΣ')).toEqual(mini.encode('οδοσ'))
+    expect(mini.encode('ΟΔΟΣ')).not.toEqual(mini.encode('οδος'))
+    expect(slow.encode('&lt; <|endoftext|> &amp;')).toEqual([...slow.encode('<'), slow.end, ...slow.encode('&')])
+  })
   test('a folder without a tokenizer is refused by what is in it', async () => {
     const read = await readTokenizer(golden('inversions'))()
     expect(E.isLeft(read) && read.left[0]).toMatchObject({ tag: 'file', got: expect.stringContaining('a1111.pt') })
