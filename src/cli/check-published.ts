@@ -1,6 +1,6 @@
-import type { ModelSection } from '../experiment/published.ts'
 import { type Cost, cost } from '../graph/cost.ts'
 import { parameters } from '../graph/graph.ts'
+import type { ModelSection } from '../published/document.ts'
 import { optimise, share } from '../transform/index.ts'
 import { flops, mebibytes, parametersText, type StageReport, shapesOf } from './check-report.ts'
 

@@ -4,12 +4,12 @@ import { type Checked, collect, type Effect, effect, failure } from '../error.ts
 import { readBytes } from '../io/bytes.ts'
 import { asArgument } from '../io/names.ts'
 import { E, flow, pipe, TE } from '../prelude.ts'
+import { type PublishedModel, publishedModel } from '../published/document.ts'
 import { decode } from '../schema.ts'
 import { crossChecks } from './cross-checks.ts'
 import { type Experiment, experiment, type FirstStage } from './document.ts'
 import { importCompVis, isCompVis } from './import/compvis.ts'
 import { parseJsonText } from './json-text.ts'
-import { type PublishedModel, publishedModel } from './published.ts'
 import { applySettings, parseSetting } from './settings.ts'
 import { latentScaleOf } from './space.ts'
 

@@ -3,10 +3,10 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { type Checked, showErrors } from '../../src/error.ts'
 import { importCompVis } from '../../src/experiment/import/compvis.ts'
-import { modelSections, type PublishedModel, publishedModel } from '../../src/experiment/published.ts'
 import { parameters } from '../../src/graph/graph.ts'
 import { type Shape, size } from '../../src/graph/types.ts'
 import { E, t } from '../../src/prelude.ts'
+import { modelSections, type PublishedModel, publishedModel } from '../../src/published/document.ts'
 import { anything, decode, dictionary, integer, list, record, text } from '../../src/schema.ts'
 
 /** Published models: every parameter's name and shape, as the reference's `state_dict` has them. */

@@ -3,9 +3,9 @@ import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { type Checked, showErrors } from '../../src/error.ts'
 import { importCompVis } from '../../src/experiment/import/compvis.ts'
-import { modelSections } from '../../src/experiment/published.ts'
 import { E, t } from '../../src/prelude.ts'
 import { type OriginalModel, originalModel, wholly } from '../../src/published/compvis/index.ts'
+import { modelSections } from '../../src/published/document.ts'
 
 /** Configurations of the original code: what is said in them, as data. */
 

@@ -7,9 +7,9 @@ import { autoencoderOf } from '../../src/experiment/document.ts'
 import { experimentSchema, experimentSchemaText } from '../../src/experiment/json-schema.ts'
 import { parseJsonText } from '../../src/experiment/json-text.ts'
 import { decodeExperiment, loadExperiment } from '../../src/experiment/load.ts'
-import { publishedModel } from '../../src/experiment/published.ts'
 import { applySettings, parseSetting } from '../../src/experiment/settings.ts'
 import { E } from '../../src/prelude.ts'
+import { publishedModel } from '../../src/published/document.ts'
 
 const training = {
   steps: 100,

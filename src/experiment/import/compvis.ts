@@ -8,7 +8,7 @@ import {
   originalModel,
 } from '../../published/compvis/model.ts'
 import { byTarget, isObject, type Json, type Reader } from '../../published/compvis/reader.ts'
-import type { ConditioningStage, PublishedModel } from '../published.ts'
+import type { ConditioningStage, PublishedModel } from '../../published/document.ts'
 
 /** Configurations of latent diffusion's original code, `target` by `target`, as published models. */
 

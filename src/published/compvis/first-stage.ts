@@ -1,8 +1,8 @@
 import { type Checked, fail, type LatentError } from '../../error.ts'
-import type { PublishedLoss, PublishedModel } from '../../experiment/published.ts'
 import { type AutoencoderConfig, publishedAutoencoder } from '../../nn/index.ts'
 import { E, pipe, RNEA } from '../../prelude.ts'
 import { anything, flag, record, text } from '../../schema.ts'
+import type { PublishedLoss, PublishedModel } from '../document.ts'
 import { klLosses, type LossReader, positive, vqLosses, weight } from './losses.ts'
 import { byTarget, isObject, type Reader, reading } from './reader.ts'
 

@@ -1,7 +1,7 @@
 import { fail } from '../../error.ts'
-import type { PublishedLoss } from '../../experiment/published.ts'
 import { E, pipe } from '../../prelude.ts'
 import { flag, integer, number, record, withDefault, word } from '../../schema.ts'
+import type { PublishedLoss } from '../document.ts'
 import { type Reader, reading } from './reader.ts'
 
 /** What first stages were trained with. */
