@@ -1,15 +1,16 @@
-import { type Effect, effect } from '../error.ts'
-import type { Executor, Value } from '../execute/executor.ts'
+import { type Effect, effect, fail } from '../error.ts'
+import type { Executor, Value, Values } from '../execute/executor.ts'
 
-import { TE } from '../prelude.ts'
-import { leaves, noised, sample } from '../samplers/index.ts'
+import { E, TE } from '../prelude.ts'
+import { leaves, noised, type PlannedStep, sample } from '../samplers/index.ts'
 import { using } from '../train/inference.ts'
 import { readied } from './applied.ts'
 import { beginsAtPicture, encoded, finished, type Given, toldOf } from './conditions.ts'
+import { type ControlRequest, controlFeeds, controlLeaves } from './control.ts'
 import type { PipelineDocument } from './document.ts'
 import { decodeLatents, factorOf, scaledLatents } from './first-stage.ts'
 import { type Guidance, guidanceFeeds } from './guidance.ts'
-import { pipelineStep, saidLeaf } from './network.ts'
+import { pipelineStep } from './network.ts'
 import {
   draws,
   mapValue,
@@ -48,6 +49,25 @@ const beginning = (given: Given, walk: Walk): Effect<Value> =>
     return noised(walk.start, repeated(latents, request.count), noise({ name: draws.start, step: 0, shape }))
   })
 
+/** The ControlNet as it is asked. Errors (`usage`): one without a picture for it, or the other way round. */
+const controlOf = ({ control: config }: Pipeline, { control: request }: Request) =>
+  config !== undefined && request !== undefined
+    ? E.right({ control: { config, request } })
+    : config === undefined && request === undefined
+      ? E.right({})
+      : fail(
+          'usage',
+          config === undefined ? '--control' : '--hint',
+          'a ControlNet and a picture for it',
+          'only one of them',
+        )
+const hintFeeds = ({ control, count }: Request): Values =>
+  control === undefined ? {} : { [controlLeaves.hint]: repeated(control.hint, count) }
+const controlSteps =
+  (control: ControlRequest, steps: number) =>
+  ({ index }: PlannedStep): Values =>
+    controlFeeds(control, index, steps)
+
 export interface Drawing {
   readonly executor: Executor
   readonly pipeline: Pipeline
@@ -79,7 +99,10 @@ export const drawPipeline = ({ executor, pipeline, request, noise, see, onStep }
     tell('start', start)
     const told = await run(toldOf(given, guidance))
     const watch = see !== undefined
-    const step = await run(TE.fromEither(pipelineStep(document, walk, { shape: start.shape, guidance, told, watch })))
+    const control = await run(TE.fromEither(controlOf(pipeline, request)))
+    const step = await run(
+      TE.fromEither(pipelineStep(document, walk, { shape: start.shape, guidance, told, watch, ...control })),
+    )
     const { graph, values } = await run(readied(step, 'unet', pipeline))
     const drawing = new Set(walk.plan.steps.flatMap((step) => (step.draws ? [step.index] : [])))
     const latents = await run(
@@ -91,14 +114,14 @@ export const drawPipeline = ({ executor, pipeline, request, noise, see, onStep }
           from: start,
           noiseOf: (request) =>
             request.name !== leaves.noise || drawing.has(request.step) ? noise(request) : zerosOf(request.shape),
-          feeds: { ...told, ...guidanceFeeds(guidance) },
+          feeds: { ...told, ...guidanceFeeds(guidance), ...hintFeeds(request) },
+          ...(request.control === undefined
+            ? {}
+            : { stepFeeds: controlSteps(request.control, walk.plan.steps.length) }),
           onStep: ({ done, of, x, watched }) =>
             effect(async (go) => {
               if (watch) {
-                for (const name of ['predX0', 'seen', 'said', saidLeaf]) {
-                  const value = watched[name]
-                  if (value !== undefined) tell(`step.${name}`, value)
-                }
+                for (const [name, value] of Object.entries(watched)) tell(`step.${name}`, value)
                 tell('step.x', await go(x))
               }
               if (onStep !== undefined) await go(onStep(done, of))

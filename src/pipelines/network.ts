@@ -5,10 +5,12 @@ import type { Checked } from '../error.ts'
 import type { Values } from '../execute/executor.ts'
 import type { Graph } from '../graph/graph.ts'
 import type { Shape, TensorType } from '../graph/types.ts'
+import type { ControlNetConfig } from '../nn/controlnet.ts'
 import { unet } from '../nn/unet/unet.ts'
 import { E, pipe } from '../prelude.ts'
 import { stepGraph } from '../samplers/index.ts'
 import { optimise } from '../transform/index.ts'
+import { type ControlRequest, residualsOf, seenResiduals } from './control.ts'
 import type { PipelineDocument } from './document.ts'
 import { branches, type Guidance, guided } from './guidance.ts'
 import type { Walk } from './walk.ts'
@@ -34,6 +36,8 @@ export interface StepOptions {
   readonly shape: Shape
   readonly guidance: Guidance
   readonly told: ToldValues
+  /** A ControlNet, and what it is asked. */
+  readonly control?: { readonly config: ControlNetConfig; readonly request: ControlRequest }
   /** Whether steps give what is only looked at. */
   readonly watch: boolean
 }
@@ -42,7 +46,7 @@ export interface StepOptions {
 export const pipelineStep = (
   { unet: config, predicts }: PipelineDocument,
   walk: Walk,
-  { shape, guidance, told, watch }: StepOptions,
+  { shape, guidance, told, control, watch }: StepOptions,
 ): Checked<Graph> => {
   const count = branches[guidance.kind].length
   const network = unet('', config)
@@ -51,18 +55,37 @@ export const pipelineStep = (
     leafOf(told, toldLeaves.y),
     leafOf(told, toldLeaves.beside),
   ]
+  const residuals = once((x: Tensor, t: Tensor) =>
+    control === undefined
+      ? undefined
+      : residualsOf(control.config, {
+          x,
+          t,
+          context,
+          y,
+          count,
+          guess: control.request.guess,
+          hint: control.request.hint,
+        }),
+  )
   const said = once((x: Tensor, t: Tensor) => {
     const all = copies(x, count)
-    return network(beside === undefined ? all : concat(1, all, beside), copies(t, count), { context, y })
+    return network(beside === undefined ? all : concat(1, all, beside), copies(t, count), {
+      context,
+      y,
+      residuals: residuals(x, t),
+    })
   })
+  const shows = (x: Tensor, t: Tensor): Readonly<Record<string, Tensor>> => {
+    const added = residuals(x, t)
+    return { [saidLeaf]: said(x, t), ...(added === undefined ? {} : seenResiduals(added)) }
+  }
   const denoise: Denoiser = denoiser(walk.declared?.predicts ?? predicts, (x, t) => guided(said(x, t), guidance))
   return pipe(
     stepGraph(walk.plan, denoise, {
       shape,
       ...(walk.keep === undefined ? {} : { keep: walk.keep }),
-      ...(watch
-        ? { watch: ['predX0', 'seen', 'said'] as const, shows: (x: Tensor, t: Tensor) => ({ [saidLeaf]: said(x, t) }) }
-        : {}),
+      ...(watch ? { watch: ['predX0', 'seen', 'said'] as const, shows } : {}),
     }),
     E.map(optimise),
   )

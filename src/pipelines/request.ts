@@ -1,9 +1,11 @@
 import type { Value } from '../execute/executor.ts'
 import { floats } from '../execute/executor.ts'
 import { type Shape, size } from '../graph/types.ts'
+import type { ControlNetConfig } from '../nn/controlnet.ts'
 import type { NoiseRequest } from '../samplers/index.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import type { Applied } from './applied.ts'
+import type { ControlRequest, ReadControl } from './control.ts'
 import type { PipelineDocument } from './document.ts'
 import type { Weights } from './weights.ts'
 
@@ -42,6 +44,8 @@ export interface Request {
   readonly mask?: Value
   /** [1 or count, 1, H, W], of any scale. */
   readonly depth?: Value
+  /** Of a ControlNet. */
+  readonly control?: ControlRequest
   /** [1 or count, C, h, w] in [-1, 1], as large as the latents. */
   readonly lowResolution?: Value
 }
@@ -54,7 +58,16 @@ export interface Pipeline {
   readonly tokenizers: readonly Tokenizer[]
   /** Of its networks. */
   readonly adapters?: readonly Applied[]
+  /** A ControlNet, whose arrays are among the U-Net's. */
+  readonly control?: ControlNetConfig
 }
+
+/** A model with a ControlNet beside its U-Net. */
+export const controlled = (pipeline: Pipeline, { config, arrays }: ReadControl): Pipeline => ({
+  ...pipeline,
+  control: config,
+  weights: { ...pipeline.weights, unet: { ...pipeline.weights.unet, ...arrays } },
+})
 
 /** Draws standard normal noise, asked for in the order in which the references draw. */
 export type NoiseSource = (request: NoiseRequest) => Value

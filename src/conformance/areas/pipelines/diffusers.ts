@@ -3,11 +3,20 @@ import { type Checked, type Effect, effect, fail } from '../../../error.ts'
 import { type Executor, floats, type Value, type Values } from '../../../execute/executor.ts'
 import { size } from '../../../graph/types.ts'
 import type { StoredArrays } from '../../../io/stored.ts'
+import { controlSeen, withControlNet } from '../../../pipelines/control.ts'
 import { bytesOf, drawPipeline, guidanceOf } from '../../../pipelines/draw.ts'
 import { factorOf } from '../../../pipelines/first-stage.ts'
 import { branches } from '../../../pipelines/guidance.ts'
-import { type Where, withPublished } from '../../../pipelines/read.ts'
-import { draws, joinedChannels, mapValue, type Pipeline, type Request, stacked } from '../../../pipelines/request.ts'
+import { readYaml, type Where, withPublished } from '../../../pipelines/read.ts'
+import {
+  controlled,
+  draws,
+  joinedChannels,
+  mapValue,
+  type Pipeline,
+  type Request,
+  stacked,
+} from '../../../pipelines/request.ts'
 import { joinedOf, type SchedulerOverride, withScheduler } from '../../../pipelines/scheduler.ts'
 import { walkOf } from '../../../pipelines/walk.ts'
 import { E, pipe, TE } from '../../../prelude.ts'
@@ -40,7 +49,8 @@ const knownInCall = [
   ...['prompt', 'prompt_2', 'negative_prompt', 'negative_prompt_2', 'num_inference_steps', 'guidance_scale', 'height'],
   ...['width', 'eta', 'clip_skip', 'guidance_rescale', 'num_images_per_prompt', 'strength', 'image_guidance_scale'],
   ...['original_size', 'crops_coords_top_left', 'target_size', 'negative_original_size', 'negative_target_size'],
-  ...['negative_crops_coords_top_left'],
+  ...['negative_crops_coords_top_left', 'controlnet_conditioning_scale', 'guess_mode', 'control_guidance_start'],
+  'control_guidance_end',
 ]
 const known = [
   ...['name', 'seed', 'note', 'call', 'inputs', 'scheduler', 'scheduler_config', 'noise', 'init_noise_sigma'],
@@ -96,6 +106,20 @@ const requestOf = (pipeline: Pipeline, call: Json, inputs: Values): Request => {
     texts(call, 'negative_prompt_2'),
   ]
   const [sizes, negativeSizes] = [sizesOf(call, '', height, width), sizesOf(call, 'negative_', height, width)]
+  const asked =
+    image === undefined
+      ? {}
+      : pipeline.control === undefined
+        ? { picture: image }
+        : {
+            control: {
+              hint: image,
+              scale: numberIn(call, 'controlnet_conditioning_scale', 1),
+              start: numberIn(call, 'control_guidance_start', 0),
+              end: numberIn(call, 'control_guidance_end', 1),
+              guess: call.guess_mode === true,
+            },
+          }
   return {
     count: prompt.length * numberIn(call, 'num_images_per_prompt', 1),
     height,
@@ -113,7 +137,8 @@ const requestOf = (pipeline: Pipeline, call: Json, inputs: Values): Request => {
     ...(negative2 === undefined ? {} : { negative2 }),
     ...(sizes === undefined ? {} : { sizes }),
     ...(negativeSizes === undefined ? {} : { negativeSizes }),
-    ...present({ picture: image, mask: plane(inputs.mask_image, 255), depth: plane(inputs.depth_map, 1) }),
+    ...asked,
+    ...present({ mask: plane(inputs.mask_image, 255), depth: plane(inputs.depth_map, 1) }),
   }
 }
 
@@ -140,6 +165,15 @@ const firstInput = (seen: Seen, told: Value | undefined, parts: number): Value |
   if (x === undefined) return undefined
   const all = stacked(Array.from({ length: parts }, () => x))
   return told === undefined ? all : joinedChannels([all, told])
+}
+
+/** What the ControlNet gave at the first call. */
+const controlValues = (seen: Seen): Values => {
+  const down = Array.from({ length: 64 }, (_, i) => seen.first(`step.${controlSeen.down(i)}`))
+  return present({
+    ...Object.fromEntries(down.map((value, i) => [`control_down.${i}`, value])),
+    control_mid: seen.first(`step.${controlSeen.middle}`),
+  })
 }
 
 const seenValues = (seen: Seen, pipeline: Pipeline, request: Request, drawn: Value): Checked<Values> =>
@@ -180,6 +214,7 @@ const seenValues = (seen: Seen, pipeline: Pipeline, request: Request, drawn: Val
           ...(declared.sigmas === undefined ? {} : { sigmas: numbers(twice(sampling.scheduler, declared.sigmas)) }),
         }),
         ...Object.fromEntries(encoders.flatMap((name, k) => Object.entries(indexed(`ids.${name}`, `ids.${k}`)))),
+        ...controlValues(seen),
         ...indexed('encode_in', 'encode.in'),
         ...indexed('encode_moments', 'encode.moments'),
       })
@@ -226,24 +261,57 @@ const modelsOf = (c: PipelineCase): readonly unknown[] => [
   c.document.model,
   ...(Array.isArray(c.document.also) ? c.document.also : []),
 ]
+/** Each file of the model with the first ControlNet, and each other ControlNet with the first file. */
+const filesOf = (c: PipelineCase): readonly { readonly model: unknown; readonly control: unknown }[] => {
+  const [control, ...others] = controlsOf(c)
+  return [
+    ...modelsOf(c).map((model) => ({ model, control })),
+    ...others.map((other) => ({ model: c.document.model, control: other })),
+  ]
+}
 const marked = (i: number, values: Values): Values =>
   i === 0
     ? values
     : Object.fromEntries(Object.entries(values).map(([name, value]) => [`${name} from file ${i + 1}`, value]))
 
+/** A model with the case's ControlNet, where it has one: of the first files, and of others that must give the same. */
+const controlsOf = (c: PipelineCase): readonly unknown[] => [
+  c.document.controlnet,
+  ...(Array.isArray(c.document.controlnet_also) ? c.document.controlnet_also : []),
+]
+const withControl = <A>(
+  c: PipelineCase,
+  read: Pipeline,
+  control: unknown,
+  use: (pipeline: Pipeline) => Effect<A>,
+): Effect<A> =>
+  control === undefined
+    ? use(read)
+    : effect(async (run) => {
+        const { path, yaml, variant } = whereOf(c, control)
+        const where = {
+          path,
+          ...(yaml === undefined ? {} : { yaml: await run(readYaml(yaml)) }),
+          ...(variant === undefined ? {} : { variant }),
+        }
+        return run(withControlNet(where, (found) => use(controlled(read, found))))
+      })
+
 /** All runs of a case, with each of its files. */
 export const diffusersRuns = (c: PipelineCase, executor: Executor): Effect<Values> =>
   pipe(
-    modelsOf(c),
-    TE.traverseSeqArrayWithIndex((i, model) =>
+    filesOf(c),
+    TE.traverseSeqArrayWithIndex((i, { model, control }) =>
       effect(async (run) => {
         const own = c.runs.filter((given) => given.model === undefined)
         const others = i === 0 ? c.runs.filter((given) => given.model !== undefined) : []
         const found = await run(
           withPublished(whereOf(c, model), (read) =>
-            pipe(
-              own,
-              TE.traverseSeqArray((given) => runOf(executor, read, c, given)),
+            withControl(c, read, control, (pipeline) =>
+              pipe(
+                own,
+                TE.traverseSeqArray((given) => runOf(executor, pipeline, c, given)),
+              ),
             ),
           ),
         )
@@ -266,7 +334,7 @@ export const expectedOfAll = (c: PipelineCase): StoredArrays => {
   const expected = expectedOf(c)
   return Object.assign(
     {},
-    ...modelsOf(c).map((_, i) =>
+    ...filesOf(c).map((_, i) =>
       Object.fromEntries(
         Object.entries(expected)
           .filter(([name]) => i === 0 || c.runs.some((r) => r.model === undefined && name.startsWith(`${r.name}/`)))
