@@ -9,6 +9,7 @@
  * const x = input('x', float(4, 8))
  * const loss = pipe(x, nn.linear('head', { out: 1 }), sum())
  */
+export * as adapters from './adapters/index.ts'
 export * from './declare/index.ts'
 export * as diffusion from './diffusion/index.ts'
 export * as gaussian from './distributions/gaussian.ts'

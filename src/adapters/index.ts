@@ -2,11 +2,13 @@ export {
   type AdaptOptions,
   adapterFeeds,
   adapterLeaf,
+  adapting,
   type Change,
   type Changes,
   type LowRank,
   type LowRanks,
   merged,
+  type Named,
   scaled,
   withAdapters,
 } from './low-rank.ts'

@@ -1,9 +1,22 @@
-import { add, apply, conv2d, matmul, mul, rebuild, refreeze, reshape, rewrite, type Tensor } from '../declare/index.ts'
+import {
+  add,
+  apply,
+  conv2d,
+  isTensor,
+  matmul,
+  mul,
+  refreeze,
+  reshape,
+  type Tensor,
+  type TensorOf,
+  thaw,
+  topological,
+} from '../declare/index.ts'
 import { floats, type Value, type Values } from '../execute/executor.ts'
-import { type Graph, isNode, type Node, type NodeOf } from '../graph/graph.ts'
+import type { Graph } from '../graph/graph.ts'
 import { type Shape, sameShape, size } from '../graph/types.ts'
 import { kaimingUniform, zeros } from '../nn/layers.ts'
-import { pipe } from '../prelude.ts'
+import { pipe, RR } from '../prelude.ts'
 
 /** Low-rank adapters (Hu et al. 2021, "LoRA") of networks that stay as they are: a graph's named weights, each with a term more. */
 
@@ -55,7 +68,7 @@ const summed = (w: Tensor, terms: readonly Term[]): Tensor =>
   }, w)
 
 /** x W or x W^T, through down and up: the product with W itself is not touched. */
-const inProduct = ({ attributes }: NodeOf<'matmul'>, x: Tensor, { down, up, factor }: Term): Tensor => {
+const inProduct = ({ attributes }: TensorOf<'matmul'>, x: Tensor, { down, up, factor }: Term): Tensor => {
   const { transposeA, transposeB } = attributes
   const [rank = 0, ...rest] = down.shape
   const matrix = pipe(down, shaped([rank, size(rest)]))
@@ -63,7 +76,12 @@ const inProduct = ({ attributes }: NodeOf<'matmul'>, x: Tensor, { down, up, fact
   return pipe(x, matmul(first, { transposeA, transposeB }), times(factor), matmul(second, { transposeB }))
 }
 /** The convolution to `rank` channels, with the weight's own window, and from there to its channels. */
-const inConvolution = ({ attributes }: NodeOf<'conv2d'>, x: Tensor, w: Tensor, { down, up, factor }: Term): Tensor => {
+const inConvolution = (
+  { attributes }: TensorOf<'conv2d'>,
+  x: Tensor,
+  w: Tensor,
+  { down, up, factor }: Term,
+): Tensor => {
   const [out = 0, ...rest] = w.shape
   const [rank = 0] = down.shape
   return pipe(
@@ -81,7 +99,7 @@ export interface AdaptOptions {
 const changeOf = ({ changes }: Named, parameter: string): Change | undefined =>
   Object.hasOwn(changes, parameter) ? changes[parameter] : undefined
 
-const termsOf = (n: NodeOf<'parameter'>, adapters: readonly Named[], trainable: boolean): readonly Term[] => {
+const termsOf = (n: TensorOf<'parameter'>, adapters: readonly Named[], trainable: boolean): readonly Term[] => {
   const { name: parameter, shape } = n.attributes
   const [out = 1, ...rest] = shape
   return adapters.flatMap((adapter): readonly Term[] => {
@@ -104,50 +122,67 @@ const termsOf = (n: NodeOf<'parameter'>, adapters: readonly Named[], trainable: 
 }
 
 /**
- * A graph with adapters: wherever a parameter is a product's or a convolution's weight, y becomes y + factor * up(down(x)); where it is
- * used otherwise, W + factor * up down stands for it. Nothing of the network changes, and without rank or factor the graph is the
- * same. What an adapter has for parameters that the graph lacks is not part of it.
+ * What stands for each expression below the roots with adapters: wherever a parameter is a product's or a convolution's weight, y becomes
+ * y + factor * up(down(x)); where it is used otherwise, W + factor * up down stands for it. What reads no changed weight stays the same
+ * object; without rank or factor that is all. What an adapter has for parameters that are not there is not part of it.
+ */
+export const adapting = (
+  adapters: readonly Named[],
+  roots: readonly Tensor[],
+  { trainable = false }: AdaptOptions = {},
+): ((x: Tensor) => Tensor) => {
+  const stands = new Map<Tensor, Tensor>()
+  const weights = new Map<Tensor, Weight>()
+  const whole = new Map<Tensor, Tensor>()
+  const now = (x: Tensor): Tensor => stands.get(x) ?? x
+  const wholeOf = (x: Tensor): Tensor => {
+    const weight = weights.get(x)
+    if (weight === undefined) return x
+    const sum = whole.get(x) ?? summed(x, weight.terms)
+    whole.set(x, sum)
+    return sum
+  }
+  const again = (x: Tensor, args: readonly Tensor[]): Tensor =>
+    args.every((a, i) => a === x.args[i]) ? x : apply(x.op, x.attributes, args, x.scope)
+  const standing = (node: Tensor): Tensor => {
+    const args = node.args.map(now)
+    const [x, w] = args
+    if (isTensor('parameter')(node)) {
+      const terms = termsOf(node, adapters, trainable)
+      if (terms.length > 0) weights.set(node, { leaf: node, terms })
+      return node
+    }
+    if (isTensor('reshape')(node) && x !== undefined) {
+      const view = again(node, args)
+      const weight = weights.get(x)
+      if (weight !== undefined) weights.set(view, weight)
+      return view
+    }
+    const weight = w === undefined ? undefined : weights.get(w)
+    if (x === undefined || w === undefined || weight === undefined || w.shape[0] !== (weight.leaf.shape[0] ?? 1))
+      return again(node, args.map(wholeOf))
+    const plain = (): Tensor => again(node, [wholeOf(x), w])
+    if (isTensor('matmul')(node) && w.shape.length === 2)
+      return weight.terms.reduce((y, term) => pipe(y, add(inProduct(node, wholeOf(x), term))), plain())
+    if (isTensor('conv2d')(node))
+      return weight.terms.reduce((y, term) => pipe(y, add(inConvolution(node, wholeOf(x), w, term))), plain())
+    return again(node, args.map(wholeOf))
+  }
+  for (const x of topological(roots)) stands.set(x, standing(x))
+  return now
+}
+
+/**
+ * A graph with adapters, as `adapting` has it.
  *
  * @example
  * const tuned = withAdapters([{ name: 'toy', changes: { 'head.weight': { rank: 4, factor: 1 } } }])(graph)
  */
 export const withAdapters =
-  (adapters: readonly Named[], { trainable = false }: AdaptOptions = {}) =>
+  (adapters: readonly Named[], options: AdaptOptions = {}) =>
   (g: Graph): Graph => {
-    const weights = new Map<Tensor, Weight>()
-    const whole = new Map<Tensor, Tensor>()
-    const wholeOf = (x: Tensor): Tensor => {
-      const weight = weights.get(x)
-      if (weight === undefined) return x
-      const sum = whole.get(x) ?? summed(x, weight.terms)
-      whole.set(x, sum)
-      return sum
-    }
-    const standing = (n: Node, args: readonly Tensor[]): Tensor => {
-      const [x, w] = args
-      if (isNode('parameter')(n)) {
-        const leaf = rebuild(n, args)
-        const terms = termsOf(n, adapters, trainable)
-        if (terms.length > 0) weights.set(leaf, { leaf, terms })
-        return leaf
-      }
-      if (isNode('reshape')(n) && x !== undefined) {
-        const view = rebuild(n, args)
-        const weight = weights.get(x)
-        if (weight !== undefined) weights.set(view, weight)
-        return view
-      }
-      const weight = w === undefined ? undefined : weights.get(w)
-      if (x === undefined || w === undefined || weight === undefined || w.shape[0] !== (weight.leaf.shape[0] ?? 1))
-        return rebuild(n, args.map(wholeOf))
-      const plain = (): Tensor => rebuild(n, [wholeOf(x), w])
-      if (isNode('matmul')(n) && w.shape.length === 2)
-        return weight.terms.reduce((y, term) => pipe(y, add(inProduct(n, wholeOf(x), term))), plain())
-      if (isNode('conv2d')(n))
-        return weight.terms.reduce((y, term) => pipe(y, add(inConvolution(n, wholeOf(x), w, term))), plain())
-      return rebuild(n, args.map(wholeOf))
-    }
-    return refreeze(rewrite(g, standing))
+    const outputs = thaw(g)
+    return refreeze(pipe(outputs, RR.map(adapting(adapters, Object.values(outputs), options))))
   }
 
 /** A change with its numbers, row-major. */

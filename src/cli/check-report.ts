@@ -17,6 +17,8 @@ export interface CheckedStage {
   readonly graph: Graph
   readonly intent: Intent
   readonly training: Training
+  /** What is trained of a network that stays as it is. */
+  readonly adapter?: { readonly rank: number; readonly weights: number }
   /** What the step takes without its memory budget. */
   readonly unbudgeted?: Pick<Cost, 'peakBytes' | 'flops'>
 }
@@ -30,6 +32,7 @@ export interface StageReport {
   readonly step: Cost
   readonly lint: readonly LatentError[]
   readonly training: Training
+  readonly adapter?: CheckedStage['adapter']
   readonly unbudgeted?: CheckedStage['unbudgeted']
 }
 
@@ -41,6 +44,7 @@ export const reportStage = ({ declared, graph, intent, ...stage }: CheckedStage)
   step: cost(graph),
   lint: lint(declared, intent),
   training: stage.training,
+  adapter: stage.adapter,
   unbudgeted: stage.unbudgeted,
 })
 
@@ -57,6 +61,7 @@ export const jsonReport = (stages: readonly StageReport[], notes: readonly strin
       s.section,
       {
         stage: s.name,
+        ...(s.adapter === undefined ? {} : { adapter: s.adapter }),
         batch: s.training.batchSize,
         accumulate: s.training.accumulate,
         effectiveBatch: effectiveBatch(s.training),
@@ -143,9 +148,20 @@ const budgetLines = ({ step, training, unbudgeted }: StageReport): readonly stri
   ]
 }
 
+/** What of an adapter's network has neither a gradient nor anything that goes with one. */
+const adapterLines = ({ adapter, parameters, training: { optimizer } }: StageReport): readonly string[] => {
+  if (adapter === undefined) return []
+  const { trainable, buffers } = total(parameters)
+  return [
+    `  adapter      rank ${adapter.rank} on ${thousands(adapter.weights)} weights: ${thousands(trainable)} numbers are trained;`,
+    `               ${thousands(buffers)} stay as they are, without gradient, without state of ${optimizer.kind}, in no checkpoint`,
+  ]
+}
+
 const textOfStage = (s: StageReport): string =>
   [
     ...parametersText(`${s.name} (${s.section})`, s.parameters),
+    ...adapterLines(s),
     ...batchLines(s),
     `  forward      ${flops(s.forward.flops)} a batch`,
     `  whole step   ${flops(s.step.flops)} a batch`,

@@ -1,10 +1,13 @@
 import { existsSync } from 'node:fs'
 import { type Effect, effect } from '../error.ts'
+import { adaptedIn } from '../experiment/adapter.ts'
 import { autoencoderOf, type Experiment } from '../experiment/document.ts'
 import { loadDeclaration } from '../experiment/load.ts'
 import { type Problems, problem, refusing } from '../experiment/problems.ts'
+import { parameters } from '../graph/graph.ts'
 import { pipe, TE } from '../prelude.ts'
 import { modelSections, type PublishedModel } from '../published/document.ts'
+import type { StagePlan } from '../train/plan.ts'
 import { jsonOfSections, reportSection, textOfSections } from './check-published.ts'
 import { type CheckedStage, jsonReport, reportStage, textReport } from './check-report.ts'
 import { type Register, setOption, several } from './command.ts'
@@ -35,6 +38,17 @@ const missingFiles = (e: Experiment): Effect<Problems> => {
   })
 }
 
+/** What is trained beside a U-Net that stays as it is. */
+const adapterOf = ({ diffusion }: Experiment, { name, step }: StagePlan): Pick<CheckedStage, 'adapter'> =>
+  name === 'diffusion' && diffusion?.adapter !== undefined
+    ? {
+        adapter: {
+          rank: diffusion.adapter.rank,
+          weights: adaptedIn(parameters(step.declared).map((p) => p.name)).length,
+        },
+      }
+    : {}
+
 /** Everything that a training would come upon before its first step and after its last, short of training. */
 const lookAt = (
   e: Experiment,
@@ -58,6 +72,7 @@ const lookAt = (
               declared: stage.step.declared,
               graph: stage.step.graph,
               intent: stage.step.intent,
+              ...adapterOf(e, stage),
               ...(stage.step.unbudgeted === undefined ? {} : { unbudgeted: stage.step.unbudgeted }),
             }
       }),

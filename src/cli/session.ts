@@ -16,6 +16,7 @@ import { reportData, stageMetrics } from './report-data.ts'
 import { resumeCommand } from './resume-command.ts'
 import { stopOnSignals } from './signals.ts'
 import { exitCodes, type Outcome, type Terminal } from './terminal.ts'
+import { openRun } from './trained-run.ts'
 
 /** The executor that an experiment or an option names; an error before anything else where it cannot run here. */
 export const chooseExecutor = (name: string): Effect<Choice> =>
@@ -149,6 +150,7 @@ export const trainSession = ({ experiment, owned, resume }: Session, terminal: T
           executor,
           resume,
           listener: { ...listener, stopping: stop.requested },
+          openRun,
           resumeCommand: (settings) => resumeCommand(dir, settings),
         }),
       )

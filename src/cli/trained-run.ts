@@ -11,6 +11,7 @@ import { checkpointDigest, loadCheckpoint } from '../io/checkpoint.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { decode, list, number, record, text } from '../schema.ts'
 import type { Tokens, Words } from '../text/learnt.ts'
+import { baseOf } from '../train/base.ts'
 import { checkpointsOf, notFinite } from '../train/checkpoints.ts'
 import type { CheckpointIdentity } from '../train/evaluation/document.ts'
 import { bestsOf, noBest } from '../train/monitor.ts'
@@ -124,6 +125,7 @@ export const openRun = (dir: string, { checkpoint, ema }: WeightOptions = {}): E
     if (plan.diffusion === undefined)
       return run(TE.left([failure('file', dir, 'a run with a diffusion stage', 'a first stage alone')]))
     const own = (stage: StagePlan): Effect<Chosen> => declared(dir, experiment, stage)
+    const base = await run(baseOf(experiment, { openRun }))
     const firstStage =
       plan.firstStage === undefined
         ? undefined
@@ -144,8 +146,8 @@ export const openRun = (dir: string, { checkpoint, ema }: WeightOptions = {}): E
       model: plan.diffusion.model,
       classes,
       scale,
-      firstStage: firstStage?.state ?? {},
-      diffusion: made?.state ?? diffusion.state,
+      firstStage: base?.firstStage ?? firstStage?.state ?? {},
+      diffusion: { ...base?.diffusion, ...(made?.state ?? diffusion.state) },
       checkpoints: [firstStage, diffusion].flatMap((stage) => stage?.checkpoint ?? []),
     }
   })

@@ -26,6 +26,7 @@ import { E, pipe } from '../prelude.ts'
 import { chain, ddimInversion, planSampling, type SamplingPlan, stepGraph, type Watched } from '../samplers/index.ts'
 import type { Path } from '../schedulers/path.ts'
 import { optimise } from '../transform/index.ts'
+import { trainingAdapter, withAdapter } from './adapter.ts'
 import { type Conditioner, conditionerOf, conditioningLeaves, type Told } from './conditioning.ts'
 import type { Diffusion } from './document.ts'
 import { denoisingObjective, noiseOf } from './objective-terms.ts'
@@ -84,9 +85,12 @@ export const latentDiffusion = (config: Diffusion, on: Diffused, classes: number
 const network =
   ({ config }: LatentDiffusion, training: boolean) =>
   ({ beside, ...given }: Told): Denoiser =>
-    (config.variance.kind === 'learned' ? varianceDenoiser : denoiser)(config.predicts, (xt, t) =>
-      unet('', config.unet, { training })(beside === undefined ? xt : concat(1, xt, beside), t, given),
-    )
+    (config.variance.kind === 'learned' ? varianceDenoiser : denoiser)(config.predicts, (xt, t) => {
+      const x = beside === undefined ? xt : concat(1, xt, beside)
+      const told: readonly (Tensor | undefined)[] = Object.values(given)
+      const said = unet('', config.unet, { training })(x, t, given)
+      return withAdapter(config.adapter, said, [x, t, ...told.filter((y) => y !== undefined)])
+    })
 
 const asTheyAre = ({ latent }: LatentDiffusion, batch: number): Tensor =>
   input(diffusionLeaves.moments, float(batch, ...latent))
@@ -133,7 +137,8 @@ export const diffusionLoss = (m: LatentDiffusion, batch: number, training = true
     network(m, training)(told),
     { x0, ...noiseOf(config, x0), ...times },
   )
-  return record === undefined ? { loss, log } : { loss, log, buffers: record(each) }
+  const trained = record === undefined ? { loss, log } : { loss, log, buffers: record(each) }
+  return config.adapter === undefined ? trained : trainingAdapter(trained)
 }
 
 /** What the first stage makes of pictures that are not trained on, at the noise and timesteps that are fed: each with its label. */

@@ -20,6 +20,7 @@ import {
   withOwnDefaults,
   word,
 } from '../schema.ts'
+import { adapter } from './adapter.ts'
 import { conditioning } from './conditioning.ts'
 import { learningRate } from './learning-rate.ts'
 import { objectiveFields, optionalObjectiveFields } from './objective.ts'
@@ -287,6 +288,8 @@ export const diffusion = record(
      */
     latentScale,
     ...optionalObjectiveFields,
+    /** Trained beside the U-Net of another run, whose weights stay as they are; so do first stage and conditioner. */
+    adapter,
   },
 )
 export type Diffusion = Decoded<typeof diffusion>

@@ -8,7 +8,7 @@ export interface Difference {
   readonly was: unknown
   readonly is: unknown
 }
-const differ = (at: string, was: unknown, is: unknown): readonly Difference[] => {
+export const differ = (at: string, was: unknown, is: unknown): readonly Difference[] => {
   if (!isObject(was) || !isObject(is)) return Object.is(was, is) ? [] : [{ at, was, is }]
   const keys = [...new Set([...Object.keys(was), ...Object.keys(is)])]
   return keys.flatMap((k) => differ(`${at}/${k}`, was[k], is[k]))

@@ -37,9 +37,11 @@ export const trainDiffusion = (
     readonly tokens: Tokens | undefined
     readonly scale: number
     readonly firstStage: Values
+    /** Weights of the U-Net and its conditioner that an adapter is trained beside. */
+    readonly base: Values
   },
 ): Effect<Values> => {
-  const { opened, training, learnt, heldOut, scale, firstStage, tokens } = given
+  const { opened, training, learnt, heldOut, scale, firstStage, tokens, base } = given
   const { model, name } = opened.stage
   const { conditioner } = model
   const batches = batchesOf(learnt.moments.n, training.batchSize, randomOf(e.seed, 'batches', 'diffusion'))
@@ -78,7 +80,7 @@ export const trainDiffusion = (
   return runStage(e, o, {
     opened,
     training,
-    frozen: asPart(firstStage),
+    frozen: { ...asPart(firstStage), ...base },
     batch: (step, part) =>
       trained(
         batches(step * training.accumulate + part),
@@ -110,7 +112,7 @@ export const trainDiffusion = (
             drawPictures(
               o.executor,
               { model, stage: e.firstStage },
-              { firstStage, diffusion: state },
+              { firstStage, diffusion: { ...base, ...state } },
               { ...shown, seed: e.seed, sampling: quick, scale },
             ),
           )

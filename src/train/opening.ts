@@ -145,7 +145,7 @@ const refuseLate = (
  * Reads and checks all that a run needs; writes nothing. Errors: `data`, `file`, `config`; `training`, a folder that cannot go on
  * as this experiment.
  */
-export const openExperiment = (e: Experiment, o: RunOptions): Effect<Opened> =>
+export const openExperiment = (e: Experiment, o: RunOptions, base: Values = {}): Effect<Opened> =>
   effect(async (run) => {
     const { dir, listener, resume } = o
     const exported = ['first-stage', 'diffusion'].map((name) => join(dir, name)).filter(hasWeightsAlone)
@@ -161,7 +161,9 @@ export const openExperiment = (e: Experiment, o: RunOptions): Effect<Opened> =>
       autoencoder === undefined || plan.firstStage === undefined
         ? {}
         : await run(perceptualWeights(autoencoder, plan.firstStage.step))
-    const identities = await run(TE.fromEither(identitiesOf(e, dataset.classes.length, plan, digest(constants))))
+    const identities = await run(
+      TE.fromEither(identitiesOf(e, dataset.classes.length, plan, digest(constants), digest(base))),
+    )
     const opened = <S extends StagePlan>(stage: S): Effect<OpenedStage<S>> =>
       effect(async (go) => {
         const identity = identities[stage.name]

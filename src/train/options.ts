@@ -1,5 +1,8 @@
-import type { Executor } from '../execute/executor.ts'
+import type { Effect } from '../error.ts'
+import type { Executor, Values } from '../execute/executor.ts'
+import type { Experiment } from '../experiment/document.ts'
 import type { Owned } from '../io/owner.ts'
+import type { Words } from '../text/learnt.ts'
 import type { Metrics } from './loop.ts'
 
 /** What a training run tells while it goes. */
@@ -16,6 +19,17 @@ export interface Listener {
   readonly stopping: () => boolean
 }
 
+/** A run whose weights stay as they are while an adapter of it is trained. */
+export interface Base {
+  readonly experiment: Experiment
+  /** Where its model reads texts. */
+  readonly words?: Words
+  /** What latents are multiplied by. */
+  readonly scale: number
+  readonly firstStage: Values
+  readonly diffusion: Values
+}
+
 export interface RunOptions {
   /** Everything is written below this folder. */
   readonly dir: string
@@ -24,6 +38,8 @@ export interface RunOptions {
   readonly executor: Executor
   readonly resume: boolean
   readonly listener: Listener
+  /** Opens the run that an adapter is of. */
+  readonly openRun?: (dir: string) => Effect<Base>
   /** How a person resumes the run with some settings; in hints. */
   readonly resumeCommand?: (settings: readonly string[]) => string
 }

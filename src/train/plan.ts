@@ -1,5 +1,6 @@
 import { importanceBuffers } from '../diffusion/index.ts'
 import { type Checked, collect } from '../error.ts'
+import { adapterRules } from '../experiment/adapter.ts'
 import { classRules } from '../experiment/data-rules.ts'
 import {
   diffusionLoss,
@@ -46,7 +47,7 @@ export interface StagePlan {
   readonly validation: ValidationGraph
 }
 export interface Plan {
-  /** Absent where diffusion is on pictures. */
+  /** Absent where diffusion is on pictures, or an adapter is trained beside what another run has. */
   readonly firstStage?: StagePlan
   readonly diffusion?: StagePlan & { readonly model: LatentDiffusion }
 }
@@ -88,7 +89,7 @@ export const planExperiment = (e: Experiment, classes: number): Checked<Plan> =>
 
 const planFirstStage = (e: Experiment, classes: number): Checked<StagePlan | undefined> => {
   const stage = autoencoderOf(e)
-  if (stage === undefined) return E.right(undefined)
+  if (stage === undefined || e.diffusion?.adapter !== undefined) return E.right(undefined)
   const pictures: Pictures = { count: stage.training.batchSize, classes }
   return pipe(
     E.Do,
@@ -140,6 +141,14 @@ const planDiffusion = (e: Experiment, classes: number): Checked<Plan['diffusion'
       const loss = inMicroBatches(microBatches, batchSize, (n) => diffusionLoss(model, n))
       return pipe(trainingStep(loss, config.training), E.flatMap(withinBudget('/diffusion/training', config.training)))
     }),
+    E.tap(({ step }) =>
+      refusing(
+        adapterRules(
+          config.adapter,
+          parameters(step.declared).map(({ name }) => name),
+        ),
+      ),
+    ),
     E.bind('validation', ({ model }) =>
       monitorable('/diffusion', config.training, (count) => diffusionValidation(model, count)),
     ),
@@ -158,13 +167,14 @@ export type Identity = Readonly<Record<string, Json>>
 
 /**
  * The identity of each stage of an experiment. Its graph is that of the experiment without what may be changed while it is trained;
- * `held` is the SHA-256 of weights that never change, where the first stage has any.
+ * `held` is the SHA-256 of weights that never change, where the first stage has any; `base` of those that an adapter is trained beside.
  */
 export const identitiesOf = (
   e: Experiment,
   classes: number,
   plan: Plan,
   held?: string,
+  base?: string,
 ): Checked<Readonly<Record<StagePlan['name'], Identity>>> => {
   const bare = unsteered(e)
   const same = JSON.stringify(bare) === JSON.stringify(e)
@@ -175,7 +185,7 @@ export const identitiesOf = (
         stage === undefined ? {} : { stage: stage.name, seed: e.seed, graph: contentHash(stage.step.graph) }
       return {
         'first-stage': { ...of(p.firstStage), ...(held === undefined ? {} : { held }) },
-        diffusion: of(p.diffusion),
+        diffusion: { ...of(p.diffusion), ...(base === undefined ? {} : { base }) },
       }
     }),
   )

@@ -6,6 +6,7 @@ import { diffusedOf, latentScaleOf } from '../experiment/space.ts'
 import { sweep, writeFileAtomic } from '../io/atomic.ts'
 import { type Owned, owning } from '../io/owner.ts'
 import { TE } from '../prelude.ts'
+import { adapterFilesOf, baseOf } from './base.ts'
 import { picturesOf } from './data.ts'
 import { showDataFacts } from './data-facts.ts'
 import { trainDiffusion } from './diffusion.ts'
@@ -102,17 +103,18 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
     const started = performance.now()
     const o: Own = { ...given, executor: stoppable(given.executor, given.listener.stopping) }
     const { doing, say } = o.listener
-    const opened = await run(openExperiment(e, o))
+    const base = await run(baseOf(e, o))
+    const opened = await run(openExperiment(e, o, base?.diffusion))
     const { data, plan, facts } = opened
     await run(claim(e, facts, o))
 
-    const first = await run(firstStageOf(e, o, opened))
+    const first = base === undefined ? await run(firstStageOf(e, o, opened)) : { state: base.firstStage }
     const summary = (samples?: SamplesSummary): RunSummary => ({
       experiment: e,
       plan,
       data: { train: data.train.n, heldOut: data.heldOut.n, classes: facts.classes },
       seconds: (performance.now() - started) / 1000,
-      ...(first.summary === undefined ? {} : { firstStage: first.summary }),
+      ...('summary' in first && first.summary !== undefined ? { firstStage: first.summary } : {}),
       ...(samples === undefined ? {} : { samples }),
     })
     if (opened.diffusion === undefined || e.diffusion === undefined) return summary()
@@ -120,14 +122,17 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
     doing('encoding the pictures')
     const { model, name } = opened.diffusion.stage
     const encoding = { executor: o.executor, state: first.state, seed: e.seed, dir: join(o.dir, name) }
-    const options = { latents: e.diffusion.latents, latentScale: latentScaleOf(e) }
+    const options = {
+      latents: e.diffusion.latents,
+      latentScale: base === undefined ? latentScaleOf(e) : { kind: 'fixed' as const, value: base.scale },
+    }
     await run(o.owned.held)
     const encoded = await run(encodeLatents(diffusedOf(e), encoding, options, picturesOf(data.train)))
     const { scale } = encoded
     const what = model.encodes === 'identity' ? 'pictures, not encoded' : 'latents'
     say(`${what}: [${model.latent.join(', ')}], multiplied by ${scale.toFixed(4)}`)
     await run(writeText(join(o.dir, 'latents.json'), JSON.stringify({ scale, classes: facts.classes })))
-    const words = wordsOf(model.conditioner, data.train)
+    const words = base?.words ?? wordsOf(model.conditioner, data.train)
     const tokens = tokensOf(model.conditioner, words)
     if (words !== undefined) await run(writeWords(o.dir, words))
     const trained = await trainDiffusion(e, o, {
@@ -139,8 +144,10 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
       tokens,
       scale,
       firstStage: first.state,
+      base: base?.diffusion ?? {},
     })().finally(encoded.close)
     const second = await run(TE.fromEither(trained))
+    for (const line of await run(adapterFilesOf(o, model, second))) say(line)
     doing('drawing samples')
     const showing = await run(showingOf(model, e.sampling.perClass, data.heldOut, { seed: e.seed, tokens }))
     const { asked, columns, rows, captions, grid } = showing
@@ -148,7 +155,7 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
       drawPictures(
         o.executor,
         { model, stage: e.firstStage },
-        { firstStage: first.state, diffusion: second },
+        { firstStage: first.state, diffusion: { ...base?.diffusion, ...second } },
         { ...asked, seed: e.seed, sampling: e.sampling, scale },
       ),
     )

@@ -1,0 +1,96 @@
+import { adapterLeaf, adapting, type Changes } from '../adapters/low-rank.ts'
+import { apply, isTensor, type Tensor, topological } from '../declare/index.ts'
+import type { Loss } from '../losses/index.ts'
+import type { Buffers } from '../nn/stateful.ts'
+import { pipe, RR } from '../prelude.ts'
+import { type Decoded, didYouMean, integer, list, nonEmpty, number, record, tagged, withDefault } from '../schema.ts'
+import { substitution } from '../transform/index.ts'
+import { type Problems, problem } from './problems.ts'
+
+/** What is trained of a U-Net that stays as it is. */
+
+const lora = record(
+  { rank: integer({ min: 1, max: 4096 }) },
+  {
+    /** Words of the names of weights that are adapted: `attn2`, `attn1.to_q`, `qkv`. */
+    on: withDefault(list(nonEmpty, { min: 1, max: 64 }), ['attn1', 'attn2']),
+  },
+  {
+    /** The product counts alpha / rank; as much as it is where left out. */
+    alpha: number({ min: 1e-6, max: 1e6 }),
+    /** The folder of the run whose weights stay as they are, named from the working folder. */
+    of: nonEmpty,
+  },
+)
+export const adapter = tagged('kind', {
+  /** Terms of low rank beside weights (Hu et al. 2021). */
+  lora,
+})
+export type AdapterConfig = Decoded<typeof adapter>
+
+/** What its leaves' names begin with. */
+export const adapterName = 'lora'
+export const isAdapters = (leaf: string): boolean => leaf.startsWith(`${adapterName}/`)
+
+const touches =
+  (parameter: string) =>
+  (words: string): boolean =>
+    `.${parameter.replace(/\.weight$/, '')}.`.includes(`.${words}.`)
+
+/** The products of a network's weights, told apart from those of what it is given. */
+const weightsOf = (said: Tensor, given: readonly Tensor[]): readonly string[] => {
+  const others = new Set(topological(given))
+  return topological([said]).flatMap((x) =>
+    isTensor('parameter')(x) && x.shape.length >= 2 && !others.has(x) ? [x.attributes.name] : [],
+  )
+}
+
+/** What a network says with an adapter that is trained; `given` is what it is told. */
+export const withAdapter = (config: AdapterConfig | undefined, said: Tensor, given: readonly Tensor[]): Tensor => {
+  if (config === undefined) return said
+  const { rank, alpha = rank, on } = config
+  const changes: Changes = Object.fromEntries(
+    weightsOf(said, given).flatMap((name) => (on.some(touches(name)) ? [[name, { rank, factor: alpha / rank }]] : [])),
+  )
+  return adapting([{ name: adapterName, changes }], [said], { trainable: true })(said)
+}
+
+/** The loss with all parameters but the adapter's as they are: none of them has a gradient. */
+export const trainingAdapter = (loss: Loss & { readonly buffers?: Buffers }): Loss & { readonly buffers?: Buffers } => {
+  const buffers: Readonly<Record<string, Tensor>> = loss.buffers ?? {}
+  const roots = [loss.loss, ...Object.values<Tensor>(loss.log), ...Object.values(buffers)]
+  const held = topological(roots).flatMap((x) =>
+    isTensor('parameter')(x) && x.attributes.trainable && !isAdapters(x.attributes.name)
+      ? [[x.attributes.name, apply('parameter', { ...x.attributes, trainable: false }, [], x.scope)] as const]
+      : [],
+  )
+  const now = substitution(Object.fromEntries(held), roots)
+  return {
+    loss: now(loss.loss),
+    log: pipe(loss.log, RR.map(now)),
+    ...(loss.buffers === undefined ? {} : { buffers: pipe(buffers, RR.map(now)) }),
+  }
+}
+
+/** The weights that an adapter is on, out of the leaves of a step. */
+export const adaptedIn = (leaves: readonly string[]): readonly string[] =>
+  leaves.filter((name) => leaves.includes(adapterLeaf(adapterName, name, 'down')))
+
+/** Words that no weight's name has. */
+export const adapterRules = (config: AdapterConfig | undefined, leaves: readonly string[]): Problems => {
+  if (config === undefined) return []
+  const adapted = adaptedIn(leaves)
+  const known = [...new Set(leaves.filter((name) => !isAdapters(name)).flatMap((name) => name.split('.')))].filter(
+    (word) => !/^\d+$|^(weight|bias)$/.test(word),
+  )
+  return config.on.flatMap((words, i) =>
+    adapted.some((name) => touches(name)(words))
+      ? []
+      : problem(
+          `/diffusion/adapter/on/${i}`,
+          "words of the names of the U-Net's weights",
+          JSON.stringify(words),
+          didYouMean(words, known) ?? `there are ${known.slice(0, 24).join(', ')}`,
+        ),
+  )
+}
