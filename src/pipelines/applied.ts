@@ -2,7 +2,8 @@ import { type Adapter, adapterFeeds, type LowRank, merged, scaled, withAdapters 
 import { type Effect, effect } from '../error.ts'
 import type { Value, Values } from '../execute/executor.ts'
 import { type Graph, parameters } from '../graph/graph.ts'
-import { type Component, type Weights, weightsOf } from './weights.ts'
+import type { Baked } from '../train/inference.ts'
+import { bakedOf, type Component, type Weights, weightsOf } from './weights.ts'
 
 /** Adapters of a published model's networks. */
 
@@ -24,13 +25,12 @@ export interface Adaptable {
 /** A graph that is ready to be compiled, and what its parameters are. */
 export interface Ready {
   readonly graph: Graph
-  readonly values: Values
+  readonly baked: Baked
 }
 
 /** A component's graph with the adapters of the model, and its weights with those that are merged. Errors: `file`. */
 export const readied = (graph: Graph, component: Component, { weights, adapters = [] }: Adaptable): Effect<Ready> =>
   effect(async (run) => {
-    const values = await run(weightsOf(graph, component, weights))
     const own = adapters.map(({ adapter, weight, merge }, i) => ({
       name: `adapter.${i}`,
       changes: scaled(adapter[component] ?? {}, weight),
@@ -43,11 +43,12 @@ export const readied = (graph: Graph, component: Component, { weights, adapters 
     const ofGraph = (name: string): Readonly<Record<string, Value>> =>
       fed[name] === undefined ? {} : { [name]: fed[name] }
     const changesOf = (name: string): readonly LowRank[] => changed.flatMap(({ changes }) => changes[name] ?? [])
-    return {
-      graph: adapted,
-      values: {
-        ...Object.fromEntries(Object.entries(values).map(([name, value]) => [name, merged(value, changesOf(name))])),
-        ...Object.assign({}, ...parameters(adapted).map(({ name }) => ofGraph(name))),
-      },
+    const added: Values = Object.assign({}, ...parameters(adapted).map(({ name }) => ofGraph(name)))
+    if (changed.length === 0) {
+      const { constants, files } = await run(bakedOf(graph, component, weights))
+      return { graph: adapted, baked: { constants: { ...constants, ...added }, files } }
     }
+    const values = await run(weightsOf(graph, component, weights))
+    const changedValues = Object.entries(values).map(([name, value]) => [name, merged(value, changesOf(name))])
+    return { graph: adapted, baked: { constants: { ...Object.fromEntries(changedValues), ...added } } }
   })

@@ -3,7 +3,7 @@ import type { Executor, Value, Values } from '../execute/executor.ts'
 
 import { E, TE } from '../prelude.ts'
 import { leaves, noised, type PlannedStep, sample } from '../samplers/index.ts'
-import { using } from '../train/inference.ts'
+import { usingBaked } from '../train/inference.ts'
 import { readied } from './applied.ts'
 import { beginsAtPicture, encoded, finished, type Given, toldOf } from './conditions.ts'
 import { type ControlRequest, controlFeeds, controlLeaves } from './control.ts'
@@ -103,10 +103,10 @@ export const drawPipeline = ({ executor, pipeline, request, noise, see, onStep }
     const step = await run(
       TE.fromEither(pipelineStep(document, walk, { shape: start.shape, guidance, told, watch, ...control })),
     )
-    const { graph, values } = await run(readied(step, 'unet', pipeline))
+    const { graph, baked } = await run(readied(step, 'unet', pipeline))
     const drawing = new Set(walk.plan.steps.flatMap((step) => (step.draws ? [step.index] : [])))
     const latents = await run(
-      using(executor, graph, values, (executable) =>
+      usingBaked(executor, graph, baked, (executable) =>
         sample({
           plan: walk.plan,
           graph,

@@ -8,10 +8,10 @@ import { tinyDecode, tinyEncode } from '../nn/autoencoder/tiny.ts'
 import type { Layer } from '../nn/layers.ts'
 import { vectorQuantizer } from '../nn/quantize.ts'
 import { E, pipe, TE } from '../prelude.ts'
-import { using } from '../train/inference.ts'
+import { usingBaked } from '../train/inference.ts'
 import { optimise } from '../transform/index.ts'
 import type { FirstStage } from './document.ts'
-import { type Weights, weightsOf } from './weights.ts'
+import { bakedOf, type Weights } from './weights.ts'
 
 /** Between pictures and latents. */
 
@@ -57,9 +57,9 @@ const mapped = (
 ): Effect<Value> =>
   effect(async (run) => {
     const graph = await run(TE.fromEither(built))
-    const values = await run(weightsOf(graph, 'firstStage', weights))
+    const baked = await run(bakedOf(graph, 'firstStage', weights))
     return run(
-      using(executor, graph, values, (executable) =>
+      usingBaked(executor, graph, baked, (executable) =>
         effect(async (go) => {
           const found = (await go(executable.run({ [leaf]: of })))[output]
           return found ?? go(TE.left([failure('run', output, 'an output of this name', 'none')]))

@@ -7,7 +7,7 @@ import { transformerEmbedder } from '../nn/text/bert.ts'
 import { clipText } from '../nn/text/clip.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { promptIds } from '../text/prompt.ts'
-import { using } from '../train/inference.ts'
+import { usingBaked } from '../train/inference.ts'
 import { optimise } from '../transform/index.ts'
 import { readied } from './applied.ts'
 import type { TextPart } from './document.ts'
@@ -104,8 +104,8 @@ const embed = (
       see(`ids.${k}`, ids)
       const [n = 0, length = 0] = ids.shape
       const own = await run(TE.fromEither(textGraph(part, n, length, clipSkip)))
-      const { graph, values } = await run(readied(own, `text.${k}`, pipeline))
-      found.push(await run(using(executor, graph, values, (executable) => executable.run({ ids }))))
+      const { graph, baked } = await run(readied(own, `text.${k}`, pipeline))
+      found.push(await run(usingBaked(executor, graph, baked, (executable) => executable.run({ ids }))))
     }
     const named = (name: string): readonly Value[] =>
       found.flatMap((values) => (values[name] === undefined ? [] : [values[name]]))

@@ -1,8 +1,9 @@
-import { type Effect, effect, fail } from '../error.ts'
-import { floats, type Values } from '../execute/executor.ts'
+import { type Checked, type Effect, effect, fail } from '../error.ts'
+import { type FileArrays, floats, type Value, type Values } from '../execute/executor.ts'
 import { type Graph, parameters } from '../graph/graph.ts'
-import type { StoredArray, UnreadArrays } from '../io/stored.ts'
-import { TE } from '../prelude.ts'
+import { filedArrays } from '../io/file-arrays.ts'
+import type { StoredArray, UnreadArray, UnreadArrays } from '../io/stored.ts'
+import { E, pipe, TE } from '../prelude.ts'
 
 /** The weights of a published model: by component, each under the names of its network's parameters, still in their files. */
 export type Component = 'unet' | 'firstStage' | 'classes' | 'control' | `text.${number}`
@@ -11,15 +12,44 @@ export type Weights = Readonly<Record<string, UnreadArrays>>
 const numbers = ({ data }: StoredArray): Float32Array =>
   data instanceof Float32Array ? data : Float32Array.from<number | bigint>(data, Number)
 
+/** The arrays of a graph's parameters, by name and in their shapes. Errors: `file`, a parameter that no array is there for. */
+const arraysOf = (graph: Graph, component: Component, weights: Weights): Checked<UnreadArrays> =>
+  pipe(
+    parameters(graph),
+    E.traverseArray(({ name, shape }): Checked<readonly [string, UnreadArray]> => {
+      const array = weights[component]?.[name]
+      return array === undefined
+        ? fail('file', component, `an array for ${name}`, 'none')
+        : E.right([name, { ...array, shape }])
+    }),
+    E.map((arrays) => Object.fromEntries(arrays)),
+  )
+
+const read = (arrays: UnreadArrays): Effect<Values> =>
+  effect(async (run) => {
+    const values: (readonly [string, Value])[] = []
+    for (const [name, array] of Object.entries(arrays))
+      values.push([name, floats(array.shape, numbers(await run(array.read)))])
+    return Object.fromEntries(values)
+  })
+
 /** Reads what a graph has parameters for, each once. Errors: `file`, a parameter that no array is there for. */
 export const weightsOf = (graph: Graph, component: Component, weights: Weights): Effect<Values> =>
-  effect(async (run) => {
-    const found = weights[component] ?? {}
-    const values: Record<string, Values[string]> = {}
-    for (const { name, shape } of parameters(graph)) {
-      const array = found[name]
-      if (array === undefined) return run(TE.fromEither(fail('file', component, `an array for ${name}`, 'none')))
-      values[name] = floats(shape, numbers(await run(array.read)))
-    }
-    return values
-  })
+  pipe(TE.fromEither(arraysOf(graph, component, weights)), TE.flatMap(read))
+
+/** The same without reading what executors can take from its file. */
+export const bakedOf = (
+  graph: Graph,
+  component: Component,
+  weights: Weights,
+): Effect<{ readonly constants: Values; readonly files: FileArrays }> =>
+  pipe(
+    TE.fromEither(arraysOf(graph, component, weights)),
+    TE.flatMap(filedArrays),
+    TE.flatMap(({ files, others }) =>
+      pipe(
+        read(others),
+        TE.map((constants) => ({ constants, files })),
+      ),
+    ),
+  )

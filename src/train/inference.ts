@@ -1,7 +1,7 @@
 import { at } from '../declare/index.ts'
 import { fillNormal, fold, key } from '../distributions/random.ts'
 import { type Checked, type Effect, effect, failure } from '../error.ts'
-import { type Executable, type Executor, floats, type Values } from '../execute/executor.ts'
+import { type CompileOptions, type Executable, type Executor, floats, type Values } from '../execute/executor.ts'
 import type { Diffusion, FirstStage } from '../experiment/document.ts'
 import {
   decoderGraph,
@@ -72,21 +72,30 @@ export const asPart = (firstStage: Values): Values =>
     ),
   )
 
+/** What a graph is compiled around. */
+export type Baked = Pick<CompileOptions, 'constants' | 'files'>
+
 /** Compiles a graph around its weights, uses it, and lets it go. */
-export const using = <A>(
+export const usingBaked = <A>(
   executor: Executor,
   graph: Graph,
-  constants: Values,
+  baked: Baked,
   body: (x: Executable) => Effect<A>,
 ): Effect<A> =>
   effect(async (run) => {
-    const executable = await run(executor.compile(graph, { mode: 'sampling', constants }))
+    const executable = await run(executor.compile(graph, { mode: 'sampling', ...baked }))
     try {
       return await run(body(executable))
     } finally {
       executable.dispose()
     }
   })
+export const using = <A>(
+  executor: Executor,
+  graph: Graph,
+  constants: Values,
+  body: (x: Executable) => Effect<A>,
+): Effect<A> => usingBaked(executor, graph, { constants }, body)
 
 export const batchSize = 32
 /** Pictures that go through a first stage at a time: 32 of up to 128x128, of larger ones as many as have so many pixels. */
