@@ -5,7 +5,7 @@ import { pipe, TE } from '../prelude.ts'
 import { fileEffect } from './bytes.ts'
 import { openSafetensors } from './safetensors.ts'
 import { readPart, withSource } from './source.ts'
-import { storedFormats, type UnreadArray, type UnreadArrays } from './stored.ts'
+import { elementsOf, storedFormats, type UnreadArray, type UnreadArrays } from './stored.ts'
 
 /** Arrays of files as executors take them, which read them where they lie. */
 
@@ -18,7 +18,7 @@ const elements: ReadonlyMap<string, FileElement> = new Map([
 
 const fileArray = ({ dtype, shape, bytes }: UnreadArray, { position }: Place, path: string): FileArray | undefined => {
   const [element, format] = [elements.get(dtype), storedFormats.get(dtype)]
-  if (element === undefined || format === undefined) return undefined
+  if (element === undefined || format === undefined || bytes !== elementsOf(shape) * format.itemBytes) return undefined
   return {
     ...{ path, position, element, shape },
     read: pipe(

@@ -13,9 +13,25 @@ const shapeIn = ({ rows, transpose = false, matrix = false }: Place, shape: read
   return matrix && own.length === 2 ? [...own, 1, 1] : transpose ? own.toReversed() : own
 }
 
+/** Where its numbers lie: rows of a matrix are a part of it, a transposed one lies nowhere. */
+const lying = (
+  { rows, transpose = false }: Place,
+  { place, bytes, shape: [count = 1] }: UnreadArray,
+): Pick<UnreadArray, 'bytes' | 'place'> => {
+  const [first, end] = rows ?? [0, count]
+  const row = bytes / count
+  return {
+    bytes: (end - first) * row,
+    ...(transpose || place === undefined
+      ? {}
+      : { place: { path: place.path, position: place.position + first * row } }),
+  }
+}
+
 /** An array in its place, taken out when it is read. */
 const placed = (name: string, place: Place, found: UnreadArray): UnreadArray => ({
-  ...found,
+  dtype: found.dtype,
+  ...lying(place, found),
   shape: shapeIn(place, found.shape),
   read: pipe(
     found.read,
