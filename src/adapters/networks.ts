@@ -89,24 +89,30 @@ export const directoryOf = (networks: readonly Network[]): Directory => {
 /** Words that two names have in common at their beginnings and at their ends. */
 const alike = (a: readonly string[], b: readonly string[]): number => {
   const most = Math.min(a.length, b.length)
-  const front = Array.from({ length: most }, (_, i) => a[i] === b[i]).indexOf(false)
-  const left = front < 0 ? 0 : most - front
-  const back = Array.from({ length: left }, (_, i) => a.at(-1 - i) === b.at(-1 - i)).indexOf(false)
-  return (front < 0 ? most : front) + (back < 0 ? left : back)
+  let front = 0
+  while (front < most && a[front] === b[front]) front++
+  let back = 0
+  while (back < most - front && a[a.length - 1 - back] === b[b.length - 1 - back]) back++
+  return front + back
 }
-/** The module whose name is most like another. */
+const wordsOf = (name: string): readonly string[] => name.split(/[._]/)
+/** The module whose name is most like another; the first words of both are the same. */
 export const nearestIn = (directory: Directory): ((name: string) => string | undefined) => {
-  const known = [...directory.keys()].map((name) => ({ name, words: name.split(/[._]/) }))
+  const known = [...directory.keys()].map((name) => ({ name, words: wordsOf(name) }))
+  const byFirst = new Map<string, typeof known>()
+  for (const one of known) {
+    const first = one.words[0] ?? ''
+    const others = byFirst.get(first)
+    if (others === undefined) byFirst.set(first, [one])
+    else others.push(one)
+  }
   return (name) => {
-    const words = name.split(/[._]/)
-    const ranked = known.map((k) => ({
-      ...k,
-      score: alike(words, k.words) - Math.abs(k.words.length - words.length) / 100,
-    }))
-    const best = ranked.reduce<(typeof ranked)[number] | undefined>(
-      (a, b) => (a === undefined || b.score > a.score ? b : a),
-      undefined,
-    )
-    return best !== undefined && best.score >= 1 ? best.name : undefined
+    const words = wordsOf(name)
+    let best: { readonly name: string; readonly score: number } | undefined
+    for (const one of byFirst.get(words[0] ?? '') ?? []) {
+      const score = alike(words, one.words) - Math.abs(one.words.length - words.length) / 100
+      if (best === undefined || score > best.score) best = { name: one.name, score }
+    }
+    return best?.name
   }
 }
