@@ -1,9 +1,9 @@
 import { type Adapter, adapterFeeds, type LowRank, merged, scaled, withAdapters } from '../adapters/index.ts'
 import { type Effect, effect } from '../error.ts'
-import type { Value, Values } from '../execute/executor.ts'
+import type { FileArray, Value, Values } from '../execute/executor.ts'
 import { type Graph, parameters } from '../graph/graph.ts'
 import type { Baked } from '../train/inference.ts'
-import { bakedOf, type Component, type Weights, weightsOf } from './weights.ts'
+import { bakedOf, type Component, type Weights } from './weights.ts'
 
 /** Adapters of a published model's networks. */
 
@@ -44,11 +44,12 @@ export const readied = (graph: Graph, component: Component, { weights, adapters 
       fed[name] === undefined ? {} : { [name]: fed[name] }
     const changesOf = (name: string): readonly LowRank[] => changed.flatMap(({ changes }) => changes[name] ?? [])
     const added: Values = Object.assign({}, ...parameters(adapted).map(({ name }) => ofGraph(name)))
-    if (changed.length === 0) {
-      const { constants, files } = await run(bakedOf(graph, component, weights))
-      return { graph: adapted, baked: { constants: { ...constants, ...added }, files } }
-    }
-    const values = await run(weightsOf(graph, component, weights))
-    const changedValues = Object.entries(values).map(([name, value]) => [name, merged(value, changesOf(name))])
-    return { graph: adapted, baked: { constants: { ...Object.fromEntries(changedValues), ...added } } }
+    const { constants, files } = await run(bakedOf(graph, component, weights))
+    const values: Record<string, Value> = { ...constants, ...added }
+    const still: Record<string, FileArray> = {}
+    for (const [name, file] of Object.entries(files))
+      if (changesOf(name).length === 0) still[name] = file
+      else values[name] = merged(await run(file.read), changesOf(name))
+    for (const [name, value] of Object.entries(constants)) values[name] = merged(value, changesOf(name))
+    return { graph: adapted, baked: { constants: values, files: still } }
   })
