@@ -1,6 +1,6 @@
 /**
- * Where one way to compute a convolution becomes faster than another, as measured on two cores with AVX-512
- * (docs/decisions/0009, 0010). They choose between ways to compute the same, never what is computed: laws run with others, so that
+ * Where one way to compute a convolution or an attention becomes better than another, as measured on two cores with AVX-512
+ * (docs/decisions/0009, 0010, 0015). They choose between ways to compute the same, never what is computed: laws run with others, so that
  * small arrays meet every way.
  */
 export interface Costs {
@@ -25,6 +25,8 @@ export interface Costs {
   readonly gathered: number
   /** Positions, or numbers in the product, from which on a sum over positions is made in two parts, one a thread. */
   readonly halved: { readonly positions: number; readonly product: number }
+  /** Scores from which on attention is one op, which has a block of them at a time. */
+  readonly scores: number
 }
 
 export const measured: Costs = {
@@ -36,4 +38,5 @@ export const measured: Costs = {
   fewChannels: 8,
   gathered: 2_400_000,
   halved: { positions: 2048, product: 128 * 128 },
+  scores: 4_000_000,
 }

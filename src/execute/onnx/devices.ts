@@ -15,6 +15,8 @@ export interface Kernels {
   readonly preciseAngles: boolean
   /** Convolutions that are products of matrices and pad below and right only: ONNX Runtime 1.30 forgets the padding. */
   readonly padsProducts: boolean
+  /** Attention that never has all its scores at once. */
+  readonly flashAttention: boolean
 }
 const all: Kernels = {
   fusedMatMul: true,
@@ -23,11 +25,12 @@ const all: Kernels = {
   preciseAngles: true,
   preciseExponential: true,
   padsProducts: true,
+  flashAttention: true,
 }
 
 export const kernels: { readonly [D in Device]: Kernels } = {
   cpu: all,
-  wasm: all,
+  wasm: { ...all, flashAttention: false },
   webgpu: {
     fusedMatMul: false,
     signs: false,
@@ -35,5 +38,6 @@ export const kernels: { readonly [D in Device]: Kernels } = {
     preciseAngles: false,
     preciseExponential: false,
     padsProducts: false,
+    flashAttention: false,
   },
 }

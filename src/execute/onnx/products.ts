@@ -1,8 +1,9 @@
 import type { Attributes } from '../../graph/ops.ts'
 import type { Shape } from '../../graph/types.ts'
+import { attention } from './attention.ts'
 import { type Device, kernels } from './devices.ts'
 import { kernelsOf, type LoweringTable, operand, type Site, shapeOf, valueAt } from './lowering.ts'
-import { call, cast, floats, int, int64s, reduceSum, scalar, transpose, type Value } from './value.ts'
+import { call, cast, floats, int, int64s, reduceSum, scalar, swapLast, type Value } from './value.ts'
 
 /** a b over the last two axes; ONNX Runtime's WebGPU provider has no FusedMatMul. */
 export const product = (
@@ -21,9 +22,6 @@ export const product = (
           'com.microsoft',
         )
       : call('MatMul', [transposeA ? swapLast(a, aShape) : a, transposeB ? swapLast(b, bShape) : b])
-
-const swapLast = (x: Value, { length }: Shape): Value =>
-  transpose(x, [...Array.from({ length: length - 2 }, (_, i) => i), length - 1, length - 2])
 
 type Extremum = 'Max' | 'Min'
 /**
@@ -59,6 +57,7 @@ export const productLowerings: Products = {
   argMin: (site) => argument('Min', site),
   softmax: (site) => call('Softmax', [valueAt(site, 0)], { axis: int(site.node.attributes.axis) }),
   matmul: (site) =>
+    attention(site) ??
     product(
       site.target.device,
       [valueAt(site, 0), shapeOf(operand(site, 0))],

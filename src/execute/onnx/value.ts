@@ -138,6 +138,9 @@ export const transpose = (x: Value, permutation: readonly number[]): Value => {
   const source = inner === undefined ? x : inner.of
   return whole.every((axis, i) => axis === i) ? source : call('Transpose', [source], { perm: ints(whole) })
 }
+/** Its last two axes, exchanged. */
+export const swapLast = (x: Value, { length }: Shape): Value =>
+  transpose(x, [...Array.from({ length: length - 2 }, (_, i) => i), length - 1, length - 2])
 /** What an array is the transposition of. */
 export const transposition = (
   x: Value,
