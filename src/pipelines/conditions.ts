@@ -21,6 +21,7 @@ import {
   type See,
   signed,
   stacked,
+  upTo,
   zerosOf,
 } from './request.ts'
 import { embeddedTexts } from './texts.ts'
@@ -54,7 +55,7 @@ export const encoded = (
       const mode = latentsOf(document.firstStage, moments, undefined)
       return drawn === undefined || document.firstStage.kind !== 'kl'
         ? mode
-        : latentsOf(document.firstStage, moments, noise({ name: drawn, step: 0, shape: mode.shape }))
+        : latentsOf(document.firstStage, moments, noise({ name: drawn, step: 0, shape: mode.shape }, upTo(mode.shape[0] ?? 1)))
     }),
   )
 

@@ -1,11 +1,12 @@
 import { noiseSchedule } from '../experiment/schedule.ts'
 import { autoencoderConfig } from '../nn/autoencoder/config.ts'
 import { tinyAutoencoderConfig } from '../nn/autoencoder/tiny.ts'
-import { entries, width } from '../nn/bounds.ts'
+import { entries, side, width } from '../nn/bounds.ts'
 import { transformerEmbedderConfig } from '../nn/text/bert.ts'
 import { clipTextConfig } from '../nn/text/clip-config.ts'
 import { unetConfig } from '../nn/unet/config.ts'
 import { schedulerConfig } from '../samplers/diffusers/config.ts'
+import { schedulerNames } from '../samplers/diffusers/schedulers.ts'
 import {
   type Decoded,
   flag,
@@ -16,7 +17,6 @@ import {
   number,
   record,
   tagged,
-  text,
   withDefault,
   word,
 } from '../schema.ts'
@@ -55,7 +55,7 @@ export type Beside = Decoded<typeof beside>
 
 /** How a text becomes tokens: by the files of a folder beside the document, or by CLIP's vocabulary, which is in this package. */
 const tokenizer = tagged('from', {
-  folder: record({ name: nonEmpty }),
+  folder: record({ name: word(['tokenizer', 'tokenizer_2']) }),
   clip: record(
     {},
     { pad: withDefault(nullable(nonEmpty), null), cleaning: withDefault(word(['openai', 'transformers']), 'openai') },
@@ -98,7 +98,7 @@ const conditioning = record(
 
 const sampling = tagged('by', {
   /** A scheduler of diffusers. */
-  diffusers: record({ scheduler: nonEmpty, config: schedulerConfig }),
+  diffusers: record({ scheduler: word(schedulerNames), config: schedulerConfig }),
   /** The samplers of CompVis' own scripts. */
   compvis: record(
     { schedule: noiseSchedule },
@@ -117,14 +117,11 @@ export const pipelineDocument = record(
     model: nonEmpty,
     firstStage,
     unet: unetConfig,
+    /** Side of the latents of pictures where no size is asked for. */
+    side,
     predicts: word(['eps', 'x0', 'v', 'flow']),
     conditioning,
     sampling,
-  },
-  {
-    /** Where its weights came from. */
-    origin: withDefault(text, ''),
-    notes: withDefault(list(text), []),
   },
 )
 export type PipelineDocument = Decoded<typeof pipelineDocument>

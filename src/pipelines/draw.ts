@@ -9,7 +9,7 @@ import { beginsAtPicture, encoded, finished, type Given, toldOf } from './condit
 import { type ControlRequest, controlFeeds, controlLeaves } from './control.ts'
 import type { PipelineDocument } from './document.ts'
 import { decodeLatents, factorOf, scaledLatents } from './first-stage.ts'
-import { type Guidance, guidanceFeeds } from './guidance.ts'
+import { branches, type Guidance, guidanceFeeds } from './guidance.ts'
 import { pipelineStep } from './network.ts'
 import {
   draws,
@@ -20,8 +20,7 @@ import {
   repeated,
   type See,
   signed,
-  zerosOf,
-} from './request.ts'
+  zerosOf, batchOf, stacked, upTo } from './request.ts'
 import { type Walk, walkOf } from './walk.ts'
 
 /** Guidance as it is asked for: none at 1, and with diffusers' pipelines below. */
@@ -43,10 +42,10 @@ const beginning = (given: Given, walk: Walk): Effect<Value> =>
     const { firstStage } = pipeline.document
     const shape = [request.count, firstStage.network.latentChannels, ...place]
     if (!beginsAtPicture(given) || request.picture === undefined)
-      return mapValue(noise({ name: draws.start, step: 0, shape }), (x) => x * walk.initial)
+      return mapValue(noise({ name: draws.start, step: 0, shape }, upTo(request.count)), (x) => x * walk.initial)
     const latents = scaledLatents(firstStage, await run(encoded(given, signed(request.picture), draws.posterior)))
     given.see('init', latents)
-    return noised(walk.start, repeated(latents, request.count), noise({ name: draws.start, step: 0, shape }))
+    return noised(walk.start, repeated(latents, request.count), noise({ name: draws.start, step: 0, shape }, upTo(request.count)))
   })
 
 /** The ControlNet as it is asked. Errors (`usage`): one without a picture for it, or the other way round. */
@@ -61,8 +60,8 @@ const controlOf = ({ control: config }: Pipeline, { control: request }: Request)
           'a ControlNet and a picture for it',
           'only one of them',
         )
-const hintFeeds = ({ control, count }: Request): Values =>
-  control === undefined ? {} : { [controlLeaves.hint]: repeated(control.hint, count) }
+const hintFeeds = ({ control }: Request, pictures: readonly number[]): Values =>
+  control === undefined ? {} : { [controlLeaves.hint]: batchOf(control.hint, 1, pictures) }
 const controlSteps =
   (control: ControlRequest, steps: number) =>
   ({ index }: PlannedStep): Values =>
@@ -73,15 +72,81 @@ export interface Drawing {
   readonly pipeline: Pipeline
   readonly request: Request
   readonly noise: NoiseSource
+  /** Pictures that pass the network together; all where left out. */
+  readonly atATime?: number
   /** Told of all that is computed; nothing is computed only to be seen where left out. */
   readonly see?: See
-  /** Told of each step; a left ends the drawing. */
+  /** Told of each step of each batch; a left ends the drawing. */
   readonly onStep?: (done: number, of: number) => Effect<void>
 }
 
-/** Draws a batch of pictures [N, 3, H, W] in [0, 1]. Errors: `config`, `usage`, `file`, `run`. */
-export const drawPipeline = ({ executor, pipeline, request, noise, see, onStep }: Drawing): Effect<Value> =>
+/** From noise to latents, batch by batch. */
+const walked = (given: Given, { onStep, see, atATime }: Drawing): Effect<Value> =>
   effect(async (run) => {
+    const { executor, pipeline, request, noise, see: tell } = given
+    const { document } = pipeline
+    const walk = await run(TE.fromEither(walkOf(document, request)))
+    const guidance = guidanceOf(document, request)
+    const start = await run(beginning(given, walk))
+    tell('start', start)
+    const told = await run(toldOf(given, guidance))
+    const watch = see !== undefined
+    const control = await run(TE.fromEither(controlOf(pipeline, request)))
+    const batch = Math.min(atATime ?? request.count, request.count)
+    const count = branches[guidance.kind].length
+    const part = (pictures: readonly number[]) => ({
+      from: batchOf(start, 1, pictures),
+      told: Object.fromEntries(Object.entries(told).map(([name, value]) => [name, batchOf(value, count, pictures)])),
+    })
+    const first = part(upTo(batch))
+    const asked = { shape: first.from.shape, guidance, told: first.told, watch, ...control }
+    const step = await run(TE.fromEither(pipelineStep(document, walk, asked)))
+    const { graph, baked } = await run(readied(step, 'unet', pipeline))
+    const drawing = new Set(walk.plan.steps.flatMap(({ draws: drawn, index }) => (drawn ? [index] : [])))
+    const batches = Math.ceil(request.count / batch)
+    return run(
+      usingBaked(executor, graph, baked, (executable) =>
+        effect(async (go) => {
+          const found: Value[] = []
+          for (let b = 0; b < batches; b++) {
+            const pictures = upTo(batch).map((i) => b * batch + i)
+            const own = part(pictures)
+            const { x } = await go(
+              sample({
+                plan: walk.plan,
+                graph,
+                executable,
+                from: own.from,
+                noiseOf: (wanted) =>
+                  wanted.name !== leaves.noise || drawing.has(wanted.step)
+                    ? noise(wanted, pictures)
+                    : zerosOf(wanted.shape),
+                feeds: { ...own.told, ...guidanceFeeds(guidance), ...hintFeeds(request, pictures) },
+                ...(request.control === undefined
+                  ? {}
+                  : { stepFeeds: controlSteps(request.control, walk.plan.steps.length) }),
+                onStep: ({ done, of, x: now, watched }) =>
+                  effect(async (within) => {
+                    if (watch) {
+                      for (const [name, value] of Object.entries(watched)) tell(`step.${name}`, value)
+                      tell('step.x', await within(now))
+                    }
+                    if (onStep !== undefined) await within(onStep(b * of + done, batches * of))
+                  }),
+              }),
+            )
+            found.push(batchOf(x, 1, upTo(Math.min(batch, request.count - b * batch))))
+          }
+          return stacked(found)
+        }),
+      ),
+    )
+  })
+
+/** Draws pictures [N, 3, H, W] in [0, 1]. Errors: `config`, `usage`, `file`, `run`. */
+export const drawPipeline = (drawing: Drawing): Effect<Value> =>
+  effect(async (run) => {
+    const { executor, pipeline, request, noise, see, atATime } = drawing
     const { document, weights } = pipeline
     const tell: See = see ?? (() => {})
     const factor = factorOf(document.firstStage)
@@ -93,44 +158,11 @@ export const drawPipeline = ({ executor, pipeline, request, noise, see, onStep }
       noise,
       see: tell,
     }
-    const walk = await run(TE.fromEither(walkOf(document, request)))
-    const guidance = guidanceOf(document, request)
-    const start = await run(beginning(given, walk))
-    tell('start', start)
-    const told = await run(toldOf(given, guidance))
-    const watch = see !== undefined
-    const control = await run(TE.fromEither(controlOf(pipeline, request)))
-    const step = await run(
-      TE.fromEither(pipelineStep(document, walk, { shape: start.shape, guidance, told, watch, ...control })),
+    const latents = await run(walked(given, drawing))
+    tell('latents', latents)
+    const decoded = await run(
+      decodeLatents(executor, document.firstStage, weights, latents, atATime ?? request.count),
     )
-    const { graph, baked } = await run(readied(step, 'unet', pipeline))
-    const drawing = new Set(walk.plan.steps.flatMap((step) => (step.draws ? [step.index] : [])))
-    const latents = await run(
-      usingBaked(executor, graph, baked, (executable) =>
-        sample({
-          plan: walk.plan,
-          graph,
-          executable,
-          from: start,
-          noiseOf: (request) =>
-            request.name !== leaves.noise || drawing.has(request.step) ? noise(request) : zerosOf(request.shape),
-          feeds: { ...told, ...guidanceFeeds(guidance), ...hintFeeds(request) },
-          ...(request.control === undefined
-            ? {}
-            : { stepFeeds: controlSteps(request.control, walk.plan.steps.length) }),
-          onStep: ({ done, of, x, watched }) =>
-            effect(async (go) => {
-              if (watch) {
-                for (const [name, value] of Object.entries(watched)) tell(`step.${name}`, value)
-                tell('step.x', await go(x))
-              }
-              if (onStep !== undefined) await go(onStep(done, of))
-            }),
-        }),
-      ),
-    )
-    tell('latents', latents.x)
-    const decoded = await run(decodeLatents(executor, document.firstStage, weights, latents.x))
     tell('decoded', decoded)
     return finished(given, decoded)
   })

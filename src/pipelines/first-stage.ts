@@ -11,6 +11,7 @@ import { E, pipe, TE } from '../prelude.ts'
 import { usingBaked } from '../train/inference.ts'
 import { optimise } from '../transform/index.ts'
 import type { FirstStage } from './document.ts'
+import { batchOf, stacked, upTo } from './request.ts'
 import { bakedOf, type Weights } from './weights.ts'
 
 /** Between pictures and latents. */
@@ -53,7 +54,7 @@ const mapped = (
   weights: Weights,
   leaf: string,
   output: string,
-  of: Value,
+  parts: readonly Value[],
 ): Effect<Value> =>
   effect(async (run) => {
     const graph = await run(TE.fromEither(built))
@@ -61,17 +62,49 @@ const mapped = (
     return run(
       usingBaked(executor, graph, baked, (executable) =>
         effect(async (go) => {
-          const found = (await go(executable.run({ [leaf]: of })))[output]
-          return found ?? go(TE.left([failure('run', output, 'an output of this name', 'none')]))
+          const all: Value[] = []
+          for (const part of parts) {
+            const found = (await go(executable.run({ [leaf]: part })))[output]
+            if (found === undefined) return go(TE.left([failure('run', output, 'an output of this name', 'none')]))
+            all.push(found)
+          }
+          return stacked(all)
         }),
       ),
     )
   })
 
-export const encodePixels = (executor: Executor, stage: FirstStage, weights: Weights, pixels: Value): Effect<Value> =>
-  mapped(executor, encoderGraph(stage, pixels.shape), weights, 'pixels', 'encoded', pixels)
-export const decodeLatents = (executor: Executor, stage: FirstStage, weights: Weights, latents: Value): Effect<Value> =>
-  mapped(executor, decoderGraph(stage, latents.shape), weights, 'latents', 'decoded', latents)
+/** An array on axis 0 in parts of so many, the last filled up. */
+const inParts = (of: Value, atATime: number): readonly Value[] => {
+  const [n = 1] = of.shape
+  const batch = Math.min(n, atATime)
+  return Array.from({ length: Math.ceil(n / batch) }, (_, b) =>
+    batchOf(
+      of,
+      1,
+      upTo(batch).map((i) => b * batch + i),
+    ),
+  )
+}
+
+export const encodePixels = (executor: Executor, stage: FirstStage, weights: Weights, pixels: Value): Effect<Value> => {
+  const parts = inParts(pixels, 1)
+  return mapped(executor, encoderGraph(stage, parts[0]?.shape ?? []), weights, 'pixels', 'encoded', parts)
+}
+/** Scaled latents to pictures, so many at a time. */
+export const decodeLatents = (
+  executor: Executor,
+  stage: FirstStage,
+  weights: Weights,
+  latents: Value,
+  atATime: number,
+): Effect<Value> => {
+  const parts = inParts(latents, atATime)
+  return pipe(
+    mapped(executor, decoderGraph(stage, parts[0]?.shape ?? []), weights, 'latents', 'decoded', parts),
+    TE.map((all) => batchOf(all, 1, upTo(latents.shape[0] ?? 1))),
+  )
+}
 
 const most = 20
 const least = -30

@@ -148,6 +148,7 @@ const documentOf = (m: OriginalModel, { scale, alphasCumprod }: Buffers, text: r
           scale: scale ?? m.process.scaleFactor,
         },
         unet: m.unet,
+        side: m.process.imageSize ?? Math.max(1, Math.floor(network.resolution / 2 ** (network.channelMultipliers.length - 1))),
         predicts: m.process.predicts,
         conditioning: {
           text: text.map(({ part }) => part),

@@ -32,6 +32,7 @@ import {
   type PipelineSampling,
   pipelineDocument,
 } from './document.ts'
+import { factorOf } from './first-stage.ts'
 import { graphsOf } from './networks.ts'
 import type { ReadModel } from './read-model.ts'
 import type { Component, Weights } from './weights.ts'
@@ -202,6 +203,7 @@ export const configuredBy = (folder: string): Effect<Configured> =>
           model,
           firstStage: stage,
           unet: network.unet,
+          side: network.sampleSize ?? (stage.kind === 'tiny' ? 64 : Math.max(1, Math.floor(stage.network.resolution / factorOf(stage)))),
           predicts: sampling.by === 'diffusers' ? predictions[sampling.config.prediction_type] : 'eps',
           conditioning: {
             text: parts,

@@ -69,8 +69,9 @@ export const controlled = (pipeline: Pipeline, { config, arrays }: ReadControl):
   weights: { ...pipeline.weights, unet: { ...pipeline.weights.unet, ...arrays } },
 })
 
-/** Draws standard normal noise, asked for in the order in which the references draw. */
-export type NoiseSource = (request: NoiseRequest) => Value
+/** Draws standard normal noise for pictures of these numbers, asked for in the order in which the references draw. */
+export type NoiseSource = (request: NoiseRequest, pictures: readonly number[]) => Value
+export const upTo = (n: number): readonly number[] => Array.from({ length: n }, (_, i) => i)
 /** Names of what is drawn before the first step. */
 export const draws = { start: 'start', posterior: 'posterior', masked: 'posterior.masked' } as const
 
@@ -102,6 +103,19 @@ export const repeatedRows = (of: Value, count: number): Value => {
           (_, i) => of.data[Math.floor(i / (each * times)) * each + (i % each)] ?? 0,
         ),
       )
+}
+
+/** Rows of a batch out of an array that has all pictures, `branches` times after each other; the last stands for those beyond it. */
+export const batchOf = (all: Value, branches: number, pictures: readonly number[]): Value => {
+  const [rows = 1, ...rest] = all.shape
+  const [each, count] = [size(rest), rows / branches]
+  const data = new Float32Array(branches * pictures.length * each)
+  for (let branch = 0; branch < branches; branch++)
+    for (const [k, picture] of pictures.entries()) {
+      const from = (branch * count + Math.min(picture, count - 1)) * each
+      data.set(all.data.subarray(from, from + each), (branch * pictures.length + k) * each)
+    }
+  return floats([branches * pictures.length, ...rest], data)
 }
 
 /** Arrays after each other on axis 0. */
