@@ -45,7 +45,7 @@ const classIndex = (classes: readonly string[], name: string, option: string): C
 }
 
 /** Prompts of a file, one a line. */
-const promptsOf = (path: string): Effect<readonly string[]> =>
+export const promptsOf = (path: string): Effect<readonly string[]> =>
   effect(async (run) => {
     const lines = new TextDecoder().decode(await run(readBytes(path))).split(/\r?\n/)
     const prompts = lines.map((line) => line.trim()).filter((line) => line !== '')

@@ -1,24 +1,42 @@
-import { type Effect, effect } from '../error.ts'
+import { type Checked, type Effect, effect, fail } from '../error.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { loadExperiment } from '../experiment/load.ts'
 import { refusing } from '../experiment/problems.ts'
 import { asArgument } from '../io/names.ts'
 import type { Owned } from '../io/owner.ts'
-import { TE } from '../prelude.ts'
+import { E, TE } from '../prelude.ts'
 import type { Words } from '../text/learnt.ts'
 import type { Plan } from '../train/plan.ts'
 import { type Register, setOption, several } from './command.ts'
+import type { PublishedOptions } from './import-published.ts'
 import { resumeCommand } from './resume-command.ts'
 import { inRunFolder } from './run-folder.ts'
 import { exitCodes } from './terminal.ts'
 
-interface Options {
-  readonly into: string
-  readonly out?: string
+interface Options extends PublishedOptions {
+  readonly into?: string
   readonly from?: string
   readonly ignoreKeys: readonly string[]
   readonly fineTune?: boolean
   readonly set: readonly string[]
+}
+
+/** Options of the one kind of import, and of the other. Errors (`usage`): one that does not apply. */
+const fitting = (o: Options): Checked<unknown> => {
+  const rules: readonly (readonly [flag: string, given: boolean, ofExperiment: boolean])[] = [
+    ['--config', o.config !== undefined, false],
+    ['--tokenizer', o.tokenizer !== undefined, false],
+    ['--text-encoder', o.textEncoder !== undefined, false],
+    ['--variant', o.variant !== undefined, false],
+    ['--from', o.from !== undefined, true],
+    ['--ignore-keys', o.ignoreKeys.length > 0, true],
+    ['--fine-tune', o.fineTune === true, true],
+    ['--set', o.set.length > 0, true],
+  ]
+  const found = rules.find(([, given, ofExperiment]) => given && ofExperiment !== (o.into !== undefined))
+  return found === undefined
+    ? E.right(o)
+    : fail('usage', found[0], found[2] ? 'an experiment, --into' : 'a published model, without --into', 'given')
 }
 
 /** The names of the pictures' classes, where the model is told them. */
@@ -45,9 +63,22 @@ const wordsFor = (e: Experiment, plan: Plan): Effect<Words | undefined> =>
 export const importCheckpoint: Register = (program, { terminal, run }) => {
   program
     .command('import')
-    .description('make a run of a published checkpoint: torch (.ckpt, .pt) or safetensors')
-    .argument('<file>', 'the checkpoint; nothing in it is executed')
-    .requiredOption('--into <experiment>', 'the experiment whose parameters it holds, JSON')
+    .description('make a run of a published model, or of a checkpoint of an experiment')
+    .argument(
+      '<path>',
+      'a folder of diffusers, or a checkpoint: torch (.ckpt, .pt) or safetensors; nothing in it is executed',
+    )
+    .option(
+      '--config <path>',
+      'what a checkpoint is: its YAML, or a folder of diffusers; else found beside it, or by its arrays',
+    )
+    .option('--tokenizer <dir>', "the tokenizer of a checkpoint's text encoder, where it is not CLIP's own")
+    .option(
+      '--text-encoder <file>',
+      "the config.json of a checkpoint's text encoder, where it is none that is published",
+    )
+    .option('--variant <name>', 'which of the files of a folder of diffusers: fp16')
+    .option('--into <experiment>', 'the experiment whose parameters the checkpoint holds, JSON')
     .option(
       '--from <key>',
       'where in the file the model is, as model, ema or a.b; at its top or in state_dict where left out',
@@ -60,12 +91,20 @@ export const importCheckpoint: Register = (program, { terminal, run }) => {
       'after',
       `
 Examples:
+  latentgraph import stable-diffusion-v1-5 --out runs/sd
+  latentgraph import model.ckpt --config model.yaml --out runs/ldm
   latentgraph import autoencoder.ckpt --into graphs/emoji.json --ignore-keys loss
   latentgraph import emoji.safetensors --into graphs/emoji.json --fine-tune --out runs/tuned`,
     )
-    .action((file: string, { into, out, from, ignoreKeys, fineTune = false, set }: Options) =>
+    .action((file: string, options: Options) =>
       run(
         effect(async (go) => {
+          await go(TE.fromEither(fitting(options)))
+          const { into, out, from, ignoreKeys, fineTune = false, set } = options
+          if (into === undefined) {
+            const { importPublished } = await import('./import-published.ts')
+            return go(importPublished(file, options, terminal))
+          }
           const { withCheckpointFile } = await import('../io/checkpoint-file.ts')
           const { planExperiment } = await import('../train/plan.ts')
           const { importArrays } = await import('./imported-run.ts')

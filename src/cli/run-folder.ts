@@ -11,7 +11,7 @@ const exists = (path: string): Promise<boolean> =>
   )
 
 /** What training writes first, and what it writes last; either tells of a run. */
-const marks = ['experiment.json', 'first-stage', 'diffusion'] as const
+const marks = ['experiment.json', 'model.json', 'first-stage', 'diffusion'] as const
 const markOf = async (dir: string): Promise<string | undefined> => {
   for (const mark of marks) if (await exists(join(dir, mark))) return mark
   return undefined

@@ -12,6 +12,7 @@ import { type ConditionOptions, conditionOf, lowResolutionOption } from './condi
 import { count, natural, notNegative, share, width } from './parse.ts'
 import { checkPictureFile } from './picture-file.ts'
 import { checkFrom } from './sample-from.ts'
+import type { PublishedSampling } from './sample-published.ts'
 import { exitCodes } from './terminal.ts'
 
 /** What of the declared sampling can be asked for otherwise. */
@@ -23,7 +24,7 @@ export interface SamplingOptions {
   readonly spacing?: string
   readonly eta?: number
 }
-interface Options extends SamplingOptions, ConditionOptions, AskedOptions {
+interface Options extends SamplingOptions, ConditionOptions, AskedOptions, PublishedAlone {
   readonly seed?: number
   readonly count?: number
   readonly checkpoint?: 'last' | 'best'
@@ -31,6 +32,46 @@ interface Options extends SamplingOptions, ConditionOptions, AskedOptions {
   readonly executor?: string
   readonly precision: 'float32' | 'float16'
   readonly out: string
+}
+
+/** Of published models alone. */
+type PublishedAlone = Pick<
+  PublishedSampling,
+  | ('pictureGuidance' | 'clipSkip' | 'weigh' | 'size' | 'depth' | 'hint' | 'controlScale')
+  | ('lora' | 'embedding' | 'control' | 'controlConfig')
+>
+const publishedAlone: readonly (readonly [keyof PublishedAlone, string])[] = [
+  ['pictureGuidance', '--picture-guidance'],
+  ['clipSkip', '--clip-skip'],
+  ['weigh', '--weigh'],
+  ['size', '--size'],
+  ['depth', '--depth'],
+  ['hint', '--hint'],
+  ['controlScale', '--control-scale'],
+  ['lora', '--lora'],
+  ['embedding', '--embedding'],
+  ['control', '--control'],
+  ['controlConfig', '--control-config'],
+]
+const experimentsAlone: readonly (readonly [keyof Options, string])[] = [
+  ['spacing', '--spacing'],
+  ['checkpoint', '--checkpoint'],
+  ['ema', '--ema'],
+  ['invert', '--invert'],
+  ['fromClass', '--from-class'],
+  ['fromPrompt', '--from-prompt'],
+  ['interpolate', '--interpolate'],
+  ['vary', '--vary'],
+]
+const isGiven = (value: unknown): boolean => value !== undefined && !(Array.isArray(value) && value.length === 0)
+/** Options that apply to the kind of run. Errors (`usage`): the first that does not. */
+export const applicable = (options: Options, published: boolean): Checked<unknown> => {
+  const found = (published ? experimentsAlone : publishedAlone).find(([name]) => isGiven(options[name]))
+  return found === undefined
+    ? published && options.precision === 'float16'
+      ? fail('usage', '--precision', 'float32, as published models are drawn from', 'float16')
+      : E.right(undefined)
+    : fail('usage', found[1], published ? "a run of one's own" : 'a run of a published model', 'given')
 }
 
 /** Settings of an experiment's sampling in the words of this command's options. */
@@ -90,7 +131,7 @@ const drawable = (pictures: number, { data }: Experiment): Checked<number> => {
 export const sample: Register = (program, { terminal, run }) => {
   program
     .command('sample')
-    .description('draw pictures from a trained run')
+    .description('draw pictures from a trained run, or from a published model that was imported')
     .argument('<run>', 'the folder of the run')
     .requiredOption(
       '--out <file>',
@@ -128,6 +169,21 @@ export const sample: Register = (program, { terminal, run }) => {
     .option('--from-prompt <text>', 'what a picture to invert shows; what is drawn where left out')
     .option('--interpolate <seed>', 'each row goes from the noise of --seed to that of another', natural)
     .option('--vary <share>', 'each row holds variations of its first picture, so far from it', share)
+    .option('--size <WxH>', 'pixels of the pictures of a published model; that of --from where left out')
+    .option('--weigh', 'brackets weigh words of prompts, as (word:1.3) and [word], and long prompts go in chunks')
+    .option('--clip-skip <n>', 'so many of the last layers of the text encoder are left out', natural)
+    .option(
+      '--picture-guidance <scale>',
+      'of a model that changes pictures by words: how much of --from is kept',
+      notNegative,
+    )
+    .option('--depth <picture>', 'a map of depths, bright what is near, of a model that is told one')
+    .option('--lora <file[:weight]>', 'an adapter, and how much it counts; can be repeated', several, [])
+    .option('--embedding <file[:word]>', 'a word of textual inversion; can be repeated', several, [])
+    .option('--control <path>', 'a ControlNet: a folder of diffusers, or an original file')
+    .option('--control-config <file>', 'its YAML, where it does not lie beside it')
+    .option('--hint <picture>', 'what the ControlNet is to follow')
+    .option('--control-scale <number>', 'how much it counts', notNegative)
     .option('--executor <name>', 'that of the experiment where left out')
     .addOption(
       new Option('--precision <dtype>', 'float16: weights and activations of half the size, for GPUs that have it')
@@ -149,8 +205,15 @@ export const sample: Register = (program, { terminal, run }) => {
           const { drawPictures } = await import('../train/drawing.ts')
           const { begin } = await import('./sample-from.ts')
           const { progress } = await import('../train/progress.ts')
+          const { isPublishedRun } = await import('../pipelines/run-files.ts')
+          const published = await isPublishedRun(dir)
+          await go(TE.fromEither(applicable(options, published)))
           await go(TE.fromEither(checkFrom(options)))
           await go(checkPictureFile(options.out))
+          if (published) {
+            const { samplePublished } = await import('./sample-published.ts')
+            return go(samplePublished(dir, options, terminal))
+          }
           const trained = await go(openRun(dir, { checkpoint: options.checkpoint, ema: options.ema }))
           if (trained.average !== undefined) terminal.err(`${trained.average}\n`)
           const experiment = await go(TE.fromEither(withSampling(trained.experiment, askedOf(options))))

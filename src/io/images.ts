@@ -245,3 +245,43 @@ export const decodePicture = (path: string, bytes: Uint8Array, options: PictureO
     ),
     TE.map(({ coverage, ...picture }) => ({ ...picture, ...(coverage === undefined ? {} : { coverage }) })),
   )
+
+/**
+ * A picture file upright at a size of its own or another, `[3, height, width]`, 0 to 255; what is cut off lies at its longer sides.
+ * Errors: `file`.
+ */
+export const decodeAt = (
+  path: string,
+  bytes: Uint8Array,
+  sizeOf: (own: { readonly width: number; readonly height: number }) => {
+    readonly width: number
+    readonly height: number
+  },
+): Effect<{
+  readonly width: number
+  readonly height: number
+  readonly colours: Uint8Array
+  readonly facts: PictureFacts
+}> =>
+  pipe(
+    factsOf(path, bytes),
+    TE.bindTo('facts'),
+    TE.let('size', ({ facts }) => sizeOf(facts)),
+    TE.bind('raw', ({ size }) =>
+      opened(path, () =>
+        sharp(bytes)
+          .autoOrient()
+          .flatten({ background: { r: 255, g: 255, b: 255 } })
+          .resize({ ...size, fit: 'cover', position: 'centre' })
+          .toColourspace('srgb'),
+      ),
+    ),
+    TE.map(({ facts, size, raw: { data, info } }) => {
+      const plane = size.width * size.height
+      const colours = Uint8Array.from({ length: 3 * plane }, (_, i) => {
+        const channel = info.channels < 3 ? 0 : Math.floor(i / plane)
+        return data[(i % plane) * info.channels + channel] ?? 0
+      })
+      return { ...size, colours, facts }
+    }),
+  )

@@ -25,6 +25,7 @@ import {
   zerosOf,
 } from './request.ts'
 import { embeddedTexts } from './texts.ts'
+import { weighedTexts } from './weighted.ts'
 import { weightsOf } from './weights.ts'
 
 /** What a request gives the network: one row for each kind of condition. */
@@ -55,7 +56,11 @@ export const encoded = (
       const mode = latentsOf(document.firstStage, moments, undefined)
       return drawn === undefined || document.firstStage.kind !== 'kl'
         ? mode
-        : latentsOf(document.firstStage, moments, noise({ name: drawn, step: 0, shape: mode.shape }, upTo(mode.shape[0] ?? 1)))
+        : latentsOf(
+            document.firstStage,
+            moments,
+            noise({ name: drawn, step: 0, shape: mode.shape }, upTo(mode.shape[0] ?? 1)),
+          )
     }),
   )
 
@@ -271,7 +276,8 @@ const textOf = (given: Given, parts: readonly Branch[]): Effect<Values> =>
     const { executor, pipeline, request, see } = given
     const { text, sizes } = pipeline.document.conditioning
     if (text.length === 0) return {}
-    const texts = await run(embeddedTexts(executor, pipeline, request, parts.length > 1, see))
+    const embedding = request.weighs === true ? weighedTexts : embeddedTexts
+    const texts = await run(embedding(executor, pipeline, request, parts.length > 1, see))
     const of = (branch: Branch) => (branch === 'given' ? texts.given : (texts.nothing ?? texts.given))
     see('embeds', texts.given.states)
     if (texts.nothing !== undefined) see('embeds.negative', texts.nothing.states)

@@ -123,5 +123,10 @@ export const pipelineDocument = record(
     conditioning,
     sampling,
   },
+  {
+    /** Where a request says nothing: guidance 1 is none. */
+    steps: withDefault(integer({ min: 1, max: 1000 }), 30),
+    guidance: withDefault(number({ min: 0, max: 1000 }), 7.5),
+  },
 )
 export type PipelineDocument = Decoded<typeof pipelineDocument>

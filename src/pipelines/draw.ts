@@ -12,6 +12,7 @@ import { decodeLatents, factorOf, scaledLatents } from './first-stage.ts'
 import { branches, type Guidance, guidanceFeeds } from './guidance.ts'
 import { pipelineStep } from './network.ts'
 import {
+  batchOf,
   draws,
   mapValue,
   type NoiseSource,
@@ -20,7 +21,10 @@ import {
   repeated,
   type See,
   signed,
-  zerosOf, batchOf, stacked, upTo } from './request.ts'
+  stacked,
+  upTo,
+  zerosOf,
+} from './request.ts'
 import { type Walk, walkOf } from './walk.ts'
 
 /** Guidance as it is asked for: none at 1, and with diffusers' pipelines below. */
@@ -45,7 +49,11 @@ const beginning = (given: Given, walk: Walk): Effect<Value> =>
       return mapValue(noise({ name: draws.start, step: 0, shape }, upTo(request.count)), (x) => x * walk.initial)
     const latents = scaledLatents(firstStage, await run(encoded(given, signed(request.picture), draws.posterior)))
     given.see('init', latents)
-    return noised(walk.start, repeated(latents, request.count), noise({ name: draws.start, step: 0, shape }, upTo(request.count)))
+    return noised(
+      walk.start,
+      repeated(latents, request.count),
+      noise({ name: draws.start, step: 0, shape }, upTo(request.count)),
+    )
   })
 
 /** The ControlNet as it is asked. Errors (`usage`): one without a picture for it, or the other way round. */
@@ -160,9 +168,7 @@ export const drawPipeline = (drawing: Drawing): Effect<Value> =>
     }
     const latents = await run(walked(given, drawing))
     tell('latents', latents)
-    const decoded = await run(
-      decodeLatents(executor, document.firstStage, weights, latents, atATime ?? request.count),
-    )
+    const decoded = await run(decodeLatents(executor, document.firstStage, weights, latents, atATime ?? request.count))
     tell('decoded', decoded)
     return finished(given, decoded)
   })

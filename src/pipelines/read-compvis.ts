@@ -148,7 +148,9 @@ const documentOf = (m: OriginalModel, { scale, alphasCumprod }: Buffers, text: r
           scale: scale ?? m.process.scaleFactor,
         },
         unet: m.unet,
-        side: m.process.imageSize ?? Math.max(1, Math.floor(network.resolution / 2 ** (network.channelMultipliers.length - 1))),
+        side:
+          m.process.imageSize ??
+          Math.max(1, Math.floor(network.resolution / 2 ** (network.channelMultipliers.length - 1))),
         predicts: m.process.predicts,
         conditioning: {
           text: text.map(({ part }) => part),
@@ -158,6 +160,7 @@ const documentOf = (m: OriginalModel, { scale, alphasCumprod }: Buffers, text: r
           zerosForNothing: sizes !== null,
         },
         sampling: samplingOf(m, schedule, other),
+        guidance: classesOf(m) !== null ? 3 : sizes !== null ? 5 : text.length > 0 ? 7.5 : 1,
       })
     }),
   )

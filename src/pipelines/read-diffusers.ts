@@ -143,6 +143,17 @@ export const readFirstStage = (document: unknown, path: string): Checked<FirstSt
     E.flatMap(decode(firstStage)),
   )
 
+/** Schedulers of models that were distilled to draw in few steps, and without guidance: consistency models, and the turbo kinds. */
+const usual = (sampling: PipelineSampling, xl: boolean): { readonly steps: number; readonly guidance: number } => {
+  const few =
+    sampling.by === 'diffusers' &&
+    (sampling.scheduler === 'LCMScheduler' ||
+      (sampling.scheduler.startsWith('Euler') &&
+        sampling.config.timestep_spacing === 'trailing' &&
+        sampling.config.prediction_type === 'epsilon'))
+  return few ? { steps: 4, guidance: 1 } : { steps: 30, guidance: xl ? 5 : 7.5 }
+}
+
 interface Configured {
   readonly document: PipelineDocument
   readonly vectorLayers: VectorLayers | undefined
@@ -203,7 +214,9 @@ export const configuredBy = (folder: string): Effect<Configured> =>
           model,
           firstStage: stage,
           unet: network.unet,
-          side: network.sampleSize ?? (stage.kind === 'tiny' ? 64 : Math.max(1, Math.floor(stage.network.resolution / factorOf(stage)))),
+          side:
+            network.sampleSize ??
+            (stage.kind === 'tiny' ? 64 : Math.max(1, Math.floor(stage.network.resolution / factorOf(stage)))),
           predicts: sampling.by === 'diffusers' ? predictions[sampling.config.prediction_type] : 'eps',
           conditioning: {
             text: parts,
@@ -212,6 +225,7 @@ export const configuredBy = (folder: string): Effect<Configured> =>
             zerosForNothing: index.force_zeros_for_empty_prompt === true,
           },
           sampling,
+          ...usual(sampling, xl),
         }),
       ),
     )

@@ -9,6 +9,7 @@ import { readCompVis } from './read-compvis.ts'
 import { isDiffusersFolder, withDiffusers } from './read-diffusers.ts'
 import type { ReadModel } from './read-model.ts'
 import { withSingleFile } from './read-single-file.ts'
+import { recognised, yamlBeside } from './recognise.ts'
 
 /** Published models from where they lie. */
 
@@ -46,14 +47,26 @@ export const withPublished = <A>(
   effect(async (run) => {
     if (await run(isDiffusersFolder(path))) return run(withDiffusers(path, variant, use))
     if (config !== undefined) return run(withSingleFile(path, config, use))
-    const declared = yaml === undefined ? undefined : await run(readYaml(yaml))
+    const beside = yaml ?? (await run(yamlBeside(path)))
+    const declared = beside === undefined ? undefined : await run(readYaml(beside))
     const options = {
       ...(tokenizer === undefined ? {} : { tokenizer }),
       ...(textEncoder === undefined ? {} : { textEncoder: await run(readJson(textEncoder)) }),
     }
     return run(
-      withCheckpointFile(path, {}, ({ arrays }) =>
-        effect(async (go) => go(use(await go(readCompVis(path, declared, arrays, options))))),
+      withCheckpointFile(path, {}, ({ arrays, remarks }) =>
+        effect(async (go) => {
+          const known =
+            declared === undefined
+              ? await go(TE.fromEither(recognised(path, arrays)))
+              : { config: declared, remarks: [] }
+          const model = await go(readCompVis(path, known.config, arrays, options))
+          const told = [
+            ...(beside === undefined ? [] : [`its configuration is ${beside}`]),
+            ...('name' in known ? [`recognised as ${known.name}`] : []),
+          ]
+          return go(use({ ...model, remarks: [...remarks, ...told, ...known.remarks, ...model.remarks] }))
+        }),
       ),
     )
   })

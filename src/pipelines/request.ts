@@ -30,6 +30,8 @@ export interface Request {
   /** What guidance leads away from; nothing where left out. */
   readonly negative?: readonly string[]
   readonly negative2?: readonly string[]
+  /** Whether brackets in texts are weights on words, and long texts go in chunks. */
+  readonly weighs?: boolean
   /** How many of a text encoder's last layers are left out. */
   readonly clipSkip: number
   /** Of the picture that is told of: height and width of the original, top and left of the crop, height and width in the end. */

@@ -4,7 +4,12 @@ import { type Effect, effect, fail } from '../error.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
 import { readBytes } from '../io/bytes.ts'
 import { withCheckpointFile } from '../io/checkpoint-file.ts'
-import { type UnwrittenArray, type UnwrittenArrays, type WrittenDtype, writeSafetensors } from '../io/safetensors-writer.ts'
+import {
+  type UnwrittenArray,
+  type UnwrittenArrays,
+  type WrittenDtype,
+  writeSafetensors,
+} from '../io/safetensors-writer.ts'
 import { countNonFinite, type UnreadArray, type UnreadArrays } from '../io/stored.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { decode } from '../schema.ts'
@@ -27,7 +32,12 @@ export const isPublishedRun = (dir: string): Promise<boolean> =>
     () => false,
   )
 
-const dtypes: Readonly<Record<string, WrittenDtype>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16', F64: 'float64' }
+const dtypes: Readonly<Record<string, WrittenDtype>> = {
+  F32: 'float32',
+  F16: 'float16',
+  BF16: 'bfloat16',
+  F64: 'float64',
+}
 
 /** An array as it is, which is read, and looked at, when it is written. */
 const unwritten = (name: string, array: UnreadArray): Effect<UnwrittenArray> => {
@@ -40,8 +50,11 @@ const unwritten = (name: string, array: UnreadArray): Effect<UnwrittenArray> => 
         read: pipe(
           array.read,
           TE.flatMapEither((read) => {
-            const broken = read.data instanceof Float32Array || read.data instanceof Float64Array ? countNonFinite(read.data) : 0
-            return broken === 0 ? E.right(read) : fail('file', name, 'finite numbers', `${broken} that are NaN or infinite`)
+            const broken =
+              read.data instanceof Float32Array || read.data instanceof Float64Array ? countNonFinite(read.data) : 0
+            return broken === 0
+              ? E.right(read)
+              : fail('file', name, 'finite numbers', `${broken} that are NaN or infinite`)
           }),
         ),
       })
@@ -60,7 +73,8 @@ const unwrittenAll = (arrays: UnreadArrays): Effect<UnwrittenArrays> =>
   )
 
 /** Files that tokenizers are made of. */
-const tokenizerFile = /^(tokenizer\.json|vocab\.(json|txt)|merges\.txt|(tokenizer_config|special_tokens_map|added_tokens)\.json)$/
+const tokenizerFile =
+  /^(tokenizer\.json|vocab\.(json|txt)|merges\.txt|(tokenizer_config|special_tokens_map|added_tokens)\.json)$/
 
 const copyTokenizer = (from: string, to: string): Effect<void> =>
   effect(async (run) => {

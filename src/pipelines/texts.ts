@@ -125,7 +125,7 @@ const eachTimes = (e: Embedded, count: number): Embedded => ({
 })
 
 /** Texts for all, or one for each. */
-const asMany = (texts: readonly string[], n: number): Checked<readonly string[]> =>
+export const asMany = (texts: readonly string[], n: number): Checked<readonly string[]> =>
   texts.length === n || texts.length === 1
     ? E.right(Array.from({ length: n }, (_, i) => texts[texts.length === 1 ? 0 : i] ?? ''))
     : fail('usage', '--negative', `one text, or ${n}, as there are prompts`, `${texts.length}`)

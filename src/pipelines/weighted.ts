@@ -3,9 +3,9 @@ import { type Executor, floats, ints, type Value } from '../execute/executor.ts'
 import { TE } from '../prelude.ts'
 import { type WeightedOptions, type WeightedPrompt, weightedPrompts } from '../text/weights.ts'
 import { using } from '../train/inference.ts'
-import type { Pipeline, See } from './request.ts'
-import { textGraph } from './texts.ts'
-import { weightsOf } from './weights.ts'
+import { readied } from './applied.ts'
+import { type Pipeline, type Request, repeatedRows, type See, stacked } from './request.ts'
+import { asMany, type EmbeddedTexts, textGraph } from './texts.ts'
 
 /** Texts with weights on words, of any length: chunks are encoded by themselves, and stand behind each other. */
 
@@ -67,7 +67,7 @@ export const weightedTextsOf = (
     const [tokenizer] = pipeline.tokenizers
     if (part === undefined || tokenizer === undefined || text.length > 1)
       return run(
-        TE.fromEither(fail('usage', '--weights', 'a model with one encoder of texts', `one with ${text.length}`)),
+        TE.fromEither(fail('usage', '--weigh', 'a model with one encoder of texts', `one with ${text.length}`)),
       )
     const prompts = await run(TE.fromEither(weightedPrompts(tokenizer, texts, { innerEnds, ...options })))
     const states: Value[] = []
@@ -75,10 +75,27 @@ export const weightedTextsOf = (
       const [length = 0] = prompt.chunks.map((chunk) => chunk.length)
       const ids = ints([prompt.chunks.length, length], Int32Array.from(prompt.chunks.flat()))
       see('ids.0', ids)
-      const graph = await run(TE.fromEither(textGraph(part, prompt.chunks.length, length, clipSkip)))
-      const values = await run(weightsOf(graph, 'text.0', pipeline.weights))
+      const own = await run(TE.fromEither(textGraph(part, prompt.chunks.length, length, clipSkip)))
+      const { graph, values } = await run(readied(own, 'text.0', pipeline))
       const found = await run(using(executor, graph, values, (executable) => executable.run({ ids })))
       if (found.states !== undefined) states.push(weighed(found.states, prompt, innerEnds))
     }
     return { ids: prompts.map(({ ids }) => ids), weights: prompts.map(({ weights }) => weights), states }
+  })
+
+/** Texts of a request with weights on their words. Errors: `usage`, `data`, `file`, `run`. */
+export const weighedTexts = (
+  executor: Executor,
+  pipeline: Pipeline,
+  request: Request,
+  guides: boolean,
+  see: See,
+): Effect<EmbeddedTexts> =>
+  effect(async (run) => {
+    const { prompt = [''], negative, clipSkip, count } = request
+    const away = await run(TE.fromEither(asMany(negative ?? [''], prompt.length)))
+    const texts = guides ? [...prompt, ...away] : prompt
+    const { states } = await run(weightedTextsOf(executor, pipeline, texts, { clipSkip }, see))
+    const of = (from: number) => ({ states: repeatedRows(stacked(states.slice(from, from + prompt.length)), count) })
+    return guides ? { given: of(0), nothing: of(prompt.length) } : { given: of(0) }
   })

@@ -1,0 +1,276 @@
+import { type Effect, effect, fail } from '../error.ts'
+import type { ControlRequest } from '../pipelines/control.ts'
+import type { PipelineDocument } from '../pipelines/document.ts'
+import { type Pipeline, type Request, signed } from '../pipelines/request.ts'
+import { pipe, TE } from '../prelude.ts'
+import { promptIds } from '../text/prompt.ts'
+import { promptsOf } from './asked.ts'
+import { type Equipment, withEquipment } from './published-equipment.ts'
+import { grey, type Place, readPublished, sizeOf } from './published-pictures.ts'
+import { exitCodes, type Outcome, type Terminal } from './terminal.ts'
+
+/** `sample` of a published model. */
+
+export interface PublishedSampling extends Equipment {
+  readonly prompt?: readonly string[]
+  readonly prompts?: string
+  readonly negative?: string
+  readonly class?: string
+  readonly steps?: number
+  readonly sampler?: string
+  readonly eta?: number
+  readonly guidance?: number
+  readonly guidanceRescale?: number
+  readonly pictureGuidance?: number
+  readonly clipSkip?: number
+  readonly weigh?: true
+  readonly seed?: number
+  readonly count?: number
+  readonly size?: string
+  readonly from?: string
+  readonly strength?: number
+  readonly mask?: string
+  readonly depth?: string
+  readonly lowResolution?: string
+  readonly hint?: string
+  readonly controlScale?: number
+  readonly executor?: string
+  readonly out: string
+}
+
+/** Of pictures that are changed where nothing else is said, as of one's own models. */
+const usualStrength = 0.75
+const usualPictureGuidance = 1.5
+
+/** Latents of so many places pass the network together. */
+const placesAtATime = 64 * 64
+
+/** Pixels that a side must be a multiple of: what the first stage makes smaller, and the U-Net after it. */
+const multipleOf = ({ unet, firstStage }: PipelineDocument): number =>
+  2 ** (unet.channelMultipliers.length - 1) * factorOf(firstStage)
+const factorOf = (stage: PipelineDocument['firstStage']): number =>
+  2 ** ((stage.kind === 'tiny' ? stage.network.encoderBlocks : stage.network.channelMultipliers).length - 1)
+
+/** What options ask for that the model has no use for. */
+const refused = (document: PipelineDocument, o: PublishedSampling): Effect<unknown> => {
+  const { text, classes, beside } = document.conditioning
+  const readsPicture = beside !== null && beside.kind !== 'low-resolution'
+  const rules: readonly (readonly [flag: string, given: unknown, fits: boolean, why: string])[] = [
+    ['--prompt', o.prompt?.[0] ?? o.prompts, text.length > 0, 'no text: the model reads none'],
+    ['--negative', o.negative, text.length > 0, 'no text: the model reads none'],
+    ['--weigh', o.weigh, text.length > 0, 'no weights on words: the model reads no text'],
+    [
+      '--clip-skip',
+      o.clipSkip,
+      text.some(({ encoder }) => encoder.kind === 'clip'),
+      'no layers to leave out: the model has no CLIP',
+    ],
+    ['--class', o.class, classes !== null, 'no class: the model is told none'],
+    ['--picture-guidance', o.pictureGuidance, beside?.kind === 'picture-latents', 'a model that is told of a picture'],
+    ['--depth', o.depth, beside?.kind === 'depth', 'no depth: the model is told none'],
+    [
+      '--low-resolution',
+      o.lowResolution,
+      beside?.kind === 'low-resolution',
+      'no low resolution: the model is told none',
+    ],
+    [
+      '--mask',
+      o.mask,
+      beside?.kind === 'mask-and-latents' || beside?.kind === 'masked-latents',
+      'a model that fills in what a mask covers',
+    ],
+    ['--strength', o.strength, o.from !== undefined, 'a picture to begin with, --from'],
+    [
+      '--from',
+      beside?.kind === 'low-resolution' ? o.from : undefined,
+      readsPicture,
+      'no picture: --low-resolution has what is drawn larger',
+    ],
+    ['--hint', o.control === undefined ? o.hint : undefined, false, 'a ControlNet for it, --control'],
+    ['--control-scale', o.control === undefined ? o.controlScale : undefined, false, 'a ControlNet, --control'],
+  ]
+  const found = rules.find(([, given, fits]) => given !== undefined && !fits)
+  return found === undefined ? TE.right(undefined) : TE.fromEither(fail('usage', found[0], found[3], 'given'))
+}
+
+const classesOf = (
+  { conditioning: { classes } }: PipelineDocument,
+  name: string | undefined,
+  n: number,
+): Effect<readonly number[] | undefined> => {
+  if (classes === null) return TE.right(undefined)
+  const label = name === undefined ? undefined : Number(name)
+  return label !== undefined && Number.isInteger(label) && label >= 0 && label < classes.entries
+    ? TE.right(Array.from({ length: n }, () => label))
+    : TE.fromEither(fail('usage', '--class', `the number of a class, 0 to ${classes.entries - 1}`, name ?? 'nothing'))
+}
+
+/** Prompts of a model that reads texts. */
+const promptsFor = ({ conditioning: { text } }: PipelineDocument, o: PublishedSampling): Effect<readonly string[]> =>
+  effect(async (run) => {
+    const prompts = [...(o.prompt ?? []), ...(o.prompts === undefined ? [] : await run(promptsOf(o.prompts)))]
+    return text.length > 0 && prompts.length === 0
+      ? run(TE.fromEither(fail('usage', '--prompt', 'what is to be drawn: the model draws by texts', 'none')))
+      : prompts
+  })
+
+interface Pictures {
+  readonly size: Place
+  readonly given: Partial<Pick<Request, 'picture' | 'mask' | 'depth' | 'lowResolution' | 'control'>>
+  readonly notes: readonly string[]
+}
+
+/** The pictures of a request, all of one size. */
+const picturesOf = (document: PipelineDocument, o: PublishedSampling): Effect<Pictures> =>
+  effect(async (run) => {
+    const multiple = multipleOf(document)
+    const factor = factorOf(document.firstStage)
+    const notes: string[] = []
+    const asked = o.size === undefined ? undefined : await run(sizeOf(o.size, multiple))
+    const read = async (path: string | undefined, size: Place | undefined, of = multiple) => {
+      if (path === undefined) return undefined
+      const found = await run(readPublished(path, size, of))
+      if (found.note !== undefined) notes.push(found.note)
+      return found
+    }
+    const low = await read(o.lowResolution, undefined, multiple / factor)
+    const from = await read(o.from, asked)
+    const hint = await read(o.hint, asked ?? from)
+    const square = { width: document.side * factor, height: document.side * factor }
+    const enlarged = low && { width: low.width * factor, height: low.height * factor }
+    const size = enlarged ?? from ?? asked ?? hint ?? square
+    const mask = await read(o.mask, size)
+    const depth = await read(o.depth, size)
+    const control: ControlRequest | undefined = hint && {
+      hint: hint.pixels,
+      scale: o.controlScale ?? 1,
+      start: 0,
+      end: 1,
+      guess: false,
+    }
+    return {
+      size,
+      notes,
+      given: {
+        ...(from === undefined ? {} : { picture: from.pixels }),
+        ...(mask === undefined ? {} : { mask: grey(mask.pixels) }),
+        ...(depth === undefined ? {} : { depth: grey(depth.pixels) }),
+        ...(low === undefined ? {} : { lowResolution: signed(low.pixels) }),
+        ...(control === undefined ? {} : { control }),
+      },
+    }
+  })
+
+/** What of texts does not fit the encoders. */
+const cutOf = (pipeline: Pipeline, texts: readonly string[]): Effect<readonly string[]> =>
+  pipe(
+    texts.flatMap((text) => pipeline.tokenizers.slice(0, 1).map((tokenizer) => [text, tokenizer] as const)),
+    TE.traverseArray(([text, tokenizer]) =>
+      pipe(
+        TE.fromEither(promptIds(tokenizer, text)),
+        TE.map(({ cut }) => (cut === undefined ? [] : [`"${text.slice(0, 40)}...": cut before "${cut.slice(0, 60)}"`])),
+      ),
+    ),
+    TE.map((notes) => notes.flat()),
+  )
+
+const requestFor = (
+  document: PipelineDocument,
+  o: PublishedSampling,
+): Effect<Request & { readonly notes: readonly string[]; readonly kinds: number }> =>
+  effect(async (run) => {
+    const prompts = await run(promptsFor(document, o))
+    const kinds = Math.max(1, prompts.length)
+    const each = o.count ?? 4
+    const count = kinds * each
+    const { size, given, notes } = await run(picturesOf(document, o))
+    const classes = await run(classesOf(document, o.class, count))
+    const fills = document.conditioning.beside?.kind === 'mask-and-latents'
+    return {
+      count,
+      kinds,
+      ...size,
+      steps: o.steps ?? document.steps,
+      guidance: o.guidance ?? document.guidance,
+      guidanceRescale: o.guidanceRescale ?? 0,
+      pictureGuidance: o.pictureGuidance ?? usualPictureGuidance,
+      eta: o.eta ?? 0,
+      strength: o.strength ?? (given.picture !== undefined && !fills ? usualStrength : 1),
+      clipSkip: o.clipSkip ?? 0,
+      ...(prompts.length === 0 ? {} : { prompt: prompts }),
+      ...(o.negative === undefined ? {} : { negative: [o.negative] }),
+      ...(o.weigh === true ? { weighs: true } : {}),
+      ...(classes === undefined ? {} : { classes }),
+      ...given,
+      notes,
+    }
+  })
+
+export const samplePublished = (dir: string, options: PublishedSampling, terminal: Terminal): Effect<Outcome> =>
+  effect(async (run) => {
+    const { withPublishedRun } = await import('../pipelines/run-files.ts')
+    const { drawPipeline } = await import('../pipelines/draw.ts')
+    const { takesEta, withSampler } = await import('../pipelines/scheduler.ts')
+    const { keyedNoise } = await import('../samplers/index.ts')
+    const { chooseExecutor } = await import('./session.ts')
+    const { writePictures } = await import('../train/pictures.ts')
+    const { finite } = await import('../train/inference.ts')
+    const { progress } = await import('../train/progress.ts')
+    const say = (text: string): void => terminal.err(`${text}\n`)
+    const seed = options.seed ?? 0
+    const draw = (read: Pipeline): Effect<Outcome> =>
+      effect(async (go) => {
+        await go(refused(read.document, options))
+        const document =
+          options.sampler === undefined
+            ? read.document
+            : await go(TE.fromEither(withSampler(read.document, options.sampler)))
+        if ((options.eta ?? 0) > 0 && !takesEta(document))
+          return go(
+            TE.fromEither(
+              fail(
+                'usage',
+                '--eta',
+                'a sampler that draws as much noise as it is told: --sampler ddim',
+                `${options.eta}`,
+              ),
+            ),
+          )
+        const { notes, kinds, ...request } = await go(requestFor(document, options))
+        const pipeline = { ...read, document }
+        const texts = [...(request.prompt ?? []), ...(request.negative ?? [])]
+        const cut = request.weighs === true ? [] : await go(cutOf(pipeline, [...new Set(texts)]))
+        for (const note of [...notes, ...cut]) say(note)
+        const choice = await go(chooseExecutor(options.executor ?? 'auto'))
+        const { sampling } = document
+        say(
+          `on ${choice.executor.name} (${choice.reason}); ${document.model}, ${sampling.by === 'compvis' ? sampling.sampler : sampling.scheduler}, ${request.steps} steps, ${request.width}x${request.height}, guidance ${request.guidance}, seed ${seed}`,
+        )
+        const state: { bar?: ReturnType<typeof progress> } = {}
+        const factor = factorOf(document.firstStage)
+        const atATime = Math.max(1, Math.floor((placesAtATime * factor * factor) / (request.width * request.height)))
+        const drawn = await go(
+          drawPipeline({
+            executor: choice.executor,
+            pipeline,
+            request,
+            atATime,
+            noise: (wanted, pictures) => keyedNoise(seed, pictures)(wanted),
+            onStep: (done, of) =>
+              TE.fromIO(() => {
+                state.bar ??= progress('sampling', of, { from: done })
+                state.bar.update(done)
+              }),
+          }),
+        )
+        state.bar?.done()
+        const [n = 0, ...shape] = drawn.shape
+        const items = await go(finite('pictures', { n, shape, data: Float32Array.from(drawn.data, (x) => 2 * x - 1) }))
+        const each = n / kinds
+        await go(writePictures(options.out, items, { columns: kinds === 1 ? Math.min(each, 4) : each, seed }))
+        terminal.out(`${options.out}\n`)
+        return exitCodes.done
+      })
+    return run(withPublishedRun(dir, (pipeline) => withEquipment(pipeline, options, draw)))
+  })
