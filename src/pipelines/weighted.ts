@@ -2,7 +2,7 @@ import { type Effect, effect, fail } from '../error.ts'
 import { type Executor, floats, ints, type Value } from '../execute/executor.ts'
 import { TE } from '../prelude.ts'
 import { type WeightedOptions, type WeightedPrompt, weightedPrompts } from '../text/weights.ts'
-import { using } from '../train/inference.ts'
+import { usingBaked } from '../train/inference.ts'
 import { readied } from './applied.ts'
 import { type Pipeline, type Request, repeatedRows, type See, stacked } from './request.ts'
 import { asMany, type EmbeddedTexts, textGraph } from './texts.ts'
@@ -76,8 +76,8 @@ export const weightedTextsOf = (
       const ids = ints([prompt.chunks.length, length], Int32Array.from(prompt.chunks.flat()))
       see('ids.0', ids)
       const own = await run(TE.fromEither(textGraph(part, prompt.chunks.length, length, clipSkip)))
-      const { graph, values } = await run(readied(own, 'text.0', pipeline))
-      const found = await run(using(executor, graph, values, (executable) => executable.run({ ids })))
+      const { graph, baked } = await run(readied(own, 'text.0', pipeline))
+      const found = await run(usingBaked(executor, graph, baked, (executable) => executable.run({ ids })))
       if (found.states !== undefined) states.push(weighed(found.states, prompt, innerEnds))
     }
     return { ids: prompts.map(({ ids }) => ids), weights: prompts.map(({ weights }) => weights), states }
