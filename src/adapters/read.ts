@@ -4,6 +4,7 @@ import { type Shape, size } from '../graph/types.ts'
 import { readBytes } from '../io/bytes.ts'
 import { readTensorFile } from '../io/checkpoint-file.ts'
 import type { TensorFile } from '../io/safetensors.ts'
+import { countNonFinite } from '../io/stored.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { type Factors, factorsIn, factorsOfConfig, unsaid } from './factors.ts'
 import { changeOf, type Numbers, numbersOf } from './forms.ts'
@@ -111,16 +112,16 @@ const arraysOf = (
   path: string,
 ): Checked<Readonly<Record<string, Numbers>>> => {
   const twice = keys.find(({ part }, i) => keys.findIndex((k) => k.part === part) < i)
-  return twice === undefined
-    ? E.right(
-        Object.fromEntries(
-          keys.flatMap(({ key, part }) => {
-            const array = tensors[key]
-            return array === undefined ? [] : [[part, numbersOf(array)] as const]
-          }),
-        ),
-      )
-    : fail('file', path, `one array for ${twice.part} of ${twice.module}`, `another: ${twice.key}`)
+  if (twice !== undefined)
+    return fail('file', path, `one array for ${twice.part} of ${twice.module}`, `another: ${twice.key}`)
+  const arrays = keys.flatMap(({ key, part }) => {
+    const array = tensors[key]
+    return array === undefined ? [] : [{ key, part, numbers: numbersOf(array) }]
+  })
+  const broken = arrays.find(({ numbers }) => countNonFinite(numbers.data) > 0)
+  return broken === undefined
+    ? E.right(Object.fromEntries(arrays.map(({ part, numbers }) => [part, numbers])))
+    : fail('file', `${path}: ${broken.key}`, 'finite numbers', 'some that are NaN or infinite')
 }
 
 /** An adapter out of a file's arrays. Errors: `file`. */

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import {
   type Adapter,
@@ -6,6 +9,7 @@ import {
   adapterOf,
   type LowRank,
   type Network,
+  readAdapter,
   textNetwork,
   unetNetwork,
 } from '../../src/adapters/index.ts'
@@ -15,6 +19,7 @@ import { type Checked, showErrors } from '../../src/error.ts'
 import { parameters } from '../../src/graph/graph.ts'
 import { float, int, type Shape, size } from '../../src/graph/types.ts'
 import { nn } from '../../src/index.ts'
+import { unwritten, writeSafetensors } from '../../src/io/safetensors-writer.ts'
 import type { StoredArray, StoredArrays } from '../../src/io/stored.ts'
 import { clipText } from '../../src/nn/text/clip.ts'
 import { E } from '../../src/prelude.ts'
@@ -143,6 +148,25 @@ describe('factors', () => {
   })
 })
 
+describe("peft's own folder", () => {
+  it('says alpha in a file beside the arrays, and is nothing without it', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'adapter-'))
+    try {
+      const path = join(dir, 'adapter_model.safetensors')
+      const key = `base_model.model.${theirBlock}.attn2.to_k`
+      const arrays = { [`${key}.lora_A.weight`]: down, [`${key}.lora_B.weight`]: up }
+      right(await writeSafetensors(path, unwritten(arrays))())
+      expect(said(await readAdapter(path, one)())).toContain('adapter_config.json')
+      writeFileSync(join(dir, 'adapter_config.json'), JSON.stringify({ r: 3, lora_alpha: 12, alpha_pattern: {} }))
+      expect(right(await readAdapter(path, one)()).unet?.[ours.unet]?.factor).toBe(4)
+      writeFileSync(join(dir, 'adapter_config.json'), JSON.stringify({ r: 3, lora_alpha: 12, use_dora: true }))
+      expect(said(await readAdapter(path, one)())).toContain('DoRA')
+    } finally {
+      rmSync(dir, { recursive: true })
+    }
+  })
+})
+
 describe('files of other forms', () => {
   const module = `unet.${theirBlock}.attn2.to_k`
   const change = (tensors: StoredArrays): LowRank => {
@@ -257,6 +281,8 @@ describe('what is not an adapter of the model', () => {
     expect(
       said(read({ [`${at}.lora_A.weight`]: down, [`${at}.lora_B.weight`]: up, [`${at}.lora.up.weight`]: up })),
     ).toContain('another')
+    const infinite: StoredArray = { dtype: 'float32', shape: [32, 3], data: new Float32Array(96).fill(Number.NaN) }
+    expect(said(read({ [`${at}.lora_A.weight`]: down, [`${at}.lora_B.weight`]: infinite }))).toContain('finite numbers')
     expect(said(read({}))).toContain('no array')
   })
 })
