@@ -44,6 +44,14 @@ const ours = (change: LowRank, { network, parameter, place }: Located): LowRank 
 /** Lines below each other, where an error lists more than one thing. */
 const listed = (items: readonly string[]): string => items.map((item) => `\n    ${item}`).join('')
 
+/** Keys of one module: `module.{alpha, lora_up.weight}`. */
+const together = (module: string, keys: readonly string[]): string => {
+  const rests = keys.map((key) => key.slice(module.length + 1))
+  return keys.length > 1 && keys.every((key) => key.startsWith(`${module}.`))
+    ? `${module}.{${rests.join(', ')}}`
+    : keys.join(', ')
+}
+
 const refusals = (keys: readonly string[], path: string): Checked<unknown> => {
   const kinds = keys.flatMap((key) => {
     const kind = refusedKind(key)
@@ -95,7 +103,7 @@ const placed = (file: TensorFile, directory: Directory, path: string): Checked<r
       `${[...lost.values()].flat().length} keys that find no place:${listed(
         [...lost].map(([name, keys]) => {
           const near = nearest(name)
-          return `${keys.join(', ')}${near === undefined ? '' : ` (the nearest is ${near})`}`
+          return `${together(name, keys)}${near === undefined ? '' : ` (the nearest is ${near})`}`
         }),
       )}`,
       modules.size > 0

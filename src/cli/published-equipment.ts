@@ -7,6 +7,8 @@ import { E, TE } from '../prelude.ts'
 export interface Equipment {
   /** Files, each with its weight behind a colon. */
   readonly lora?: readonly string[]
+  /** Whether they change the weights. */
+  readonly loraMerge?: true
   /** Files, each with its word behind a colon. */
   readonly embedding?: readonly string[]
   readonly control?: string
@@ -25,7 +27,7 @@ const weighted = (given: string): Checked<{ readonly path: string; readonly weig
 /** The model with all that is asked for, for as long as `use` takes. Errors: `usage`, `file`, `data`. */
 export const withEquipment = <A>(
   pipeline: Pipeline,
-  { lora = [], embedding = [], control, controlConfig }: Equipment,
+  { lora = [], loraMerge, embedding = [], control, controlConfig }: Equipment,
   use: (pipeline: Pipeline) => Effect<A>,
 ): Effect<A> =>
   effect(async (run) => {
@@ -37,12 +39,17 @@ export const withEquipment = <A>(
     const { controlled } = await import('../pipelines/request.ts')
     const { readYaml } = await import('../pipelines/read.ts')
     const { yamlBeside } = await import('../pipelines/recognise.ts')
+    if (loraMerge === true && lora.length === 0)
+      return run(TE.fromEither(fail('usage', '--lora-merge', 'an adapter, --lora', 'none')))
     let equipped = pipeline
     const networks = lora.length === 0 ? [] : await run(TE.fromEither(adaptableNetworks(pipeline.document)))
     for (const given of lora) {
       const { path, weight } = await run(TE.fromEither(weighted(given)))
       const adapter = await run(readAdapter(path, networks))
-      equipped = { ...equipped, adapters: [...(equipped.adapters ?? []), { adapter, weight, merge: false }] }
+      equipped = {
+        ...equipped,
+        adapters: [...(equipped.adapters ?? []), { adapter, weight, merge: loraMerge === true }],
+      }
     }
     for (const given of embedding) {
       const [, path = given, token] = /^(.+):([^:/\\]+)$/.exec(given) ?? []

@@ -38,7 +38,7 @@ interface Options extends SamplingOptions, ConditionOptions, AskedOptions, Publi
 type PublishedAlone = Pick<
   PublishedSampling,
   | ('pictureGuidance' | 'clipSkip' | 'weigh' | 'size' | 'depth' | 'hint' | 'controlScale')
-  | ('lora' | 'embedding' | 'control' | 'controlConfig')
+  | ('lora' | 'loraMerge' | 'embedding' | 'control' | 'controlConfig')
 >
 const publishedAlone: readonly (readonly [keyof PublishedAlone, string])[] = [
   ['pictureGuidance', '--picture-guidance'],
@@ -49,6 +49,7 @@ const publishedAlone: readonly (readonly [keyof PublishedAlone, string])[] = [
   ['hint', '--hint'],
   ['controlScale', '--control-scale'],
   ['lora', '--lora'],
+  ['loraMerge', '--lora-merge'],
   ['embedding', '--embedding'],
   ['control', '--control'],
   ['controlConfig', '--control-config'],
@@ -179,6 +180,7 @@ export const sample: Register = (program, { terminal, run }) => {
     )
     .option('--depth <picture>', 'a map of depths, bright what is near, of a model that is told one')
     .option('--lora <file[:weight]>', 'an adapter, and how much it counts; can be repeated', several, [])
+    .option('--lora-merge', 'change the weights by the adapters once, rather than add terms at each step')
     .option('--embedding <file[:word]>', 'a word of textual inversion; can be repeated', several, [])
     .option('--control <path>', 'a ControlNet: a folder of diffusers, or an original file')
     .option('--control-config <file>', 'its YAML, where it does not lie beside it')
