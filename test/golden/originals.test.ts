@@ -4,7 +4,7 @@ import { parse } from 'yaml'
 import { type Checked, showErrors } from '../../src/error.ts'
 import { importCompVis } from '../../src/experiment/import/compvis.ts'
 import { E, t } from '../../src/prelude.ts'
-import { type OriginalModel, originalModel, wholly } from '../../src/published/compvis/index.ts'
+import { type OriginalModel, originalDocument, originalModel, wholly } from '../../src/published/compvis/index.ts'
 import { modelSections } from '../../src/published/document.ts'
 
 /** Configurations of the original code: what is said in them, as data. */
@@ -56,6 +56,17 @@ describe('configurations of the original code', () => {
     expect(right(wholly(m))).toBe(m)
     expect(right(modelSections(right(importCompVis(documentOf(name))))).length).toBeGreaterThan(1)
   })
+
+  it.each(readdirSync(folder).map((file) => file.replace('.yaml', '')))(
+    '%s is written, and read back as it was',
+    (name) => {
+      // A ControlNet is a file of its own; a loss is for training.
+      const { controlNet: _, firstStage, ...rest } = right(originalModel(documentOf(name)))
+      const { loss: __, ...stage } = firstStage
+      const m: OriginalModel = { ...rest, firstStage: stage }
+      expect(right(originalModel(right(originalDocument(m))))).toEqual(m)
+    },
+  )
 
   it('say how noise, scale and averages are', () => {
     const { process } = right(originalModel(documentOf('ldm-uncond-kl')))
