@@ -8,6 +8,7 @@ import { E, pipe, TE } from '../prelude.ts'
 import type { Tokenizer } from './tokenizer.ts'
 import {
   type BesideVocabulary,
+  clipTokenizerFiles,
   tokenizerOfBert,
   tokenizerOfJson,
   tokenizerOfMerges,
@@ -97,9 +98,18 @@ export const readOpenAiTokenizer = (path: string, options: TokenizerOptions = {}
     TE.flatMapEither((text) => tokenizerOfOpenAi(text, { at: path, ...options })),
   )
 
+const clipMerges = packageFile('vocabularies', 'clip-merges.txt.gz')
+
 /**
  * CLIP's tokenizer, for models that come without one: its vocabulary is in this package. It is OpenCLIP's and OpenAI's, which pad with
  * token 0; Stable Diffusion 1 and the first encoder of XL have `clipTokenizer({ cleaning: 'transformers', pad: '<|endoftext|>' })`.
  */
 export const clipTokenizer = (options: TokenizerOptions = {}): Effect<Tokenizer> =>
-  readOpenAiTokenizer(packageFile('vocabularies', 'clip-merges.txt.gz'), options)
+  readOpenAiTokenizer(clipMerges, options)
+
+/** Its files, by their names, as transformers reads them: for folders of diffusers. */
+export const clipFiles = (pad: string | null): Effect<Readonly<Record<string, string>>> =>
+  pipe(
+    unzipped(clipMerges),
+    TE.map((text) => clipTokenizerFiles(text, pad)),
+  )

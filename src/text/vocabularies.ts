@@ -36,10 +36,10 @@ interface Family {
   readonly fields: { readonly start: string; readonly end: string }
   readonly positions: number
 }
-const clipEnd = '<|endoftext|>'
+const [clipStart, clipEnd] = ['<|startoftext|>', '<|endoftext|>']
 const families = {
   BPE: {
-    special: { start: '<|startoftext|>', end: clipEnd, pad: clipEnd },
+    special: { start: clipStart, end: clipEnd, pad: clipEnd },
     fields: { start: 'bos_token', end: 'eos_token' },
     positions: 77,
   },
@@ -214,28 +214,67 @@ const byteCharacters = (): readonly string[] => {
 /** Merges of the file that are used. */
 const openAiMerges = 49152 - 256 - 2
 
+/** The lines of `bpe_simple_vocab_16e6.txt` that are merges, and all tokens in their order. */
+export const openAiVocabulary = (
+  text: string,
+): { readonly merges: readonly string[]; readonly tokens: readonly string[] } => {
+  const merges = linesOf(text).slice(1, openAiMerges + 1)
+  const bytes = byteCharacters()
+  return {
+    merges,
+    tokens: [
+      ...bytes,
+      ...bytes.map((b) => `${b}</w>`),
+      ...merges.map((line) => line.split(' ').join('')),
+      clipStart,
+      clipEnd,
+    ],
+  }
+}
+
 /**
  * OpenAI's tokenizer from the text of `bpe_simple_vocab_16e6.txt`, or from any list of merges behind a first line. It mends texts and
  * pads with its token 0.
  */
 export const tokenizerOfOpenAi = (text: string, beside: BesideVocabulary = {}): Checked<Tokenizer> => {
   const at = beside.at ?? 'bpe_simple_vocab_16e6.txt'
+  const { merges: lines, tokens } = openAiVocabulary(text)
   return pipe(
-    pairs(linesOf(text).slice(1, openAiMerges + 1), at),
+    pairs(lines, at),
     E.flatMap((merges) => {
-      const bytes = byteCharacters()
-      const tokens = [
-        ...bytes,
-        ...bytes.map((b) => `${b}</w>`),
-        ...merges.map((pair) => pair.join('')),
-        '<|startoftext|>',
-        clipEnd,
-      ]
-      const special = { start: '<|startoftext|>', end: clipEnd, pad: beside.pad ?? tokens[0] ?? clipEnd }
+      const special = { start: clipStart, end: clipEnd, pad: beside.pad ?? tokens[0] ?? clipEnd }
       const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]))
       return clipOf(vocab, merges, beside, { cleaning: 'openai', special, at })
     }),
   )
+}
+
+/**
+ * CLIP's vocabulary as the files that transformers' CLIPTokenizer reads. `pad` is the token that texts are filled up with, the first
+ * where null.
+ */
+export const clipTokenizerFiles = (text: string, pad: string | null): Readonly<Record<string, string>> => {
+  const { merges, tokens } = openAiVocabulary(text)
+  const special = {
+    bos_token: clipStart,
+    eos_token: clipEnd,
+    unk_token: clipEnd,
+    pad_token: pad ?? tokens[0] ?? clipEnd,
+  }
+  const json = (document: unknown): string => `${JSON.stringify(document, null, 2)}\n`
+  return {
+    'vocab.json': JSON.stringify(Object.fromEntries(tokens.map((token, id) => [token, id]))),
+    'merges.txt': `#version: 0.2\n${merges.join('\n')}\n`,
+    'special_tokens_map.json': json(special),
+    'tokenizer_config.json': json({
+      tokenizer_class: 'CLIPTokenizer',
+      model_max_length: 77,
+      do_lower_case: true,
+      add_prefix_space: false,
+      errors: 'replace',
+      ...special,
+    }),
+  }
 }
 
 /** BERT's tokenizer from `vocab.txt`, one token a line. */

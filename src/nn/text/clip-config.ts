@@ -79,5 +79,23 @@ export const clipTextOf = (document: unknown, base = ''): Checked<ClipTextConfig
         })),
       )
     : fail('config', base, 'an object', JSON.stringify(document) ?? 'nothing')
+/** The `config.json` that transformers and diffusers read it from. */
+export const clipTextDocument = (c: ClipTextConfig): Readonly<Record<string, unknown>> => ({
+  architectures: [c.projection === null ? 'CLIPTextModel' : 'CLIPTextModelWithProjection'],
+  model_type: 'clip_text_model',
+  vocab_size: c.vocabulary,
+  hidden_size: c.width,
+  intermediate_size: c.mlpWidth ?? 4 * c.width,
+  num_hidden_layers: c.layers,
+  num_attention_heads: c.heads,
+  max_position_embeddings: c.positions,
+  hidden_act: c.activation,
+  layer_norm_eps: c.eps,
+  projection_dim: c.projection ?? c.width,
+  bos_token_id: 0,
+  eos_token_id: c.endToken ?? pooledAtLargest,
+  pad_token_id: 1,
+  attention_dropout: 0,
+})
 const Described = t.type({ properties: t.UnknownRecord })
 const fieldsOf = Described.is(transformersConfig.json) ? transformersConfig.json.properties : {}

@@ -1,0 +1,114 @@
+import { basename, join } from 'node:path'
+import { stringify } from 'yaml'
+import { type Effect, effect, fail } from '../error.ts'
+import { writeFileAtomic } from '../io/atomic.ts'
+import { readBytes } from '../io/bytes.ts'
+import { writeSafetensors } from '../io/safetensors-writer.ts'
+import { clipTextDocument, clipTextModels } from '../nn/text/clip-config.ts'
+import { TE } from '../prelude.ts'
+import { clipFiles } from '../text/tokenizer-files.ts'
+import { namesIn } from './component-files.ts'
+import type { TextPart } from './document.ts'
+import type { ReadModel } from './read-model.ts'
+import { asCompVis } from './write-compvis.ts'
+import { asDiffusers, textFolders } from './write-diffusers.ts'
+
+/** Writing published models for the programs that they came from. */
+
+export type Written = Pick<ReadModel, 'document' | 'weights' | 'tokenizers' | 'folders'>
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
+const json = (document: unknown): Uint8Array => bytes(`${JSON.stringify(document, null, 2)}\n`)
+/** As torch's programs ask for it. */
+const metadata = { format: 'pt' }
+
+/** The files of a tokenizer, and no others that lie beside them. */
+const tokenizerFile =
+  /^(tokenizer\.json|vocab\.(json|txt)|merges\.txt|bpe_.*\.txt\.gz|(tokenizer_config|special_tokens_map|added_tokens)\.json)$/
+
+const writeTokenizer = (
+  to: string,
+  tokenizer: TextPart['tokenizer'],
+  folders: Readonly<Record<string, string>>,
+): Effect<void> =>
+  effect(async (run) => {
+    if (tokenizer.from === 'clip') {
+      for (const [name, text] of Object.entries(await run(clipFiles(tokenizer.pad))))
+        await run(writeFileAtomic(join(to, name), bytes(text)))
+      return
+    }
+    const from = folders[tokenizer.name] ?? tokenizer.name
+    for (const name of (await run(namesIn(from))).filter((own) => tokenizerFile.test(own)))
+      await run(writeFileAtomic(join(to, name), await run(readBytes(join(from, name)))))
+  })
+
+/** A folder with nothing in it, or none yet. Errors: `usage`. */
+const vacant = (dir: string): Effect<void> =>
+  effect(async (run) => {
+    const names = await run(TE.orElse(() => TE.right<never, readonly string[]>([]))(namesIn(dir)))
+    if (names.length > 0)
+      await run(
+        TE.fromEither(fail('usage', '--safetensors', 'an empty folder, or a new one', `${dir} with ${names[0]}`)),
+      )
+  })
+
+/** Writes a folder of diffusers, its index last. Remarks are for people. Errors: `config`, `file`, `usage`. */
+export const writeDiffusers = (dir: string, model: Written, half: boolean): Effect<readonly string[]> =>
+  effect(async (run) => {
+    const { index, scheduler, folders, tokenizers, remarks } = await run(TE.fromEither(asDiffusers(model, half)))
+    await run(vacant(dir))
+    for (const { name, document, arrays, file } of folders) {
+      await run(writeSafetensors(join(dir, name, `${file}.safetensors`), arrays, metadata))
+      await run(writeFileAtomic(join(dir, name, 'config.json'), json(document)))
+    }
+    for (const [name, tokenizer] of Object.entries(tokenizers))
+      await run(writeTokenizer(join(dir, name), tokenizer, model.folders))
+    await run(writeFileAtomic(join(dir, 'scheduler', 'scheduler_config.json'), json(scheduler)))
+    await run(writeFileAtomic(join(dir, 'model_index.json'), json(index)))
+    return remarks
+  })
+
+/** Whether the original code, which is told of an encoder by its name alone, has another than this. */
+const isUnpublished = ({ encoder }: TextPart): boolean =>
+  encoder.kind === 'clip' &&
+  !Object.values(clipTextModels).some(
+    ({ width, heads }) => width === encoder.config.width && heads === encoder.config.heads,
+  )
+/** Of CLIP, which every program has. */
+const isClips = ({ encoder, tokenizer }: TextPart): boolean =>
+  tokenizer.from === 'clip' ||
+  (encoder.kind === 'clip' && encoder.config.vocabulary === clipTextModels['ViT-L-14'].vocabulary)
+
+/** Writes what the original configuration leaves to its code: sizes of an encoder, words. */
+const writeTexts = (stem: string, { document, folders }: Written): Effect<readonly string[]> =>
+  effect(async (run) => {
+    const options: string[] = []
+    for (const [k, part] of document.conditioning.text.entries()) {
+      const { encoder, tokenizer } = textFolders[k] ?? textFolders[0]
+      if (isUnpublished(part) && part.encoder.kind === 'clip') {
+        const path = `${stem}.${encoder}.json`
+        await run(writeFileAtomic(path, json(clipTextDocument(part.encoder.config))))
+        options.push(`${k === 0 ? '--text-encoder' : 'beside it'} ${path}`)
+      }
+      if (!isClips(part)) {
+        const path = `${stem}.${tokenizer}`
+        await run(writeTokenizer(path, part.tokenizer, folders))
+        options.push(`${k === 0 ? '--tokenizer' : 'beside it'} ${path}`)
+      }
+    }
+    return options.length === 0
+      ? []
+      : [`the configuration names published encoders of texts alone; of this model's, read ${options.join(', ')}`]
+  })
+
+/** Writes one file in the original's names, and its configuration in YAML beside it. Errors: `config`, `file`, `usage`. */
+export const writeCompVis = (path: string, model: Written, half: boolean): Effect<readonly string[]> =>
+  effect(async (run) => {
+    if (!path.endsWith('.safetensors'))
+      return run(TE.fromEither(fail('usage', '--safetensors', 'a file that ends in .safetensors', basename(path))))
+    const { config, arrays, remarks } = await run(TE.fromEither(asCompVis(model, half)))
+    const stem = path.slice(0, -'.safetensors'.length)
+    await run(writeSafetensors(path, arrays, metadata))
+    await run(writeFileAtomic(`${stem}.yaml`, bytes(stringify(config))))
+    return [...remarks, ...(await run(writeTexts(stem, model)))]
+  })
