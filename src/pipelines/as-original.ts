@@ -5,7 +5,6 @@ import { E, pipe } from '../prelude.ts'
 import type { ConditioningPart, OriginalModel, OriginalProcess } from '../published/compvis/index.ts'
 import { originalPrefixes } from '../published/compvis/index.ts'
 import type { Beside, PipelineDocument, PipelineSampling, TextPart } from './document.ts'
-import { factorOf } from './first-stage.ts'
 
 /** A published model as one of the original code. Errors (`config`): what that has no place for, by the document's fields. */
 
@@ -160,6 +159,10 @@ const partsOf = (d: PipelineDocument, xl: boolean): Checked<readonly OriginalTex
               tells: ['context'],
             }),
           ]),
+      // Labels that the U-Net embeds itself.
+      ...(d.unet.classes === null
+        ? []
+        : [alone({ target: 'torch.nn.Identity', encoder: { kind: 'identity' }, key: 'class_label', tells: ['labels'] })]),
       ...(made === undefined ? [] : [alone({ ...made, tells: ['beside'] })]),
       ...(sizes === null
         ? []
@@ -212,9 +215,9 @@ export const asOriginal = (d: PipelineDocument): Checked<AsOriginal> => {
           ...schedules,
           predicts,
           scaleFactor: stage.scale,
-          scaleByStd: false,
+          scaleByStd: stage.measured,
           useEma: false,
-          imageSize: Math.max(1, Math.floor(stage.network.resolution / factorOf(stage))),
+          imageSize: d.side,
           channels: stage.network.latentChannels,
         },
       },

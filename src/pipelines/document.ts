@@ -27,6 +27,8 @@ const factor = number({ min: 1e-6, max: 1e6 })
 const scaled = {
   /** What latents are multiplied by before diffusion sees them. */
   scale: withDefault(factor, 1),
+  /** Whether that was measured, and so is among the arrays of the original's checkpoints [scale_by_std]. */
+  measured: withDefault(flag, false),
   /** What is taken from latents before that. */
   shift: withDefault(number({ min: -1e6, max: 1e6 }), 0),
 }

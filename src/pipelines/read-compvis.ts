@@ -146,6 +146,7 @@ const documentOf = (m: OriginalModel, { scale, alphasCumprod }: Buffers, text: r
           ...(codebook === undefined ? { kind: 'kl' } : { kind: 'vq', entries: codebook }),
           network,
           scale: scale ?? m.process.scaleFactor,
+          measured: scale !== undefined,
         },
         unet: m.unet,
         side:
@@ -212,13 +213,18 @@ export const readCompVis = (
         ),
       ),
     )
+    // Where the first stage encodes the condition, its arrays are there a second time.
+    const twice = m.conditioning.some(({ encoder }) => encoder.kind === 'first-stage')
+    const isTwice = (key: string): boolean =>
+      key.startsWith(originalPrefixes.conditioning) &&
+      Object.hasOwn(found, originalPrefixes.firstStage + key.slice(originalPrefixes.conditioning.length))
     const other = averaged ? originalPrefixes.unet : averages.prefix
     return {
       document,
       tokenizers,
       folders,
       weights,
-      leftOver: leftOver.filter((key) => !key.startsWith(other)),
+      leftOver: leftOver.filter((key) => !key.startsWith(other) && !(twice && isTwice(key))),
       remarks: remarksOf(document, averaged, scale !== undefined),
     }
   })

@@ -5,7 +5,7 @@ import type { StoredArrays, UnreadArrays } from '../io/stored.ts'
 import type { Layout } from '../nn/layout.ts'
 import { clipOwnNames, openClipNames } from '../nn/text/clip-names.ts'
 import { E, pipe, RR, TE } from '../prelude.ts'
-import { type ConditioningPart, originalDocument, originalPrefixes } from '../published/compvis/index.ts'
+import { type ConditioningPart, originalDocument, type OriginalProcess, originalPrefixes } from '../published/compvis/index.ts'
 import { compVisBuffers, noiseScheduleFromCompVis } from '../schedulers/compvis.ts'
 import { noiseSchedule } from '../schedulers/noise-schedule.ts'
 import { behind } from './arrays.ts'
@@ -31,11 +31,11 @@ const floats = (shape: readonly number[], data: Float32Array): StoredArrays[stri
   data,
 })
 
-/** The columns that CompVis' `DDPM` keeps in its checkpoints; those of a checkpoint that had others win. */
+/** The columns that CompVis' `DDPM` keeps in its checkpoints; those of a checkpoint that had others win, in 16 bits as they were. */
 const buffers = (
-  process: Parameters<typeof noiseScheduleFromCompVis>[0],
+  process: OriginalProcess,
   alphas: readonly number[] | null,
-): Checked<StoredArrays> =>
+): Checked<UnwrittenArrays> =>
   pipe(
     noiseScheduleFromCompVis(process),
     E.flatMap(noiseSchedule),
@@ -47,6 +47,13 @@ const buffers = (
       ...(alphas === null ? {} : { alphas_cumprod: alphas, alphas_cumprod_prev: [1, ...alphas.slice(0, -1)] }),
     })),
     E.map(RR.map((column) => floats([column.length], Float32Array.from(column)))),
+    E.map((columns) =>
+      unwritten({
+        ...columns,
+        ...(process.scaleByStd ? { scale_factor: floats([], Float32Array.of(process.scaleFactor)) } : {}),
+      }),
+    ),
+    E.map(RR.map((column) => (alphas === null ? column : { ...column, dtype: 'float16' as const }))),
   )
 
 const isPacked = ({ encoder }: ConditioningPart): boolean => encoder.kind === 'open-clip'
@@ -143,7 +150,7 @@ export const asCompVis = ({ document, weights }: Pipeline, half = false): Checke
         )
       const kept = pipe(
         xl ? E.right({}) : buffers(model.process, sampling.by === 'compvis' ? sampling.alphasCumprod : null),
-        E.map((found) => ({ arrays: unwritten(found), remarks: samplingRemarks(document) })),
+        E.map((arrays) => ({ arrays, remarks: samplingRemarks(document) })),
       )
       return pipe(
         E.Do,
@@ -153,6 +160,10 @@ export const asCompVis = ({ document, weights }: Pipeline, half = false): Checke
             kept,
             ofComponent('unet', originalPrefixes.unet),
             ofComponent('firstStage', originalPrefixes.firstStage),
+            // The same arrays a second time: the condition's encoder is the first stage itself.
+            ...(model.conditioning.some(({ encoder }) => encoder.kind === 'first-stage')
+              ? [ofComponent('firstStage', originalPrefixes.conditioning)]
+              : []),
             ...(classes === null ? [] : [ofComponent('classes', originalPrefixes.conditioning)]),
             ...text.map((own, k) => {
               const part = model.conditioning[k]

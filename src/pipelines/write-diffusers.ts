@@ -13,7 +13,6 @@ import {
   type VectorLayers,
 } from '../published/diffusers/index.ts'
 import type { Beside, FirstStage, PipelineDocument, TextPart } from './document.ts'
-import { factorOf } from './first-stage.ts'
 import type { Pipeline } from './request.ts'
 import type { Component } from './weights.ts'
 import { schedulerDocument } from './write-scheduler.ts'
@@ -117,17 +116,16 @@ const firstStageFolder = (stage: FirstStage, found: Pipeline['weights'][string],
 }
 
 const unetFolder = ({ document: d, weights }: Pipeline, half: boolean): Checked<Folder> => {
-  const { unet, firstStage: stage } = d
+  const { unet } = d
   const { sizes } = d.conditioning
   const vectorLayers: VectorLayers | undefined =
     unet.vector === undefined ? undefined : sizes === null ? 'class_embedding' : 'add_embedding'
-  const resolution = stage.kind === 'tiny' ? null : stage.network.resolution
   return pipe(
     E.Do,
     E.bind('document', () =>
       unetDocument({
         unet,
-        sampleSize: resolution === null ? null : Math.max(1, Math.floor(resolution / factorOf(stage))),
+        sampleSize: d.side,
         ...(vectorLayers === undefined ? {} : { vectorLayers }),
         ...(sizes === null ? {} : { timeIdDim: sizes.dim }),
       }),
