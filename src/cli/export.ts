@@ -1,20 +1,41 @@
 import { join } from 'node:path'
 import { Option } from 'commander'
-import { type Effect, effect } from '../error.ts'
+import { type Checked, type Effect, effect, fail } from '../error.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
 import { readBytes } from '../io/bytes.ts'
 import { asArgument } from '../io/names.ts'
+import { E, TE } from '../prelude.ts'
 import type { Register } from './command.ts'
+import { type FormatOptions, formats } from './export-published.ts'
 import { width } from './parse.ts'
 import { inRunFolder } from './run-folder.ts'
 import { exitCodes } from './terminal.ts'
 
 interface Options {
-  readonly out: string
+  readonly out?: string
+  readonly safetensors?: string
+  readonly as?: FormatOptions['as']
   readonly half?: true
   readonly checkpoint?: 'last' | 'best'
   readonly ema?: number
 }
+
+/** A run to draw with, or another program's files. Errors: `usage`. */
+const goal = ({
+  out,
+  safetensors,
+  as,
+}: Options): Checked<{ readonly out: string } | Pick<FormatOptions, 'safetensors' | 'as'>> =>
+  out !== undefined && safetensors === undefined && as === undefined
+    ? E.right({ out })
+    : out === undefined && safetensors !== undefined && as !== undefined
+      ? E.right({ safetensors, as })
+      : fail(
+          'usage',
+          '--out',
+          'either --out, or --safetensors with --as',
+          [out, safetensors, as].every((given) => given === undefined) ? 'none of them' : 'another choice of them',
+        )
 
 const copied = (from: string, to: string, name: string): Effect<void> =>
   effect(async (run) => run(writeFileAtomic(join(to, name), await run(readBytes(join(from, name))))))
@@ -22,9 +43,15 @@ const copied = (from: string, to: string, name: string): Effect<void> =>
 export const exportRun: Register = (program, { terminal, run }) => {
   program
     .command('export')
-    .description('what of a trained run is needed to draw, as a run of its own: weights, words, the experiment')
+    .description('what of a run is needed to draw: as a run of its own, or for the original code or diffusers')
     .argument('<run>', 'the folder of the run')
-    .requiredOption('--out <dir>', 'the folder to be written')
+    .option('--out <dir>', 'the folder of a run to be written: weights, words, the experiment')
+    .option('--safetensors <path>', 'what another program is to read: a file, or for diffusers a folder')
+    .addOption(
+      new Option('--as <format>', "in the original's names, with its YAML; or as a folder of diffusers").choices(
+        formats,
+      ),
+    )
     .option('--half', 'numbers of 16 bits, half as large; drawn with in 32 bits as before')
     .addOption(
       new Option('--checkpoint <which>', 'the last state of the diffusion stage, or the best that was kept').choices([
@@ -37,10 +64,37 @@ export const exportRun: Register = (program, { terminal, run }) => {
         .argParser(width)
         .conflicts('checkpoint'),
     )
-    .addHelpText('after', '\nExample:\n  latentgraph export runs/shapes --half --out shapes')
-    .action((dir: string, { out, half, checkpoint, ema }: Options) =>
+    .addHelpText(
+      'after',
+      `
+Examples:
+  latentgraph export runs/shapes --half --out shapes
+  latentgraph export runs/sd --safetensors model.safetensors --as compvis
+  latentgraph export runs/sd --safetensors sd --as diffusers`,
+    )
+    .action((dir: string, options: Options) =>
       run(
         effect(async (go) => {
+          const { half, checkpoint, ema } = options
+          const to = await go(TE.fromEither(goal(options)))
+          if ('as' in to) {
+            const { exportPublished } = await import('./export-published.ts')
+            return go(exportPublished(dir, { ...to, half: half === true, checkpoint, ema }, terminal))
+          }
+          const { out } = to
+          const { isPublishedRun } = await import('../pipelines/run-files.ts')
+          if (await isPublishedRun(dir))
+            return go(
+              TE.fromEither(
+                fail(
+                  'usage',
+                  '--out',
+                  'a run that was trained here',
+                  `${dir}, a published model`,
+                  'its folder has nothing but what draws; --safetensors and --as write it for other programs',
+                ),
+              ),
+            )
           const { openRun } = await import('./trained-run.ts')
           const { writeWeights } = await import('../train/weights.ts')
           const { stagesOf } = await import('../train/plan.ts')

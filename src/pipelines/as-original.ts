@@ -162,7 +162,14 @@ const partsOf = (d: PipelineDocument, xl: boolean): Checked<readonly OriginalTex
       // Labels that the U-Net embeds itself.
       ...(d.unet.classes === null
         ? []
-        : [alone({ target: 'torch.nn.Identity', encoder: { kind: 'identity' }, key: 'class_label', tells: ['labels'] })]),
+        : [
+            alone({
+              target: 'torch.nn.Identity',
+              encoder: { kind: 'identity' },
+              key: 'class_label',
+              tells: ['labels'],
+            }),
+          ]),
       ...(made === undefined ? [] : [alone({ ...made, tells: ['beside'] })]),
       ...(sizes === null
         ? []

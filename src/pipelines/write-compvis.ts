@@ -5,7 +5,12 @@ import type { StoredArrays, UnreadArrays } from '../io/stored.ts'
 import type { Layout } from '../nn/layout.ts'
 import { clipOwnNames, openClipNames } from '../nn/text/clip-names.ts'
 import { E, pipe, RR, TE } from '../prelude.ts'
-import { type ConditioningPart, originalDocument, type OriginalProcess, originalPrefixes } from '../published/compvis/index.ts'
+import {
+  type ConditioningPart,
+  type OriginalProcess,
+  originalDocument,
+  originalPrefixes,
+} from '../published/compvis/index.ts'
 import { compVisBuffers, noiseScheduleFromCompVis } from '../schedulers/compvis.ts'
 import { noiseSchedule } from '../schedulers/noise-schedule.ts'
 import { behind } from './arrays.ts'
@@ -16,6 +21,8 @@ import type { Component } from './weights.ts'
 import { writtenIn } from './written-arrays.ts'
 
 /** A published model as one file in the original's names, with the configuration that declares it. */
+
+type Model = Pick<Pipeline, 'document' | 'weights'>
 
 export interface AsCompVis {
   /** In YAML beside the file. */
@@ -32,10 +39,7 @@ const floats = (shape: readonly number[], data: Float32Array): StoredArrays[stri
 })
 
 /** The columns that CompVis' `DDPM` keeps in its checkpoints; those of a checkpoint that had others win, in 16 bits as they were. */
-const buffers = (
-  process: OriginalProcess,
-  alphas: readonly number[] | null,
-): Checked<UnwrittenArrays> =>
+const buffers = (process: OriginalProcess, alphas: readonly number[] | null): Checked<UnwrittenArrays> =>
   pipe(
     noiseScheduleFromCompVis(process),
     E.flatMap(noiseSchedule),
@@ -136,7 +140,7 @@ const samplingRemarks = ({ sampling }: PipelineDocument): readonly string[] =>
       ]
 
 /** Errors: `config`, what the original code has no place for; `file`, arrays without one. */
-export const asCompVis = ({ document, weights }: Pipeline, half = false): Checked<AsCompVis> =>
+export const asCompVis = ({ document, weights }: Model, half = false): Checked<AsCompVis> =>
   pipe(
     asOriginal(document),
     E.flatMap(({ model, beyond }) => {

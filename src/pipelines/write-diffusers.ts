@@ -22,6 +22,8 @@ import { writtenIn } from './written-arrays.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
+type Model = Pick<Pipeline, 'document' | 'weights'>
+
 /** A component's folder. */
 interface Folder {
   readonly name: string
@@ -115,7 +117,7 @@ const firstStageFolder = (stage: FirstStage, found: Pipeline['weights'][string],
   )
 }
 
-const unetFolder = ({ document: d, weights }: Pipeline, half: boolean): Checked<Folder> => {
+const unetFolder = ({ document: d, weights }: Model, half: boolean): Checked<Folder> => {
   const { unet } = d
   const { sizes } = d.conditioning
   const vectorLayers: VectorLayers | undefined =
@@ -145,7 +147,7 @@ export const textFolders = [
 const textFolder = (
   part: TextPart,
   k: number,
-  { document, weights }: Pipeline,
+  { document, weights }: Model,
   half: boolean,
 ): Checked<readonly Folder[]> => {
   const xl = document.conditioning.sizes !== null
@@ -182,7 +184,7 @@ const remarksOf = ({ conditioning, sampling }: PipelineDocument): readonly strin
 ]
 
 /** Errors: `config`, what diffusers has no place for; `file`, arrays without one. */
-export const asDiffusers = (model: Pipeline, half = false): Checked<AsDiffusers> => {
+export const asDiffusers = (model: Model, half = false): Checked<AsDiffusers> => {
   const { document, weights } = model
   const { text, sizes, zerosForNothing } = document.conditioning
   return pipe(

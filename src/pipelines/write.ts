@@ -9,13 +9,16 @@ import { TE } from '../prelude.ts'
 import { clipFiles } from '../text/tokenizer-files.ts'
 import { namesIn } from './component-files.ts'
 import type { TextPart } from './document.ts'
-import type { ReadModel } from './read-model.ts'
+import type { Pipeline } from './request.ts'
 import { asCompVis } from './write-compvis.ts'
 import { asDiffusers, textFolders } from './write-diffusers.ts'
 
 /** Writing published models for the programs that they came from. */
 
-export type Written = Pick<ReadModel, 'document' | 'weights' | 'tokenizers' | 'folders'>
+export interface Written extends Pick<Pipeline, 'document' | 'weights'> {
+  /** Of tokenizers, by the names that the document has for them. */
+  readonly folders: Readonly<Record<string, string>>
+}
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 const json = (document: unknown): Uint8Array => bytes(`${JSON.stringify(document, null, 2)}\n`)
