@@ -1,3 +1,4 @@
+import { readLabelMap } from '../data/labels.ts'
 import { type Effect, effect, fail, failure } from '../error.ts'
 import type { Conditioner, PictureCondition } from '../experiment/conditioning.ts'
 import { readBytes } from '../io/bytes.ts'
@@ -9,8 +10,11 @@ import { type FromOptions, readMask, readPicture } from './sample-from.ts'
 
 export const lowResolutionOption = '--low-resolution'
 
+export const labelMapOption = '--label-map'
+
 export interface ConditionOptions extends FromOptions {
   readonly lowResolution?: string
+  readonly labelMap?: string
 }
 
 /** What the model is told of pictures that are files. */
@@ -50,6 +54,14 @@ const asked: {
         ? { picture: Float32Array.from(colours, ofByte), rest, ...taken(path, facts, side) }
         : run(TE.left([failure('usage', lowResolutionOption, `pictures of ${channels} channels`, path)]))
     }),
+  'label map': ({ shape: [, side = 0], maps }, { labelMap: path, ...rest }) =>
+    effect(async (run) => {
+      const labels = maps?.labels ?? 0
+      const expected = `a picture whose grey values below ${labels} are the labels of pixels: the model draws by it`
+      if (path === undefined) return run(TE.left([failure('usage', labelMapOption, expected, 'nothing')]))
+      const { map, facts } = await run(readLabelMap(path, { size: side, labels }))
+      return { picture: Float32Array.from(map), rest, ...taken(path, facts, side) }
+    }),
   mask: ({ shape: [channels = 0, side = 0] }, { from, mask, ...rest }) =>
     effect(async (run) => {
       if (from === undefined || mask === undefined)
@@ -85,13 +97,14 @@ export const conditionOf = (
   count: number,
 ): Effect<Condition> =>
   effect(async (run) => {
-    const { lowResolution, ...rest } = options
-    if (lowResolution !== undefined && condition?.asks !== 'low resolution')
-      return run(
-        TE.fromEither(
-          fail('usage', lowResolutionOption, 'none: the model does not draw by a low resolution', lowResolution),
-        ),
-      )
+    const { lowResolution, labelMap, ...rest } = options
+    const alone = [
+      [lowResolutionOption, lowResolution, 'low resolution'],
+      [labelMapOption, labelMap, 'label map'],
+    ] as const
+    for (const [option, given, what] of alone)
+      if (given !== undefined && condition?.asks !== what)
+        return run(TE.fromEither(fail('usage', option, `none: the model does not draw by a ${what}`, given)))
     if (condition === undefined) return { rest }
     const { picture, ...read } = await run(asked[condition.asks](condition, options))
     return {

@@ -8,7 +8,7 @@ import { E, flow, pipe, RNEA, TE } from '../prelude.ts'
 import { spacings } from '../schedulers/levels.ts'
 import type { AskedOptions } from './asked.ts'
 import { type Register, several } from './command.ts'
-import { type ConditionOptions, conditionOf, lowResolutionOption } from './condition-picture.ts'
+import { type ConditionOptions, conditionOf, labelMapOption, lowResolutionOption } from './condition-picture.ts'
 import { count, natural, notNegative, share, width } from './parse.ts'
 import { checkPictureFile } from './picture-file.ts'
 import { checkFrom } from './sample-from.ts'
@@ -56,6 +56,7 @@ const publishedAlone: readonly (readonly [keyof PublishedAlone, string])[] = [
 ]
 const experimentsAlone: readonly (readonly [keyof Options, string])[] = [
   ['spacing', '--spacing'],
+  ['labelMap', labelMapOption],
   ['checkpoint', '--checkpoint'],
   ['ema', '--ema'],
   ['invert', '--invert'],
@@ -147,6 +148,7 @@ export const sample: Register = (program, { terminal, run }) => {
     .addOption(new Option('--spacing <name>', 'where along the way the network is asked').choices(spacings))
     .option('--eta <number>', 'how much noise a sampler draws that can do without: 0 none', share)
     .option(`${lowResolutionOption} <picture>`, 'what a model of super-resolution draws larger')
+    .option(`${labelMapOption} <picture>`, 'the label of each pixel, its grey value, of a model that is told one')
     .option('--seed <n>', 'of the noise; that of the experiment where left out', natural)
     .option('--count <n>', 'pictures of each class', count)
     .addOption(

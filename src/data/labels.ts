@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import { type Checked, type Effect, fail } from '../error.ts'
-import { sha256 } from '../io/bytes.ts'
-import type { Picture } from '../io/images.ts'
-import { E, pipe, TE } from '../prelude.ts'
+import { readBytes, sha256 } from '../io/bytes.ts'
+import { decodePicture, type Picture } from '../io/images.ts'
+import { E, pipe, RNEA, TE } from '../prelude.ts'
 import { type About, type Batch, type Dataset, type Found, loaded } from './dataset.ts'
 import type { Keep } from './decode.ts'
 import { type FolderOptions, findFolder } from './folder.ts'
@@ -41,6 +41,23 @@ const mapOptions = ({ size, labels }: LabelMapOptions, encoding: Encoding): Fold
 })
 
 const withoutCoverage = ({ coverage: _, ...batch }: Batch): Batch => batch
+
+/** One label map in a file, [size, size], and what the file was. Errors: `file`; `data` for colours, or another label. */
+export const readLabelMap = (
+  path: string,
+  { size, labels }: LabelMapOptions,
+): Effect<{ readonly map: Uint8Array; readonly facts: Picture['facts'] }> =>
+  pipe(
+    readBytes(path),
+    TE.flatMap((bytes) => decodePicture(path, bytes, { size, kernel: 'nearest', coverage: true })),
+    TE.flatMapEither((picture) =>
+      pipe(
+        keepLabels(labels).of(picture),
+        E.mapLeft(RNEA.map((e) => ({ ...e, at: path }))),
+        E.map((map) => ({ map, facts: picture.facts })),
+      ),
+    ),
+  )
 
 /** As `loadLabelMaps`, but nothing is decoded yet. */
 export const findLabelMaps = (dir: string, options: LabelMapOptions): Effect<Found> =>

@@ -1,4 +1,5 @@
 import type { Random } from '../data/batches.ts'
+import type { Batch } from '../data/dataset.ts'
 import type { Tensor } from '../declare/index.ts'
 import type { Values } from '../execute/executor.ts'
 import type { Shape } from '../graph/types.ts'
@@ -76,15 +77,23 @@ export interface Conditioner {
   readonly rules: Problems
 }
 
+/** A folder of label maps under the pictures' names: a pixel's grey value is its label. */
+export interface LabelMaps {
+  readonly path: string
+  readonly labels: number
+}
+
 /** Square pictures as a condition. */
 export interface PictureCondition {
-  /** What a person gives: a small picture, or a picture and what of it is to be drawn anew. */
-  readonly asks: 'low resolution' | 'mask'
+  /** What a person gives: a small picture, a picture and what of it is to be drawn anew, or the label of each pixel. */
+  readonly asks: 'low resolution' | 'mask' | 'label map'
   /** What such a picture is, in a word or two. */
   readonly name: string
   readonly shape: Shape
   /** What is told of whole pictures of the data; what of it is chance is drawn by a source for each. */
-  readonly of: (pictures: Float32Array, random: (picture: number) => Random) => Float32Array
+  readonly of: (known: Pick<Batch, 'pictures' | 'maps'>, random: (picture: number) => Random) => Float32Array
+  /** Where the data's label maps lie, and how many labels there are, where the condition is made of them. */
+  readonly maps?: LabelMaps
   /** As pictures of the data's size, to be looked at. */
   readonly shown: (conditions: Float32Array) => Float32Array
   /** The same by interpolation, where that can be: what a model has to beat. */

@@ -4,6 +4,7 @@ import { int } from '../graph/types.ts'
 import { pipe } from '../prelude.ts'
 import { type Decoded, integer, number, record, tagged, withDefault, word } from '../schema.ts'
 import { type Conditioner, conditioningLeaves, type Space, type Told, unconditional } from './conditioner.ts'
+import { labelMap, labelMapFields } from './label-map.ts'
 import { inpainting, inpaintingLayouts, superResolution } from './picture-conditions.ts'
 import { textConditioner, textFields } from './text-condition.ts'
 
@@ -21,6 +22,8 @@ const codecs = {
   'super-resolution': record({}, { factor: withDefault(integer({ min: 2, max: 64 }), 4) }),
   /** The picture without what a mask covers, and the mask, as channels beside x_t; masks are drawn by chance in training. */
   inpainting: record({}, { layout: withDefault(word(inpaintingLayouts), 'stable-diffusion') }),
+  /** The label of each pixel, one channel a label beside x_t (Rombach et al. 2022, appendix D.1). */
+  'label-map': labelMapFields,
 } as const
 
 export const conditioning = tagged('kind', codecs)
@@ -60,6 +63,7 @@ const makers: { readonly [K in Kind]: (c: Of<K>, space: Space) => Conditioner } 
   text: textConditioner,
   'super-resolution': superResolution,
   inpainting,
+  'label-map': labelMap,
 }
 const make = <K extends Kind>(kind: K, c: Of<K>, space: Space): Conditioner => makers[kind](c, space)
 

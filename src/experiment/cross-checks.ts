@@ -3,6 +3,7 @@ import { E, pipe } from '../prelude.ts'
 import { conditionerOf } from './conditioning.ts'
 import { autoencoderOf, type Diffusion, type Experiment, type FirstStage } from './document.ts'
 import { codeRules, weightRules } from './first-stage-rules.ts'
+import { labelMapRules } from './label-map-rules.ts'
 import { channelsSaid, objectiveRules } from './objective.ts'
 import { type Problems, problem, refusing, setting, unless } from './problems.ts'
 import { processOf } from './process.ts'
@@ -218,7 +219,7 @@ const unetRules = (experiment: Experiment, diffusion: Diffusion): Problems => {
   const said = channelsSaid(diffusion)
   const halved = halvings(latents)
   const what = on.kind === 'identity' ? 'as the pictures' : 'as /firstStage/network/latentChannels'
-  const { channels: beside, context, rules } = conditionerOf(diffusion.conditioning, space)
+  const { channels: beside, context, rules, pictures } = conditionerOf(diffusion.conditioning, space)
   const inputs = beside === 0 ? what : `${channels}, ${what}, and ${beside} beside them for the condition`
   return [
     ...unless(
@@ -238,6 +239,7 @@ const unetRules = (experiment: Experiment, diffusion: Diffusion): Problems => {
       setting({ [`${at}/outChannels`]: said * channels }),
     ),
     ...(Number.isInteger(latents) ? rules : []),
+    ...labelMapRules(experiment, pictures?.maps),
     ...unless(
       !Number.isInteger(latents) || latents % factorOf(unet) === 0,
       `${at}/channelMultipliers`,

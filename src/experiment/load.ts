@@ -7,7 +7,7 @@ import { E, flow, pipe, TE } from '../prelude.ts'
 import { type PublishedModel, publishedModel } from '../published/document.ts'
 import { decode } from '../schema.ts'
 import { crossChecks } from './cross-checks.ts'
-import { type Experiment, experiment, type FirstStage } from './document.ts'
+import { type Diffusion, type Experiment, experiment, type FirstStage } from './document.ts'
 import { importCompVis, isCompVis } from './import/compvis.ts'
 import { parseJsonText } from './json-text.ts'
 import { applySettings, parseSetting } from './settings.ts'
@@ -21,6 +21,13 @@ const conditionIn = (folder: string, stage: FirstStage): FirstStage => {
     : { ...stage, adversarial: { ...adversarial, condition: { ...condition, path: resolve(folder, condition.path) } } }
 }
 
+const toldIn = (folder: string, diffusion: Diffusion): Diffusion => {
+  const { conditioning } = diffusion
+  return 'path' in conditioning
+    ? { ...diffusion, conditioning: { ...conditioning, path: resolve(folder, conditioning.path) } }
+    : diffusion
+}
+
 /** Folders of pictures are named relative to the experiment's file. */
 const relativeTo =
   (folder: string) =>
@@ -28,6 +35,7 @@ const relativeTo =
     ...e,
     data: 'path' in e.data ? { ...e.data, path: resolve(folder, e.data.path) } : e.data,
     firstStage: e.firstStage.kind === 'identity' ? e.firstStage : conditionIn(folder, e.firstStage),
+    ...(e.diffusion === undefined ? {} : { diffusion: toldIn(folder, e.diffusion) }),
   })
 
 /** With the default that depends on what diffusion is on. */

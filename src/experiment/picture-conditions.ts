@@ -35,7 +35,7 @@ export const superResolution = ({ factor }: { readonly factor: number }, { laten
       asks: 'low resolution',
       name: 'low resolution',
       shape: [channels, low, low],
-      of: (pictures) => bicubic(pictures, whole, low),
+      of: ({ pictures }) => bicubic(pictures, whole, low),
       shown: (conditions) => enlarged(conditions, low, whole),
       baseline: (conditions) => bicubic(conditions, low, whole),
     },
@@ -163,7 +163,7 @@ export const inpainting = (
       asks: 'mask',
       name: 'what is known',
       shape: [channels + 1, height, height],
-      of: (pictures, random) =>
+      of: ({ pictures }, random) =>
         rowsFrom(pictures.length / pixels, (row) => {
           const mask = randomMask(height, random(row))
           const whole = pictures.subarray(row * pixels, (row + 1) * pixels)

@@ -42,9 +42,11 @@ const problems = ({ firstStage: stage, diffusion: d }: Experiment): readonly Lat
 ]
 
 type Conditions = Partial<Readonly<Record<keyof PipelineDocument['conditioning'], unknown>>>
+/** Undefined where no published model has such a one. */
+type Published = Conditions | undefined
 type Of<K extends Conditioning['kind']> = Extract<Conditioning, { readonly kind: K }>
 /** What each kind of condition is among those of published models. */
-const conditions: { readonly [K in Conditioning['kind']]: (c: Of<K>, channels: number) => Conditions } = {
+const conditions: { readonly [K in Conditioning['kind']]: (c: Of<K>, channels: number) => Published } = {
   none: () => ({}),
   // The U-Net embeds labels itself.
   class: () => ({}),
@@ -52,11 +54,12 @@ const conditions: { readonly [K in Conditioning['kind']]: (c: Of<K>, channels: n
     text: [{ encoder: { kind: 'clip', config: { ...config, activation: 'gelu' } }, tokenizer: { from: 'clip' } }],
   }),
   'super-resolution': (_, channels) => ({ beside: { kind: 'low-resolution', channels } }),
+  'label-map': () => undefined,
   inpainting: ({ layout }) => ({
     beside: { kind: layout === 'stable-diffusion' ? 'mask-and-latents' : 'masked-latents' },
   }),
 }
-const conditionsOf = <K extends Conditioning['kind']>(kind: K, c: Of<K>, channels: number): Conditions =>
+const conditionsOf = <K extends Conditioning['kind']>(kind: K, c: Of<K>, channels: number): Published =>
   conditions[kind](c, channels)
 
 const documentOf = ({ experiment: e, unet, scale }: Trained): Checked<PipelineDocument> => {
@@ -64,6 +67,10 @@ const documentOf = ({ experiment: e, unet, scale }: Trained): Checked<PipelineDo
   if (stage.kind === 'identity' || d === undefined)
     return fail('config', '/diffusion', 'a diffusion stage on latents', 'none')
   const { network } = stage
+  const { kind } = d.conditioning
+  const conditioning = conditionsOf(kind, d.conditioning, network.inChannels)
+  if (conditioning === undefined)
+    return fail('config', '/diffusion/conditioning/kind', 'one that published models have', kind)
   return decode(pipelineDocument)({
     model: e.name,
     firstStage: {
@@ -75,7 +82,7 @@ const documentOf = ({ experiment: e, unet, scale }: Trained): Checked<PipelineDo
     unet,
     side: network.resolution / 2 ** (network.channelMultipliers.length - 1),
     predicts: d.predicts,
-    conditioning: conditionsOf(d.conditioning.kind, d.conditioning, network.inChannels),
+    conditioning,
     sampling: { by: 'compvis', schedule: d.schedule, sampler: 'ddim' },
   })
 }

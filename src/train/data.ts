@@ -7,9 +7,12 @@ import { several } from '../data/left-out.ts'
 import { findShapes } from '../data/shapes.ts'
 import { bits, fold, key } from '../distributions/random.ts'
 import { type Checked, type Effect, effect, failure } from '../error.ts'
+import { conditionerOf } from '../experiment/conditioning.ts'
 import { dataNotes, heldOutRule } from '../experiment/data-rules.ts'
-import { autoencoderOf, type Experiment } from '../experiment/document.ts'
+import type { Experiment } from '../experiment/document.ts'
+import { labelMapsOf } from '../experiment/label-map-rules.ts'
 import { refusing } from '../experiment/problems.ts'
+import { diffusedOf, spaceOf } from '../experiment/space.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import type { Rows } from './inference.ts'
 import { toldClasses } from './plan.ts'
@@ -58,14 +61,11 @@ const transparent = (dataset: Dataset): Effect<Dataset> =>
 export const findData = (e: Experiment): Effect<Found> => {
   const { data, firstStage } = e
   const coverage = firstStage.kind === 'kl' && firstStage.loss.weights?.kind === 'transparency'
-  const condition = autoencoderOf(e)?.adversarial?.condition
+  const told = e.diffusion && conditionerOf(e.diffusion.conditioning, spaceOf(diffusedOf(e), 0)).pictures
+  const maps = labelMapsOf(e, told?.maps)
   return pipe(
     foundBy(data.kind, data, { coverage }),
-    TE.flatMap(
-      condition?.kind === 'label-map'
-        ? withLabelMaps(condition.path, { size: data.size, labels: condition.labels })
-        : TE.right,
-    ),
+    TE.flatMap(maps === undefined ? TE.right : withLabelMaps(maps.path, { size: data.size, labels: maps.labels })),
     TE.map((found) => (coverage ? { ...found, load: pipe(found.load, TE.flatMap(transparent)) } : found)),
   )
 }

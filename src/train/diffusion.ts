@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { batchesOf, type Random } from '../data/batches.ts'
-import { type Dataset, labelsOf } from '../data/dataset.ts'
+import { type Batch, type Dataset, labelsOf } from '../data/dataset.ts'
 import { type Effect, effect } from '../error.ts'
 import { floats, type Values } from '../execute/executor.ts'
 import type { Asked } from '../experiment/conditioning.ts'
@@ -21,6 +21,16 @@ import { previewPath, writePictures } from './pictures.ts'
 import { showingOf } from './showing.ts'
 import { runStage } from './stage.ts'
 import { captionTokens } from './texts.ts'
+
+/** Pictures, and the labels of their pixels, mirrored alike. */
+const mirroredBatch = (
+  { pictures, maps, ...rest }: Batch,
+  mirror: (pictures: Float32Array) => Float32Array,
+): Pick<Batch, 'pictures' | 'maps'> => ({
+  ...rest,
+  pictures: mirror(pictures),
+  ...(maps === undefined ? {} : { maps: mirror(maps) }),
+})
 
 /** Trains the diffusion stage of a run; returns its state. */
 export const trainDiffusion = (
@@ -64,7 +74,7 @@ export const trainDiffusion = (
           ...(captions === undefined ? {} : { tokens: captions(indices) }),
           ...(conditioner.pictures === undefined
             ? {}
-            : { pictures: conditioner.pictures.of(mirror((await run(data.read(indices))).pictures), random) }),
+            : { pictures: conditioner.pictures.of(mirroredBatch(await run(data.read(indices)), mirror), random) }),
         }
         return {
           [diffusionLeaves.moments]: floats([indices.length, ...moments.shape], encoded),

@@ -74,7 +74,8 @@ export const showingOf = (
     if (condition === undefined)
       return { asked: { labels: labelRows(classes, perRow) }, columns: perRow, rows: [], grid: (drawn) => drawn }
     const whole = await run(firstItems(heldOut, perRow))
-    const told = condition.of(whole.data, (i) => randomOf(seed, 'condition', 'shown', String(i)))
+    const known = await run(data.read(range(0, whole.n)))
+    const told = condition.of(known, (i) => randomOf(seed, 'condition', 'shown', String(i)))
     const like = (data: Float32Array): Items => ({ ...whole, data })
     return {
       asked: { labels: Array.from({ length: whole.n }, () => 0), pictures: told },

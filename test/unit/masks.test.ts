@@ -53,11 +53,11 @@ it('nothing of a picture that is missing is told, and what is known comes back',
       const { of, finish = expect.unreachable('no finish'), feeds } = conditionOf('stable-diffusion')
       const random = (i: number) => randomOf(seed, `${i}`)
       const whole = Float32Array.from({ length: 16 }, (_, i) => Math.sin(i + seed))
-      const told = of(whole, random)
+      const told = of({ pictures: whole }, random)
       expect(finish(whole, told)).toEqual(whole)
       const drawn = finish(new Float32Array(16).fill(9), told)
       const other = Float32Array.from(whole, (x, i) => (drawn[i] === 9 ? x + 1 : x))
-      expect(feeds({ labels: [0, 0], pictures: of(other, random) })).toEqual(feeds({ labels: [0, 0], pictures: told }))
+      expect(feeds({ labels: [0, 0], pictures: of({ pictures: other }, random) })).toEqual(feeds({ labels: [0, 0], pictures: told }))
     }),
   )
 })

@@ -107,7 +107,7 @@ describe('super-resolution', () => {
     const types = feedTypes(diffusion.step.graph)
     expect(types[diffusionLeaves.beside]?.shape).toEqual([types.moments?.shape[0], 3, 8, 8])
     const { data } = right(await firstItems(picturesOf(2, 8), 2)())
-    const told = condition?.of(data, () => () => 0) ?? expect.unreachable('no pictures')
+    const told = condition?.of({ pictures: data }, () => () => 0) ?? expect.unreachable('no pictures')
     expect(told).toHaveLength(2 * 3 * 2 * 2)
     expect(feeds({ labels: [0, 0], pictures: told })[diffusionLeaves.beside]?.shape).toEqual([2, 3, 8, 8])
     expect(channels).toBe(3)

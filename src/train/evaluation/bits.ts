@@ -102,7 +102,7 @@ export const bitsFigures = (known: Known, heldOut: Dataset, o: BitsOptions): Eff
         ...(conditioner.pictures === undefined
           ? {}
           : {
-              pictures: conditioner.pictures.of((await run(heldOut.read(numbers))).pictures, (i) =>
+              pictures: conditioner.pictures.of(await run(heldOut.read(numbers)), (i) =>
                 randomOf(o.seed, 'condition', 'bits', String(numbers[i])),
               ),
             }),

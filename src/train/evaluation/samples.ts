@@ -35,7 +35,7 @@ const conditionsFor = (
       ...(conditioner.pictures === undefined
         ? {}
         : {
-            pictures: conditioner.pictures.of((await run(train.read(chosen))).pictures, (i) =>
+            pictures: conditioner.pictures.of(await run(train.read(chosen)), (i) =>
               randomOf(seed, 'condition', 'evaluation', String(i)),
             ),
           }),
