@@ -60,7 +60,7 @@ it('an experiment says where they lie, once', async () => {
   expect(await places('/diffusion/unet/inChannels=4')).toEqual(['/diffusion/unet/inChannels'])
   expect(
     await places(
-      '/firstStage/adversarial={"factor":{"start":1,"unit":"steps"},"condition":{"kind":"label-map","path":"other","labels":5}}',
+      '/firstStage/adversarial={"factor":{"start":1,"unit":"steps"},"discriminator":{"layers":1},"condition":{"kind":"label-map","path":"other","labels":5}}',
     ),
   ).toEqual(['/diffusion/conditioning/path'])
 })
