@@ -57,7 +57,9 @@ it('nothing of a picture that is missing is told, and what is known comes back',
       expect(finish(whole, told)).toEqual(whole)
       const drawn = finish(new Float32Array(16).fill(9), told)
       const other = Float32Array.from(whole, (x, i) => (drawn[i] === 9 ? x + 1 : x))
-      expect(feeds({ labels: [0, 0], pictures: of({ pictures: other }, random) })).toEqual(feeds({ labels: [0, 0], pictures: told }))
+      expect(feeds({ labels: [0, 0], pictures: of({ pictures: other }, random) })).toEqual(
+        feeds({ labels: [0, 0], pictures: told }),
+      )
     }),
   )
 })
