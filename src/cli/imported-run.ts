@@ -1,19 +1,20 @@
 import { join } from 'node:path'
 import { type Effect, effect, fail } from '../error.ts'
-import { floats, type Values } from '../execute/executor.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { latentScaleOf } from '../experiment/space.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
-import { saveCheckpoint } from '../io/checkpoint.ts'
+import { writeCheckpoint } from '../io/checkpoint.ts'
 import type { CheckpointFile } from '../io/checkpoint-file.ts'
 import { type LoadReport, loadReport, showLoadReport, strictly, type Wanted } from '../io/load-report.ts'
+import type { UnwrittenArray, UnwrittenArrays } from '../io/safetensors-writer.ts'
 import { countNonFinite, type StoredArray, type UnreadArray, type UnreadArrays } from '../io/stored.ts'
 import { unwrapped, unwrappedName } from '../io/wrapped-names.ts'
-import { RR, TE } from '../prelude.ts'
+import { pipe, RR, TE } from '../prelude.ts'
 import type { Words } from '../text/learnt.ts'
 import { checkpointPath } from '../train/checkpoints.ts'
 import { identitiesOf, type Plan, type StagePlan, stagesOf, trainingOf } from '../train/plan.ts'
-import { grouped } from '../train/state.ts'
+import { inGroups, initialValue } from '../train/state.ts'
+import type { Carried } from '../train/step.ts'
 import { writeWords } from '../train/texts.ts'
 import { agreeing, type ImportedStage, importedStages, withoutDerived } from './imported-stages.ts'
 
@@ -60,14 +61,24 @@ const allFinite = (path: string, fillings: readonly Filling[]): Effect<void> =>
     )
   })
 
-/** The stage's state: imported arrays over initial ones. Averages that the file lacks begin as copies. */
-const stateOf = (stage: StagePlan, seed: number, fillings: readonly Filling[]): Effect<Values> =>
-  effect(async (run) => {
-    const given = new Map<string, Values[string]>()
-    for (const { wanted, array } of fillings)
-      given.set(wanted.name, floats(wanted.shape, asFloats(await run(array.read))))
-    return stage.step.initial(seed, Object.fromEntries(given))
-  })
+/**
+ * The stage's state, each array read, or drawn where the file lacks it, when it is written. Averages that the file lacks begin as
+ * copies.
+ */
+const stateOf = ({ step }: StagePlan, seed: number, fillings: readonly Filling[]): UnwrittenArrays => {
+  const given = new Map(fillings.map(({ wanted, array }) => [wanted.name, array]))
+  return RR.mapWithIndex((name, { shape, begins }: Carried): UnwrittenArray => {
+    const array = given.get(name) ?? given.get(begins.name)
+    const read: UnwrittenArray['read'] =
+      array === undefined
+        ? TE.fromIO(() => initialValue(seed, begins))
+        : pipe(
+            array.read,
+            TE.map((found) => ({ dtype: 'float32', shape, data: asFloats(found) })),
+          )
+    return { dtype: 'float32', shape, read }
+  })(step.leaves)
+}
 
 const json = (value: unknown): Uint8Array => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`)
 
@@ -113,8 +124,8 @@ const writeRun = ({
       const done = fineTune ? 0 : steps
       const meta = identities[stage.name]
       const path = checkpointPath(join(dir, stage.name), done)
-      const state = await run(stateOf(stage, experiment.seed, fillingsOf(imported, report, found)))
-      await run(saveCheckpoint(path, { step: done, groups: grouped(state), meta }))
+      const groups = inGroups(stateOf(stage, experiment.seed, fillingsOf(imported, report, found)))
+      await run(writeCheckpoint(path, { step: done, groups, meta }))
     }
     const scale = latentScaleOf(experiment)
     if (scale.kind === 'fixed' && stages.some(({ stage }) => stage.name === 'diffusion'))

@@ -8,7 +8,7 @@ import { loadExperiment } from '../experiment/load.ts'
 import type { Monitor } from '../experiment/validation.ts'
 import { readBytes } from '../io/bytes.ts'
 import { checkpointDigest, loadCheckpoint } from '../io/checkpoint.ts'
-import { E, pipe, TE } from '../prelude.ts'
+import { E, pipe, RR, TE } from '../prelude.ts'
 import { decode, list, number, record, text } from '../schema.ts'
 import type { Tokens, Words } from '../text/learnt.ts'
 import { baseOf } from '../train/base.ts'
@@ -17,7 +17,8 @@ import type { CheckpointIdentity } from '../train/evaluation/document.ts'
 import { bestsOf, noBest } from '../train/monitor.ts'
 import { type Plan, planExperiment, type StagePlan, trainingOf } from '../train/plan.ts'
 import { synthesised } from '../train/snapshots.ts'
-import { loadedState } from '../train/state.ts'
+import { drawnGroups, groupOf, loadedState } from '../train/state.ts'
+import type { StepPlan } from '../train/step.ts'
 import { readWords, tokensOf } from '../train/texts.ts'
 import { hasWeightsAlone, readWeights } from '../train/weights.ts'
 import { resumeCommand } from './resume-command.ts'
@@ -58,8 +59,11 @@ const declared = (dir: string, e: Experiment, stage: StagePlan): Effect<Chosen> 
     TE.map((bests) => (bests.length === 0 ? 'last' : (trainingOf(e, stage)?.validate?.monitor?.use ?? 'last'))),
   )
 
+const drawnLeaves = ({ leaves }: StepPlan): StepPlan['leaves'] =>
+  RR.filterWithIndex((name: string) => drawnGroups.some((group) => group === groupOf(name)[0]))(leaves)
+
 /** What draws is whole and finite; a checkpoint that is not can be made again from the one before. */
-const stateOf = (dir: string, stage: StagePlan, seed: number, chosen: Chosen): Effect<TrainedStage> =>
+const stateOf = (dir: string, stage: StagePlan, chosen: Chosen): Effect<TrainedStage> =>
   effect(async (run) => {
     const { name, step } = stage
     const stageDir = join(dir, name)
@@ -74,8 +78,8 @@ const stateOf = (dir: string, stage: StagePlan, seed: number, chosen: Chosen): E
       isBest || before === undefined
         ? undefined
         : `${resumeCommand(dir)} makes it again from that of step ${before.step}`
-    const { groups } = await run(TE.mapLeft(hinting(wayOn))(loadCheckpoint(newest.path)))
-    const state = await run(TE.fromEither(loadedState(newest.path, groups, step.initial(seed))))
+    const { groups } = await run(TE.mapLeft(hinting(wayOn))(loadCheckpoint(newest.path, drawnGroups)))
+    const state = await run(TE.fromEither(loadedState(newest.path, groups, drawnLeaves(step))))
     const broken = notFinite(state)
     return broken === undefined
       ? { state, checkpoint: { stage: name, step: newest.step, sha256: await run(checkpointDigest(newest.path)) } }
@@ -129,10 +133,8 @@ export const openRun = (dir: string, { checkpoint, ema }: WeightOptions = {}): E
     const firstStage =
       plan.firstStage === undefined
         ? undefined
-        : await run(stateOf(dir, plan.firstStage, experiment.seed, await run(own(plan.firstStage))))
-    const diffusion = await run(
-      stateOf(dir, plan.diffusion, experiment.seed, checkpoint ?? (await run(own(plan.diffusion)))),
-    )
+        : await run(stateOf(dir, plan.firstStage, await run(own(plan.firstStage))))
+    const diffusion = await run(stateOf(dir, plan.diffusion, checkpoint ?? (await run(own(plan.diffusion)))))
     const made =
       ema === undefined ? undefined : await run(withAverage(dir, experiment, plan.diffusion, diffusion.state, ema))
     const { conditioner } = plan.diffusion.model
@@ -164,5 +166,5 @@ export const openFirstStage = (
     if (autoencoder === undefined || firstStage === undefined)
       return run(TE.left([failure('file', dir, 'a run with a first stage', 'one whose diffusion is on pictures')]))
     const chosen = await run(declared(dir, experiment, firstStage))
-    return { autoencoder, ...(await run(stateOf(dir, firstStage, experiment.seed, chosen))) }
+    return { autoencoder, ...(await run(stateOf(dir, firstStage, chosen))) }
   })

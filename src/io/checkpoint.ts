@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Checked, type Effect, type Errors, fail, failure, reasonOf } from '../error.ts'
-import { E, pipe, RR, TE, t } from '../prelude.ts'
+import { E, pipe, RA, RR, TE, t } from '../prelude.ts'
 import { type FolderContent, writeFolderAtomic } from './atomic.ts'
 import { fileEffect, readBytes, sha256 } from './bytes.ts'
 import { isPlainName } from './names.ts'
@@ -115,14 +115,15 @@ const loadGroup =
     )
   }
 
-/** Reads a checkpoint folder and verifies every byte of it. Errors: `file`. */
-export const loadCheckpoint = (dir: string): Effect<Checkpoint> =>
+/** Reads a checkpoint folder, or of its groups those that are wanted, and verifies every byte that it reads. Errors: `file`. */
+export const loadCheckpoint = (dir: string, wanted?: readonly string[]): Effect<Checkpoint> =>
   pipe(
     readBytes(join(dir, manifestName)),
     TE.flatMapEither(decodeManifest(join(dir, manifestName))),
     TE.flatMap(({ step, files, meta }) =>
       pipe(
         Object.entries(files),
+        RA.filter(([name]) => wanted === undefined || wanted.some((group) => name === `${group}${suffix}`)),
         TE.traverseSeqArray(loadGroup(dir)),
         TE.map((groups) => ({ step, groups: Object.fromEntries(groups), meta })),
       ),

@@ -2,9 +2,10 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Effect, effect, failure, type LatentError, showError } from '../error.ts'
 import type { Value, Values } from '../execute/executor.ts'
+import type { Types } from '../execute/feeds.ts'
 import { removeFolder } from '../io/atomic.ts'
 import { type CheckpointPlace, checkpointName, checkpointsIn, type Json, loadCheckpoint } from '../io/checkpoint.ts'
-import { E, type IO, TE } from '../prelude.ts'
+import { E, TE } from '../prelude.ts'
 import { loadedState } from './state.ts'
 
 /** The checkpoints of a stage: which are kept, and which one a run goes on from. */
@@ -57,8 +58,8 @@ export interface Standing {
 export interface Wanted {
   /** Facts that the checkpoint must share, where it says them. */
   readonly identity: Readonly<Record<string, Json>>
-  /** A state of the same arrays. */
-  readonly like: IO<Values>
+  /** The arrays of its state. */
+  readonly like: Types
   /** Only checkpoints of fewer steps. */
   readonly below?: number
 }
@@ -102,7 +103,7 @@ export const newestStanding = (
         ([fact, value]) => meta[fact] !== undefined && JSON.stringify(meta[fact]) !== JSON.stringify(value),
       )
       if (other !== undefined) return run(TE.left([another(path, other, meta[other[0]])]))
-      const state = await run(TE.fromEither(loadedState(path, groups, like())))
+      const state = await run(TE.fromEither(loadedState(path, groups, like)))
       const broken = notFinite(state)
       if (broken === undefined) return { standing: { done: step, state }, passed }
       passed.push(failure('training', path, 'a checkpoint of finite numbers', `${broken} has others`))

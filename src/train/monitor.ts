@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Effect, effect, failure, type LatentError } from '../error.ts'
 import type { Values } from '../execute/executor.ts'
+import type { Types } from '../execute/feeds.ts'
 import { type Monitor, rises } from '../experiment/validation.ts'
 import { removeFolder } from '../io/atomic.ts'
 import { type CheckpointPlace, checkpointName, checkpointsIn, loadCheckpoint } from '../io/checkpoint.ts'
@@ -50,7 +51,7 @@ export const noBest = (stageDir: string): LatentError =>
   )
 
 /** The state that is kept as a stage's best, of the arrays of `like`. Errors: `file`, none, or one that is damaged. */
-export const bestState = (stageDir: string, like: Values): Effect<Values> =>
+export const bestState = (stageDir: string, like: Types): Effect<Values> =>
   effect(async (run) => {
     const [best] = await run(bestsOf(stageDir))
     if (best === undefined) return run(TE.left([noBest(stageDir)]))

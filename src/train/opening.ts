@@ -168,7 +168,7 @@ export const openExperiment = (e: Experiment, o: RunOptions, base: Values = {}):
       effect(async (go) => {
         const identity = identities[stage.name]
         const standingBelow = (below: number): Effect<Found> =>
-          newestStanding(join(dir, stage.name), { identity, like: () => stage.step.initial(e.seed), below })
+          newestStanding(join(dir, stage.name), { identity, like: stage.step.leaves, below })
         if (O.isNone(steers)) return { stage, identity, standingBelow }
         const { standing, passed } = await go(standingBelow(Number.POSITIVE_INFINITY))
         if (passed.length > 0) listener.say(passedOver(passed, standing))

@@ -1,9 +1,10 @@
 import { drawKey, fillNormal, fillUniform, fold, key } from '../distributions/random.ts'
 import { type Checked, collect, fail } from '../error.ts'
 import { floats, type Value, type Values } from '../execute/executor.ts'
+import type { Types } from '../execute/feeds.ts'
 import { type Graph, noises, parameters } from '../graph/graph.ts'
 import type { Attributes, Initializer } from '../graph/ops.ts'
-import { type Shape, sameShape, showShape, size } from '../graph/types.ts'
+import { type Shape, sameShape, showShape, size, type TensorType } from '../graph/types.ts'
 import type { StoredArray, StoredArrays } from '../io/stored.ts'
 import { E, pipe, RR } from '../prelude.ts'
 
@@ -40,8 +41,14 @@ const filled = <K extends Initializer['kind']>(
 ): Float32Array => fills[kind](init, seed, name, out)
 
 /** A parameter's first value, from the run's seed and its name alone. */
-export const initialValue = (seed: number, { name, shape, init }: Attributes['parameter']): Value =>
-  floats(shape, filled(init.kind, init, seed, name, new Float32Array(size(shape))))
+export const initialValue = (
+  seed: number,
+  { name, shape, init }: Attributes['parameter'],
+): Extract<StoredArray, { readonly dtype: 'float32' }> => ({
+  dtype: 'float32',
+  shape,
+  data: filled(init.kind, init, seed, name, new Float32Array(size(shape))),
+})
 
 export const initialParameters = (g: Graph, seed: number): Values =>
   Object.fromEntries(parameters(g).map((p) => [p.name, initialValue(seed, p)]))
@@ -107,32 +114,35 @@ export const groupOf = (leaf: string): readonly [group: string, name: string] =>
 }
 const leafOf = (group: string, name: string): string => (group === 'parameters' ? name : `${group}.${name}`)
 
-/** A step's state as the groups of a checkpoint: `parameters`, `ema`, and the optimiser's moments. */
-export const grouped = (state: Values): Readonly<Record<string, StoredArrays>> => {
+/** What each leaf of a step's state has, in the groups of a checkpoint: `parameters`, `ema`, and the optimiser's moments. */
+export const inGroups = <A>(
+  state: Readonly<Record<string, A>>,
+): Readonly<Record<string, Readonly<Record<string, A>>>> => {
   const groups = [...new Set(Object.keys(state).map((leaf) => groupOf(leaf)[0]))]
   return Object.fromEntries(
     groups.map((g) => [
       g,
-      storedValues(
-        Object.fromEntries(
-          Object.entries(state).flatMap(([leaf, v]) =>
-            groupOf(leaf)[0] === g ? [[groupOf(leaf)[1], v] as const] : [],
-          ),
-        ),
+      Object.fromEntries(
+        Object.entries(state).flatMap(([leaf, v]) => (groupOf(leaf)[0] === g ? [[groupOf(leaf)[1], v] as const] : [])),
       ),
     ]),
   )
 }
+export const grouped = (state: Values): Readonly<Record<string, StoredArrays>> =>
+  pipe(state, inGroups, RR.map(storedValues))
+
+/** The groups that a model is drawn with. */
+export const drawnGroups = ['parameters', 'ema'] as const
 
 /** Version 0.1.0 wrote moments and averages flat. */
-const unflattened = (name: string, got: Value, { shape }: Value): Value =>
+const unflattened = (name: string, got: Value, { shape }: TensorType): Value =>
   groupOf(name)[0] !== 'parameters' && sameShape(got.shape, [size(shape)]) ? { ...got, shape } : got
 
 /** The state of a checkpoint, which must hold every array of `like` in its shape, and no other. */
 export const loadedState = (
   at: string,
   groups: Readonly<Record<string, StoredArrays>>,
-  like: Values,
+  like: Types,
 ): Checked<Values> => {
   const found: Values = Object.fromEntries(
     Object.entries(groups).flatMap(([g, arrays]) =>

@@ -4,6 +4,8 @@ import { type Carry, floats, type Values } from '../execute/executor.ts'
 import type { Training } from '../experiment/document.ts'
 import { rateOver } from '../experiment/learning-rate.ts'
 import { type Graph, parameters } from '../graph/graph.ts'
+import type { Attributes } from '../graph/ops.ts'
+import type { TensorType } from '../graph/types.ts'
 import type { Loss } from '../losses/index.ts'
 import type { Buffers } from '../nn/stateful.ts'
 import {
@@ -26,6 +28,11 @@ import { grad, type Intent, optimise, substitution, trainable } from '../transfo
 import { type Accumulation, accumulating, emptySums } from './accumulate.ts'
 import { initialValue, powerName } from './state.ts'
 
+/** A carried array, and the parameter whose first value it begins with: itself, or of an average what it averages. */
+export interface Carried extends TensorType {
+  readonly begins: Attributes['parameter']
+}
+
 /** One training step as a graph (state, batch, noise) -> (state, metrics), and what a host must know to run it. */
 export interface StepPlan {
   readonly graph: Graph
@@ -33,6 +40,8 @@ export interface StepPlan {
   readonly declared: Graph
   readonly intent: Intent
   readonly carry: Carry
+  /** The carried arrays. */
+  readonly leaves: Readonly<Record<string, Carried>>
   /** Batches that make a step, run one after another; the graph is that of one of them. */
   readonly parts: number
   /** Scalars of step 0, 1, ... that the host computes in float64: rates, bias corrections, the average's decay. */
@@ -227,7 +236,9 @@ export const stepOfTurns = (
     )
   return pipe(
     freeze({ ...metrics, ...state, ...sums }),
-    E.map((declared) => ({
+    E.bindTo('declared'),
+    E.let('leaves', ({ declared }) => carriedLeaves(declared, Object.keys(state))),
+    E.map(({ declared, leaves }) => ({
       graph: optimise(declared),
       declared,
       intent: {
@@ -251,7 +262,11 @@ export const stepOfTurns = (
           ...averages.map(({ scope, average }) => scalarFeeds(scope, average.at(step + 1), average.scalars)),
           amendment === undefined ? {} : scalarFeeds(amendment.scope, amendment.at(step + 1), amendment.scalars),
         ),
-      initial: (seed, given = {}) => initialState(declared, Object.keys(state), seed, given),
+      leaves,
+      initial: (seed, given = {}) =>
+        RR.mapWithIndex((name, { begins }: Carried) => given[name] ?? given[begins.name] ?? initialValue(seed, begins))(
+          leaves,
+        ),
     })),
   )
 }
@@ -265,14 +280,13 @@ export const trainingStep = (loss: Loss, options: StepOptions): Checked<StepPlan
 
 /** The parameter that a leaf averages. */
 const averaged = (leaf: string): string | undefined => /^ema\.(?:power\d+\.)?shadow\.(.+)$/.exec(leaf)?.[1]
-const initialState = (g: Graph, carried: readonly string[], seed: number, given: Values): Values => {
+const carriedLeaves = (g: Graph, carried: readonly string[]): StepPlan['leaves'] => {
   const leaves = Object.fromEntries(parameters(g).map((p) => [p.name, p]))
   return Object.fromEntries(
     carried.flatMap((name) => {
       const leaf = leaves[name]
       if (leaf === undefined) return []
-      const source = leaves[averaged(name) ?? '']
-      return [[name, given[name] ?? given[source?.name ?? name] ?? initialValue(seed, source ?? leaf)] as const]
+      return [[name, { dtype: 'float32', shape: leaf.shape, begins: leaves[averaged(name) ?? ''] ?? leaf }] as const]
     }),
   )
 }

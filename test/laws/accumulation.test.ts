@@ -111,7 +111,7 @@ describe('training with accumulation', () => {
   const plan = right(trainingStep(lossOf(2), options))
   const identity = { stage: 'first-stage' }
   const run = async (dir: string, stopAt?: number) => {
-    const standingBelow = (below: number) => newestStanding(dir, { identity, like: () => plan.initial(3), below })
+    const standingBelow = (below: number) => newestStanding(dir, { identity, like: plan.leaves, below })
     const { standing } = right(await standingBelow(Number.POSITIVE_INFINITY)())
     let done = 0
     const loop: Loop = {

@@ -98,6 +98,14 @@ describe('checkpoints', () => {
     })
   })
 
+  it('load the groups that are wanted, whatever became of the others', async () => {
+    await saveCheckpoint(path(), checkpoint)()
+    await writeFile(join(path(), 'ema.safetensors'), 'damaged')
+    const { weights } = checkpoint.groups
+    expect(await loadCheckpoint(path(), ['weights', 'none'])()).toEqual(E.right({ ...checkpoint, groups: { weights } }))
+    expect(E.isLeft(await loadCheckpoint(path())())).toBe(true)
+  })
+
   it('load after a crash in the middle of a replacement', async () => {
     await saveCheckpoint(path(), checkpoint)()
     await rename(path(), join(dir, '.step-00001234.previous'))

@@ -54,7 +54,7 @@ interface Told {
 const identity = { stage: 'first-stage' }
 const go = async (after: (done: number, w: number) => number, changes: Partial<Loop> = {}, resume = false) => {
   const told: Told = { said: [], previews: [] }
-  const standingBelow = (below: number) => newestStanding(dir, { identity, like: () => first, below })
+  const standingBelow = (below: number) => newestStanding(dir, { identity, like: first, below })
   const found = resume ? right(await standingBelow(Number.POSITIVE_INFINITY)()) : { passed: [] }
   const preview = (done: number): string => join(dir, `preview-${done}`)
   const ended = await train({

@@ -22,7 +22,7 @@ const save = async (step: number, x = step, meta: Readonly<Record<string, string
 const damage = (step: number) => writeFile(join(checkpointPath(dir, step), 'parameters.safetensors'), 'damaged')
 const steps = async () => (await readdir(join(dir, 'checkpoints'))).map((name) => Number(name.slice(5))).toSorted()
 const newest = (below?: number) =>
-  newestStanding(dir, { identity, like: () => state(0), ...(below === undefined ? {} : { below }) })()
+  newestStanding(dir, { identity, like: state(0), ...(below === undefined ? {} : { below }) })()
 
 describe('the checkpoints that stay', () => {
   it.each<readonly [string, readonly number[], number, readonly number[]]>([
