@@ -70,7 +70,7 @@ const refusals = (keys: readonly string[], path: string): Checked<unknown> => {
             return `${kind}: ${own.length} keys, ${own[0]?.key}`
           })
           .join('; '),
-        'have it merged into the weights by the program that knows it',
+        'the program that made it may merge it into the weights, or leave such keys out',
       )
 }
 
