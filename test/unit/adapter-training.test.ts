@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import { adapterLeaf } from '../../src/adapters/index.ts'
 import { type Checked, type Effect, showErrors } from '../../src/error.ts'
 import { floats } from '../../src/execute/executor.ts'
-import { adaptedIn } from '../../src/experiment/adapter.ts'
+import { adaptedIn, adapterRules } from '../../src/experiment/adapter.ts'
 import { loadExperiment } from '../../src/experiment/load.ts'
 import { parameters } from '../../src/graph/graph.ts'
 import { E, TE } from '../../src/prelude.ts'
@@ -42,10 +43,12 @@ describe('an adapter in an experiment', () => {
     const kept = modelParameters(diffusion).filter(({ trainable }) => !trainable)
     expect(kept.some(({ name }) => name === adapted[0])).toBe(true)
   })
-  it('names words that no weight has, with the nearest', async () => {
-    const e = await awaited(experiment({ kind: 'lora', rank: 2, on: ['qkv', 'qkw'] }))
-    expect(said(planExperiment(e, 4))).toContain('/diffusion/adapter/on/1')
-    expect(said(planExperiment(e, 4))).toContain('did you mean "qkv"?')
+  it('names words that no weight has, with the nearest', () => {
+    const weight = 'middle_block.1.qkv.weight'
+    const leaves = [weight, adapterLeaf('lora', weight, 'down'), adapterLeaf('lora', weight, 'up'), 'out.2.weight']
+    const [found, ...more] = adapterRules({ kind: 'lora', rank: 2, on: ['qkv', 'qkw'] }, leaves)
+    expect(more).toEqual([])
+    expect(found).toMatchObject({ at: '/diffusion/adapter/on/1', hint: 'did you mean "qkv"?' })
   })
   it('is of a run that is named, of the same model, and has none itself', async () => {
     const lora = { kind: 'lora', rank: 2, on: ['qkv'], of: 'runs/base' }
