@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { emojiCredit } from '../data/emoji.ts'
 import { type Checked, type Effect, type Errors, effect, failure, reasonOf } from '../error.ts'
+import { tells } from '../experiment/conditioning.ts'
 import {
   autoencoderOf,
   type Experiment,
@@ -126,7 +127,7 @@ const samplesCaption = ({ sampling, diffusion }: Experiment, { restoration, capt
   if (restoration !== undefined) return `${how}; ${saysRestoration(restoration)}.`
   if (captions !== undefined)
     return `${how}; by captions of pictures that were never trained on: ${captions.map((c) => `"${c}"`).join(', ')}.`
-  return diffusion?.conditioning.kind === 'class' ? `${how}; a row a class.` : `${how}.`
+  return tells('class', diffusion?.conditioning) ? `${how}; a row a class.` : `${how}.`
 }
 
 /** The options by which a run is trained four times as long. */
@@ -142,7 +143,7 @@ const nextSteps = (e: Experiment, { dir, classes }: { dir: string; classes: read
         {
           what: 'Draw more',
           command: `npx latentgraph sample ${asArgument(dir)}${
-            e.diffusion.conditioning.kind === 'class' && classes[0] !== undefined
+            tells('class', e.diffusion.conditioning) && classes[0] !== undefined
               ? ` --class ${asArgument(classes[0])}`
               : ''
           } --seed 7 --out more.png`,
@@ -210,7 +211,7 @@ export const reportData = ({ summary, seconds, metrics, executor, dir }: ReportF
         : {
             samples: await grid(
               samples.file,
-              e.diffusion?.conditioning.kind === 'class' ? data.classes : samples.rows,
+              samples.rows.length === 0 && tells('class', e.diffusion?.conditioning) ? data.classes : samples.rows,
               samplesCaption(e, samples),
             ),
             ...(samples.restoration === undefined ? {} : { restoration: samples.restoration }),

@@ -4,6 +4,7 @@ import { int } from '../graph/types.ts'
 import { pipe } from '../prelude.ts'
 import { type Decoded, integer, number, record, tagged, withDefault, word } from '../schema.ts'
 import { type Conditioner, conditioningLeaves, type Space, type Told, unconditional } from './conditioner.ts'
+import { hybrid } from './hybrid.ts'
 import { labelMap, labelMapFields } from './label-map.ts'
 import { inpainting, inpaintingLayouts, superResolution } from './picture-conditions.ts'
 import { textConditioner, textFields } from './text-condition.ts'
@@ -12,18 +13,27 @@ export * from './conditioner.ts'
 
 /** What a diffusion model is told beside x_t and t: each kind of condition is a row, and no other file knows one by name. */
 
-const codecs = {
-  none: record({}),
+const toldCodecs = {
   /** The data's classes; dropped with this probability in training, so that guidance has an unconditional model. */
   class: record({}, { dropout: withDefault(number({ min: 0, max: 1 }), 0.1) }),
   /** What captions say, through a text transformer that is trained with the U-Net, to its cross-attention (Rombach et al. 2022, section 3.3). */
   text: textFields,
+} as const
+const besideCodecs = {
   /** A picture of `factor` times fewer pixels a side, as channels beside x_t (Saharia et al. 2021; Rombach et al. 2022, section 4.4). */
   'super-resolution': record({}, { factor: withDefault(integer({ min: 2, max: 64 }), 4) }),
   /** The picture without what a mask covers, and the mask, as channels beside x_t; masks are drawn by chance in training. */
   inpainting: record({}, { layout: withDefault(word(inpaintingLayouts), 'stable-diffusion') }),
   /** The label of each pixel, one channel a label beside x_t (Rombach et al. 2022, appendix D.1). */
   'label-map': labelMapFields,
+} as const
+
+const codecs = {
+  none: record({}),
+  ...toldCodecs,
+  ...besideCodecs,
+  /** One of the first and one of the others. */
+  hybrid: record({ told: tagged('kind', toldCodecs), beside: tagged('kind', besideCodecs) }),
 } as const
 
 export const conditioning = tagged('kind', codecs)
@@ -64,8 +74,15 @@ const makers: { readonly [K in Kind]: (c: Of<K>, space: Space) => Conditioner } 
   'super-resolution': superResolution,
   inpainting,
   'label-map': labelMap,
+  hybrid: ({ told, beside }, space) => hybrid(conditionerOf(told, space), conditionerOf(beside, space)),
 }
 const make = <K extends Kind>(kind: K, c: Of<K>, space: Space): Conditioner => makers[kind](c, space)
 
 /** The condition that is declared. */
 export const conditionerOf = (c: Conditioning, space: Space): Conditioner => make(c.kind, c, space)
+
+/** The conditions that one consists of. */
+export const partsOf = (c: Conditioning): readonly Conditioning[] => (c.kind === 'hybrid' ? [c.told, c.beside] : [c])
+/** Whether a network is told classes, or texts. */
+export const tells = (kind: Kind, c: Conditioning | undefined): boolean =>
+  c !== undefined && partsOf(c).some((part) => part.kind === kind)

@@ -1,5 +1,5 @@
 import { heldOutOf } from '../data/dataset.ts'
-import { conditionerOf } from './conditioning.ts'
+import { conditionerOf, tells } from './conditioning.ts'
 import { autoencoderOf, type Experiment, effectiveBatch } from './document.ts'
 import { type Problems, problem, setting, unless } from './problems.ts'
 import { diffusedOf, spaceOf } from './space.ts'
@@ -53,7 +53,7 @@ export const classRules = (experiment: Experiment, classes: number): Problems =>
   const { diffusion } = experiment
   return [
     ...unless(
-      classes > 0 || diffusion?.conditioning.kind !== 'class',
+      classes > 0 || !tells('class', diffusion?.conditioning),
       '/diffusion/conditioning/kind',
       '"none", as the pictures have no classes',
       'class',

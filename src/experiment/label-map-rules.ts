@@ -13,7 +13,7 @@ export const labelMapsOf = (e: Experiment, told: LabelMaps | undefined): LabelMa
 /** Pictures have one label map each, and are none themselves. */
 export const labelMapRules = (e: Experiment, told: LabelMaps | undefined): Problems => {
   const condition = autoencoderOf(e)?.adversarial?.condition
-  const at = '/diffusion/conditioning'
+  const at = `/diffusion/conditioning${e.diffusion?.conditioning.kind === 'hybrid' ? '/beside' : ''}`
   if (told === undefined) return []
   return [
     ...unless(

@@ -23,9 +23,13 @@ const conditionIn = (folder: string, stage: FirstStage): FirstStage => {
 
 const toldIn = (folder: string, diffusion: Diffusion): Diffusion => {
   const { conditioning } = diffusion
-  return 'path' in conditioning
-    ? { ...diffusion, conditioning: { ...conditioning, path: resolve(folder, conditioning.path) } }
-    : diffusion
+  const placed = <C extends object>(c: C): C =>
+    'path' in c && typeof c.path === 'string' ? { ...c, path: resolve(folder, c.path) } : c
+  return {
+    ...diffusion,
+    conditioning:
+      conditioning.kind === 'hybrid' ? { ...conditioning, beside: placed(conditioning.beside) } : placed(conditioning),
+  }
 }
 
 /** Folders of pictures are named relative to the experiment's file. */

@@ -55,6 +55,10 @@ const conditions: { readonly [K in Conditioning['kind']]: (c: Of<K>, channels: n
   }),
   'super-resolution': (_, channels) => ({ beside: { kind: 'low-resolution', channels } }),
   'label-map': () => undefined,
+  hybrid: ({ told, beside }, channels) => {
+    const [one, other] = [told, beside].map((part) => conditionsOf(part.kind, part, channels))
+    return one === undefined || other === undefined ? undefined : { ...one, ...other }
+  },
   inpainting: ({ layout }) => ({
     beside: { kind: layout === 'stable-diffusion' ? 'mask-and-latents' : 'masked-latents' },
   }),

@@ -1,6 +1,7 @@
 import { importanceBuffers } from '../diffusion/index.ts'
 import { type Checked, collect } from '../error.ts'
 import { adapterRules } from '../experiment/adapter.ts'
+import { tells } from '../experiment/conditioning.ts'
 import { classRules } from '../experiment/data-rules.ts'
 import {
   diffusionLoss,
@@ -69,7 +70,7 @@ export const firstStageStep = (
 
 /** Whether a stage is told the pictures' classes. */
 export const toldClasses = (e: Experiment): boolean =>
-  e.diffusion?.conditioning.kind === 'class' || autoencoderOf(e)?.adversarial?.condition?.kind === 'class'
+  tells('class', e.diffusion?.conditioning) || autoencoderOf(e)?.adversarial?.condition?.kind === 'class'
 
 /** Faults of a part's graphs, which name layers, behind the part's JSON pointer. */
 const of = (pointer: string): (<A>(part: Checked<A>) => Checked<A>) =>

@@ -1,4 +1,4 @@
-import type { Dataset } from '../data/dataset.ts'
+import { type Dataset, labelsOf } from '../data/dataset.ts'
 import { type Effect, effect } from '../error.ts'
 import type { Asked } from '../experiment/conditioning.ts'
 import type { LatentDiffusion } from '../experiment/diffusion-stage.ts'
@@ -60,27 +60,36 @@ export const showingOf = (
   effect(async (run) => {
     const { pictures: condition } = conditioner
     const heldOut = picturesOf(data)
-    if (tokens !== undefined) {
+    const texts = (indices: readonly number[]) =>
+      tokens === undefined
+        ? {}
+        : { tokens: captionTokens(tokens, data)(indices), captions: indices.map((i) => data.about(i).caption ?? '') }
+    if (tokens !== undefined && condition === undefined) {
       const whole = await run(firstItems(heldOut, perRow))
       const indices = range(0, whole.n)
+      const { captions, ...read } = texts(indices)
       return {
-        asked: { labels: indices.map(() => 0), tokens: captionTokens(tokens, data)(indices) },
+        asked: { labels: indices.map(() => 0), ...read },
         columns: whole.n,
         rows: ['ours', 'true'],
-        captions: indices.map((i) => data.about(i).caption ?? ''),
+        ...(captions === undefined ? {} : { captions }),
         grid: (drawn) => stacked([drawn, whole]),
       }
     }
     if (condition === undefined)
       return { asked: { labels: labelRows(classes, perRow) }, columns: perRow, rows: [], grid: (drawn) => drawn }
     const whole = await run(firstItems(heldOut, perRow))
-    const known = await run(data.read(range(0, whole.n)))
+    const indices = range(0, whole.n)
+    const known = await run(data.read(indices))
+    const classOf = labelsOf(data)
+    const { captions, ...read } = texts(indices)
     const told = condition.of(known, (i) => randomOf(seed, 'condition', 'shown', String(i)))
     const like = (data: Float32Array): Items => ({ ...whole, data })
     return {
-      asked: { labels: Array.from({ length: whole.n }, () => 0), pictures: told },
+      asked: { labels: indices.map((i) => classOf?.[i] ?? 0), ...read, pictures: told },
       columns: whole.n,
       rows: [condition.name, 'ours', 'true'],
+      ...(captions === undefined ? {} : { captions }),
       grid: (drawn) => stacked([like(condition.shown(told)), drawn, whole]),
       restoration: (drawn) => ({
         condition: condition.name,
