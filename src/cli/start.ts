@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { effect } from '../error.ts'
 import { loadExperiment } from '../experiment/load.ts'
 import { packageFile } from '../io/package.ts'
@@ -8,7 +9,7 @@ interface Options {
   readonly set: readonly string[]
 }
 
-/** The main job: emoji, in ten to seventeen minutes on two cores. */
+/** The main job: pictures from prompts by the models that come along, then emoji, in ten to seventeen minutes on two cores. */
 export const start: Register = (program, { terminal, run }) => {
   program
     .command('start')
@@ -19,10 +20,15 @@ export const start: Register = (program, { terminal, run }) => {
         effect(async (go) => {
           const file = packageFile('graphs', 'emoji.json')
           const experiment = await go(loadExperiment(file, set))
-          const { trainSession } = await import('./session.ts')
+          const { chooseExecutor, trainSession } = await import('./session.ts')
+          const { showModels } = await import('./shown-models.ts')
           return go(
             inRunFolder({ file, resume: false }, (owned) =>
-              trainSession({ experiment, owned, resume: false }, terminal),
+              effect(async (within) => {
+                const { executor } = await within(chooseExecutor(experiment.executor))
+                await within(showModels(join(owned.dir, 'from-prompts'), executor, terminal))
+                return within(trainSession({ experiment, owned, resume: false }, terminal))
+              }),
             ),
           )
         }),
