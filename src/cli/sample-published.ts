@@ -7,7 +7,7 @@ import { promptIds } from '../text/prompt.ts'
 import { promptsOf } from './asked.ts'
 import { type Equipment, withEquipment } from './published-equipment.ts'
 import { grey, type Place, readPublished, sizeOf } from './published-pictures.ts'
-import { exitCodes, type Outcome, type Terminal } from './terminal.ts'
+import type { Terminal } from './terminal.ts'
 
 /** `sample` of a published model. */
 
@@ -207,7 +207,7 @@ const requestFor = (
     }
   })
 
-export const samplePublished = (dir: string, options: PublishedSampling, terminal: Terminal): Effect<Outcome> =>
+export const samplePublished = (dir: string, options: PublishedSampling, terminal: Terminal): Effect<void> =>
   effect(async (run) => {
     const { withPublishedRun } = await import('../pipelines/run-files.ts')
     const { drawPipeline } = await import('../pipelines/draw.ts')
@@ -219,7 +219,7 @@ export const samplePublished = (dir: string, options: PublishedSampling, termina
     const { progress } = await import('../train/progress.ts')
     const say = (text: string): void => terminal.err(`${text}\n`)
     const seed = options.seed ?? 0
-    const draw = (read: Pipeline): Effect<Outcome> =>
+    const draw = (read: Pipeline): Effect<void> =>
       effect(async (go) => {
         await go(refused(read.document, options))
         const document =
@@ -269,8 +269,6 @@ export const samplePublished = (dir: string, options: PublishedSampling, termina
         const items = await go(finite('pictures', { n, shape, data: Float32Array.from(drawn.data, (x) => 2 * x - 1) }))
         const each = n / kinds
         await go(writePictures(options.out, items, { columns: kinds === 1 ? Math.min(each, 4) : each, seed }))
-        terminal.out(`${options.out}\n`)
-        return exitCodes.done
       })
     return run(withPublishedRun(dir, (pipeline) => withEquipment(pipeline, options, draw)))
   })

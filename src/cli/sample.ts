@@ -1,16 +1,16 @@
-import { Option } from 'commander'
+import { type Command, Option } from 'commander'
 import { type Checked, effect, fail, type LatentError } from '../error.ts'
 import { crossChecks } from '../experiment/cross-checks.ts'
-import { mostPictures } from '../experiment/data-rules.ts'
 import type { Experiment } from '../experiment/document.ts'
-import { requested, type Sampling, samplerNames, saysSampling } from '../experiment/sampling.ts'
+import { requested, samplerNames } from '../experiment/sampling.ts'
 import { E, flow, pipe, RNEA, TE } from '../prelude.ts'
 import { spacings } from '../schedulers/levels.ts'
 import type { AskedOptions } from './asked.ts'
 import { type Register, several } from './command.ts'
-import { type ConditionOptions, conditionOf, labelMapOption, lowResolutionOption } from './condition-picture.ts'
+import { type ConditionOptions, labelMapOption, lowResolutionOption } from './condition-picture.ts'
 import { count, natural, notNegative, share, width } from './parse.ts'
 import { checkPictureFile } from './picture-file.ts'
+import type { PictureSettings } from './picture-settings.ts'
 import { checkFrom } from './sample-from.ts'
 import type { PublishedSampling } from './sample-published.ts'
 import { exitCodes } from './terminal.ts'
@@ -24,13 +24,14 @@ export interface SamplingOptions {
   readonly spacing?: string
   readonly eta?: number
 }
-interface Options extends SamplingOptions, ConditionOptions, AskedOptions, PublishedAlone {
+export interface Options extends SamplingOptions, ConditionOptions, AskedOptions, PublishedAlone {
   readonly seed?: number
   readonly count?: number
   readonly checkpoint?: 'last' | 'best'
   readonly ema?: number
   readonly executor?: string
   readonly precision: 'float32' | 'float16'
+  readonly repeat?: string
   readonly out: string
 }
 
@@ -111,30 +112,32 @@ export const withSampling = (e: Experiment, options: SamplingOptions): Checked<E
 const optionAt = (pointer: string): string =>
   pointer.replace(/^\//, '--').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 
-/** What is inverted comes back by the sampler that the inversion undoes, unguided, unless another is asked for. */
-const askedOf = (options: Options): SamplingOptions =>
-  options.invert === true ? { sampler: 'ddim', guidance: 1, ...options } : options
+/** Options as they were typed, but where the picture goes. */
+const typedOptions = (command: Command): PictureSettings['args'] =>
+  command.options.flatMap((option): PictureSettings['args'] => {
+    const name = option.attributeName()
+    if (command.getOptionValueSource(name) !== 'cli' || name === 'out' || name === 'repeat') return []
+    const value: unknown = command.getOptionValue(name)
+    const flag = option.long ?? option.flags
+    return value === true ? [[flag, null]] : (Array.isArray(value) ? value : [value]).map((one) => [flag, String(one)])
+  })
 
-/** How many pictures of each class: of what is inverted, which is always the same, one. */
-const countOf = ({ count, invert }: Options, { perClass }: Sampling): Checked<number> =>
-  invert !== true
-    ? E.right(count ?? perClass)
-    : count === undefined || count === 1
-      ? E.right(1)
-      : fail('usage', '--count', '1 with --invert, as all would be alike', `${count}`)
-
-const drawable = (pictures: number, { data }: Experiment): Checked<number> => {
-  const most = mostPictures(data.size)
-  return pictures <= most
-    ? E.right(pictures)
-    : fail('usage', '--count', `at most ${most} pictures in all, as they are drawn side by side`, `${pictures}`)
+/** The command that draws a picture again, with options that are typed now in the place of its own. */
+const repeatedArgs = ({ run, args }: PictureSettings, now: PictureSettings['args'], out: string): readonly string[] => {
+  const kept = args.filter(([flag]) => !now.some(([other]) => other === flag))
+  const words = [...kept, ...now].flatMap(([flag, value]) => (value === null ? [flag] : [`${flag}=${value}`]))
+  return ['sample', run, ...words, `--out=${out}`]
 }
 
 export const sample: Register = (program, { terminal, run }) => {
   program
     .command('sample')
     .description('draw pictures from a trained run, or from a published model that was imported')
-    .argument('<run>', 'the folder of the run')
+    .argument('[run]', 'the folder of the run')
+    .option(
+      '--repeat <picture>',
+      'draw again what a picture of a published model says that it was drawn by; options beside it change that',
+    )
     .requiredOption(
       '--out <file>',
       'the picture to write, in the format that its name ends with: .png, .jpg, .webp, .avif, .tiff',
@@ -198,73 +201,31 @@ export const sample: Register = (program, { terminal, run }) => {
       'after',
       '\nExample:\n  latentgraph sample runs/emoji --class "Animals & Nature" --guidance 4 --out animals.png',
     )
-    .action((dir: string, options: Options) =>
+    .action((dir: string | undefined, options: Options, command: Command) =>
       run(
         effect(async (go) => {
-          const { openRun } = await import('./trained-run.ts')
-          const { chooseExecutor } = await import('./session.ts')
-          const { writePictures } = await import('../train/pictures.ts')
-          const { requestedOf } = await import('./asked.ts')
-          const { inHalf } = await import('../execute/in-half.ts')
-          const { drawPictures } = await import('../train/drawing.ts')
-          const { begin } = await import('./sample-from.ts')
-          const { progress } = await import('../train/progress.ts')
+          const typed = typedOptions(command)
+          if (options.repeat !== undefined) {
+            if (dir !== undefined)
+              return go(TE.fromEither(fail('usage', '--repeat', 'no run, which the picture knows', dir)))
+            const { cli } = await import('./program.ts')
+            const { settingsIn } = await import('./picture-settings.ts')
+            return cli(repeatedArgs(await go(settingsIn(options.repeat)), typed, options.out), terminal)
+          }
+          if (dir === undefined)
+            return go(TE.fromEither(fail('usage', '<run>', 'the folder of a run, or --repeat <picture>', 'neither')))
           const { isPublishedRun } = await import('../pipelines/run-files.ts')
+          const { keepSettings } = await import('./picture-settings.ts')
           const published = await isPublishedRun(dir)
           await go(TE.fromEither(applicable(options, published)))
           await go(TE.fromEither(checkFrom(options)))
           await go(checkPictureFile(options.out))
-          if (published) {
-            const { samplePublished } = await import('./sample-published.ts')
-            return go(samplePublished(dir, options, terminal))
-          }
-          const trained = await go(openRun(dir, { checkpoint: options.checkpoint, ema: options.ema }))
-          if (trained.average !== undefined) terminal.err(`${trained.average}\n`)
-          const experiment = await go(TE.fromEither(withSampling(trained.experiment, askedOf(options))))
-          const { sampling, firstStage, executor } = experiment
-          const seed = options.seed ?? experiment.seed
-          const each = await go(TE.fromEither(countOf(options, sampling)))
-          const { model, scale } = trained
-          const { asked, kinds, shown, notes } = await go(requestedOf(trained, options, each))
-          if (options.negative !== undefined && sampling.guidance === 1)
-            return go(TE.fromEither(fail('usage', '--negative', 'guidance to lead away with', '--guidance 1')))
-          await go(TE.fromEither(drawable(kinds * each, trained.experiment)))
-          const condition = await go(conditionOf(model.conditioner, options, asked.labels.length))
-          const { pictures: told, rest } = condition
-          for (const note of [...notes, ...(condition.note === undefined ? [] : [condition.note])])
-            terminal.err(`${note}\n`)
-          const columns = kinds === 1 && (options.class ?? options.prompt?.[0]) !== undefined ? Math.min(each, 8) : each
-          const choice = await go(chooseExecutor(options.executor ?? executor))
-          const chosen = options.precision === 'float16' ? inHalf(choice.executor) : choice.executor
-          const { from, finish, says } = await go(
-            begin(chosen, trained, experiment, rest, { asked, each, seed, shown }),
+          await go(
+            published
+              ? (await import('./sample-published.ts')).samplePublished(dir, options, terminal)
+              : (await import('./sample-trained.ts')).sampleTrained(dir, options, terminal),
           )
-          terminal.err(
-            `on ${chosen.name} (${choice.reason}); ${saysSampling(sampling, model.config.schedule.timesteps)}${says === '' ? '' : `; ${says}`}\n`,
-          )
-          const state: { bar?: ReturnType<typeof progress> } = {}
-          const pictures = await go(
-            drawPictures(
-              chosen,
-              { model, stage: firstStage },
-              { firstStage: trained.firstStage, diffusion: trained.diffusion },
-              {
-                ...asked,
-                ...(told === undefined ? {} : { pictures: told }),
-                seed,
-                sampling,
-                scale,
-                from,
-                onStep: ({ done, of }) =>
-                  TE.fromIO(() => {
-                    state.bar ??= progress('sampling', of, { from: done })
-                    state.bar.update(done)
-                  }),
-              },
-            ),
-          )
-          state.bar?.done()
-          await go(writePictures(options.out, finish(pictures), { columns, seed }))
+          if (published) await go(keepSettings(options.out, { run: dir, args: typed }))
           terminal.out(`${options.out}\n`)
           return exitCodes.done
         }),

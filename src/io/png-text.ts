@@ -67,5 +67,11 @@ export const pngText = (bytes: Uint8Array, keyword: string, at: string): Checked
     if (language < 0 || translated < 0) continue
     return E.right(new TextDecoder().decode(data.subarray(translated + 1)))
   }
-  return fail('file', at, `a text under "${keyword}"`, 'none', 'pictures that sample has written have it')
+  return fail(
+    'file',
+    at,
+    `a text under "${keyword}"`,
+    'none',
+    'pictures that sample has drawn from published models have it',
+  )
 }

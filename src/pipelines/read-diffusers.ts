@@ -17,6 +17,7 @@ import {
   unetNames,
   type VectorLayers,
 } from '../published/diffusers/index.ts'
+import { otherFamily } from '../published/families.ts'
 import { schedulerConfig } from '../samplers/diffusers/config.ts'
 import { schedulerNames } from '../samplers/diffusers/schedulers.ts'
 import { decode, didYouMean } from '../schema.ts'
@@ -131,6 +132,14 @@ const chosen = <A>(table: Readonly<Record<string, A>>, name: string | undefined,
     : E.right(found)
 }
 
+/** What a pipeline's model is. Errors (`config`): one that is not built, by the name of its family. */
+const modelOf = (name: string | undefined, at: string): Checked<string> => {
+  const family = name === undefined || Object.hasOwn(pipelines, name) ? undefined : otherFamily(name)
+  return family === undefined
+    ? chosen(pipelines, name, at)
+    : fail('config', at, Object.keys(pipelines).join(' | '), `${name}: ${family}, which is not built`)
+}
+
 /** The first stage that a configuration declares, by its class. */
 export const readFirstStage = (document: unknown, path: string): Checked<FirstStage> =>
   pipe(
@@ -173,7 +182,7 @@ export const configuredBy = (folder: string): Effect<Configured> =>
     const index = await run(readJson(at('model_index.json')))
     if (!isJson(index)) return run(TE.fromEither(fail('file', at('model_index.json'), 'an object', 'another')))
     const name = typeof index._class_name === 'string' ? index._class_name : undefined
-    const model = await run(TE.fromEither(chosen(pipelines, name, `${at('model_index.json')}: /_class_name`)))
+    const model = await run(TE.fromEither(modelOf(name, `${at('model_index.json')}: /_class_name`)))
     const { config: network } = await run(
       TE.fromEither(diffusersUNet(await run(readJson(at('unet', 'config.json'))), at('unet', 'config.json'))),
     )
