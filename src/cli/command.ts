@@ -6,6 +6,8 @@ import type { Outcome, Terminal } from './terminal.ts'
 export interface Context {
   readonly terminal: Terminal
   readonly run: (command: Effect<Outcome>) => Promise<void>
+  /** Runs another command line in the place of this one. */
+  readonly again: (args: readonly string[]) => Promise<Outcome>
 }
 
 /** Adds one command to the program. */

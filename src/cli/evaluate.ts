@@ -9,7 +9,7 @@ import { spacings } from '../schedulers/levels.ts'
 import type { Progress } from '../train/progress.ts'
 import { type Register, several } from './command.ts'
 import { count, natural, notNegative, share, timesteps } from './parse.ts'
-import { type SamplingOptions, withSampling } from './sample.ts'
+import { type SamplingOptions, withSampling } from './sample-options.ts'
 import { stopOnSignals } from './signals.ts'
 import { exitCodes, type Outcome, type Terminal } from './terminal.ts'
 

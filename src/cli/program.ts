@@ -90,6 +90,7 @@ export const cli = async (args: readonly string[], terminal: Terminal): Promise<
     run: async (command) => {
       outcome.code = await execute(terminal, command)
     },
+    again: (other) => cli(other, terminal),
   }
   try {
     await build(context).parseAsync(args, { from: 'user' })

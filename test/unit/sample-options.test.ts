@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import tiny from '../../graphs/tiny.json' with { type: 'json' }
-import { type SamplingOptions, withSampling } from '../../src/cli/sample.ts'
+import { type SamplingOptions, withSampling } from '../../src/cli/sample-options.ts'
 import { decodeExperiment } from '../../src/experiment/load.ts'
 import { E } from '../../src/prelude.ts'
 import { right } from './diffusion-fixtures.ts'
