@@ -9,6 +9,8 @@ import type { ConditioningPart, OriginalModel } from '../published/compvis/index
 /** As the document has it, before it is checked. */
 export interface OriginalText {
   readonly part: unknown
+  /** What was taken to be so, as no file says. */
+  readonly remark?: string
 }
 
 export interface TextOptions {
@@ -16,8 +18,9 @@ export interface TextOptions {
   readonly textEncoder?: unknown
 }
 
-/** Every published transformer of CLIP has heads of this width. */
+/** Every published transformer of CLIP has heads of this width, and is as wide as one of these. */
 const headWidth = 64
+const publishedWidths: readonly number[] = [512, 640, 768, 1024, 1280]
 
 interface Names {
   readonly tokens: string
@@ -95,7 +98,13 @@ const clipPart = (
       const skip = skipOf(state.layer, own.layers)
       // A normalised state below the last is the last of a shorter transformer, as diffusers has it.
       const shorter = state.normalised && !encoder.pools ? skip : 0
+      const guessed = textEncoder === undefined && !publishedWidths.includes(own.width)
       return {
+        ...(guessed
+          ? {
+              remark: `a text encoder ${own.width} wide is none that is published: it is taken to have ${own.heads} heads; --text-encoder config.json says what it has`,
+            }
+          : {}),
         part: {
           encoder: {
             kind: 'clip',

@@ -225,6 +225,9 @@ export const readCompVis = (
       folders,
       weights,
       leftOver: leftOver.filter((key) => !key.startsWith(other) && !(twice && isTwice(key))),
-      remarks: remarksOf(document, averaged, scale !== undefined),
+      remarks: [
+        ...remarksOf(document, averaged, scale !== undefined),
+        ...texts.flatMap(({ remark }) => (remark === undefined ? [] : [remark])),
+      ],
     }
   })
