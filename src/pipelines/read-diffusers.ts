@@ -32,7 +32,6 @@ import {
   type PipelineDocument,
   type PipelineSampling,
   pipelineDocument,
-  type TextPart,
 } from './document.ts'
 import { factorOf } from './first-stage.ts'
 import { graphsOf } from './networks.ts'
@@ -253,35 +252,16 @@ export const tokenizersOf = (
 ): Effect<readonly Tokenizer[]> =>
   pipe(
     conditioning.text,
-    TE.traverseSeqArray((part) => pipe(tokenizerOf(part, folders), TE.flatMapEither(withinTable(part, folders)))),
+    TE.traverseSeqArray(({ tokenizer, encoder }) =>
+      tokenizer.from === 'folder'
+        ? readTokenizer(folders[tokenizer.name] ?? tokenizer.name, { positions: encoder.config.positions })
+        : clipTokenizer({
+            positions: encoder.config.positions,
+            cleaning: tokenizer.cleaning,
+            ...(tokenizer.pad === null ? {} : { pad: tokenizer.pad }),
+          }),
+    ),
   )
-
-const tokenizerOf = ({ tokenizer, encoder }: TextPart, folders: Readonly<Record<string, string>>): Effect<Tokenizer> =>
-  tokenizer.from === 'folder'
-    ? readTokenizer(folders[tokenizer.name] ?? tokenizer.name, { positions: encoder.config.positions })
-    : clipTokenizer({
-        positions: encoder.config.positions,
-        cleaning: tokenizer.cleaning,
-        ...(tokenizer.pad === null ? {} : { pad: tokenizer.pad }),
-      })
-
-/** A tokenizer that gives no token which the encoder's table lacks. Errors: `file`, `usage`. */
-const withinTable =
-  ({ tokenizer, encoder }: TextPart, folders: Readonly<Record<string, string>>) =>
-  (read: Tokenizer): Checked<Tokenizer> => {
-    const { vocabulary } = encoder.config
-    if (read.size <= vocabulary) return E.right(read)
-    const table = `${vocabulary} tokens, as the text encoder's table has`
-    return tokenizer.from === 'folder'
-      ? fail('file', folders[tokenizer.name] ?? tokenizer.name, `a tokenizer of at most ${table}`, `${read.size}`)
-      : fail(
-          'usage',
-          '--tokenizer',
-          `a folder with the tokenizer that the model was trained with, of ${table}`,
-          `nothing, and CLIP's own has ${read.size}`,
-          'a folder with vocab.json and merges.txt, or tokenizer.json',
-        )
-  }
 
 /** How files of diffusers name a first stage's arrays. */
 export const firstStageLayout = (stage: FirstStage, keys: readonly string[]): Layout =>

@@ -1,6 +1,6 @@
-import { stat } from 'node:fs/promises'
+import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Effect, effect, fail } from '../error.ts'
+import { type Checked, collect, type Effect, type Errors, effect, fail } from '../error.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
 import { readBytes } from '../io/bytes.ts'
 import { withCheckpointFile } from '../io/checkpoint-file.ts'
@@ -13,8 +13,9 @@ import {
 import { countNonFinite, type UnreadArray, type UnreadArrays } from '../io/stored.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { decode } from '../schema.ts'
+import type { Tokenizer } from '../text/tokenizer.ts'
 import { namesIn, readJson } from './component-files.ts'
-import { pipelineDocument } from './document.ts'
+import { type PipelineDocument, pipelineDocument } from './document.ts'
 import { graphsOf } from './networks.ts'
 import { tokenizersOf } from './read-diffusers.ts'
 import type { ReadModel } from './read-model.ts'
@@ -40,10 +41,10 @@ const dtypes: Readonly<Record<string, WrittenDtype>> = {
 }
 
 /** An array as it is, which is read, and looked at, when it is written. */
-const unwritten = (name: string, array: UnreadArray): Effect<UnwrittenArray> => {
+const unwritten = (at: string, array: UnreadArray): Effect<UnwrittenArray> => {
   const dtype = dtypes[array.dtype]
   return dtype === undefined
-    ? TE.fromEither(fail('file', name, `floating-point numbers: ${Object.keys(dtypes).join(', ')}`, array.dtype))
+    ? TE.fromEither(fail('file', at, `floating-point numbers: ${Object.keys(dtypes).join(', ')}`, array.dtype))
     : TE.right({
         dtype,
         shape: array.shape,
@@ -54,18 +55,18 @@ const unwritten = (name: string, array: UnreadArray): Effect<UnwrittenArray> => 
               read.data instanceof Float32Array || read.data instanceof Float64Array ? countNonFinite(read.data) : 0
             return broken === 0
               ? E.right(read)
-              : fail('file', name, 'finite numbers', `${broken} that are NaN or infinite`)
+              : fail('file', at, 'finite numbers', `${broken} that are NaN or infinite`)
           }),
         ),
       })
 }
 
-const unwrittenAll = (arrays: UnreadArrays): Effect<UnwrittenArrays> =>
+const unwrittenAll = (component: string, arrays: UnreadArrays): Effect<UnwrittenArrays> =>
   pipe(
     Object.entries(arrays),
     TE.traverseSeqArray(([name, array]) =>
       pipe(
-        unwritten(name, array),
+        unwritten(`${component}: ${name}`, array),
         TE.map((own) => [name, own] as const),
       ),
     ),
@@ -82,11 +83,53 @@ const copyTokenizer = (from: string, to: string): Effect<void> =>
       await run(writeFileAtomic(join(to, name), await run(readBytes(join(from, name)))))
   })
 
-/** Writes a model as a run, an array after the other; the document last, which makes it one. Errors: `file`. */
-export const writePublishedRun = (dir: string, { document, weights, folders }: ReadModel): Effect<void> =>
+/** Tokenizers that give no token which an encoder's table lacks. Errors: `file`, `usage`. */
+const withinTables = (
+  { conditioning }: PipelineDocument,
+  tokenizers: readonly Tokenizer[],
+  folders: Readonly<Record<string, string>>,
+): Checked<unknown> =>
+  collect(
+    conditioning.text.map(({ tokenizer, encoder }, k): Checked<unknown> => {
+      const { vocabulary } = encoder.config
+      const size = tokenizers[k]?.size ?? 0
+      const table = `${vocabulary} tokens, as the table of text encoder ${k} has`
+      return size <= vocabulary
+        ? E.right(undefined)
+        : tokenizer.from === 'folder'
+          ? fail('file', folders[tokenizer.name] ?? tokenizer.name, `a tokenizer of at most ${table}`, `${size}`)
+          : fail(
+              'usage',
+              '--tokenizer',
+              `the tokenizer that the model was trained with, of ${table}`,
+              `nothing, and CLIP's own has ${size}`,
+              'a folder with vocab.json and merges.txt, or with tokenizer.json',
+            )
+    }),
+  )
+
+const weightsFile = (dir: string, component: string): string => join(dir, `${component}.safetensors`)
+
+const writeWeights = (dir: string, weights: Weights): Effect<void> =>
   effect(async (run) => {
     for (const [component, arrays] of Object.entries(weights))
-      await run(writeSafetensors(join(dir, `${component}.safetensors`), await run(unwrittenAll(arrays))))
+      await run(writeSafetensors(weightsFile(dir, component), await run(unwrittenAll(component, arrays))))
+  })
+
+/** Weights of which some cannot be written are not written at all. */
+const orElseWithout = (dir: string, components: readonly string[]) =>
+  TE.orElse((errors: Errors) =>
+    effect<void>(async (run) => {
+      await Promise.all(components.map((component) => rm(weightsFile(dir, component), { force: true })))
+      return run(TE.left(errors))
+    }),
+  )
+
+/** Writes a model as a run, an array after the other; the document last, which makes it one. Errors: `file`, `usage`. */
+export const writePublishedRun = (dir: string, { document, weights, folders, tokenizers }: ReadModel): Effect<void> =>
+  effect(async (run) => {
+    await run(TE.fromEither(withinTables(document, tokenizers, folders)))
+    await run(pipe(writeWeights(dir, weights), orElseWithout(dir, Object.keys(weights))))
     for (const [name, folder] of Object.entries(folders)) await run(copyTokenizer(folder, join(dir, name)))
     const json = `${JSON.stringify(document, null, 2)}\n`
     await run(writeFileAtomic(join(dir, modelFile), new TextEncoder().encode(json)))
@@ -102,7 +145,7 @@ const withComponents = <A>(
     const component = components[at]
     return component === undefined
       ? use(weights)
-      : withCheckpointFile(join(dir, `${component}.safetensors`), {}, ({ arrays }) =>
+      : withCheckpointFile(weightsFile(dir, component), {}, ({ arrays }) =>
           from(at + 1, { ...weights, [component]: arrays }),
         )
   }
@@ -121,5 +164,6 @@ export const withPublishedRun = <A>(dir: string, use: (pipeline: Pipeline) => Ef
       ),
     )
     const tokenizers = await run(tokenizersOf(document, folders))
+    await run(TE.fromEither(withinTables(document, tokenizers, folders)))
     return run(withComponents(dir, Object.keys(graphs), (weights) => use({ document, weights, tokenizers })))
   })

@@ -1,0 +1,79 @@
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type Effect, effect, showErrors } from '../../src/error.ts'
+import type { UnreadArray } from '../../src/io/stored.ts'
+import { pipelineDocument } from '../../src/pipelines/document.ts'
+import { tokenizersOf } from '../../src/pipelines/read-diffusers.ts'
+import { writePublishedRun } from '../../src/pipelines/run-files.ts'
+import { E, TE } from '../../src/prelude.ts'
+import { decode } from '../../src/schema.ts'
+import { right } from './diffusion-fixtures.ts'
+
+const place = { dir: '' }
+beforeAll(async () => {
+  place.dir = await mkdtemp(join(tmpdir(), 'latentgraph-faults-'))
+})
+afterAll(() => rm(place.dir, { recursive: true }))
+
+const said = async (of: Effect<unknown>): Promise<string> => {
+  const result = await of()
+  return E.isLeft(result) ? showErrors(result.left) : ''
+}
+
+const network = { inChannels: 3, outChannels: 3, resolution: 16, channels: 32, resBlocks: 1, latentChannels: 4 }
+const readingTexts = (vocabulary: number, tokenizer: unknown) =>
+  right(
+    decode(pipelineDocument)({
+      model: 'Stable Diffusion',
+      firstStage: { kind: 'kl', network: { ...network, channelMultipliers: [1, 1], zChannels: 4 } },
+      unet: {
+        ...{ inChannels: 4, outChannels: 4, modelChannels: 32, resBlocks: 1, attentionFactors: [2] },
+        ...{ channelMultipliers: [1, 1], heads: { by: 'count', count: 8 } },
+      },
+      side: 8,
+      predicts: 'eps',
+      conditioning: {
+        text: [{ encoder: { kind: 'clip', config: { vocabulary, width: 8, layers: 1, heads: 1 } }, tokenizer }],
+      },
+      sampling: { by: 'diffusers', scheduler: 'DDIMScheduler', config: {} },
+    }),
+  )
+
+test('a model whose texts would be told of tokens that its encoder lacks is no run', async () => {
+  const written = (vocabulary: number, tokenizer: unknown, folders = {}) =>
+    effect(async (run) => {
+      const document = readingTexts(vocabulary, tokenizer)
+      const tokenizers = await run(tokenizersOf(document, folders))
+      await run(writePublishedRun(place.dir, { document, tokenizers, folders, weights: {}, leftOver: [], remarks: [] }))
+    })
+  expect(await said(written(887, { from: 'clip' }))).toMatch(
+    /^--tokenizer\n {2}expected .* 887 tokens.*\n {2}got .*49408\n {2}hint/,
+  )
+  const folders = { tokenizer: 'test/golden/text/mini-clip' }
+  const own = { from: 'folder', name: 'tokenizer' }
+  expect(await said(written(885, own, folders))).toMatch(
+    /^test\/golden\/text\/mini-clip\n.* 885 tokens.*\n {2}got {6}886/,
+  )
+  expect(await readdir(place.dir)).toEqual([])
+  expect(await said(written(886, own, folders))).toBe('')
+})
+
+test('weights of which one is no number leave nothing behind', async () => {
+  const array = (value: number): UnreadArray => ({
+    dtype: 'F32',
+    bytes: 4,
+    shape: [1],
+    read: TE.right({ dtype: 'float32', shape: [1], data: Float32Array.of(value) }),
+  })
+  const model = {
+    document: readingTexts(886, { from: 'folder', name: 'tokenizer' }),
+    ...{ tokenizers: [], folders: {}, leftOver: [], remarks: [] },
+    weights: { unet: { 'out.0.bias': array(1) }, firstStage: { 'decoder.bias': array(Number.NaN) } },
+  }
+  const dir = join(place.dir, 'broken')
+  await mkdir(dir)
+  expect(await said(writePublishedRun(dir, model))).toMatch(/^firstStage: decoder\.bias\n {2}expected finite numbers/)
+  expect(await readdir(dir)).toEqual([])
+})
