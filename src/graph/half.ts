@@ -51,6 +51,16 @@ export const halfBits = (x: number): number => {
   return sign | (steps < 1024 ? steps : ((exponent + 15) << 10) | (steps - 1024))
 }
 
+/** The bits of many numbers, each made of another's. A loop: `from` of typed arrays takes thirty times as long with a function. */
+export const mapBits = <A extends Uint16Array | Uint32Array>(
+  bits: Uint8Array | Uint16Array | Uint32Array,
+  to: (bits: number) => number,
+  into: A,
+): A => {
+  for (let i = 0; i < bits.length; i++) into[i] = to(bits[i] ?? 0)
+  return into
+}
+
 /** The bits in single precision of the number that 16 bits stand for. */
 export const halfToFloatBits = (half: number): number => {
   const sign = (half & 0x8000) << 16

@@ -1,6 +1,6 @@
 import { type Checked, type Effect, fail } from '../error.ts'
 import { own } from '../execute/feeds.ts'
-import { bfloatBits, floatToHalfBits } from '../graph/half.ts'
+import { bfloatBits, floatToHalfBits, mapBits } from '../graph/half.ts'
 import { E, pipe, RA, TE } from '../prelude.ts'
 import { type Content, type Written, writeContentAtomic } from './atomic.ts'
 import { byCodePoint, hasLoneSurrogate } from './names.ts'
@@ -42,7 +42,7 @@ const bytesOf = ({ data }: { readonly data: ArrayBufferView }): Uint8Array =>
   new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
 const narrowed = (data: Float32Array, narrow: (bits: number) => number): Uint8Array => {
   const bits = new Uint32Array(data.buffer, data.byteOffset, data.length)
-  return bytesOf({ data: Uint16Array.from(bits, narrow) })
+  return bytesOf({ data: mapBits(bits, narrow, new Uint16Array(bits.length)) })
 }
 const narrowings = { float16: floatToHalfBits, bfloat16: bfloatBits } as const
 

@@ -1,5 +1,5 @@
 import type { Effect } from '../error.ts'
-import { bfloatToFloatBits, halfToFloatBits } from '../graph/half.ts'
+import { bfloatToFloatBits, halfToFloatBits, mapBits } from '../graph/half.ts'
 
 /** Arrays as files hold them. */
 
@@ -70,7 +70,7 @@ const e4m3ToFloatBits = (byte: number): number => {
 const e5m2ToFloatBits = (byte: number): number => halfToFloatBits(byte << 8)
 
 const widenBits = (narrow: Uint8Array | Uint16Array, widen: (bits: number) => number): Float32Array =>
-  new Float32Array(Uint32Array.from(narrow, widen).buffer)
+  new Float32Array(mapBits(narrow, widen, new Uint32Array(narrow.length)).buffer)
 
 type Shape = readonly number[]
 
