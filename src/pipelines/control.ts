@@ -62,7 +62,7 @@ export const residualsOf = (config: ControlNetConfig, asked: Asked): Residuals =
   const rows = x.shape[0] ?? 1
   const apart = guess && count > 1
   const branches = apart ? 1 : count
-  const seen = copies(input(controlLeaves.hint, float(...hint.shape)), branches)
+  const seen = copies(input(controlLeaves.hint, float(rows, ...hint.shape.slice(1))), branches)
   const { context, y } = apart ? { context: last(asked.context, rows), y: last(asked.y, rows) } : asked
   const said = controlNet(scope, config)(copies(x, branches), copies(t, branches), seen, { context, y })
   const strength = input(controlLeaves.scale, float())

@@ -56,7 +56,12 @@ const strengthError = (strength: number, least: string) =>
 const rows: { readonly [K in PipelineSampling['by']]: Row<K> } = {
   diffusers: ({ scheduler, config }, _, asked) =>
     pipe(
-      schedulerOf(scheduler, config, { steps: asked.steps, round: Math.fround, step: { eta: asked.eta }, set: {} }),
+      asked.steps <= config.num_train_timesteps
+        ? E.right(asked)
+        : fail('usage', '--steps', `at most ${config.num_train_timesteps}, as many as there are`, `${asked.steps}`),
+      E.flatMap(() =>
+        schedulerOf(scheduler, config, { steps: asked.steps, round: Math.fround, step: { eta: asked.eta }, set: {} }),
+      ),
       E.bindTo('declared'),
       E.let('transitions', ({ declared }) => declared.transitions.slice(asked.steps - walked(asked))),
       E.tap(() => (walked(asked) > 0 ? E.right(asked) : strengthError(asked.strength, '(0, 1]'))),

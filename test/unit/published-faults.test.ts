@@ -2,12 +2,18 @@ import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { input } from '../../src/declare/index.ts'
 import { type Effect, effect, showErrors } from '../../src/error.ts'
+import { floats } from '../../src/execute/executor.ts'
+import { float } from '../../src/graph/types.ts'
 import type { UnreadArray } from '../../src/io/stored.ts'
+import { residualsOf } from '../../src/pipelines/control.ts'
 import { pipelineDocument } from '../../src/pipelines/document.ts'
 import { tokenizersOf } from '../../src/pipelines/read-diffusers.ts'
 import { writePublishedRun } from '../../src/pipelines/run-files.ts'
-import { E, TE } from '../../src/prelude.ts'
+import { walkOf } from '../../src/pipelines/walk.ts'
+import { E, pipe, TE } from '../../src/prelude.ts'
+import { diffusersControlNet } from '../../src/published/diffusers/index.ts'
 import { decode } from '../../src/schema.ts'
 import { right } from './diffusion-fixtures.ts'
 
@@ -23,6 +29,11 @@ const said = async (of: Effect<unknown>): Promise<string> => {
 }
 
 const network = { inChannels: 3, outChannels: 3, resolution: 16, channels: 32, resBlocks: 1, latentChannels: 4 }
+const hinted = {
+  ...{ in_channels: 4, conditioning_channels: 3, block_out_channels: [32, 32], layers_per_block: 1 },
+  ...{ down_block_types: ['CrossAttnDownBlock2D', 'DownBlock2D'], attention_head_dim: 8, cross_attention_dim: 32 },
+  ...{ conditioning_embedding_out_channels: [16, 32] },
+}
 const readingTexts = (vocabulary: number, tokenizer: unknown) =>
   right(
     decode(pipelineDocument)({
@@ -76,4 +87,30 @@ test('weights of which one is no number leave nothing behind', async () => {
   await mkdir(dir)
   expect(await said(writePublishedRun(dir, model))).toMatch(/^firstStage: decoder\.bias\n {2}expected finite numbers/)
   expect(await readdir(dir)).toEqual([])
+})
+
+test('more steps than there are timesteps are refused', () => {
+  const document = readingTexts(886, { from: 'folder', name: 'tokenizer' })
+  const asked = { steps: 1000, eta: 0, strength: 1 }
+  expect(E.isRight(walkOf(document, asked))).toBe(true)
+  expect(walkOf(document, { ...asked, steps: 1001 })).toMatchObject({ left: [{ tag: 'usage', at: '--steps' }] })
+})
+
+test('one picture is a hint for all that are drawn together', () => {
+  const { controlNet } = right(
+    pipe(
+      diffusersControlNet({ ...hinted, _class_name: 'ControlNetModel' }, 'config.json'),
+      E.map(({ config }) => config),
+    ),
+  )
+  const of = (n: number) =>
+    residualsOf(controlNet, {
+      x: input('x', float(n, 4, 8, 8)),
+      t: input('t', float(n)),
+      context: input('context', float(2 * n, 77, 32)),
+      ...{ y: undefined, count: 2, guess: false },
+      hint: floats([1, 3, 16, 16], new Float32Array(3 * 16 * 16)),
+    })
+  expect(of(1).middle.shape[0]).toBe(2)
+  expect(of(3).middle.shape[0]).toBe(6)
 })
