@@ -4,6 +4,7 @@ import { type Effect, effect, failure, reasonOf } from '../error.ts'
 import { fileEffect } from '../io/bytes.ts'
 import { withCheckpointFile } from '../io/checkpoint-file.ts'
 import { TE } from '../prelude.ts'
+import { drawsByItself, noFolder } from './alone.ts'
 import { readJson } from './component-files.ts'
 import { readCompVis } from './read-compvis.ts'
 import { isDiffusersFolder, withDiffusers } from './read-diffusers.ts'
@@ -46,6 +47,7 @@ export const withPublished = <A>(
 ): Effect<A> =>
   effect(async (run) => {
     if (await run(isDiffusersFolder(path))) return run(withDiffusers(path, variant, use))
+    await run(noFolder(path))
     if (config !== undefined) return run(withSingleFile(path, config, use))
     const beside = yaml ?? (await run(yamlBeside(path)))
     const declared = beside === undefined ? undefined : await run(readYaml(beside))
@@ -56,6 +58,7 @@ export const withPublished = <A>(
     return run(
       withCheckpointFile(path, {}, ({ arrays, remarks }) =>
         effect(async (go) => {
+          await go(TE.fromEither(drawsByItself(path, Object.keys(arrays))))
           const known =
             declared === undefined
               ? await go(TE.fromEither(recognised(path, arrays)))

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -7,6 +7,7 @@ import { type Effect, effect, showErrors } from '../../src/error.ts'
 import { floats } from '../../src/execute/executor.ts'
 import { float } from '../../src/graph/types.ts'
 import type { UnreadArray } from '../../src/io/stored.ts'
+import { drawsByItself, noFolder } from '../../src/pipelines/alone.ts'
 import { residualsOf } from '../../src/pipelines/control.ts'
 import { pipelineDocument } from '../../src/pipelines/document.ts'
 import { tokenizersOf } from '../../src/pipelines/read-diffusers.ts'
@@ -113,4 +114,18 @@ test('one picture is a hint for all that are drawn together', () => {
     })
   expect(of(1).middle.shape[0]).toBe(2)
   expect(of(3).middle.shape[0]).toBe(6)
+})
+
+test('what draws nothing by itself is named', async () => {
+  const keys = (...names: readonly string[]) => drawsByItself('a.ckpt', names)
+  expect(E.isRight(keys('model.diffusion_model.out.2.bias', 'control_model.a', 'x.lora_up.weight'))).toBe(true)
+  expect(keys('control_model.zero_convs.0.0.bias')).toMatchObject({ left: [{ got: 'a ControlNet alone' }] })
+  expect(keys('encoder.conv_in.weight')).toMatchObject({ left: [{ got: 'a first stage alone' }] })
+  expect(keys('lora_unet_a.lora_down.weight')).toMatchObject({ left: [{ hint: expect.stringContaining('--lora') }] })
+  const folder = join(place.dir, 'part')
+  await mkdir(folder)
+  expect(await said(noFolder(folder))).toContain('a folder of nothing')
+  await writeFile(join(folder, 'config.json'), '{"_class_name":"ControlNetModel"}')
+  expect(await said(noFolder(folder))).toContain('--control')
+  expect(await said(noFolder(join(folder, 'config.json')))).toBe('')
 })
