@@ -34,10 +34,7 @@ export const sample: Register = (program, { terminal, run, again }) => {
     .command('sample')
     .description('draw pictures from a trained run, or from a published model that was imported')
     .argument('[run]', 'the folder of the run')
-    .option(
-      '--repeat <picture>',
-      'draw again what a picture of a published model says that it was drawn by; options beside it change that',
-    )
+    .option('--repeat <picture>', 'draw again what a picture says that it was drawn by; options beside it change that')
     .requiredOption(
       '--out <file>',
       'the picture to write, in the format that its name ends with: .png, .jpg, .webp, .avif, .tiff',
@@ -124,7 +121,7 @@ export const sample: Register = (program, { terminal, run, again }) => {
               ? (await import('./sample-published.ts')).samplePublished(dir, options, terminal)
               : (await import('./sample-trained.ts')).sampleTrained(dir, options, terminal),
           )
-          if (published) await go(keepSettings(options.out, { run: dir, args: typed }))
+          await go(keepSettings(options.out, { run: dir, args: typed }))
           terminal.out(`${options.out}\n`)
           return exitCodes.done
         }),

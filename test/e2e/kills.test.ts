@@ -4,7 +4,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { bits, fold, key } from '../../src/distributions/random.ts'
-import { build, drawPictures, tiny, type Workplace, workplace } from './program.ts'
+import { build, drawPictures, pixelsOf, tiny, type Workplace, workplace } from './program.ts'
 
 /**
  * Runs that are ended at random moments, again and again, and resumed, end with the same bytes as one that was never stopped:
@@ -65,7 +65,7 @@ test('the straight run draws by its last state, by its best, and by averages tha
     const { code, err } = await place().run(['sample', 'straight', '--count', '1', '--out', 'drawn.png', ...options])
     expect(code, err).toBe(0)
     return createHash('sha256')
-      .update(await readFile(at('drawn.png')))
+      .update(await pixelsOf(at('drawn.png')))
       .digest('hex')
   }
   expect(await readdir(at('straight', 'diffusion', 'averages'))).toEqual([

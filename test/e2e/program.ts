@@ -84,6 +84,9 @@ export const workplace = async (): Promise<Workplace> => {
   }
 }
 
+/** The pixels of a picture, without what is said of them. */
+export const pixelsOf = (path: string): Promise<Buffer> => sharp(path).raw().toBuffer()
+
 /** 24 pictures of 16x16 in two classes: discs and boxes of all colours. */
 export const drawPictures = async (dir: string): Promise<void> => {
   const shapes = {

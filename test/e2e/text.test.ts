@@ -2,7 +2,7 @@ import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { build, tiny, type Workplace, workplace } from './program.ts'
+import { build, pixelsOf, tiny, type Workplace, workplace } from './program.ts'
 
 /** Pictures from texts: trained on captions, interrupted, drawn by prompts, evaluated, imported. */
 
@@ -56,13 +56,15 @@ test('draws by prompts, a row of each', slow, async () => {
   expect(
     (await place().run(['sample', 'straight', '--prompts', 'prompts.txt', '--count', '3', '--out', 'b.png'])).code,
   ).toBe(0)
-  expect((await readFile(at('a.png'))).equals(await readFile(at('b.png')))).toBe(true)
+  expect((await pixelsOf(at('a.png'))).equals(await pixelsOf(at('b.png')))).toBe(true)
+  expect((await place().run(['sample', '--repeat', 'a.png', '--out', 'again.png'])).code).toBe(0)
+  expect((await readFile(at('again.png'))).equals(await readFile(at('a.png')))).toBe(true)
   const away = ['--prompt', 'a red circle', '--count', '2']
   await place().run(['sample', 'straight', ...away, '--out', 'c.png'])
   await place().run(['sample', 'straight', ...away, '--negative', '', '--out', 'd.png'])
   await place().run(['sample', 'straight', ...away, '--negative', 'a blue square', '--out', 'e.png'])
-  expect((await readFile(at('c.png'))).equals(await readFile(at('d.png')))).toBe(true)
-  expect((await readFile(at('c.png'))).equals(await readFile(at('e.png')))).toBe(false)
+  expect((await pixelsOf(at('c.png'))).equals(await pixelsOf(at('d.png')))).toBe(true)
+  expect((await pixelsOf(at('c.png'))).equals(await pixelsOf(at('e.png')))).toBe(false)
 })
 
 test('is told how many captions are true', slow, async () => {
@@ -89,7 +91,7 @@ test('what is exported draws the same, and cannot be trained', slow, async () =>
   const draw = (run: string, out: string) =>
     place().run(['sample', run, '--prompt', 'a red circle', '--count', '2', '--out', out])
   expect((await draw('slim', 'g.png')).code).toBe(0)
-  expect((await readFile(at('g.png'))).equals(await readFile(at('c.png')))).toBe(true)
+  expect((await pixelsOf(at('g.png'))).equals(await pixelsOf(at('c.png')))).toBe(true)
   expect((await place().run(['export', 'straight', '--half', '--out', 'half'])).code).toBe(0)
   expect((await draw('half', 'h.png')).code).toBe(0)
   const [whole, half] = await Promise.all(
