@@ -19,7 +19,7 @@ const report = async (name: string, fixtures = here('fixtures')) => {
 const skipped = ['schedule/lr_schedulers.json']
 
 describe.each(['reference', 'onnx:cpu'])('on %s', (name) => {
-  test('the copied cases agree with the references', { timeout: 300_000 }, async () => {
+  test('the copied cases agree with the references', { timeout: 900_000 }, async () => {
     const { cases, ...counts } = await report(name)
     expect(counts.failed, showSummary({ cases, ...counts })).toBe(0)
     expect(counts.passed).toBeGreaterThan(90)
