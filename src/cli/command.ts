@@ -1,5 +1,6 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import type { Effect } from '../error.ts'
+import { width } from './parse.ts'
 import type { Outcome, Terminal } from './terminal.ts'
 
 /** What a command is given: where it writes, and who runs what it wants done. */
@@ -17,3 +18,14 @@ export type Register = (program: Command, context: Context) => void
 export const several = (value: string, before: readonly string[]): readonly string[] => [...before, value]
 
 export const setOption = ['--set <pointer=value>', 'change a field before it is checked: /sampling/steps=20'] as const
+
+/** Which state of a run's diffusion stage is used. */
+export const checkpointOption = (): Option =>
+  new Option('--checkpoint <which>', 'the last state of the diffusion stage, or the best that was kept').choices([
+    'last',
+    'best',
+  ])
+export const emaOption = (): Option =>
+  new Option('--ema <width>', 'an average made of the snapshots of training.postHocEma, by its relative width')
+    .argParser(width)
+    .conflicts('checkpoint')

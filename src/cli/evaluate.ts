@@ -7,7 +7,7 @@ import { samplerNames, saysSampling } from '../experiment/sampling.ts'
 import { E, TE } from '../prelude.ts'
 import { spacings } from '../schedulers/levels.ts'
 import type { Progress } from '../train/progress.ts'
-import { type Register, several } from './command.ts'
+import { checkpointOption, type Register, several } from './command.ts'
 import { count, natural, notNegative, share, timesteps } from './parse.ts'
 import { type SamplingOptions, withSampling } from './sample-options.ts'
 import { stopOnSignals } from './signals.ts'
@@ -201,12 +201,7 @@ export const evaluate: Register = (program, { terminal, run }) => {
     .addOption(new Option('--spacing <name>', 'where along the way the network is asked').choices(spacings))
     .option('--eta <number>', 'how much noise a sampler draws that can do without: 0 none', share)
     .option('--seed <n>', 'of the noise; that of the experiment where left out', natural)
-    .addOption(
-      new Option('--checkpoint <which>', 'the last state of the diffusion stage, or the best that was kept').choices([
-        'last',
-        'best',
-      ]),
-    )
+    .addOption(checkpointOption())
     .option('--executor <name>', 'that of the experiment where left out')
     .addHelpText(
       'after',

@@ -5,9 +5,8 @@ import { writeFileAtomic } from '../io/atomic.ts'
 import { readBytes } from '../io/bytes.ts'
 import { asArgument } from '../io/names.ts'
 import { E, TE } from '../prelude.ts'
-import type { Register } from './command.ts'
+import { checkpointOption, emaOption, type Register } from './command.ts'
 import { type FormatOptions, formats } from './export-published.ts'
-import { width } from './parse.ts'
 import { inRunFolder } from './run-folder.ts'
 import { exitCodes } from './terminal.ts'
 
@@ -53,17 +52,8 @@ export const exportRun: Register = (program, { terminal, run }) => {
       ),
     )
     .option('--half', 'numbers of 16 bits, half as large; drawn with in 32 bits as before')
-    .addOption(
-      new Option('--checkpoint <which>', 'the last state of the diffusion stage, or the best that was kept').choices([
-        'last',
-        'best',
-      ]),
-    )
-    .addOption(
-      new Option('--ema <width>', 'an average made of the snapshots of training.postHocEma, by its relative width')
-        .argParser(width)
-        .conflicts('checkpoint'),
-    )
+    .addOption(checkpointOption())
+    .addOption(emaOption())
     .addHelpText(
       'after',
       `

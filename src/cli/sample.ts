@@ -3,9 +3,9 @@ import { effect, fail } from '../error.ts'
 import { samplerNames } from '../experiment/sampling.ts'
 import { TE } from '../prelude.ts'
 import { spacings } from '../schedulers/levels.ts'
-import { type Register, several } from './command.ts'
+import { checkpointOption, emaOption, type Register, several } from './command.ts'
 import { labelMapOption, lowResolutionOption } from './condition-picture.ts'
-import { count, natural, notNegative, share, width } from './parse.ts'
+import { count, natural, notNegative, share } from './parse.ts'
 import { checkPictureFile } from './picture-file.ts'
 import type { PictureSettings } from './picture-settings.ts'
 import { checkFrom } from './sample-from.ts'
@@ -51,17 +51,8 @@ export const sample: Register = (program, { terminal, run, again }) => {
     .option(`${labelMapOption} <picture>`, 'the label of each pixel, its grey value, of a model that is told one')
     .option('--seed <n>', 'of the noise; that of the experiment where left out', natural)
     .option('--count <n>', 'pictures of each class', count)
-    .addOption(
-      new Option('--checkpoint <which>', 'the last state of the diffusion stage, or the best that was kept').choices([
-        'last',
-        'best',
-      ]),
-    )
-    .addOption(
-      new Option('--ema <width>', 'an average made of the snapshots of training.postHocEma, by its relative width')
-        .argParser(width)
-        .conflicts('checkpoint'),
-    )
+    .addOption(checkpointOption())
+    .addOption(emaOption())
     .option('--negative <class|text>', 'what guidance leads away from, instead of no class or an empty text')
     .option('--guidance-rescale <share>', 'how far guided predictions keep the spread of unguided ones', share)
     .option('--from <picture>', 'draw on from this picture instead of noise')

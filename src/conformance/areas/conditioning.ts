@@ -95,20 +95,30 @@ const embedder: Adapter = adapter(
   },
 )
 
+interface TextSizes {
+  readonly vocab_size: number
+  readonly context_length: number
+  readonly layers: number
+  readonly heads: number
+  readonly embed_dim: number
+}
+const textOf = (p: TextSizes, width: number) =>
+  clipText('', {
+    vocabulary: p.vocab_size,
+    positions: p.context_length,
+    width,
+    layers: p.layers,
+    heads: p.heads,
+    projection: p.embed_dim,
+    endToken: null,
+    ...openAi,
+  })
+
 export const conditioning = area(
   {
     'simple_tokenizer.py SimpleTokenizer': simpleTokenizer,
     'model.py CLIP': adapter(clipCase, (p, c) => {
-      const text = clipText('', {
-        vocabulary: p.vocab_size,
-        positions: p.context_length,
-        width: p.transformer_width,
-        layers: p.layers,
-        heads: p.heads,
-        projection: p.embed_dim,
-        endToken: null,
-        ...openAi,
-      })(given(c, 'tokens'))
+      const text = textOf(p, p.transformer_width)(given(c, 'tokens'))
       const image_features = clipVision('', {
         side: p.image_resolution,
         patch: p.patch,
@@ -167,16 +177,7 @@ export const conditioning = area(
         ),
     ),
     'model.py CLIP.encode_text': adapter(clipTextCase, (p, c) => {
-      const text = clipText('', {
-        vocabulary: p.vocab_size,
-        positions: p.context_length,
-        width: p.width,
-        layers: p.layers,
-        heads: p.heads,
-        projection: p.embed_dim,
-        endToken: null,
-        ...openAi,
-      })(given(c, 'tokens'))
+      const text = textOf(p, p.width)(given(c, 'tokens'))
       const features = text.projected ?? text.pooled
       const blocks = text.hidden.slice(1).map((h, i) => [`block${i}`, h] as const)
       const outputs = {

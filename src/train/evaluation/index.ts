@@ -8,7 +8,7 @@ import { TE } from '../../prelude.ts'
 import { type Parted, picturesOf } from '../data.ts'
 import type { Evaluated, EvaluationOptions } from './asked.ts'
 import { bitsFigures, bitsTerms } from './bits.ts'
-import { captionFigures } from './captions.ts'
+import { captionable, captionFigures } from './captions.ts'
 import { comparable, type Evaluation, type Terms } from './document.ts'
 import { reconstructionFigures } from './reconstructions.ts'
 import { comparableSets, referencesOf, sampleFigures } from './samples.ts'
@@ -84,6 +84,7 @@ export const evaluate = (
     const asked = known === undefined || o.bits === undefined ? undefined : { known, timesteps: o.bits }
     const terms: Terms = { ...drawn, ...(asked === undefined ? {} : { bits: bitsTerms(asked.known, asked.timesteps) }) }
     if (o.against !== undefined) await run(TE.fromEither(comparable(o.against.path, terms, o.against.evaluation)))
+    if (o.captions !== undefined) await run(TE.fromEither(captionable(evaluated)))
     o.listener.doing('reconstructing held-out pictures')
     const autoencoder = autoencoderOf(experiment)
     const reconstructions =
