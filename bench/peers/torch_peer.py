@@ -224,6 +224,8 @@ def blas():
     with open('/proc/self/maps') as maps:
         names = {os.path.basename(line.split()[-1]) for line in maps if '/' in line}
     fast = sorted(name for name in names if any(kind in name for kind in ('openblas', 'mkl_', 'blis', 'atlas')))
+    if not fast and torch.backends.mkl.is_available():  # linked into PyTorch itself
+        fast = ['MKL']
     return dict(blas=fast[0] if fast else 'reference BLAS', referenceBlas=not fast)
 
 

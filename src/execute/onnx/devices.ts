@@ -17,6 +17,8 @@ export interface Kernels {
   readonly padsProducts: boolean
   /** Attention that never has all its scores at once. */
   readonly flashAttention: boolean
+  /** Numbers of each channel scaled and shifted in one pass. */
+  readonly scalesChannels: boolean
 }
 const all: Kernels = {
   fusedMatMul: true,
@@ -26,6 +28,7 @@ const all: Kernels = {
   preciseExponential: true,
   padsProducts: true,
   flashAttention: true,
+  scalesChannels: true,
 }
 
 export const kernels: { readonly [D in Device]: Kernels } = {
@@ -39,5 +42,6 @@ export const kernels: { readonly [D in Device]: Kernels } = {
     preciseExponential: false,
     padsProducts: false,
     flashAttention: false,
+    scalesChannels: false,
   },
 }

@@ -1,6 +1,6 @@
 import type { Attributes } from '../../graph/ops.ts'
 import type { Shape } from '../../graph/types.ts'
-import { type LoweringTable, operand, shapeOf, valueAt } from './lowering.ts'
+import { kernelsOf, type LoweringTable, operand, shapeOf, valueAt } from './lowering.ts'
 import { type Call, call, filledWith, float, int, reshape, result, type Value } from './value.ts'
 
 /**
@@ -18,14 +18,25 @@ const normalised = (x: Value, shape: Shape, { groups, eps }: Attributes['standar
   }
 }
 
+const scaled = (x: Value, shape: Shape, weight: Value, bias: Value): Value => {
+  const perChannel = shape.map((d, i) => (i === 1 ? d : 1))
+  return call('Add', [call('Mul', [x, reshape(weight, perChannel)]), reshape(bias, perChannel)])
+}
+/** By statistics of mean 0 and variance 1. */
+const scaledInOnePass = (x: Value, [, channels = 0]: Shape, weight: Value, bias: Value): Value =>
+  call('BatchNormalization', [x, weight, bias, ...[0, 1].map((each) => filledWith('float32', [channels], each))], {
+    epsilon: float(0),
+  })
+
 type Normalisation = Pick<LoweringTable, 'groupNorm' | 'standardize' | 'groupRstd'>
 export const normalisationLowerings: Normalisation = {
   groupNorm: (site) => {
-    const { shape } = site.node.type
-    const perChannel = shape.map((d, i) => (i === 1 ? d : 1))
+    const { dtype, shape } = site.node.type
     const standard = reshape(result(normalised(valueAt(site, 0), shape, site.node.attributes), 0), shape)
-    const scaled = call('Mul', [standard, reshape(valueAt(site, 1), perChannel)])
-    return call('Add', [scaled, reshape(valueAt(site, 2), perChannel)])
+    const [weight, bias] = [valueAt(site, 1), valueAt(site, 2)]
+    return kernelsOf(site).scalesChannels && dtype === 'float32'
+      ? scaledInOnePass(standard, shape, weight, bias)
+      : scaled(standard, shape, weight, bias)
   },
   standardize: (site) => {
     const { shape } = site.node.type
