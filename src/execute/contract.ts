@@ -66,8 +66,18 @@ const executable = (at: string, engine: Executable, graph: Graph, fed: Types, ch
  * time; nothing after `dispose`, which ends the steppers too and reaches the engine once. So an engine is an `Executor`
  * that believes what it is given.
  */
-export const contracted = ({ name, compile }: Executor): Executor => ({
+export const contracted = ({ name, compile, explain }: Executor): Executor => ({
   name,
+  ...(explain === undefined
+    ? {}
+    : {
+        explain: (graph, options) =>
+          pipe(
+            checkGraph(graph),
+            TE.fromEither,
+            TE.chain(() => explain(graph, options)),
+          ),
+      }),
   compile: (graph, options: CompileOptions) => {
     const { constants = {}, files = {}, checkFinite: finite = false } = options
     const baked = [...Object.keys(constants), ...Object.keys(files)]

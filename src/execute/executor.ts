@@ -2,6 +2,7 @@ import type { Effect } from '../error.ts'
 import type { Graph } from '../graph/graph.ts'
 import { type DType, isFloat, type Shape } from '../graph/types.ts'
 import type { IO } from '../prelude.ts'
+import type { Explain } from './explain.ts'
 
 /** An array in memory, row-major. Bools are 0 or 1. Numbers of float16 are held in 32 bits or more. */
 export type Value =
@@ -56,6 +57,8 @@ export interface Executor {
   /** `reference`, `onnx:cpu`, `onnx:webgpu`, `tfjs:wasm` */
   readonly name: string
   readonly compile: (graph: Graph, options: CompileOptions) => Effect<Executable>
+  /** What it makes of a graph: one row a call, in order. Engines that plan nothing have none. */
+  readonly explain?: Explain
 }
 
 /** A compiled graph. After `dispose` everything is a `run` error. */
