@@ -8,6 +8,7 @@ import { E, TE } from '../prelude.ts'
 import { spacings } from '../schedulers/levels.ts'
 import type { Progress } from '../train/progress.ts'
 import { checkpointOption, type Register, several } from './command.ts'
+import { heldRun } from './held-run.ts'
 import { count, natural, notNegative, share, timesteps } from './parse.ts'
 import { type SamplingOptions, withSampling } from './sample-options.ts'
 import { stopOnSignals } from './signals.ts'
@@ -210,6 +211,7 @@ export const evaluate: Register = (program, { terminal, run }) => {
     .action((dir: string, options: Options) =>
       run(
         effect(async (go) => {
+          await go(heldRun(dir, 'trained'))
           const { loadExperiment } = await import('../experiment/load.ts')
           const declared = await go(loadExperiment(join(dir, 'experiment.json')))
           const experiment = await go(TE.fromEither(withSampling(declared, options)))

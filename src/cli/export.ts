@@ -7,6 +7,7 @@ import { asArgument } from '../io/names.ts'
 import { E, TE } from '../prelude.ts'
 import { checkpointOption, emaOption, type Register } from './command.ts'
 import { type FormatOptions, formats } from './export-published.ts'
+import { heldRun } from './held-run.ts'
 import { inRunFolder } from './run-folder.ts'
 import { exitCodes } from './terminal.ts'
 
@@ -67,6 +68,7 @@ Examples:
         effect(async (go) => {
           const { half, checkpoint, ema } = options
           const to = await go(TE.fromEither(goal(options)))
+          await go(heldRun(dir))
           if ('as' in to) {
             const { exportPublished } = await import('./export-published.ts')
             return go(exportPublished(dir, { ...to, half: half === true, checkpoint, ema }, terminal))

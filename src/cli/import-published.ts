@@ -11,8 +11,9 @@ import { exitCodes, type Outcome, type Terminal } from './terminal.ts'
 
 export interface PublishedOptions {
   readonly config?: string
-  readonly tokenizer?: string
-  readonly textEncoder?: string
+  readonly from?: string
+  readonly tokenizer: readonly string[]
+  readonly textEncoder: readonly string[]
   readonly variant?: string
   readonly out?: string
 }
@@ -43,7 +44,7 @@ export const importPublished = (path: string, options: PublishedOptions, termina
   effect(async (run) => {
     const { withPublished } = await import('../pipelines/read.ts')
     const { writePublishedRun } = await import('../pipelines/run-files.ts')
-    const { config, tokenizer, textEncoder, variant, out } = options
+    const { config, from, tokenizer, textEncoder, variant, out } = options
     const say = (text: string): void => terminal.err(`${text}\n`)
     if (
       !(await isFolder(path)) &&
@@ -56,8 +57,9 @@ export const importPublished = (path: string, options: PublishedOptions, termina
     const where = {
       path,
       ...(await configured(config)),
-      ...(tokenizer === undefined ? {} : { tokenizer }),
-      ...(textEncoder === undefined ? {} : { textEncoder }),
+      ...(from === undefined ? {} : { from }),
+      ...(tokenizer.length === 0 ? {} : { tokenizers: tokenizer }),
+      ...(textEncoder.length === 0 ? {} : { textEncoders: textEncoder }),
       ...(variant === undefined ? {} : { variant }),
     }
     const { dir } = await run(

@@ -15,7 +15,6 @@ import { exitCodes } from './terminal.ts'
 
 interface Options extends PublishedOptions {
   readonly into?: string
-  readonly from?: string
   readonly ignoreKeys: readonly string[]
   readonly fineTune?: boolean
   readonly set: readonly string[]
@@ -25,10 +24,9 @@ interface Options extends PublishedOptions {
 const fitting = (o: Options): Checked<unknown> => {
   const rules: readonly (readonly [flag: string, given: boolean, ofExperiment: boolean])[] = [
     ['--config', o.config !== undefined, false],
-    ['--tokenizer', o.tokenizer !== undefined, false],
-    ['--text-encoder', o.textEncoder !== undefined, false],
+    ['--tokenizer', o.tokenizer.length > 0, false],
+    ['--text-encoder', o.textEncoder.length > 0, false],
     ['--variant', o.variant !== undefined, false],
-    ['--from', o.from !== undefined, true],
     ['--ignore-keys', o.ignoreKeys.length > 0, true],
     ['--fine-tune', o.fineTune === true, true],
     ['--set', o.set.length > 0, true],
@@ -72,10 +70,17 @@ export const importCheckpoint: Register = (program, { terminal, run }) => {
       '--config <path>',
       'what a checkpoint is: its YAML, or a folder of diffusers; else found beside it, or by its arrays',
     )
-    .option('--tokenizer <dir>', "the tokenizer of a checkpoint's text encoder, where it is not CLIP's own")
+    .option(
+      '--tokenizer <dir>',
+      "the tokenizer of a checkpoint's text encoder, where it is not CLIP's own; of a second encoder again",
+      several,
+      [],
+    )
     .option(
       '--text-encoder <file>',
-      "the config.json of a checkpoint's text encoder, where it is none that is published",
+      "the config.json of a checkpoint's text encoder, where it is none that is published; of a second one again",
+      several,
+      [],
     )
     .option('--variant <name>', 'which of the files of a folder of diffusers: fp16')
     .option('--into <experiment>', 'the experiment whose parameters the checkpoint holds, JSON')

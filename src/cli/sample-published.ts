@@ -54,16 +54,25 @@ const factorOf = (stage: PipelineDocument['firstStage']): number =>
 /** What options ask for that the model has no use for. */
 const refused = (document: PipelineDocument, o: PublishedSampling): Effect<unknown> => {
   const { text, classes, beside } = document.conditioning
+  const layers = text.flatMap(({ encoder, skip }) => (encoder.kind === 'clip' ? [encoder.config.layers - skip] : []))
+  const mostSkipped = Math.min(...layers)
   const readsPicture = beside !== null && beside.kind !== 'low-resolution'
-  const rules: readonly (readonly [flag: string, given: unknown, fits: boolean, why: string])[] = [
+  const rules: readonly (readonly [
+    flag: string,
+    given: string | number | true | undefined,
+    fits: boolean,
+    why: string,
+  ])[] = [
     ['--prompt', o.prompt?.[0] ?? o.prompts, text.length > 0, 'no text: the model reads none'],
     ['--negative', o.negative, text.length > 0, 'no text: the model reads none'],
     ['--weigh', o.weigh, text.length > 0, 'no weights on words: the model reads no text'],
     [
       '--clip-skip',
       o.clipSkip,
-      text.some(({ encoder }) => encoder.kind === 'clip'),
-      'no layers to leave out: the model has no CLIP',
+      layers.length > 0 && (o.clipSkip ?? 0) <= mostSkipped,
+      layers.length > 0
+        ? `0 to ${mostSkipped}, as many layers as there are`
+        : 'no layers to leave out: the model has no CLIP',
     ],
     ['--class', o.class, classes !== null, 'no class: the model is told none'],
     ['--picture-guidance', o.pictureGuidance, beside?.kind === 'picture-latents', 'a model that is told of a picture'],
@@ -91,7 +100,9 @@ const refused = (document: PipelineDocument, o: PublishedSampling): Effect<unkno
     ['--control-scale', o.control === undefined ? o.controlScale : undefined, false, 'a ControlNet, --control'],
   ]
   const found = rules.find(([, given, fits]) => given !== undefined && !fits)
-  return found === undefined ? TE.right(undefined) : TE.fromEither(fail('usage', found[0], found[3], 'given'))
+  return found === undefined
+    ? TE.right(undefined)
+    : TE.fromEither(fail('usage', found[0], found[3], typeof found[1] === 'number' ? `${found[1]}` : 'given'))
 }
 
 const classesOf = (
@@ -215,6 +226,7 @@ export const samplePublished = (dir: string, options: PublishedSampling, termina
     const { keyedNoise } = await import('../samplers/index.ts')
     const { chooseExecutor } = await import('./session.ts')
     const { writePictures } = await import('../train/pictures.ts')
+    const { checkPictureCount } = await import('./picture-count.ts')
     const { finite } = await import('../train/inference.ts')
     const { progress } = await import('../train/progress.ts')
     const say = (text: string): void => terminal.err(`${text}\n`)
@@ -238,6 +250,9 @@ export const samplePublished = (dir: string, options: PublishedSampling, termina
             ),
           )
         const { notes, kinds, ...request } = await go(requestFor(document, options))
+        const each = request.count / kinds
+        const columns = kinds === 1 ? Math.min(each, 4) : each
+        await go(checkPictureCount(options.out, { ...request, n: request.count }, columns))
         const pipeline = { ...read, document }
         const texts = [...(request.prompt ?? []), ...(request.negative ?? [])]
         const cut = request.weighs === true ? [] : await go(cutOf(pipeline, [...new Set(texts)]))
@@ -267,8 +282,7 @@ export const samplePublished = (dir: string, options: PublishedSampling, termina
         state.bar?.done()
         const [n = 0, ...shape] = drawn.shape
         const items = await go(finite('pictures', { n, shape, data: Float32Array.from(drawn.data, (x) => 2 * x - 1) }))
-        const each = n / kinds
-        await go(writePictures(options.out, items, { columns: kinds === 1 ? Math.min(each, 4) : each, seed }))
+        await go(writePictures(options.out, items, { columns, seed }))
       })
     return run(withPublishedRun(dir, (pipeline) => withEquipment(pipeline, options, draw)))
   })

@@ -1,7 +1,5 @@
 import { type Checked, type Effect, effect, fail } from '../error.ts'
 import { inHalf } from '../execute/in-half.ts'
-import { mostPictures } from '../experiment/data-rules.ts'
-import type { Experiment } from '../experiment/document.ts'
 import { type Sampling, saysSampling } from '../experiment/sampling.ts'
 import { E, TE } from '../prelude.ts'
 import { drawPictures } from '../train/drawing.ts'
@@ -9,6 +7,7 @@ import { writePictures } from '../train/pictures.ts'
 import { progress } from '../train/progress.ts'
 import { requestedOf } from './asked.ts'
 import { conditionOf } from './condition-picture.ts'
+import { checkPictureCount } from './picture-count.ts'
 import { begin } from './sample-from.ts'
 import { type Options, type SamplingOptions, withSampling } from './sample-options.ts'
 import { chooseExecutor } from './session.ts'
@@ -29,13 +28,6 @@ const countOf = ({ count, invert }: Options, { perClass }: Sampling): Checked<nu
       ? E.right(1)
       : fail('usage', '--count', '1 with --invert, as all would be alike', `${count}`)
 
-const drawable = (pictures: number, { data }: Experiment): Checked<number> => {
-  const most = mostPictures(data.size)
-  return pictures <= most
-    ? E.right(pictures)
-    : fail('usage', '--count', `at most ${most} pictures in all, as they are drawn side by side`, `${pictures}`)
-}
-
 /** Draws what the options ask for, and writes the picture. */
 export const sampleTrained = (dir: string, options: Options, terminal: Terminal): Effect<void> =>
   effect(async (go) => {
@@ -49,11 +41,12 @@ export const sampleTrained = (dir: string, options: Options, terminal: Terminal)
     const { asked, kinds, shown, notes } = await go(requestedOf(trained, options, each))
     if (options.negative !== undefined && sampling.guidance === 1)
       return go(TE.fromEither(fail('usage', '--negative', 'guidance to lead away with', '--guidance 1')))
-    await go(TE.fromEither(drawable(kinds * each, trained.experiment)))
+    const columns = kinds === 1 && (options.class ?? options.prompt?.[0]) !== undefined ? Math.min(each, 8) : each
+    const { size } = trained.experiment.data
+    await go(checkPictureCount(options.out, { n: kinds * each, height: size, width: size }, columns))
     const condition = await go(conditionOf(model.conditioner, options, asked.labels.length))
     const { pictures: told, rest } = condition
     for (const note of [...notes, ...(condition.note === undefined ? [] : [condition.note])]) terminal.err(`${note}\n`)
-    const columns = kinds === 1 && (options.class ?? options.prompt?.[0]) !== undefined ? Math.min(each, 8) : each
     const choice = await go(chooseExecutor(options.executor ?? executor))
     const chosen = options.precision === 'float16' ? inHalf(choice.executor) : choice.executor
     const { from, finish, says } = await go(begin(chosen, trained, experiment, rest, { asked, each, seed, shown }))

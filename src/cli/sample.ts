@@ -5,6 +5,7 @@ import { TE } from '../prelude.ts'
 import { spacings } from '../schedulers/levels.ts'
 import { checkpointOption, emaOption, type Register, several } from './command.ts'
 import { labelMapOption, lowResolutionOption } from './condition-picture.ts'
+import { heldRun } from './held-run.ts'
 import { count, natural, notNegative, share } from './parse.ts'
 import { checkPictureFile } from './picture-file.ts'
 import type { PictureSettings } from './picture-settings.ts'
@@ -101,6 +102,7 @@ export const sample: Register = (program, { terminal, run, again }) => {
           }
           if (dir === undefined)
             return go(TE.fromEither(fail('usage', '<run>', 'the folder of a run, or --repeat <picture>', 'neither')))
+          await go(heldRun(dir))
           const { isPublishedRun } = await import('../pipelines/run-files.ts')
           const { keepSettings } = await import('./picture-settings.ts')
           const published = await isPublishedRun(dir)

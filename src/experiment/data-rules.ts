@@ -1,4 +1,5 @@
 import { heldOutOf } from '../data/dataset.ts'
+import { mostPixels } from '../io/images.ts'
 import { conditionerOf, tells } from './conditioning.ts'
 import { autoencoderOf, type Experiment, effectiveBatch } from './document.ts'
 import { type Problems, problem, setting, unless } from './problems.ts'
@@ -20,15 +21,12 @@ export const heldOutRule = ({ data }: Experiment, pictures: number): Problems =>
           `${setting({ '/data/heldOut': heldOutOf(pictures) })}, as where it is left out`,
         )
 
-/** Pixels of the largest grid of pictures that is drawn. */
-const mostPixels = 2 ** 28
-
 /** How large pictures are shown: small ones twice as large as they are. */
 export const shownScale = (side: number): number => (side < 256 ? 2 : 1)
 
 const cell = (side: number): number => (shownScale(side) * side + 2) ** 2
 /** How many pictures of a size are drawn side by side. */
-export const mostPictures = (side: number): number => Math.floor(mostPixels / cell(side))
+const mostPictures = (side: number): number => Math.floor(mostPixels / cell(side))
 
 /** Samples are shown in one picture, with gaps between them: a row a class, or what is told, what is drawn and what is true. */
 const gridRule = (e: Experiment, classes: number): Problems => {

@@ -11,10 +11,13 @@ export const fileFailure =
       'file',
       at,
       expected,
-      reasonOf(reason),
+      isMissing(reason, at) ? 'nothing there' : reasonOf(reason),
       isFull(reason) ? 'the disk is full: make room, then try again' : undefined,
     ),
   ]
+
+const isMissing = (reason: unknown, at: string): boolean =>
+  reason instanceof Error && 'code' in reason && reason.code === 'ENOENT' && 'path' in reason && reason.path === at
 
 const isFull = (reason: unknown): boolean =>
   reason instanceof Error && 'code' in reason && (reason.code === 'ENOSPC' || reason.code === 'EDQUOT')

@@ -40,11 +40,21 @@ export const ofByte = (byte: number): number => byte / 127.5 - 1
 /** [-1, 1] to 0..255, rounded, clamped. */
 export const toByte = (value: number): number => Math.round(Math.min(Math.max((value + 1) * 127.5, 0), 255))
 
+type Arrangement = Pick<GridLayout, 'n' | 'height' | 'width' | 'columns' | 'gap' | 'scale'>
+const columnsOf = ({ n, columns = Math.ceil(Math.sqrt(n)) }: Arrangement): number => columns
+const canvasOf = (layout: Arrangement): { readonly width: number; readonly height: number } => {
+  const { n, height, width, gap = 2, scale = 1 } = layout
+  const columns = columnsOf(layout)
+  return {
+    width: columns * (width * scale + gap) + gap,
+    height: Math.ceil(n / columns) * (height * scale + gap) + gap,
+  }
+}
+
 const drawGrid = (pictures: Float32Array, layout: GridLayout): Canvas => {
-  const { n, channels, height, width, columns = Math.ceil(Math.sqrt(n)), gap = 2, scale = 1 } = layout
-  const rows = Math.ceil(n / columns)
-  const canvasWidth = columns * (width * scale + gap) + gap
-  const canvasHeight = rows * (height * scale + gap) + gap
+  const { n, channels, height, width, gap = 2, scale = 1 } = layout
+  const columns = columnsOf(layout)
+  const { width: canvasWidth, height: canvasHeight } = canvasOf(layout)
   const pixels = new Uint8Array(canvasWidth * canvasHeight * 3)
   const background = layout.background ?? white
   for (let i = 0; i < pixels.length; i++) pixels[i] = background[i % 3] ?? 0
@@ -77,34 +87,66 @@ const checkGrid = (pictures: Float32Array, layout: GridLayout): Checked<GridLayo
     : fail('data', 'grid', `${expected} values, [${n}, ${channels}, ${height}, ${width}]`, `${pictures.length}`)
 }
 
-/** What the extensions of files stand for; nothing is lost but in JPEG. */
-const encoders: Readonly<Record<string, (picture: Sharp) => Sharp>> = {
-  '.png': (picture) => picture.png(),
-  '.jpg': (picture) => picture.jpeg({ quality: 95, chromaSubsampling: '4:4:4' }),
-  '.jpeg': (picture) => picture.jpeg({ quality: 95, chromaSubsampling: '4:4:4' }),
-  '.webp': (picture) => picture.webp({ lossless: true }),
-  '.avif': (picture) => picture.avif({ lossless: true }),
-  '.tif': (picture) => picture.tiff({ compression: 'lzw' }),
-  '.tiff': (picture) => picture.tiff({ compression: 'lzw' }),
+/** Pixels of the largest grid of pictures that is drawn. */
+export const mostPixels = 2 ** 28
+
+interface Format {
+  readonly encode: (picture: Sharp) => Sharp
+  /** How many pixels a side has at most: what the format, or its encoder, can say. */
+  readonly mostSide: number
 }
-const encoderOf = (path: string): Checked<(picture: Sharp) => Sharp> => {
+const jpeg: Format = {
+  encode: (picture) => picture.jpeg({ quality: 95, chromaSubsampling: '4:4:4' }),
+  mostSide: 65_500,
+}
+const tiff: Format = { encode: (picture) => picture.tiff({ compression: 'lzw' }), mostSide: mostPixels }
+/** What the extensions of files stand for; nothing is lost but in JPEG. */
+const formats: Readonly<Record<string, Format>> = {
+  '.png': { encode: (picture) => picture.png(), mostSide: mostPixels },
+  '.jpg': jpeg,
+  '.jpeg': jpeg,
+  '.webp': { encode: (picture) => picture.webp({ lossless: true }), mostSide: 16_383 },
+  '.avif': { encode: (picture) => picture.avif({ lossless: true }), mostSide: 16_384 },
+  '.tif': tiff,
+  '.tiff': tiff,
+}
+const formatOf = (path: string): Checked<Format> => {
   const extension = extname(path).toLowerCase()
-  const encoder = Object.hasOwn(encoders, extension) ? encoders[extension] : undefined
-  return encoder === undefined
+  const format = Object.hasOwn(formats, extension) ? formats[extension] : undefined
+  return format === undefined
     ? fail(
         'file',
         path,
-        `a name that ends with a format of pictures: ${Object.keys(encoders).join(' | ')}`,
+        `a name that ends with a format of pictures: ${Object.keys(formats).join(' | ')}`,
         extension === '' ? 'no such end' : extension,
         `such as ${asArgument(`${path.slice(0, path.length - extension.length)}.png`)}`,
       )
-    : E.right(encoder)
+    : E.right(format)
 }
+
+/** Nothing, where a grid of pictures is not too large to be written at a path. Errors: `file`, `data`. */
+export const gridFits = (path: string, layout: Arrangement): Checked<unknown> =>
+  pipe(
+    formatOf(path),
+    E.flatMap(({ mostSide }) => {
+      const { width, height } = canvasOf(layout)
+      return width <= mostSide && height <= mostSide && width * height <= mostPixels
+        ? E.right(path)
+        : fail(
+            'data',
+            path,
+            width * height > mostPixels
+              ? `at most ${mostPixels} pixels`
+              : `sides of at most ${mostSide} pixels, as ${extname(path)} has`,
+            `${layout.n} pictures in rows of ${columnsOf(layout)}: ${width}x${height} pixels`,
+          )
+    }),
+  )
 
 /** The path, whose extension says in which format pictures are written there. Errors: `file`. */
 export const pictureFile = (path: string): Checked<string> =>
   pipe(
-    encoderOf(path),
+    formatOf(path),
     E.map(() => path),
   )
 
@@ -131,8 +173,9 @@ export const encodeGrid = (pictures: Float32Array, layout: GridLayout): Effect<U
 /** Writes a grid of pictures in the format that the path's extension says, whole or not at all. Errors: `data`, `file`. */
 export const writeGrid = (path: string, pictures: Float32Array, layout: GridLayout): Effect<void> =>
   pipe(
-    TE.fromEither(encoderOf(path)),
-    TE.flatMap((as) => encode(pictures, layout, as)),
+    TE.fromEither(gridFits(path, layout)),
+    TE.flatMapEither(() => formatOf(path)),
+    TE.flatMap(({ encode: as }) => encode(pictures, layout, as)),
     TE.flatMap((bytes) => writeFileAtomic(path, bytes)),
   )
 

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
-import { type Checked, type Effect, effect, fail } from '../error.ts'
+import { type Checked, type Effect, effect, fail, failure, type LatentError } from '../error.ts'
+import type { UnreadArrays } from '../io/stored.ts'
 import { E, TE, t } from '../prelude.ts'
 import { namesIn, readJson } from './component-files.ts'
 
@@ -22,25 +23,48 @@ const classes: Readonly<Record<string, Part>> = {
   UNet2DConditionModel: unet,
 }
 
+const embedding: Part = {
+  is: 'embeddings of a word alone (a textual inversion)',
+  hint: 'sample RUN --embedding PATH draws with it',
+}
+const textEncoder: Part = {
+  is: 'an encoder of texts alone',
+  hint: 'the folder above it, with model_index.json, is the model',
+}
+
 /** By names of arrays, the first that fits. */
-const arrays: readonly (readonly [RegExp, Part])[] = [
+const byNames: readonly (readonly [RegExp, Part])[] = [
   [
     /\.lora_(down|up|A|B)\.|_lora\.(down|up)\.|\.hada_w1_a$|\.lokr_w1/,
     { is: 'an adapter', hint: 'sample RUN --lora PATH draws with it' },
   ],
   [/^control_model\./, control],
   [/^encoder\.conv_in\.weight$/, stage],
+  [/^(text_model\.)?encoder\.layers\.0\.self_attn\./, textEncoder],
 ]
+
+/** Few vectors, and nothing else: no network is so small. */
+const isEmbedding = (found: UnreadArrays): boolean => {
+  const all = Object.values(found)
+  return all.length >= 1 && all.length <= 2 && all.every(({ shape }) => shape.length === 1 || shape.length === 2)
+}
 
 const whole = 'a model that draws: a folder with model_index.json, or a checkpoint with a U-Net'
 
 /** Arrays among which a U-Net can be. Errors (`file`): they are known to be something else. */
-export const drawsByItself = (path: string, keys: readonly string[]): Checked<unknown> => {
-  const found = keys.some((key) => /^model(\.diffusion_model\.|_ema\.)/.test(key))
+export const drawsByItself = (path: string, found: UnreadArrays): Checked<unknown> => {
+  const keys = Object.keys(found)
+  const part = keys.some((key) => /^model(\.diffusion_model\.|_ema\.)/.test(key))
     ? undefined
-    : arrays.find(([pattern]) => keys.some((key) => pattern.test(key)))?.[1]
-  return found === undefined ? E.right(keys) : fail('file', path, whole, found.is, found.hint)
+    : isEmbedding(found)
+      ? embedding
+      : byNames.find(([pattern]) => keys.some((key) => pattern.test(key)))?.[1]
+  return part === undefined ? E.right(found) : fail('file', path, whole, part.is, part.hint)
 }
+
+/** What there is to say where a file could not be opened as a model's: the web interface's embeddings have no tensors at their top. */
+export const nothingThatDraws = (error: LatentError): LatentError =>
+  error.got.includes('"string_to_param"') ? failure(error.tag, error.at, whole, embedding.is, embedding.hint) : error
 
 /** Nothing of a path that is no folder. Errors (`file`): a folder that is no model's. */
 export const noFolder = (path: string): Effect<void> =>

@@ -4,6 +4,7 @@ import { type Effect, effect, fail } from '../error.ts'
 import { floats, type Value, type Values } from '../execute/executor.ts'
 import { float, int } from '../graph/types.ts'
 import { withCheckpointFile } from '../io/checkpoint-file.ts'
+import { withSource } from '../io/source.ts'
 import type { UnreadArrays } from '../io/stored.ts'
 import { type ControlNetConfig, controlNet, scaledResiduals } from '../nn/controlnet.ts'
 import type { Layout } from '../nn/layout.ts'
@@ -126,8 +127,8 @@ const withFolder = <A>(folder: string, variant: string | undefined, use: (read: 
     const { config } = await run(TE.fromEither(diffusersControlNet(await run(readJson(path)), path)))
     const layout = toTheirs(controlNetNames(config.controlNet, config.vectorLayers))
     return run(
-      withComponent(folder, variant, (found) =>
-        pipe(readOf(config.controlNet, layout, found, folder), TE.flatMap(use)),
+      withComponent(folder, variant, ({ arrays }) =>
+        pipe(readOf(config.controlNet, layout, arrays, folder), TE.flatMap(use)),
       ),
     )
   })
@@ -171,9 +172,22 @@ export const withControlNet = <A>(
   { path, yaml, variant }: ControlWhere,
   use: (read: ReadControl) => Effect<A>,
 ): Effect<A> =>
-  pipe(
-    namesIn(path),
-    TE.map((names) => names.includes('config.json')),
-    TE.orElse(() => TE.right(false)),
-    TE.flatMap((isFolder) => (isFolder ? withFolder(path, variant, use) : withFile(path, yaml, use))),
-  )
+  effect(async (run) => {
+    const names = await namesIn(path)()
+    if (E.isLeft(names)) {
+      await run(withSource(path, () => TE.right(undefined)))
+      return run(withFile(path, yaml, use))
+    }
+    return names.right.includes('config.json')
+      ? run(withFolder(path, variant, use))
+      : run(
+          TE.fromEither(
+            fail(
+              'file',
+              path,
+              'a folder with the config.json of a ControlNet, or an original file',
+              `a folder of ${names.right.slice(0, 8).join(', ') || 'nothing'}`,
+            ),
+          ),
+        )
+  })

@@ -13,10 +13,29 @@ export interface OriginalText {
   readonly remark?: string
 }
 
+/** Of encoders that are none of those published, in their order. */
 export interface TextOptions {
-  readonly tokenizer?: string
-  readonly textEncoder?: unknown
+  /** Folders. */
+  readonly tokenizers: readonly string[]
+  /** Files, and what they hold. */
+  readonly textEncoders: readonly { readonly path: string; readonly config: unknown }[]
 }
+interface PartOptions {
+  /** The tokenizer's name in the document. */
+  readonly tokenizer: string | undefined
+  readonly textEncoder: TextOptions['textEncoders'][number] | undefined
+}
+
+/** What the folders of tokenizers are called, by the encoder's place. */
+const tokenizerNames = ['tokenizer', 'tokenizer_2'] as const
+/** Folders of tokenizers by the names that the document has for them. */
+export const tokenizerFolders = ({ tokenizers }: TextOptions): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    tokenizerNames.flatMap((name, k) => {
+      const folder = tokenizers[k]
+      return folder === undefined ? [] : [[name, folder] as const]
+    }),
+  )
 
 /** Every published transformer of CLIP has heads of this width, and is as wide as one of these. */
 const headWidth = 64
@@ -80,7 +99,7 @@ const skipOf = (layer: number, layers: number): number => (layer < 0 ? -1 - laye
 const clipPart = (
   { encoder, prefix }: { readonly encoder: ClipEncoder; readonly prefix: string },
   found: UnreadArrays,
-  { tokenizer, textEncoder }: TextOptions,
+  { tokenizer, textEncoder }: PartOptions,
 ): Checked<OriginalText> => {
   const packed = encoder.kind === 'open-clip'
   const names = packed ? openClip(prefix) : transformers(prefix)
@@ -90,7 +109,7 @@ const clipPart = (
     byShapes(names, found, packed ? 'gelu' : 'quick_gelu'),
     E.flatMap((own) =>
       pipe(
-        textEncoder === undefined ? E.right(own) : clipTextOf(textEncoder),
+        textEncoder === undefined ? E.right(own) : clipTextOf(textEncoder.config, textEncoder.path),
         E.map((config) => ({ own, config })),
       ),
     ),
@@ -116,7 +135,7 @@ const clipPart = (
           },
           tokenizer:
             tokenizer !== undefined
-              ? { from: 'folder', name: 'tokenizer' }
+              ? { from: 'folder', name: tokenizer }
               : packed
                 ? { from: 'clip' }
                 : { from: 'clip', pad: '<|endoftext|>', cleaning: 'transformers' },
@@ -129,37 +148,65 @@ const clipPart = (
   )
 }
 
-const textPart = (
-  { encoder, prefix }: ConditioningPart,
-  found: UnreadArrays,
-  options: TextOptions,
-): readonly Checked<OriginalText>[] => {
-  if (encoder.kind === 'clip' || encoder.kind === 'open-clip') return [clipPart({ encoder, prefix }, found, options)]
-  if (encoder.kind !== 'bert') return []
-  const { width, layers, vocabulary, positions } = encoder
-  return [
-    !encoder.tokenises
-      ? fail('config', prefix, 'an encoder of texts', 'one of tokens that are no words')
-      : options.tokenizer === undefined
-        ? fail(
-            'usage',
-            '--tokenizer',
-            'the folder of the tokenizer, which is not in the checkpoint',
-            'nothing',
-            "a folder with vocab.txt or tokenizer.json: that of bert-base-uncased for CompVis' models",
-          )
-        : E.right({
-            part: {
-              encoder: { kind: 'bert', config: { width, layers, vocabulary, positions } },
-              tokenizer: { from: 'folder', name: 'tokenizer' },
-            },
-          }),
-  ]
+type TextEncoder = Extract<ConditioningPart['encoder'], { readonly kind: 'clip' | 'open-clip' | 'bert' }>
+interface TextConditioning extends ConditioningPart {
+  readonly encoder: TextEncoder
 }
+const readsText = (part: ConditioningPart): part is TextConditioning =>
+  part.encoder.kind === 'clip' || part.encoder.kind === 'open-clip' || part.encoder.kind === 'bert'
+
+const textPart = (
+  { encoder, prefix }: TextConditioning,
+  found: UnreadArrays,
+  options: PartOptions,
+): Checked<OriginalText> => {
+  if (encoder.kind !== 'bert') return clipPart({ encoder, prefix }, found, options)
+  const { width, layers, vocabulary, positions } = encoder
+  return !encoder.tokenises
+    ? fail('config', prefix, 'an encoder of texts', 'one of tokens that are no words')
+    : options.tokenizer === undefined
+      ? fail(
+          'usage',
+          '--tokenizer',
+          'the folder of the tokenizer, which is not in the checkpoint',
+          'nothing',
+          "a folder with vocab.txt or tokenizer.json: that of bert-base-uncased for CompVis' models",
+        )
+      : E.right({
+          part: {
+            encoder: { kind: 'bert', config: { width, layers, vocabulary, positions } },
+            tokenizer: { from: 'folder', name: options.tokenizer },
+          },
+        })
+}
+
+/** Options for as many encoders as there are. Errors (`usage`): one too many. */
+const enough = (count: number, { tokenizers, textEncoders }: TextOptions): Checked<unknown> =>
+  collect(
+    [['--tokenizer', tokenizers.length] as const, ['--text-encoder', textEncoders.length] as const].map(
+      ([flag, given]) =>
+        given <= count ? E.right(given) : fail('usage', flag, `one for each encoder of texts: ${count}`, `${given}`),
+    ),
+  )
 
 /** The encoders of texts of a model. Errors: `config`, `file`, `usage`. */
 export const originalTexts = (
   { conditioning }: OriginalModel,
   found: UnreadArrays,
   options: TextOptions,
-): Checked<readonly OriginalText[]> => collect(conditioning.flatMap((part) => textPart(part, found, options)))
+): Checked<readonly OriginalText[]> => {
+  const parts = conditioning.filter(readsText)
+  return pipe(
+    enough(parts.length, options),
+    E.flatMap(() =>
+      collect(
+        parts.map((part, k) =>
+          textPart(part, found, {
+            tokenizer: options.tokenizers[k] === undefined ? undefined : tokenizerNames[k],
+            textEncoder: options.textEncoders[k],
+          }),
+        ),
+      ),
+    ),
+  )
+}

@@ -8,7 +8,7 @@ import { type OriginalModel, originalModel, originalPrefixes, wholly } from '../
 import { noiseScheduleFromCompVis } from '../schedulers/compvis.ts'
 import { decode } from '../schema.ts'
 import { type Beside, type PipelineDocument, pipelineDocument } from './document.ts'
-import { type OriginalText, originalTexts } from './original-texts.ts'
+import { type OriginalText, originalTexts, type TextOptions, tokenizerFolders } from './original-texts.ts'
 import { tokenizersOf } from './read-diffusers.ts'
 import type { ReadModel } from './read-model.ts'
 import { originalLayouts, partsOf } from './read-single-file.ts'
@@ -166,13 +166,6 @@ const documentOf = (m: OriginalModel, { scale, alphasCumprod }: Buffers, text: r
     }),
   )
 
-export interface CompVisOptions {
-  /** A folder with the tokenizer of the text encoder, where it is not CLIP's. */
-  readonly tokenizer?: string
-  /** The `config.json` of the text encoder, where it is none that is published. */
-  readonly textEncoder?: unknown
-}
-
 const remarksOf = (
   { sampling, firstStage }: PipelineDocument,
   averaged: boolean,
@@ -190,7 +183,7 @@ export const readCompVis = (
   path: string,
   config: unknown,
   found: UnreadArrays,
-  options: CompVisOptions = {},
+  options: TextOptions,
 ): Effect<ReadModel> =>
   effect(async (run) => {
     if (!isObject(config)) return run(TE.left([failure('config', path, 'a configuration', 'no object')]))
@@ -199,7 +192,7 @@ export const readCompVis = (
     const alphasCumprod = await run(numbersOf(found.alphas_cumprod))
     const texts = await run(TE.fromEither(originalTexts(m, found, options)))
     const document = await run(TE.fromEither(documentOf(m, { scale, alphasCumprod }, texts)))
-    const folders = options.tokenizer === undefined ? {} : { tokenizer: options.tokenizer }
+    const folders = tokenizerFolders(options)
     const tokenizers = await run(tokenizersOf(document, folders))
     const averaged = m.process.useEma && Object.keys(found).some((key) => key.startsWith(averages.prefix))
     const layouts = await run(TE.fromEither(originalLayouts(document, found)))

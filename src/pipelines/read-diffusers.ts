@@ -17,7 +17,6 @@ import {
   unetNames,
   type VectorLayers,
 } from '../published/diffusers/index.ts'
-import { otherFamily } from '../published/families.ts'
 import { schedulerConfig } from '../samplers/diffusers/config.ts'
 import { schedulerNames } from '../samplers/diffusers/schedulers.ts'
 import { decode, didYouMean } from '../schema.ts'
@@ -34,27 +33,14 @@ import {
   pipelineDocument,
 } from './document.ts'
 import { factorOf } from './first-stage.ts'
+import { hasIndex, readModelIndex, textComponents } from './model-index.ts'
 import { graphsOf } from './networks.ts'
 import type { ReadModel } from './read-model.ts'
 import type { Component, Weights } from './weights.ts'
 
 /** Folders of diffusers: `model_index.json`, and a folder for each component. */
 
-type Json = Readonly<Record<string, unknown>>
 const isJson = t.UnknownRecord.is
-
-/** Pipelines whose networks are built here, by what they are called, and the model that each is of. */
-const pipelines: Readonly<Record<string, string>> = {
-  StableDiffusionPipeline: 'Stable Diffusion',
-  StableDiffusionImg2ImgPipeline: 'Stable Diffusion',
-  StableDiffusionInpaintPipeline: 'Stable Diffusion inpainting',
-  StableDiffusionDepth2ImgPipeline: 'Stable Diffusion depth',
-  StableDiffusionInstructPix2PixPipeline: 'InstructPix2Pix',
-  StableDiffusionControlNetPipeline: 'Stable Diffusion',
-  StableDiffusionXLPipeline: 'Stable Diffusion XL',
-  StableDiffusionXLImg2ImgPipeline: 'Stable Diffusion XL',
-  StableDiffusionXLInpaintPipeline: 'Stable Diffusion XL inpainting',
-}
 
 /** Which channels lie beside x_t, by how many more a U-Net takes than the latents have. */
 export const besideChannels: Readonly<Record<number, Beside | null>> = {
@@ -62,11 +48,6 @@ export const besideChannels: Readonly<Record<number, Beside | null>> = {
   1: { kind: 'depth' },
   4: { kind: 'picture-latents' },
   5: { kind: 'mask-and-latents' },
-}
-
-const classOf = (index: Json, component: string): string | undefined => {
-  const found = index[component]
-  return Array.isArray(found) && typeof found[1] === 'string' ? found[1] : undefined
 }
 
 /** Options that a scheduler's file may have and no number depends on. */
@@ -132,14 +113,6 @@ const chosen = <A>(table: Readonly<Record<string, A>>, name: string | undefined,
     : E.right(found)
 }
 
-/** What a pipeline's model is. Errors (`config`): one that is not built, by the name of its family. */
-const modelOf = (name: string | undefined, at: string): Checked<string> => {
-  const family = name === undefined || Object.hasOwn(pipelines, name) ? undefined : otherFamily(name)
-  return family === undefined
-    ? chosen(pipelines, name, at)
-    : fail('config', at, Object.keys(pipelines).join(' | '), `${name}: ${family}, which is not built`)
-}
-
 /** The first stage that a configuration declares, by its class. */
 export const readFirstStage = (document: unknown, path: string): Checked<FirstStage> =>
   pipe(
@@ -168,21 +141,15 @@ interface Configured {
   readonly vectorLayers: VectorLayers | undefined
   /** Folders of tokenizers. */
   readonly folders: Readonly<Record<string, string>>
+  /** What of the folder is not read, for people. */
+  readonly remarks: readonly string[]
 }
-
-const textComponents = [
-  { encoder: 'text_encoder', tokenizer: 'tokenizer' },
-  { encoder: 'text_encoder_2', tokenizer: 'tokenizer_2' },
-] as const
 
 /** What the configurations of a folder declare. Errors: `config`, `file`. */
 export const configuredBy = (folder: string): Effect<Configured> =>
   effect(async (run) => {
     const at = (...parts: readonly string[]): string => join(folder, ...parts)
-    const index = await run(readJson(at('model_index.json')))
-    if (!isJson(index)) return run(TE.fromEither(fail('file', at('model_index.json'), 'an object', 'another')))
-    const name = typeof index._class_name === 'string' ? index._class_name : undefined
-    const model = await run(TE.fromEither(modelOf(name, `${at('model_index.json')}: /_class_name`)))
+    const { model, texts, zerosForNothing, notRead } = await run(readModelIndex(folder))
     const { config: network } = await run(
       TE.fromEither(diffusersUNet(await run(readJson(at('unet', 'config.json'))), at('unet', 'config.json'))),
     )
@@ -191,7 +158,6 @@ export const configuredBy = (folder: string): Effect<Configured> =>
     )
     const scheduler = at('scheduler', 'scheduler_config.json')
     const sampling = await run(TE.fromEither(readScheduler(await run(readJson(scheduler)), scheduler)))
-    const texts = textComponents.filter(({ encoder }) => classOf(index, encoder) !== undefined)
     const xl = network.timeIdDim !== undefined
     const parts: unknown[] = []
     for (const { encoder, tokenizer } of texts) {
@@ -231,7 +197,7 @@ export const configuredBy = (folder: string): Effect<Configured> =>
             text: parts,
             beside,
             sizes: network.timeIdDim === undefined ? null : { dim: network.timeIdDim },
-            zerosForNothing: index.force_zeros_for_empty_prompt === true,
+            zerosForNothing,
           },
           sampling,
           ...usual(sampling, xl),
@@ -242,6 +208,7 @@ export const configuredBy = (folder: string): Effect<Configured> =>
       document,
       vectorLayers: network.vectorLayers,
       folders: Object.fromEntries(texts.map(({ tokenizer }) => [tokenizer, at(tokenizer)])),
+      remarks: notRead,
     }
   })
 
@@ -287,33 +254,60 @@ const folderOf = (component: string): string =>
 /** Of the position of each token, which is its number. */
 const counted = /(^|\.)position_ids$/
 
+/** What is found of all components, while their files are open. */
+interface Opened {
+  readonly weights: Weights
+  readonly leftOver: readonly string[]
+  readonly remarks: readonly string[]
+  /** The variant that the files of each folder are of. */
+  readonly variants: readonly (readonly [folder: string, variant: string | undefined])[]
+}
+
+/** What is to be said of variants. Errors (`usage`): one that no component has. */
+const variantRemarks = (asked: string | undefined, { variants }: Opened): Checked<readonly string[]> => {
+  const others = variants.filter(([, variant]) => variant !== asked)
+  const folders = others.map(([folder]) => folder).join(', ')
+  if (others.length === 0) return E.right([])
+  if (asked === undefined) return E.right([`of the variant ${others[0]?.[1]}, as there are no other files: ${folders}`])
+  return others.length < variants.length
+    ? E.right([`no files of the variant ${asked}, so those of none are taken: ${folders}`])
+    : fail('usage', '--variant', 'a variant that files of the folder are of', asked)
+}
+
 /** Opens a folder's components one in the other. */
 const withAll = <A>(
   folder: string,
   variant: string | undefined,
   configured: Configured,
   graphs: readonly (readonly [string, Graph])[],
-  use: (weights: Weights, leftOver: readonly string[]) => Effect<A>,
+  use: (opened: Opened) => Effect<A>,
 ): Effect<A> => {
-  const from = (at: number, weights: Weights, leftOver: readonly string[]): Effect<A> => {
+  const from = (at: number, before: Opened): Effect<A> => {
     const [component, graph] = graphs[at] ?? []
-    if (component === undefined || graph === undefined) return use(weights, leftOver)
-    const path = join(folder, folderOf(component))
-    return withComponent(path, variant, (found) =>
+    if (component === undefined || graph === undefined)
+      return pipe(
+        TE.fromEither(variantRemarks(variant, before)),
+        TE.flatMap((remarks) => use({ ...before, remarks: [...before.remarks, ...remarks] })),
+      )
+    const own = folderOf(component)
+    const path = join(folder, own)
+    return withComponent(path, variant, (open) =>
       pipe(
-        TE.fromEither(matched(graph, layoutOf(configured, asComponent(component), found), found, path)),
+        TE.fromEither(matched(graph, layoutOf(configured, asComponent(component), open.arrays), open.arrays, path)),
         TE.flatMap(({ arrays, used }) => {
           const known = new Set(used)
-          const left = Object.keys(found).filter((key) => !known.has(key) && !counted.test(key))
-          return from(at + 1, { ...weights, [component]: arrays }, [
-            ...leftOver,
-            ...left.map((key) => `${path}: ${key}`),
-          ])
+          const left = Object.keys(open.arrays).filter((key) => !known.has(key) && !counted.test(key))
+          return from(at + 1, {
+            weights: { ...before.weights, [component]: arrays },
+            leftOver: [...before.leftOver, ...left.map((key) => `${path}: ${key}`)],
+            remarks: [...before.remarks, ...open.remarks],
+            variants: [...before.variants, [own, open.variant]],
+          })
         }),
       ),
     )
   }
-  return from(0, {}, [])
+  return from(0, { weights: {}, leftOver: [], remarks: configured.remarks, variants: [] })
 }
 const asComponent = (name: string): Component =>
   name === 'unet' || name === 'firstStage' ? name : `text.${Number(name.split('.')[1])}`
@@ -329,15 +323,8 @@ export const withDiffusers = <A>(
     const graphs = await run(TE.fromEither(graphsOf(configured.document)))
     const tokenizers = await run(tokenizersOf(configured.document, configured.folders))
     return run(
-      withAll(folder, variant, configured, Object.entries(graphs), (weights, leftOver) =>
-        use({
-          document: configured.document,
-          weights,
-          tokenizers,
-          folders: configured.folders,
-          leftOver,
-          remarks: [],
-        }),
+      withAll(folder, variant, configured, Object.entries(graphs), ({ variants: _, ...opened }) =>
+        use({ document: configured.document, tokenizers, folders: configured.folders, ...opened }),
       ),
     )
   })
@@ -346,6 +333,6 @@ export const withDiffusers = <A>(
 export const isDiffusersFolder = (path: string): Effect<boolean> =>
   pipe(
     namesIn(path),
-    TE.map((names) => names.includes('model_index.json')),
+    TE.map(hasIndex),
     TE.orElse(() => TE.right(false)),
   )

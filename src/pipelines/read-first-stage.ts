@@ -42,8 +42,8 @@ export const withFirstStageFolder = <A>(
     const path = join(folder, 'config.json')
     const stage = await run(TE.fromEither(readFirstStage(await run(readJson(path)), path)))
     return run(
-      withComponent(folder, variant, (found) =>
-        pipe(stageOf(stage, firstStageLayout(stage, Object.keys(found)), found, folder), TE.flatMap(use)),
+      withComponent(folder, variant, ({ arrays }) =>
+        pipe(stageOf(stage, firstStageLayout(stage, Object.keys(arrays)), arrays, folder), TE.flatMap(use)),
       ),
     )
   })

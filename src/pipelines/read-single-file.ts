@@ -1,5 +1,5 @@
 import { type Checked, collect, type Effect, effect, fail } from '../error.ts'
-import { withCheckpointFile } from '../io/checkpoint-file.ts'
+import type { CheckpointFile } from '../io/checkpoint-file.ts'
 import type { UnreadArrays } from '../io/stored.ts'
 import type { Layout } from '../nn/layout.ts'
 import { openClipNames } from '../nn/text/clip-names.ts'
@@ -108,22 +108,17 @@ const beyondLast = (document: PipelineDocument, layouts: Readonly<Record<string,
     return key === undefined ? [] : [key.replace(/(ln_1|layer_norm1)\.weight$/, '')]
   })
 
-/** Opens a single file with the configurations of a diffusers folder. Errors: `config`, `file`. */
-export const withSingleFile = <A>(path: string, config: string, use: (model: ReadModel) => Effect<A>): Effect<A> =>
+/** A single file with the configurations of a diffusers folder. Errors: `config`, `file`. */
+export const singleFile = <A>(
+  path: string,
+  config: string,
+  { arrays, remarks }: CheckpointFile,
+  use: (model: ReadModel) => Effect<A>,
+): Effect<A> =>
   effect(async (run) => {
-    const { document, folders } = await run(configuredBy(config))
+    const { document, folders, remarks: notRead } = await run(configuredBy(config))
     const tokenizers = await run(tokenizersOf(document, folders))
-    return run(
-      withCheckpointFile(path, {}, ({ arrays, remarks }) =>
-        pipe(
-          TE.fromEither(
-            pipe(
-              originalLayouts(document, arrays),
-              E.flatMap((layouts) => partsOf(path, document, layouts, arrays)),
-            ),
-          ),
-          TE.flatMap((parts) => use({ document, tokenizers, folders, remarks, ...parts })),
-        ),
-      ),
-    )
+    const layouts = await run(TE.fromEither(originalLayouts(document, arrays)))
+    const parts = await run(TE.fromEither(partsOf(path, document, layouts, arrays)))
+    return run(use({ document, tokenizers, folders, remarks: [...remarks, ...notRead], ...parts }))
   })

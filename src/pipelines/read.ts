@@ -1,15 +1,15 @@
 import { readFile } from 'node:fs/promises'
 import { parse } from 'yaml'
-import { type Effect, effect, failure, reasonOf } from '../error.ts'
+import { type Checked, type Effect, effect, fail, failure, reasonOf } from '../error.ts'
 import { fileEffect } from '../io/bytes.ts'
-import { withCheckpointFile } from '../io/checkpoint-file.ts'
-import { TE } from '../prelude.ts'
-import { drawsByItself, noFolder } from './alone.ts'
+import { type CheckpointFile, withCheckpointFile } from '../io/checkpoint-file.ts'
+import { E, pipe, RNEA, TE } from '../prelude.ts'
+import { drawsByItself, noFolder, nothingThatDraws } from './alone.ts'
 import { readJson } from './component-files.ts'
 import { readCompVis } from './read-compvis.ts'
 import { isDiffusersFolder, withDiffusers } from './read-diffusers.ts'
 import type { ReadModel } from './read-model.ts'
-import { withSingleFile } from './read-single-file.ts'
+import { singleFile } from './read-single-file.ts'
 import { recognised, yamlBeside } from './recognise.ts'
 
 /** Published models from where they lie. */
@@ -35,35 +35,69 @@ export interface Where {
   readonly config?: string
   /** Of a folder's files: `fp16`. */
   readonly variant?: string
-  /** Folder of a tokenizer, and the `config.json` of a text encoder, for a checkpoint that is none of those published. */
-  readonly tokenizer?: string
-  readonly textEncoder?: string
+  /** Where in a checkpoint the model is, names joined by dots. */
+  readonly from?: string
+  /** Folders of the tokenizers of a checkpoint's text encoders, in their order, where they are not CLIP's. */
+  readonly tokenizers?: readonly string[]
+  /** The `config.json` of its text encoders, in their order, where they are none that is published. */
+  readonly textEncoders?: readonly string[]
 }
 
-/** Opens a model for as long as `use` takes; its arrays are read when they are needed. Errors: `config`, `file`. */
-export const withPublished = <A>(
-  { path, yaml, config, variant, tokenizer, textEncoder }: Where,
-  use: (model: ReadModel) => Effect<A>,
-): Effect<A> =>
+/** Kinds of models on the disk, and what is to be said of one where an option is for another. */
+const kinds = {
+  folder: 'a folder of diffusers, which has its own',
+  configured: 'a checkpoint whose --config is a folder, which has its own',
+  checkpoint: 'a checkpoint',
+} as const
+type Kind = keyof typeof kinds
+
+/** Options by what they say something of. */
+const options: readonly (readonly [flag: string, given: (where: Where) => unknown, kinds: readonly Kind[]])[] = [
+  ['--variant', ({ variant }) => variant, ['folder']],
+  ['--config', ({ yaml, config }) => yaml ?? config, ['configured', 'checkpoint']],
+  ['--from', ({ from }) => from, ['configured', 'checkpoint']],
+  ['--tokenizer', ({ tokenizers }) => tokenizers, ['checkpoint']],
+  ['--text-encoder', ({ textEncoders }) => textEncoders, ['checkpoint']],
+]
+const places: { readonly [K in Kind]: string } = {
+  folder: 'a folder of diffusers',
+  configured: 'a checkpoint with a folder of configurations',
+  checkpoint: 'a checkpoint with its YAML, or with none',
+}
+const applicable = (where: Where, kind: Kind): Checked<unknown> => {
+  const found = options.find(([, given, of]) => given(where) !== undefined && !of.includes(kind))
+  return found === undefined
+    ? E.right(where)
+    : fail('usage', found[0], found[2].map((of) => places[of]).join(', or '), `${where.path}: ${kinds[kind]}`)
+}
+
+/** Opens a model for as long as `use` takes; its arrays are read when they are needed. Errors: `config`, `file`, `usage`. */
+export const withPublished = <A>(where: Where, use: (model: ReadModel) => Effect<A>): Effect<A> =>
   effect(async (run) => {
-    if (await run(isDiffusersFolder(path))) return run(withDiffusers(path, variant, use))
+    const { path, yaml, config, variant, from, tokenizers, textEncoders } = where
+    const isFolder = await run(isDiffusersFolder(path))
+    await run(
+      TE.fromEither(applicable(where, isFolder ? 'folder' : config === undefined ? 'checkpoint' : 'configured')),
+    )
+    if (isFolder) return run(withDiffusers(path, variant, use))
     await run(noFolder(path))
-    if (config !== undefined) return run(withSingleFile(path, config, use))
+    const opened = <B>(body: (file: CheckpointFile) => Effect<B>) =>
+      pipe(withCheckpointFile(path, { from }, body), TE.mapLeft(RNEA.map(nothingThatDraws)))
+    if (config !== undefined) return run(opened((file) => singleFile(path, config, file, use)))
     const beside = yaml ?? (await run(yamlBeside(path)))
     const declared = beside === undefined ? undefined : await run(readYaml(beside))
-    const options = {
-      ...(tokenizer === undefined ? {} : { tokenizer }),
-      ...(textEncoder === undefined ? {} : { textEncoder: await run(readJson(textEncoder)) }),
-    }
+    const encoders: { readonly path: string; readonly config: unknown }[] = []
+    for (const file of textEncoders ?? []) encoders.push({ path: file, config: await run(readJson(file)) })
+    const own = { tokenizers: tokenizers ?? [], textEncoders: encoders }
     return run(
-      withCheckpointFile(path, {}, ({ arrays, remarks }) =>
+      opened(({ arrays, remarks }) =>
         effect(async (go) => {
-          await go(TE.fromEither(drawsByItself(path, Object.keys(arrays))))
+          await go(TE.fromEither(drawsByItself(path, arrays)))
           const known =
             declared === undefined
               ? await go(TE.fromEither(recognised(path, arrays)))
               : { config: declared, remarks: [] }
-          const model = await go(readCompVis(path, known.config, arrays, options))
+          const model = await go(readCompVis(path, known.config, arrays, own))
           const told = [
             ...(beside === undefined ? [] : [`its configuration is ${beside}`]),
             ...('name' in known ? [`recognised as ${known.name}`] : []),

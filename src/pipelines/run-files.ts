@@ -103,7 +103,7 @@ const withinTables = (
               '--tokenizer',
               `the tokenizer that the model was trained with, of ${table}`,
               `nothing, and CLIP's own has ${size}`,
-              'a folder with vocab.json and merges.txt, or with tokenizer.json',
+              `a folder with vocab.json and merges.txt, or with tokenizer.json${k === 0 ? '' : ': the option a second time'}`,
             )
     }),
   )

@@ -3,6 +3,7 @@ import { stringify } from 'yaml'
 import { type Effect, effect, fail } from '../error.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
 import { readBytes } from '../io/bytes.ts'
+import { asArgument } from '../io/names.ts'
 import { writeSafetensors } from '../io/safetensors-writer.ts'
 import { clipTextDocument, clipTextModels } from '../nn/text/clip-config.ts'
 import { TE } from '../prelude.ts'
@@ -82,26 +83,34 @@ const isClips = ({ encoder, tokenizer }: TextPart): boolean =>
   tokenizer.from === 'clip' ||
   (encoder.kind === 'clip' && encoder.config.vocabulary === clipTextModels['ViT-L-14'].vocabulary)
 
-/** Writes what the original configuration leaves to its code: sizes of an encoder, words. */
+/**
+ * Writes what the original configuration leaves to its code: sizes of an encoder, words. Options of `import` are for encoders in their
+ * order, so those of all are written where one is needed.
+ */
 const writeTexts = (stem: string, { document, folders }: Written): Effect<readonly string[]> =>
   effect(async (run) => {
+    const { text } = document.conditioning
+    const encoders = text.some(isUnpublished)
+    const tokenizers = text.some((part) => !isClips(part))
     const options: string[] = []
-    for (const [k, part] of document.conditioning.text.entries()) {
+    for (const [k, part] of text.entries()) {
       const { encoder, tokenizer } = textFolders[k] ?? textFolders[0]
-      if (isUnpublished(part) && part.encoder.kind === 'clip') {
+      if (encoders && part.encoder.kind === 'clip') {
         const path = `${stem}.${encoder}.json`
         await run(writeFileAtomic(path, json(clipTextDocument(part.encoder.config))))
-        options.push(`${k === 0 ? '--text-encoder' : 'beside it'} ${path}`)
+        options.push(`--text-encoder ${asArgument(path)}`)
       }
-      if (!isClips(part)) {
+      if (tokenizers) {
         const path = `${stem}.${tokenizer}`
         await run(writeTokenizer(path, part.tokenizer, folders))
-        options.push(`${k === 0 ? '--tokenizer' : 'beside it'} ${path}`)
+        options.push(`--tokenizer ${asArgument(path)}`)
       }
     }
     return options.length === 0
       ? []
-      : [`the configuration names published encoders of texts alone; of this model's, read ${options.join(', ')}`]
+      : [
+          `the configuration names published encoders of texts alone; this model's are read by import with ${options.join(' ')}`,
+        ]
   })
 
 /** Writes one file in the original's names, and its configuration in YAML beside it. Errors: `config`, `file`, `usage`. */

@@ -1,8 +1,8 @@
 import { join } from 'node:path'
-import type { Effect } from '../error.ts'
+import type { Checked, Effect } from '../error.ts'
 import { shownScale } from '../experiment/data-rules.ts'
 import { size } from '../graph/types.ts'
-import { writeGrid } from '../io/images.ts'
+import { gridFits, writeGrid } from '../io/images.ts'
 import { colorize } from './colorize.ts'
 import type { Items } from './inference.ts'
 
@@ -22,6 +22,13 @@ const inColour = (pictures: Items, seed: number): Items => {
     ? pictures
     : { n, shape: [3, height, width], data: colorize(seed)(data, { n, channels, height, width }) }
 }
+
+/** Nothing, where so many pictures of a size in rows can be written at a path. Errors: `file`, `data`. */
+export const picturesFit = (
+  path: string,
+  { n, height, width }: { readonly n: number; readonly height: number; readonly width: number },
+  columns: number,
+): Checked<unknown> => gridFits(path, { n, height, width, columns, scale: shownScale(height) })
 
 const writeRows = (path: string, { n, shape, data }: Items, columns: number): Effect<void> => {
   const [channels = 0, height = 0, width = 0] = shape

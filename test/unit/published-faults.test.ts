@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { input } from '../../src/declare/index.ts'
-import { type Effect, effect, showErrors } from '../../src/error.ts'
+import { type Effect, effect, failure, showErrors } from '../../src/error.ts'
 import { floats } from '../../src/execute/executor.ts'
 import { float } from '../../src/graph/types.ts'
 import type { UnreadArray } from '../../src/io/stored.ts'
@@ -117,7 +117,14 @@ test('one picture is a hint for all that are drawn together', () => {
 })
 
 test('what draws nothing by itself is named', async () => {
-  const keys = (...names: readonly string[]) => drawsByItself('a.ckpt', names)
+  const array: UnreadArray = {
+    dtype: 'F32',
+    bytes: 4,
+    shape: [2, 2, 1, 1],
+    read: TE.left([failure('file', '', '', '')]),
+  }
+  const keys = (...names: readonly string[]) =>
+    drawsByItself('a.ckpt', Object.fromEntries(names.map((name) => [name, array])))
   expect(E.isRight(keys('model.diffusion_model.out.2.bias', 'control_model.a', 'x.lora_up.weight'))).toBe(true)
   expect(keys('control_model.zero_convs.0.0.bias')).toMatchObject({ left: [{ got: 'a ControlNet alone' }] })
   expect(keys('encoder.conv_in.weight')).toMatchObject({ left: [{ got: 'a first stage alone' }] })

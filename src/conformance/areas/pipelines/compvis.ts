@@ -165,8 +165,8 @@ export const compVisRuns = (c: PipelineCase, executor: Executor): Effect<Values>
   const where: Where = {
     path: checkpoint,
     ...(yaml === undefined ? {} : { yaml }),
-    ...(tokenizer === undefined ? {} : { tokenizer }),
-    ...(textEncoder === undefined ? {} : { textEncoder }),
+    ...(tokenizer === undefined ? {} : { tokenizers: [tokenizer] }),
+    ...(textEncoder === undefined ? {} : { textEncoders: [textEncoder] }),
   }
   return withPublished(where, (pipeline) =>
     pipe(

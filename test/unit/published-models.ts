@@ -1,0 +1,120 @@
+import { type Checked, type Effect, showErrors } from '../../src/error.ts'
+import { parameters } from '../../src/graph/graph.ts'
+import { elementsOf, type UnreadArray } from '../../src/io/stored.ts'
+import { type PipelineDocument, pipelineDocument } from '../../src/pipelines/document.ts'
+import { graphsOf } from '../../src/pipelines/networks.ts'
+import type { Weights } from '../../src/pipelines/weights.ts'
+import type { Written } from '../../src/pipelines/write.ts'
+import { E, TE } from '../../src/prelude.ts'
+import { decode } from '../../src/schema.ts'
+
+/** Published models of a few numbers. */
+
+export const right = <A>(c: Checked<A>): A => {
+  if (E.isLeft(c)) throw new Error(showErrors(c.left))
+  return c.right
+}
+export const done = async <A>(e: Effect<A>): Promise<A> => right(await e())
+
+/** What an effect is refused with; empty where it is not. */
+export const said = async (of: Effect<unknown>): Promise<string> => {
+  const result = await of()
+  return E.isLeft(result) ? showErrors(result.left) : ''
+}
+
+const autoencoder = {
+  inChannels: 3,
+  outChannels: 3,
+  resolution: 16,
+  channels: 32,
+  resBlocks: 1,
+  channelMultipliers: [1, 1],
+  latentChannels: 4,
+  zChannels: 4,
+}
+const unet = {
+  inChannels: 4,
+  outChannels: 4,
+  modelChannels: 32,
+  resBlocks: 1,
+  attentionFactors: [2],
+  channelMultipliers: [1, 1],
+}
+const transformer = (contextDim: number) => ({ kind: 'transformer', contextDim, widenHeads: false })
+const clip = (activation: string, more = {}) => ({
+  encoder: {
+    kind: 'clip',
+    config: { vocabulary: 64, width: 64, layers: 2, heads: 1, mlpWidth: 128, activation, ...more },
+  },
+  tokenizer: { from: 'clip' },
+})
+const compvis = { by: 'compvis', schedule: { kind: 'scaled-linear', betaStart: 0.00085, betaEnd: 0.012 } }
+const euler = {
+  by: 'diffusers',
+  scheduler: 'EulerDiscreteScheduler',
+  config: { beta_schedule: 'scaled_linear', beta_start: 0.00085, beta_end: 0.012, timestep_spacing: 'leading' },
+}
+export const documents = {
+  'Stable Diffusion 1': {
+    firstStage: { kind: 'kl', network: autoencoder, scale: 0.18215 },
+    unet: { ...unet, heads: { by: 'count', count: 8 }, attention: transformer(64) },
+    conditioning: { text: [clip('quick_gelu')] },
+    sampling: compvis,
+  },
+  'Stable Diffusion 2': {
+    firstStage: { kind: 'kl', network: autoencoder, scale: 0.18215 },
+    unet: {
+      ...unet,
+      inChannels: 9,
+      heads: { by: 'channels', channels: 16 },
+      attention: { ...transformer(64), projection: 'linear' },
+    },
+    predicts: 'v',
+    conditioning: { text: [clip('gelu')], beside: { kind: 'mask-and-latents' } },
+    sampling: { ...compvis, sampler: 'ddim' },
+  },
+  'Stable Diffusion XL': {
+    firstStage: { kind: 'kl', network: autoencoder, scale: 0.13025 },
+    unet: {
+      ...unet,
+      heads: { by: 'channels', channels: 16 },
+      attention: { ...transformer(128), projection: 'linear', depth: [1, 2] },
+      vector: 112,
+    },
+    conditioning: {
+      text: [
+        { ...clip('quick_gelu'), skip: 1, normalized: false },
+        { ...clip('gelu', { projection: 64 }), skip: 1, normalized: false, pooled: true },
+      ],
+      sizes: { dim: 8 },
+      zerosForNothing: true,
+    },
+    sampling: euler,
+  },
+  'classes, quantised': {
+    firstStage: { kind: 'vq', network: { ...autoencoder, doubleZ: false }, entries: 16 },
+    unet: { ...unet, heads: { by: 'count', count: 1 }, attention: { kind: 'transformer', contextDim: 16 } },
+    conditioning: { classes: { entries: 5, dim: 16 } },
+    sampling: compvis,
+  },
+} as const
+const documentOf = (name: keyof typeof documents): PipelineDocument =>
+  right(decode(pipelineDocument)({ model: name, side: 8, predicts: 'eps', ...documents[name] }))
+
+const arrayOf = (shape: readonly number[], at: number): UnreadArray => ({
+  dtype: 'F32',
+  shape,
+  bytes: 4 * elementsOf(shape),
+  read: TE.right({ dtype: 'float32', shape, data: Float32Array.from({ length: elementsOf(shape) }, (_, i) => at + i) }),
+})
+const weightsOf = (document: PipelineDocument): Weights =>
+  Object.fromEntries(
+    Object.entries(right(graphsOf(document))).map(([component, graph], k) => [
+      component,
+      Object.fromEntries(parameters(graph).map(({ name, shape }, i) => [name, arrayOf(shape, 1000 * k + i)])),
+    ]),
+  )
+export const modelOf = (name: keyof typeof documents): Written => {
+  const document = documentOf(name)
+  return { document, weights: weightsOf(document), folders: {} }
+}
