@@ -29,9 +29,9 @@ import { grad, trainable } from '../../src/transform/index.ts'
 /** Arrays large enough for what is computed in blocks, in tiles and by gathering: channels that a processor's blocks divide, and some that none do. */
 const channels = fc.constantFrom(16, 32, 24)
 
-/** How a weight [O, C, h, w] reaches a convolution: as it is, or turned from [h, w, C, O], as products make it. */
-const laid = (name: string, [o = 1, c = 1, h = 1, w = 1]: Shape, turned: boolean): Tensor =>
-  turned
+/** How a weight [O, C, h, w] reaches a convolution: as it is, or from [h, w, C, O], as products make it. */
+const laid = (name: string, [o = 1, c = 1, h = 1, w = 1]: Shape, hwio: boolean): Tensor =>
+  hwio
     ? pipe(parameter('', name, [h, w, c, o], { kind: 'zeros' }), transpose(3, 2, 0, 1))
     : parameter('', name, [o, c, h, w], { kind: 'zeros' })
 
@@ -39,7 +39,7 @@ export interface Layer {
   readonly n: number
   readonly c: number
   readonly o: number
-  readonly turned: boolean
+  readonly hwio: boolean
   readonly kernel: readonly [number, number]
   readonly stride: readonly [number, number]
   readonly padding: readonly [number, number, number, number]
@@ -62,7 +62,7 @@ export const arbitraryLayer: fc.Arbitrary<Layer> = fc
     n: fc.integer({ min: 1, max: 2 }),
     c: channels,
     o: channels,
-    turned: fc.boolean(),
+    hwio: fc.boolean(),
     kernel: often<Layer['kernel']>([3, 3], [1, 1], [3, 2], [4, 4]),
     stride: often<Layer['stride']>([1, 1], [2, 2], [2, 1]),
     padding: fc.oneof(fc.constant<Layer['padding']>([1, 1, 1, 1]), fc.tuple(edge, edge, edge, edge)),
@@ -72,10 +72,10 @@ export const arbitraryLayer: fc.Arbitrary<Layer> = fc
 
 /** A convolution with its bias, both gradients, and the weight as a step would leave it. */
 export const layerOutputs = (layer: Layer): Readonly<Record<string, Tensor>> => {
-  const { n, c, o, turned, kernel, stride, padding, result } = layer
+  const { n, c, o, hwio, kernel, stride, padding, result } = layer
   const window: Window = { stride, padding }
   const x = input('x', float(n, c, ...seenBy(layer)))
-  const weight = laid('w', [o, c, ...kernel], turned)
+  const weight = laid('w', [o, c, ...kernel], hwio)
   const dy = input('dy', float(n, o, ...result))
   const bias = pipe(parameter('', 'bias', [o], { kind: 'zeros' }), reshape(o, 1, 1))
   return {
@@ -95,13 +95,13 @@ const onto = (g: Growing, x: Tensor): Growing => ({ all: [...g.all, x], weights:
 const same: Window = { stride: [1, 1], padding: [1, 1, 1, 1] }
 const width = 16
 const convolved =
-  (out: number, turned: boolean): Link =>
+  (out: number, hwio: boolean): Link =>
   (g, pick) => {
     const x = last(g)
     const name = `w${g.weights}`
     const y = pipe(
       x,
-      conv2d(laid(name, [out, x.shape[1] ?? 0, 3, 3], turned), same),
+      conv2d(laid(name, [out, x.shape[1] ?? 0, 3, 3], hwio), same),
       pick % 2 === 0
         ? add(pipe(parameter('', `${name}.bias`, [out], { kind: 'zeros' }), reshape(out, 1, 1)))
         : (z) => z,

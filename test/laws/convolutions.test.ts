@@ -2,9 +2,11 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { fillNormal, key } from '../../src/distributions/random.ts'
 import { floats, type Value, type Values } from '../../src/execute/executor.ts'
+import { inOrder } from '../../src/execute/onnx/calls.ts'
+import { planned } from '../../src/execute/onnx/compile.ts'
 import { type Costs, measured } from '../../src/execute/onnx/costs.ts'
 import { onnx } from '../../src/execute/onnx/index.ts'
-import { lower } from '../../src/execute/onnx/lower.ts'
+import { algorithmsOf } from '../../src/execute/onnx/layouts.ts'
 import { reference } from '../../src/execute/reference/index.ts'
 import { feedTypes, type Graph } from '../../src/graph/graph.ts'
 import { size } from '../../src/graph/types.ts'
@@ -35,7 +37,7 @@ const costs = {
     gathered: 0,
     halved: { positions: 1, product: 1 },
   },
-  'flipped, taps beside each other': {
+  'rotated, taps beside each other': {
     ...all,
     transposed: { channels: 0, positions: 0 },
     fewChannels: 16,
@@ -79,23 +81,35 @@ describe.each(ways)('onnx:cpu agrees with the reference %s', (_, way) => {
     ))
 })
 
-/** The runtime's ops by which a way is told from the others. */
+/** Of a layer's convolution and its two gradients, the algorithms that a way sends them through. */
 const layer: Layer = {
-  ...{ n: 2, c: 32, o: 16, turned: true, kernel: [3, 3], stride: [1, 1], padding: [1, 1, 1, 1], result: [4, 4] },
+  ...{ n: 2, c: 32, o: 16, hwio: true, kernel: [3, 3], stride: [1, 1], padding: [1, 1, 1, 1], result: [4, 4] },
 }
-const told = (way: Costs, of: Layer): readonly string[] => {
-  const { nodes } = lower(frozen(layerOutputs(of)), { device: 'cpu', mode: 'training', block: 16, costs: way })
-  const counted = ['Conv', 'ConvTranspose', 'ReorderInput', 'Gather', 'MatMul', 'FusedMatMul', 'Concat']
-  return counted.flatMap((op) => {
-    const count = nodes.filter((n) => n.op === op).length
-    return count === 0 ? [] : [`${count} ${op}`]
-  })
+const pointwise: Layer = { ...layer, kernel: [1, 1], padding: [0, 0, 0, 0] }
+const layers: readonly Layer[] = [
+  layer,
+  { ...layer, c: 16, o: 32 },
+  pointwise,
+  { ...layer, stride: [2, 2], result: [2, 2] },
+  { ...layer, n: 1 },
+  { ...layer, n: 1, c: 16, o: 32 },
+]
+const chosen = (way: Costs, of: Layer): readonly string[] => {
+  const calls = planned(frozen(layerOutputs(of)), { device: 'cpu', mode: 'training', block: 16, costs: way })
+  return inOrder(calls).flatMap(({ op, algorithm }) => (algorithm === undefined ? [] : `${op}: ${algorithm}`))
 }
 test('each way is its own', () => {
-  expect(Object.fromEntries(ways.map(([name, way]) => [name, told(way, layer).join(', ')]))).toEqual({
-    'over tiles': '5 Gather, 8 MatMul, 2 FusedMatMul',
-    'in blocks, taps gathered': '2 Conv, 4 ReorderInput, 5 Gather, 1 FusedMatMul',
-    'transposed, a row of taps at a time': '1 Conv, 1 ConvTranspose, 1 ReorderInput, 1 Gather, 3 FusedMatMul, 2 Concat',
-    'flipped, taps beside each other': '2 Conv, 1 MatMul, 1 FusedMatMul, 1 Concat',
+  expect(Object.fromEntries(ways.map(([name, way]) => [name, chosen(way, layer)]))).toEqual({
+    'over tiles': ['conv2d: minimal', 'convInputGrad: minimal', 'convWeightGrad: minimal'],
+    'in blocks, taps gathered': ['conv2d: blocked', 'convInputGrad: blocked', 'convWeightGrad: gathered dy'],
+    'transposed, a row of taps at a time': ['conv2d: direct', 'convInputGrad: transposed', 'convWeightGrad: rows'],
+    'rotated, taps beside each other': ['conv2d: direct', 'convInputGrad: rotated', 'convWeightGrad: columns of dy'],
   })
+})
+test('together they go through every algorithm that the CPU has', () => {
+  const met = new Set(ways.flatMap(([, way]) => layers.flatMap((of) => chosen(way, of))))
+  const all = (['conv2d', 'convInputGrad', 'convWeightGrad'] as const).flatMap((op) =>
+    algorithmsOf(op).map((algorithm) => `${op}: ${algorithm}`),
+  )
+  expect(all.filter((name) => !met.has(name))).toEqual(['conv2d: widened'])
 })

@@ -1,6 +1,7 @@
+import { postorder } from '../../graph/order.ts'
 import type { Shape, TensorType } from '../../graph/types.ts'
 import type { Model, ModelNode, NamedType } from './proto.ts'
-import type { Call, Constant, Filed, Initializer, Result, Value } from './value.ts'
+import type { Constant, Filed, Initializer, OnnxNode, Result, Value } from './value.ts'
 
 /** Names of model inputs and outputs: prefixed, so that no name of the user's can meet another. */
 export const inputName = (leaf: string): string => `in.${leaf}`
@@ -13,43 +14,21 @@ export interface ModelOutput {
   readonly readAs?: Shape
 }
 
-/** Every call the roots reach, inputs before users. Iterative: depth grows with the model. */
-const reached = (roots: readonly Value[]): readonly Call[] => {
-  const done = new Set<Call>()
-  const order: Call[] = []
-  const pending = roots.flatMap((r) => (r.kind === 'result' ? [r.call] : [])).reverse()
-  while (pending.length > 0) {
-    const top = pending.at(-1)
-    if (top === undefined) break
-    const missing = done.has(top)
-      ? []
-      : top.inputs.flatMap((i) => (i.kind === 'result' && !done.has(i.call) ? [i.call] : []))
-    if (missing.length > 0) {
-      pending.push(...missing.reverse())
-      continue
-    }
-    pending.pop()
-    if (!done.has(top)) {
-      done.add(top)
-      order.push(top)
-    }
-  }
-  return order
-}
-
+const nodesOf = (values: readonly Value[]): readonly OnnxNode[] =>
+  values.flatMap((v) => (v.kind === 'result' ? [v.node] : []))
 /** Constants up to this many bytes are compared by content, larger ones by identity. */
 const comparable = 2 ** 20
 /** A character a byte. */
 const content = ({ data }: Constant): string =>
   new TextDecoder('latin1').decode(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
 
-/** One pass over the calls in order; what it has seen lives only here. */
+/** One pass over the nodes in order; what it has seen lives only here. */
 const numbering = () => {
   const initializers: Initializer[] = []
   const constants = new Map<Constant | Filed | string, string>()
-  const calls = new Map<Call, Call>()
-  const unique = new Map<string, { readonly call: Call; readonly id: number }>()
-  const ids = new Map<Call, number>()
+  const first = new Map<OnnxNode, OnnxNode>()
+  const unique = new Map<string, { readonly node: OnnxNode; readonly id: number }>()
+  const ids = new Map<OnnxNode, number>()
 
   const constantName = (c: Constant | Filed): string => {
     const key = c.kind === 'constant' && c.data.byteLength <= comparable ? `${c.element}[${c.shape}] ${content(c)}` : c
@@ -60,7 +39,7 @@ const numbering = () => {
     initializers.push({ name, value: c })
     return name
   }
-  const resultName = ({ call: of, index }: Result): string => `v${ids.get(calls.get(of) ?? of)}.${index}`
+  const resultName = ({ node, index }: Result): string => `v${ids.get(first.get(node) ?? node)}.${index}`
   const nameOf = (v: Value): string =>
     v.kind === 'absent'
       ? ''
@@ -69,29 +48,29 @@ const numbering = () => {
         : v.kind === 'constant' || v.kind === 'filed'
           ? constantName(v)
           : resultName(v)
-  const number = (c: Call): boolean => {
+  const number = (c: OnnxNode): boolean => {
     const attributes = Object.entries(c.attributes).map(([name, a]) => `${name}=${JSON.stringify(a)}`)
     const key = [c.anew === true, c.domain, c.op, ...c.inputs.map(nameOf), ...attributes].join('\n')
     const known = unique.get(key)
-    calls.set(c, known?.call ?? c)
+    first.set(c, known?.node ?? c)
     if (known !== undefined) return false
     ids.set(c, unique.size)
-    unique.set(key, { call: c, id: unique.size })
+    unique.set(key, { node: c, id: unique.size })
     return true
   }
-  return { initializers, nameOf, number, representative: (c: Call): Call => calls.get(c) ?? c }
+  return { initializers, nameOf, number, representative: (c: OnnxNode): OnnxNode => first.get(c) ?? c }
 }
 
 /** Numbers what the outputs reach and drops the rest. Pure: equal arguments give equal models. */
 export const assemble = (inputs: readonly NamedType[], outputs: readonly ModelOutput[]): Model => {
-  const order = reached(outputs.map((o) => o.value))
+  const order = postorder(nodesOf(outputs.map((o) => o.value)), (n) => nodesOf(n.inputs))
   const { initializers, nameOf, number, representative } = numbering()
   const distinct = order.filter(number)
 
-  const used = new Map<Call, Set<number>>()
+  const used = new Map<OnnxNode, Set<number>>()
   const use = (v: Value): void => {
     if (v.kind !== 'result') return
-    const of = representative(v.call)
+    const of = representative(v.node)
     used.set(of, (used.get(of) ?? new Set([0])).add(v.index))
   }
   for (const c of distinct) c.inputs.forEach(use)
@@ -113,7 +92,7 @@ export const assemble = (inputs: readonly NamedType[], outputs: readonly ModelOu
       attributes: c.attributes,
       inputs: c.inputs.map((i) => finalName(nameOf(i))),
       outputs: Array.from({ length: Math.max(...indices) + 1 }, (_, index) =>
-        indices.has(index) ? finalName(nameOf({ kind: 'result', call: c, index })) : '',
+        indices.has(index) ? finalName(nameOf({ kind: 'result', node: c, index })) : '',
       ),
     }
   })

@@ -1,33 +1,30 @@
-import type { Node } from '../../graph/graph.ts'
-import type { Shape } from '../../graph/types.ts'
-import { isLowered, type Lowered } from './lowering.ts'
-import { call, concat, int, int64s, type Value } from './value.ts'
+import { type Call, type CallKind, isCall, rewriteCalls } from './calls.ts'
 
 /**
  * What `recompute` computes anew: normalised activations are kept for the backward pass anyway, and their scale, shift and SiLU
  * cost less than two further arrays of each kept since the forward pass.
  */
-export const isCheap = ({ op }: Node): boolean => op === 'silu' || op === 'groupNorm'
+export const isCheap = ({ op }: { readonly op: CallKind }): boolean => op === 'silu' || op === 'groupNorm'
 
-/** The value by calls of their own; the last two of a group norm, its scale and its shift. */
-export const computedAnew = (x: Lowered): Value => {
-  const [inner] = x.operands
-  if (isLowered('silu')(x) && inner !== undefined) return marked(x.value, () => computedAnew(inner))
-  if (isLowered('groupNorm')(x)) return marked(x.value, (scaled) => marked(scaled, (standard) => standard))
-  return x.value
+/** A call of what is cheap once more, and of what is cheap below it; one for all that ask. */
+const again = () => {
+  const known = new Map<Call, Call>()
+  const of = (c: Call): Call => {
+    if (!isCheap(c)) return c
+    const made = known.get(c) ?? {
+      ...c,
+      operands: isCall('silu')(c) ? c.operands.map(of) : c.operands,
+      anew: true as const,
+    }
+    known.set(c, made)
+    return made
+  }
+  return of
 }
-
-const marked = (v: Value, first: (input: Value) => Value): Value =>
-  v.kind !== 'result'
-    ? v
-    : {
-        ...v,
-        call: { ...v.call, inputs: v.call.inputs.map((input, i) => (i === 0 ? first(input) : input)), anew: true },
-      }
-
-/**
- * The same array behind another one: its shape waits for that one's, of which it takes no axis. The runtime shares the memory of a
- * reshaped array, so this costs three calls and no copy.
- */
-export const heldBack = (x: Value, until: Value, shape: Shape): Value =>
-  call('Reshape', [x, concat(0, [call('Shape', [until], { start: int(0), end: int(0) }), int64s(shape)])])
+export const recomputed = rewriteCalls(() => {
+  const of = again()
+  return (c) => {
+    const [x] = c.operands
+    return isCall('recompute')(c) && x !== undefined ? of(x) : c
+  }
+})

@@ -1,10 +1,11 @@
 import { halfBits } from '../../graph/half.ts'
 import { type DType, type Shape, sameShape } from '../../graph/types.ts'
 import type { FileElement } from '../executor.ts'
+import { isIdentity, range } from '../layout.ts'
 
 /**
- * An ONNX computation as an immutable expression. Lowerings build these; `assemble` numbers what the outputs reach,
- * equal calls once, so that lowerings share work by writing the same thing.
+ * An ONNX computation as an immutable expression. Calls are written down as these; `assemble` numbers what the outputs reach,
+ * equal calls once, so that calls share work by writing the same thing.
  */
 export type Value = Absent | Leaf | Constant | Filed | Result
 
@@ -40,18 +41,18 @@ export interface Initializer {
 }
 export interface Result {
   readonly kind: 'result'
-  readonly call: Call
+  readonly node: OnnxNode
   readonly index: number
 }
 /** One ONNX node. */
-export interface Call {
+export interface OnnxNode {
   readonly op: string
   readonly domain: Domain
   readonly attributes: Attributes
   readonly inputs: readonly Value[]
   /** Not shared with the same call without the mark. */
   readonly anew?: true
-  /** The shape of its first result, where lowerings ask for it. */
+  /** The shape of its first result, where it is asked for. */
   readonly shape?: Shape
 }
 export type Domain = '' | 'com.microsoft' | 'com.microsoft.nchwc'
@@ -115,11 +116,11 @@ export const floats = (shape: Shape, values: readonly number[]): Constant => arr
 /** The first result of an ONNX op. */
 export const call = (op: string, inputs: readonly Value[], attributes: Attributes = {}, domain: Domain = ''): Value =>
   result({ op, domain, attributes, inputs }, 0)
-export const result = (of: Call, index: number): Value => ({ kind: 'result', call: of, index })
+export const result = (node: OnnxNode, index: number): Value => ({ kind: 'result', node, index })
 
 /** What an array is the same numbers of, in another shape that is known. */
 export const reshaped = (x: Value): Value | undefined =>
-  x.kind === 'result' && x.call.op === 'Reshape' && x.call.inputs[1]?.kind === 'constant' ? x.call.inputs[0] : undefined
+  x.kind === 'result' && x.node.op === 'Reshape' && x.node.inputs[1]?.kind === 'constant' ? x.node.inputs[0] : undefined
 /** Of a reshaped array, the one that it was made of is reshaped, or it is that one where its shape is known. */
 export const reshape = (x: Value, shape: Shape): Value => {
   const source = reshaped(x) ?? x
@@ -127,28 +128,15 @@ export const reshape = (x: Value, shape: Shape): Value => {
   return itsShape !== undefined && sameShape(itsShape, shape) ? source : call('Reshape', [source, int64s(shape)])
 }
 export const knownShape = (x: Value): Shape | undefined =>
-  x.kind === 'result' && x.index === 0 ? x.call.shape : undefined
+  x.kind === 'result' && x.index === 0 ? x.node.shape : undefined
 /** The same array, its shape known. */
 export const ofShape = (x: Value, shape: Shape): Value =>
-  x.kind === 'result' ? result({ ...x.call, shape }, x.index) : x
-/** Of a transposed array, the one that it was made of is transposed, or it is that one. */
-export const transpose = (x: Value, permutation: readonly number[]): Value => {
-  const inner = transposition(x)
-  const whole = inner === undefined ? permutation : permutation.map((axis) => inner.permutation[axis] ?? axis)
-  const source = inner === undefined ? x : inner.of
-  return whole.every((axis, i) => axis === i) ? source : call('Transpose', [source], { perm: ints(whole) })
-}
+  x.kind === 'result' ? result({ ...x.node, shape }, x.index) : x
+export const transpose = (x: Value, permutation: readonly number[]): Value =>
+  isIdentity(permutation) ? x : call('Transpose', [x], { perm: ints(permutation) })
 /** Its last two axes, exchanged. */
 export const swapLast = (x: Value, { length }: Shape): Value =>
-  transpose(x, [...Array.from({ length: length - 2 }, (_, i) => i), length - 1, length - 2])
-/** What an array is the transposition of. */
-export const transposition = (
-  x: Value,
-): { readonly of: Value; readonly permutation: readonly number[] } | undefined => {
-  if (x.kind !== 'result' || x.call.op !== 'Transpose') return undefined
-  const [of, { perm }] = [x.call.inputs[0], x.call.attributes]
-  return of === undefined || perm === undefined || !('ints' in perm) ? undefined : { of, permutation: perm.ints }
-}
+  transpose(x, [...range(length - 2), length - 1, length - 2])
 export const slice = (x: Value, start: Shape, end: Shape, steps: Shape = start.map(() => 1)): Value =>
   call('Slice', [x, int64s(start), int64s(end), int64s(start.map((_, i) => i)), int64s(steps)])
 export const concat = (axis: number, xs: readonly Value[]): Value => call('Concat', xs, { axis: int(axis) })

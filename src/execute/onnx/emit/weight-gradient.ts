@@ -1,9 +1,8 @@
-import type { Shape } from '../../graph/types.ts'
-import type { Geometry } from '../geometry.ts'
-import type { Device } from './devices.ts'
-import { type Choice, choose, fullPadding, hasUnitStride, isFlippable, isPointwise } from './geometry.ts'
-import type { Target } from './lowering.ts'
-import { product } from './products.ts'
+import type { Shape } from '../../../graph/types.ts'
+import type { Geometry } from '../../geometry.ts'
+import type { Algorithms } from '../calls.ts'
+import type { Device } from '../devices.ts'
+import type { Target } from '../target.ts'
 import {
   type Constant,
   call,
@@ -16,21 +15,20 @@ import {
   reduceSum,
   reshape,
   slice,
-  transpose,
   type Value,
-} from './value.ts'
-import { winogradFitsWeight, winogradWeightGradient } from './winograd.ts'
+} from '../value.ts'
+import { fullPadding } from '../windows.ts'
+import { minimalWeightGradient } from './minimal.ts'
+import { product } from './products.ts'
 
+/** Of x and dy, as they lie for the algorithm, dw as it makes it (`layouts.ts`). */
 type WeightGradient = (x: Value, dy: Value, g: Geometry, target: Target) => Value
 
 const taps = ({ kh, kw }: Geometry): readonly (readonly [number, number])[] =>
   Array.from({ length: kh * kw }, (_, t) => [Math.floor(t / kw), t % kw] as const)
-/** dw[h, w, C, O], as products make it, to dw[O, C, h, w] */
-const turnedBack = (dw: Value): Value => transpose(dw, [3, 2, 0, 1])
 /** dw[h w C, O] to dw[h, w, C, O] */
 const fromColumns = (dw: Value, { o, c, kh, kw }: Geometry): Value =>
   reshape(ofShape(dw, [kh * kw * c, o]), [kh, kw, c, o])
-const channelsLast = (x: Value): Value => transpose(x, [0, 2, 3, 1])
 
 /**
  * How many parts a long sum over positions is made in. ONNX Runtime shares a product out by its rows and columns,
@@ -39,7 +37,7 @@ const channelsLast = (x: Value): Value => transpose(x, [0, 2, 3, 1])
 const partsOf = (positions: number, { o, c }: Geometry, { costs: { halved } }: Target): number =>
   positions % 2 === 0 && (positions >= halved.positions || o * c >= halved.product) ? 2 : 1
 
-/** Sums over positions of x^T dy, for each tap's dy[positions, O] and x[positions, C]: [O, C, h, w] */
+/** Sums over positions of x^T dy, for each tap's dy[positions, O] and x[positions, C]: [h, w, C, O] */
 const fromTaps = (
   pairs: readonly (readonly [dy: Value, x: Value])[],
   positions: number,
@@ -56,12 +54,12 @@ const fromTaps = (
       [1, parts, c, o],
     ),
   )
-  return turnedBack(reshape(reduceSum(concat(0, products), [1], false), [kh, kw, c, o]))
+  return reshape(reduceSum(concat(0, products), [1], false), [kh, kw, c, o])
 }
 
 const byShiftedInput: WeightGradient = (x, dy, g, target) => {
-  const padded = pad(channelsLast(x), [0, g.top, g.left, 0], [0, g.bottom, g.right, 0])
-  const rows = channelsLast(dy)
+  const padded = pad(x, [0, g.top, g.left, 0], [0, g.bottom, g.right, 0])
+  const rows = dy
   const pairs = taps(g).map(([i, j]): readonly [Value, Value] => {
     const end = [g.n, i + (g.oh - 1) * g.sh + 1, j + (g.ow - 1) * g.sw + 1, g.c]
     return [rows, slice(padded, [0, i, j, 0], end, [1, g.sh, g.sw, 1])]
@@ -72,8 +70,8 @@ const byShiftedInput: WeightGradient = (x, dy, g, target) => {
 /** The same sums, walked over x's positions: cheaper where dy has fewer channels. */
 const byShiftedOutput: WeightGradient = (x, dy, g, target) => {
   const [top, left, bottom, right] = fullPadding(g)
-  const padded = pad(channelsLast(dy), [0, top, left, 0], [0, bottom, right, 0])
-  const rows = channelsLast(x)
+  const padded = pad(dy, [0, top, left, 0], [0, bottom, right, 0])
+  const rows = x
   const pairs = taps(g).map(([i, j]): readonly [Value, Value] => {
     const [si, sj] = [g.kh - 1 - i, g.kw - 1 - j]
     return [slice(padded, [0, si, sj, 0], [g.n, si + g.h, sj + g.w, g.o]), rows]
@@ -114,25 +112,20 @@ const byGathering = (
 
 /** Small maps: one product instead of one a tap. */
 const byGatheredInput: WeightGradient = (x, dy, g, { device }) => {
-  const padded = pad(channelsLast(x), [0, g.top, g.left, 0], [0, g.bottom, g.right, 0])
+  const padded = pad(x, [0, g.top, g.left, 0], [0, g.bottom, g.right, 0])
   const sides = { h: g.h + g.top + g.bottom, w: g.w + g.left + g.right }
-  return turnedBack(byGathering(device, [channelsLast(dy), g.o], [padded, g.c], { ...g, ...sides }))
+  return byGathering(device, [dy, g.o], [padded, g.c], { ...g, ...sides })
 }
 const byGatheredOutput: WeightGradient = (x, dy, g, { device }) => {
   const [top, left, bottom, right] = fullPadding(g)
-  const padded = pad(channelsLast(dy), [0, top, left, 0], [0, bottom, right, 0])
+  const padded = pad(dy, [0, top, left, 0], [0, bottom, right, 0])
   const sides = { h: g.oh + top + bottom, w: g.ow + left + right, oh: g.h, ow: g.w }
-  const taps = byGathering(device, [channelsLast(x), g.c], [padded, g.o], { ...g, ...sides })
-  const turned = [g.kh, g.kw].reduce(
+  const taps = byGathering(device, [x, g.c], [padded, g.o], { ...g, ...sides })
+  return [g.kh, g.kw].reduce(
     (x, d, i) => call('Gather', [x, int64s(Array.from({ length: d }, (_, k) => d - 1 - k))], { axis: int(i) }),
     taps,
   )
-  return transpose(turned, [2, 3, 0, 1])
 }
-/** Up to some numbers gathered, one product is faster than one a tap; beyond, they leave the caches. */
-const isGatherable = (g: Geometry, { device, costs }: Target, rows: number, channels: number): boolean =>
-  device === 'cpu' && rows * g.kh * g.kw * channels <= costs.gathered
-
 /** a[n, rows, positions] b[n, columns, positions]^T, summed over items: [rows, columns]. Both stay channels first. */
 const overItems = (
   device: Device,
@@ -163,12 +156,8 @@ const byRows: WeightGradient = (x, dy, g, { device }) => {
     const moved = pad(dy, [0, 0, i, 0], [0, 0, g.kh - 1 - i, 0])
     return overItems(device, [columns, g.kw * g.c], [moved, g.o], [g.n, height * g.ow])
   })
-  return turnedBack(fromColumns(concat(0, rows), g))
+  return fromColumns(concat(0, rows), g)
 }
-/** Items are what threads share out. */
-const hasRows = (g: Geometry, { device }: Target): boolean =>
-  device === 'cpu' && hasUnitStride(g) && g.n > 1 && g.kh * g.kw > 1
-
 /** Few input channels: all taps of all channels side by side in one product an item. */
 const byColumns: WeightGradient = (x, dy, g, { device }) => {
   const padded = pad(x, [0, 0, g.top, g.left], [0, 0, g.bottom, g.right])
@@ -176,7 +165,7 @@ const byColumns: WeightGradient = (x, dy, g, { device }) => {
     slice(padded, [0, 0, i, j], [g.n, g.c, i + (g.oh - 1) * g.sh + 1, j + (g.ow - 1) * g.sw + 1], [1, 1, g.sh, g.sw]),
   )
   const columns = g.kh * g.kw * g.c
-  return turnedBack(fromColumns(overItems(device, [concat(1, seen), columns], [dy, g.o], [g.n, g.oh * g.ow]), g))
+  return fromColumns(overItems(device, [concat(1, seen), columns], [dy, g.o], [g.n, g.oh * g.ow]), g)
 }
 
 /** Few output channels: all taps of dy side by side, over x's positions. */
@@ -189,30 +178,21 @@ const byOutputColumns: WeightGradient = (x, dy, g, { device }) => {
   })
   const rows = g.kh * g.kw * g.o
   const dw = overItems(device, [concat(1, seen), rows], [x, g.c], [g.n, g.h * g.w])
-  return transpose(reshape(dw, [g.kh, g.kw, g.o, g.c]), [2, 3, 0, 1])
+  return reshape(dw, [g.kh, g.kw, g.o, g.c])
 }
 
 /** 1x1: no shifts. */
 const byPositions: WeightGradient = (x, dy, g, { device }) =>
   reshape(overItems(device, [dy, g.o], [x, g.c], [g.n, g.h * g.w]), [g.o, g.c, 1, 1])
 
-const byTiles: WeightGradient = (x, dy, g, target) => turnedBack(winogradWeightGradient(x, dy, g, target))
-
-const weightGradients: readonly Choice<WeightGradient>[] = [
-  { when: (g, { costs }) => isPointwise(g) && g.h * g.w > costs.pointwisePositions, lower: byPositions },
-  { when: (g, { costs }) => g.c <= costs.fewChannels, lower: byColumns },
-  { when: (g, { costs }) => g.o <= costs.fewChannels && isFlippable(g), lower: byOutputColumns },
-  { when: winogradFitsWeight, lower: byTiles },
-  {
-    when: (g, target) => g.c > g.o && isFlippable(g) && isGatherable(g, target, g.n * g.h * g.w, g.o),
-    lower: byGatheredOutput,
-  },
-  { when: (g, target) => g.c <= g.o && isGatherable(g, target, g.n * g.oh * g.ow, g.c), lower: byGatheredInput },
-  { when: hasRows, lower: byRows },
-  { when: (g) => g.c > g.o && isFlippable(g), lower: byShiftedOutput },
-  { when: (g, target) => isGatherable(g, target, g.n * g.oh * g.ow, g.c), lower: byGatheredInput },
-]
-
-/** x[n,c,h,w], dy[n,o,oh,ow] -> dw[o,c,kh,kw] */
-export const weightGradient: WeightGradient = (x, dy, g, target) =>
-  choose(weightGradients, byShiftedInput, g, target)(x, dy, g, target)
+export const weightGradients: { readonly [A in Algorithms['convWeightGrad']]: WeightGradient } = {
+  positions: byPositions,
+  'columns of x': byColumns,
+  'columns of dy': byOutputColumns,
+  minimal: minimalWeightGradient,
+  'gathered x': byGatheredInput,
+  'gathered dy': byGatheredOutput,
+  rows: byRows,
+  'shifted x': byShiftedInput,
+  'shifted dy': byShiftedOutput,
+}

@@ -1,5 +1,4 @@
-import { sameShape, size } from '../../graph/types.ts'
-import { type LoweringTable, operand, shapeOf, valueAt } from './lowering.ts'
+import { sameShape, size } from '../../../graph/types.ts'
 import {
   absent,
   call,
@@ -14,11 +13,11 @@ import {
   scalar,
   slice,
   text,
-  transpose,
-} from './value.ts'
+} from '../value.ts'
+import { type EmitTable, operandShape, valueAt } from './emit.ts'
 
 type Movement = Pick<
-  LoweringTable,
+  EmitTable,
   | 'reshape'
   | 'transpose'
   | 'slice'
@@ -30,41 +29,38 @@ type Movement = Pick<
   | 'upsampleNearest'
   | 'maxPool'
 >
-export const movementLowerings: Movement = {
-  reshape: (site) => reshape(valueAt(site, 0), site.node.attributes.shape),
-  transpose: (site) => transpose(valueAt(site, 0), site.node.attributes.permutation),
+export const movementEmits: Movement = {
+  reshape: (site) => reshape(valueAt(site, 0), site.call.attributes.shape),
+  /** Its result lies as its operand does. */
+  transpose: (site) => valueAt(site, 0),
   slice: (site) => {
-    const { start, size: extent } = site.node.attributes
+    const { start, size: extent } = site.call.attributes
     const end = start.map((s, i) => s + (extent[i] ?? 0))
-    return sameShape(extent, shapeOf(operand(site, 0))) ? valueAt(site, 0) : slice(valueAt(site, 0), start, end)
+    return sameShape(extent, operandShape(site, 0)) ? valueAt(site, 0) : slice(valueAt(site, 0), start, end)
   },
   pad: (site) =>
-    pad(valueAt(site, 0), site.node.attributes.low, site.node.attributes.high, scalar(site.node.type.dtype, 0)),
-  concat: (site) =>
-    concat(
-      site.node.attributes.axis,
-      site.operands.map((x) => x.value),
-    ),
-  broadcast: (site) => call('Expand', [valueAt(site, 0), int64s(site.node.attributes.shape)]),
+    pad(valueAt(site, 0), site.call.attributes.low, site.call.attributes.high, scalar(site.call.type.dtype, 0)),
+  concat: (site) => concat(site.call.attributes.axis, site.values),
+  broadcast: (site) => call('Expand', [valueAt(site, 0), int64s(site.call.attributes.shape)]),
   gather: (site) => call('Gather', [valueAt(site, 0), valueAt(site, 1)], { axis: int(0) }),
   /** ScatterElements adds in order, so that the sum is the same every time. */
   scatterAdd: (site) => {
-    const { dtype, shape } = site.node.type
+    const { dtype, shape } = site.call.type
     const [rows = 0, ...rest] = shape
-    const [hits, width] = [size(shapeOf(operand(site, 0))), size(rest)]
+    const [hits, width] = [size(operandShape(site, 0)), size(rest)]
     const zeros = filledWith(dtype, [rows, width], 0)
     const indices = call('Expand', [reshape(valueAt(site, 0), [hits, 1]), int64s([hits, width])])
     const updates = reshape(valueAt(site, 1), [hits, width])
     return reshape(call('ScatterElements', [zeros, indices, updates], { axis: int(0), reduction: text('add') }), shape)
   },
   upsampleNearest: (site) =>
-    call('Resize', [valueAt(site, 0), absent, floats([4], [1, 1, ...site.node.attributes.factor])], {
+    call('Resize', [valueAt(site, 0), absent, floats([4], [1, 1, ...site.call.attributes.factor])], {
       mode: text('nearest'),
       coordinate_transformation_mode: text('asymmetric'),
       nearest_mode: text('floor'),
     }),
   maxPool: (site) => {
-    const window = ints(site.node.attributes.factor)
+    const window = ints(site.call.attributes.factor)
     return call('MaxPool', [valueAt(site, 0)], { kernel_shape: window, strides: window })
   },
 }

@@ -1,22 +1,12 @@
-import type { Geometry } from '../geometry.ts'
-import {
-  type Attributes,
-  type Constant,
-  call,
-  constantOf,
-  int,
-  reshape,
-  transpose,
-  transposition,
-  type Value,
-} from './value.ts'
+import type { Geometry } from '../../geometry.ts'
+import { type Attributes, type Constant, call, constantOf, int, reshape, transpose, type Value } from '../value.ts'
 
 /**
  * Weights of blocked convolutions, [O/b, C/b, h, w, b of C, b of O]: laid out while compiling where they are constant, at
  * every run where they are fed.
  */
 type Extent = Pick<Geometry, 'o' | 'c' | 'kh' | 'kw'>
-type Layout = (weight: Value, e: Extent, b: number) => Value
+type LayOut = (weight: Value, e: Extent, b: number) => Value
 
 export const nchwc = 'com.microsoft.nchwc'
 export const blocked = (op: string, inputs: readonly Value[], attributes: Attributes = {}): Value =>
@@ -35,13 +25,8 @@ const rowsInOrder = (x: Value, [a, b, c]: readonly [number, number, number], row
 }
 type RowAt = (a: number, b: number, c: number) => number
 
-/** w[h, w, C, O] of a weight that is turned from it. */
-export const turnedFrom = (weight: Value): Value | undefined => {
-  const inner = transposition(weight)
-  return inner?.permutation.join() === '3,2,0,1' ? inner.of : undefined
-}
-/** Whole blocks are moved then. */
-const fedTurned: Layout = (weight, { o, c, kh, kw }, b) => {
+/** Of w[h, w, C, O] whole blocks are moved. */
+export const blocksOfHwio: LayOut = (weight, { o, c, kh, kw }, b) => {
   const taps = kh * kw
   const [outer, inner] = [o / b, c / b]
   const rows = blocked('ReorderInput', [reshape(weight, [1, taps, c, o])], { channels_last: int(1) })
@@ -51,7 +36,7 @@ const fedTurned: Layout = (weight, { o, c, kh, kw }, b) => {
     [o, c, kh, kw],
   )
 }
-const fedFlippedTurned: Layout = (weight, { o, c, kh, kw }, b) => {
+export const rotatedBlocksOfHwio: LayOut = (weight, { o, c, kh, kw }, b) => {
   const taps = kh * kw
   const [outer, inner] = [c / b, o / b]
   const columns = blocked('ReorderInput', [reshape(weight, [taps, c, 1, o])])
@@ -61,18 +46,16 @@ const fedFlippedTurned: Layout = (weight, { o, c, kh, kw }, b) => {
     [c, o, kh, kw],
   )
 }
-/** w[O, C, h, w] itself of a weight that is turned from w[h, w, C, O]: through blocks, which threads share. */
-export const plainWeight = (weight: Value, { o, c, kh, kw }: Extent, b: number | null): Value => {
-  const turned = turnedFrom(weight)
-  if (turned === undefined || b === null || o % b > 0) return weight
+/** w[O, C, h, w] of w[h, w, C, O], where b divides O: through blocks, which threads share. */
+export const plainOfHwio: LayOut = (weight, { o, c, kh, kw }) => {
   const taps = kh * kw
-  const rows = rowsInOrder(reshape(turned, [taps * c, o]), [c, taps, 1], (i, t) => t * c + i)
+  const rows = rowsInOrder(reshape(weight, [taps * c, o]), [c, taps, 1], (i, t) => t * c + i)
   const inBlocks = blocked('ReorderInput', [reshape(rows, [1, 1, c * taps, o])], { channels_last: int(1) })
   return reshape(blocked('ReorderOutput', [inBlocks], { channels: int(o) }), [o, c, kh, kw])
 }
 
 /** Reordering as if weights were pictures keeps runs of b numbers together, so that the transposition copies runs. */
-const fedWeight: Layout = (weight, { o, c, kh, kw }, b) => {
+const fedBlocks: LayOut = (weight, { o, c, kh, kw }, b) => {
   const inner = reshape(blocked('ReorderInput', [reshape(weight, [o / b, b, c, kh * kw])]), [
     o / b,
     c / b,
@@ -82,11 +65,11 @@ const fedWeight: Layout = (weight, { o, c, kh, kw }, b) => {
   ])
   return reshape(transpose(inner, [0, 1, 3, 2, 4]), [o, c, kh, kw])
 }
-const fedFlippedWeight: Layout = (weight, { o, c, kh, kw }, b) => {
+const fedRotatedBlocks: LayOut = (weight, { o, c, kh, kw }, b) => {
   const taps = kh * kw
   const inner = reshape(blocked('ReorderInput', [reshape(weight, [o, c, 1, taps])]), [(o * c) / b, taps, b])
-  const turned = reshape(call('Gather', [inner, lastFirst(taps)], { axis: int(1) }), [o / b, b, c / b, taps, b])
-  return reshape(transpose(turned, [2, 0, 3, 1, 4]), [c, o, kh, kw])
+  const reversed = reshape(call('Gather', [inner, lastFirst(taps)], { axis: int(1) }), [o / b, b, c / b, taps, b])
+  return reshape(transpose(reversed, [2, 0, 3, 1, 4]), [c, o, kh, kw])
 }
 
 /** Where in w[O, C, taps] the element stands that goes to (outer block, inner block, tap, inner, outer). */
@@ -109,29 +92,13 @@ const inBlocks = (
           for (let q = 0; q < b; q++) out[at++] = Number(data[source(i * b + q, j * b + p, t, e)])
   return constantOf('float32', [outer, inner, e.kh, e.kw], out)
 }
-const constantWeight = (weight: Constant, e: Extent, b: number): Constant =>
+const knownBlocks = (weight: Constant, e: Extent, b: number): Constant =>
   inBlocks(weight, e, b, [e.o, e.c], (o, c, t, { kh, kw }) => (o * e.c + c) * kh * kw + t)
-const constantFlippedWeight = (weight: Constant, e: Extent, b: number): Constant =>
+const knownRotatedBlocks = (weight: Constant, e: Extent, b: number): Constant =>
   inBlocks(weight, e, b, [e.c, e.o], (c, o, t, { kh, kw }) => (o * e.c + c + 1) * kh * kw - 1 - t)
 
-/** One constant for all convolutions with the same weight. */
-const either = (
-  fed: Layout,
-  fedOfTurned: Layout,
-  constant: (weight: Constant, e: Extent, b: number) => Constant,
-): Layout => {
-  const made = new WeakMap<Constant, Map<number, Constant>>()
-  return (weight, e, b) => {
-    const turned = turnedFrom(weight)
-    if (turned !== undefined) return fedOfTurned(turned, e, b)
-    if (weight.kind !== 'constant') return fed(weight, e, b)
-    const ofWeight = made.get(weight) ?? new Map<number, Constant>()
-    const laidOut = ofWeight.get(b) ?? constant(weight, e, b)
-    made.set(weight, ofWeight.set(b, laidOut))
-    return laidOut
-  }
-}
-
-export const blockedWeight = either(fedWeight, fedTurned, constantWeight)
-/** The blocked form of w[C,O,h,w] turned by 180 degrees. */
-export const blockedFlippedWeight = either(fedFlippedWeight, fedFlippedTurned, constantFlippedWeight)
+export const blocksOf: LayOut = (weight, e, b) =>
+  weight.kind === 'constant' ? knownBlocks(weight, e, b) : fedBlocks(weight, e, b)
+/** The blocks of w[C, O, h, w] rotated by 180 degrees. */
+export const rotatedBlocksOf: LayOut = (weight, e, b) =>
+  weight.kind === 'constant' ? knownRotatedBlocks(weight, e, b) : fedRotatedBlocks(weight, e, b)

@@ -1,5 +1,5 @@
-import { kernelsOf, type Lowering, valueAt } from './lowering.ts'
-import { call, cast, floats, scalar, type Value } from './value.ts'
+import { call, cast, floats, scalar, type Value } from '../value.ts'
+import { type Emit, kernelsOf, valueAt } from './emit.ts'
 
 const number = (x: number): Value => scalar('float32', x)
 const add = (a: Value, b: Value): Value => call('Add', [a, b])
@@ -31,16 +31,16 @@ const sineOf = (x: Value, turns: number): Value => {
     sub(number(1), scaled(square, 0.5)),
     mul(mul(square, square), polynomial(square, [4.166664568298827e-2, -1.388731625493765e-3, 2.443315711809948e-5])),
   )
-  const turned = turns === 0 ? quarters : add(quarters, number(turns))
-  const pairs = floor(scaled(turned, 0.5))
-  const odd = sub(turned, scaled(pairs, 2))
+  const shifted = turns === 0 ? quarters : add(quarters, number(turns))
+  const pairs = floor(scaled(shifted, 0.5))
+  const odd = sub(shifted, scaled(pairs, 2))
   const negative = sub(pairs, scaled(floor(scaled(pairs, 0.5)), 2))
   const size = call('Where', [cast(odd, 'bool'), cosine, sine])
   return call('Where', [cast(negative, 'bool'), call('Neg', [size]), size])
 }
 
 const exactOnCpu =
-  (op: 'Sin' | 'Cos', turns: number): Lowering<'sin' | 'cos'> =>
+  (op: 'Sin' | 'Cos', turns: number): Emit<'sin' | 'cos'> =>
   (site) =>
     kernelsOf(site).preciseAngles ? call(op, [valueAt(site, 0)]) : sineOf(valueAt(site, 0), turns)
 export const sin = exactOnCpu('Sin', 0)
@@ -69,7 +69,7 @@ const exponential = (given: Value): Value => {
   const power = call('Gather', [powers, cast(add(k, number(-exponents.from)), 'int32')])
   return call('Where', [call('Equal', [given, given]), mul(polynomial(rest, series), power), given])
 }
-export const exp: Lowering<'exp'> = (site) =>
-  kernelsOf(site).preciseExponential || site.node.type.dtype !== 'float32'
+export const exp: Emit<'exp'> = (site) =>
+  kernelsOf(site).preciseExponential || site.call.type.dtype !== 'float32'
     ? call('Exp', [valueAt(site, 0)])
     : exponential(valueAt(site, 0))

@@ -1,0 +1,44 @@
+import type { Graph } from '../../graph/graph.ts'
+import type { FileArrays, Values } from '../executor.ts'
+import { type Calls, callsOf } from './calls.ts'
+import { choose } from './choose.ts'
+import { measured } from './costs.ts'
+import { expand } from './expand.ts'
+import { aliases, attentions, biases, broadcasts, rectifiers } from './fuse.ts'
+import { layouts } from './layouts.ts'
+import type { Model } from './proto.ts'
+import { recomputed } from './recompute.ts'
+import type { Target } from './target.ts'
+
+/** A step of what happens to a graph, by its name: from a thing to a thing of the same kind. */
+export type Pass<A> = readonly [name: string, pass: (a: A) => A]
+export const through =
+  <A>(passes: readonly Pass<A>[]) =>
+  (a: A): A =>
+    passes.reduce((now, [, pass]) => pass(now), a)
+
+/** From a graph's nodes to calls of which everything is decided. */
+export const lowerings = (target: Target): readonly Pass<Calls>[] => [
+  ['see through aliases', aliases],
+  ['read what is broadcast', broadcasts],
+  ['fuse attention', attentions],
+  ['fuse biases', biases],
+  ['fuse ReLU', rectifiers],
+  ['recompute what is cheap', recomputed],
+  ['choose algorithms', choose(target)],
+  ['lay arrays out', layouts],
+]
+
+/** What a graph is lowered for; the costs that were measured where none are given. */
+export type LoweredFor = Omit<Target, 'costs'> & Partial<Pick<Target, 'costs'>>
+const whole = ({ costs = measured, ...rest }: LoweredFor): Target => ({ ...rest, costs })
+
+/** What is computed for a graph whose types are true, call by call; leaves named in `baked` are known beforehand. Pure. */
+export const planned = (g: Graph, target: LoweredFor, baked: readonly string[] = []): Calls => {
+  const known = new Set(baked)
+  return through(lowerings(whole(target)))(callsOf(g, (name) => known.has(name)))
+}
+
+/** The ONNX model of a graph whose types are true; leaves named in `constants` and `files` become initialisers. Pure. */
+export const lower = (g: Graph, target: LoweredFor, constants: Values = {}, files: FileArrays = {}): Model =>
+  expand(planned(g, target, [...Object.keys(constants), ...Object.keys(files)]), g, whole(target), { constants, files })
