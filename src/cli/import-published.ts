@@ -3,6 +3,7 @@ import { basename, extname } from 'node:path'
 import { type Effect, effect, failure } from '../error.ts'
 import { asArgument } from '../io/names.ts'
 import type { Owned } from '../io/owner.ts'
+import type { Beside, PipelineDocument } from '../pipelines/document.ts'
 import { TE } from '../prelude.ts'
 import { inRunFolder } from './run-folder.ts'
 import { exitCodes, type Outcome, type Terminal } from './terminal.ts'
@@ -40,6 +41,22 @@ const bytesOf = (weights: Readonly<Record<string, Readonly<Record<string, { read
 const configured = async (config: string | undefined): Promise<{ readonly yaml?: string; readonly config?: string }> =>
   config === undefined ? {} : (await isFolder(config)) ? { config } : { yaml: config }
 
+const besides: { readonly [K in Beside['kind']]: readonly string[] } = {
+  'low-resolution': ['--low-resolution small.png'],
+  'masked-latents': ['--from picture.png --mask mask.png'],
+  'mask-and-latents': ['--from picture.png --mask mask.png'],
+  depth: ['--from picture.png --depth depth.png'],
+  'picture-latents': ['--from picture.png'],
+  'label-map': ['--label-map map.png'],
+}
+/** Options without which a model draws nothing. */
+const askedOptions = ({ conditioning: { text, classes, boxes, beside } }: PipelineDocument): readonly string[] => [
+  ...(text.length === 0 ? [] : ['--prompt "..."']),
+  ...(classes === null ? [] : ['--class 0']),
+  ...(boxes === null ? [] : ['--boxes "0.1,0.2,0.5,0.9 0"']),
+  ...(beside === null ? [] : besides[beside.kind]),
+]
+
 export const importPublished = (path: string, options: PublishedOptions, terminal: Terminal): Effect<Outcome> =>
   effect(async (run) => {
     const { withPublished } = await import('../pipelines/read.ts')
@@ -62,7 +79,7 @@ export const importPublished = (path: string, options: PublishedOptions, termina
       ...(textEncoder.length === 0 ? {} : { textEncoders: textEncoder }),
       ...(variant === undefined ? {} : { variant }),
     }
-    const { dir } = await run(
+    const { dir, asked } = await run(
       withPublished(where, (model) =>
         effect(async (go) => {
           for (const remark of model.remarks) say(`${path}: ${remark}`)
@@ -73,7 +90,7 @@ export const importPublished = (path: string, options: PublishedOptions, termina
           const write = ({ dir: to }: Owned) =>
             effect(async (within) => {
               await within(writePublishedRun(to, model))
-              return { dir: out ?? to }
+              return { dir: out ?? to, asked: askedOptions(model.document) }
             })
           const { document, weights } = model
           say(`${document.model}: ${Object.keys(weights).join(', ')}, ${Math.round(bytesOf(weights) / 2 ** 20)} MiB`)
@@ -84,6 +101,6 @@ export const importPublished = (path: string, options: PublishedOptions, termina
     )
     const shown = dir.startsWith(process.cwd()) ? dir.slice(process.cwd().length + 1) : dir
     terminal.out(`${shown}\n`)
-    say(`To draw pictures: npx latentgraph sample ${asArgument(shown)} --prompt "..." --out samples.png`)
+    say(`To draw pictures: npx latentgraph sample ${asArgument(shown)} ${asked.join(' ')} --out samples.png`)
     return exitCodes.done
   })

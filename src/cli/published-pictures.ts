@@ -1,8 +1,9 @@
+import { readLabelMapAt } from '../data/labels.ts'
 import { type Effect, effect, fail } from '../error.ts'
-import { floats, type Value } from '../execute/executor.ts'
+import { floats, ints, type Value } from '../execute/executor.ts'
 import { readBytes } from '../io/bytes.ts'
 import { decodeAt } from '../io/images.ts'
-import { TE } from '../prelude.ts'
+import { pipe, TE } from '../prelude.ts'
 
 /** Pictures that `sample` is given for a published model. */
 
@@ -21,24 +22,50 @@ export interface ReadPicture extends Place {
   readonly note?: string
 }
 
+/** The size that is asked for, or a file's own as far as it is a multiple. */
+const sizeFor =
+  (size: Place | undefined, multiple: number) =>
+  (own: Place): Place =>
+    size ?? { width: rounded(own.width, multiple), height: rounded(own.height, multiple) }
+const noteOf = (path: string, { width, height }: Place, facts: Place) =>
+  width === facts.width && height === facts.height
+    ? {}
+    : { note: `${path}: ${facts.width}x${facts.height} pixels, taken as ${width}x${height}` }
+
 /** A picture at the size that is asked for, or at its own as far as it is a multiple. Errors: `file`. */
 export const readPublished = (path: string, size: Place | undefined, multiple: number): Effect<ReadPicture> =>
   effect(async (run) => {
     const { width, height, colours, facts } = await run(
-      decodeAt(
-        path,
-        await run(readBytes(path)),
-        (own) => size ?? { width: rounded(own.width, multiple), height: rounded(own.height, multiple) },
-      ),
+      decodeAt(path, await run(readBytes(path)), sizeFor(size, multiple)),
     )
     const pixels = floats(
       [1, 3, height, width],
       Float32Array.from(colours, (byte) => Math.fround(byte / 255)),
     )
-    return width === facts.width && height === facts.height
-      ? { width, height, pixels }
-      : { width, height, pixels, note: `${path}: ${facts.width}x${facts.height} pixels, taken as ${width}x${height}` }
+    return { width, height, pixels, ...noteOf(path, { width, height }, facts) }
   })
+
+export interface ReadMap extends Place {
+  /** int32[1, H, W] */
+  readonly map: Value
+  readonly note?: string
+}
+/** The label of each pixel of a picture. Errors: `file`, `data`. */
+export const readPublishedMap = (
+  path: string,
+  labels: number,
+  size: Place | undefined,
+  multiple: number,
+): Effect<ReadMap> =>
+  pipe(
+    readLabelMapAt(path, labels, sizeFor(size, multiple)),
+    TE.map(({ width, height, map, facts }) => ({
+      width,
+      height,
+      map: ints([1, height, width], Int32Array.from(map)),
+      ...noteOf(path, { width, height }, facts),
+    })),
+  )
 
 /** The grey of a picture, [1, 1, H, W] in [0, 1]. */
 export const grey = ({ shape, data }: Value): Value => {

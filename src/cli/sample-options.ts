@@ -4,7 +4,8 @@ import type { Experiment } from '../experiment/document.ts'
 import { requested } from '../experiment/sampling.ts'
 import { E, flow, pipe, RNEA } from '../prelude.ts'
 import type { AskedOptions } from './asked.ts'
-import { type ConditionOptions, labelMapOption } from './condition-picture.ts'
+import { boxesOption } from './boxes-option.ts'
+import type { ConditionOptions } from './condition-picture.ts'
 import type { PublishedSampling } from './sample-published.ts'
 
 /** The options of `sample`, and which of them apply. */
@@ -32,7 +33,7 @@ export interface Options extends SamplingOptions, ConditionOptions, AskedOptions
 /** Of published models alone. */
 type PublishedAlone = Pick<
   PublishedSampling,
-  | ('pictureGuidance' | 'clipSkip' | 'weigh' | 'size' | 'depth' | 'hint' | 'controlScale')
+  | ('pictureGuidance' | 'clipSkip' | 'weigh' | 'size' | 'depth' | 'hint' | 'controlScale' | 'boxes')
   | ('lora' | 'loraMerge' | 'embedding' | 'control' | 'controlConfig')
 >
 const publishedAlone: readonly (readonly [keyof PublishedAlone, string])[] = [
@@ -42,6 +43,7 @@ const publishedAlone: readonly (readonly [keyof PublishedAlone, string])[] = [
   ['size', '--size'],
   ['depth', '--depth'],
   ['hint', '--hint'],
+  ['boxes', boxesOption],
   ['controlScale', '--control-scale'],
   ['lora', '--lora'],
   ['loraMerge', '--lora-merge'],
@@ -51,7 +53,6 @@ const publishedAlone: readonly (readonly [keyof PublishedAlone, string])[] = [
 ]
 const experimentsAlone: readonly (readonly [keyof Options, string])[] = [
   ['spacing', '--spacing'],
-  ['labelMap', labelMapOption],
   ['checkpoint', '--checkpoint'],
   ['ema', '--ema'],
   ['invert', '--invert'],

@@ -1,3 +1,4 @@
+import { boxLabels } from '../data/boxes.ts'
 import { type Effect, effect, fail } from '../error.ts'
 import type { ControlRequest } from '../pipelines/control.ts'
 import type { PipelineDocument } from '../pipelines/document.ts'
@@ -5,8 +6,9 @@ import { type Pipeline, type Request, signed } from '../pipelines/request.ts'
 import { pipe, TE } from '../prelude.ts'
 import { promptIds } from '../text/prompt.ts'
 import { promptsOf } from './asked.ts'
+import { boxesOption, readBoxes } from './boxes-option.ts'
 import { type Equipment, withEquipment } from './published-equipment.ts'
-import { grey, type Place, readPublished, sizeOf } from './published-pictures.ts'
+import { grey, type Place, readPublished, readPublishedMap, sizeOf } from './published-pictures.ts'
 import type { Terminal } from './terminal.ts'
 
 /** `sample` of a published model. */
@@ -32,6 +34,8 @@ export interface PublishedSampling extends Equipment {
   readonly mask?: string
   readonly depth?: string
   readonly lowResolution?: string
+  readonly labelMap?: string
+  readonly boxes?: string
   readonly hint?: string
   readonly controlScale?: number
   readonly executor?: string
@@ -53,7 +57,7 @@ const factorOf = (stage: PipelineDocument['firstStage']): number =>
 
 /** What options ask for that the model has no use for. */
 const refused = (document: PipelineDocument, o: PublishedSampling): Effect<unknown> => {
-  const { text, classes, beside } = document.conditioning
+  const { text, classes, boxes, beside } = document.conditioning
   const layers = text.flatMap(({ encoder, skip }) => (encoder.kind === 'clip' ? [encoder.config.layers - skip] : []))
   const mostSkipped = Math.min(...layers)
   const readsPicture = beside !== null && beside.kind !== 'low-resolution'
@@ -83,6 +87,8 @@ const refused = (document: PipelineDocument, o: PublishedSampling): Effect<unkno
       beside?.kind === 'low-resolution',
       'no low resolution: the model is told none',
     ],
+    ['--label-map', o.labelMap, beside?.kind === 'label-map', 'no label map: the model is told none'],
+    [boxesOption, o.boxes, boxes !== null, 'no boxes: the model is told none'],
     [
       '--mask',
       o.mask,
@@ -128,9 +134,24 @@ const promptsFor = ({ conditioning: { text } }: PipelineDocument, o: PublishedSa
 
 interface Pictures {
   readonly size: Place
-  readonly given: Partial<Pick<Request, 'picture' | 'mask' | 'depth' | 'lowResolution' | 'control'>>
+  readonly given: Partial<Pick<Request, 'picture' | 'mask' | 'depth' | 'lowResolution' | 'labelMap' | 'control'>>
   readonly notes: readonly string[]
 }
+
+/** The labels of pixels, where the model is told them. */
+const labelsOf = (
+  { conditioning: { beside } }: PipelineDocument,
+  path: string | undefined,
+  size: Place | undefined,
+  multiple: number,
+) =>
+  path === undefined || beside?.kind !== 'label-map'
+    ? TE.right(undefined)
+    : readPublishedMap(path, beside.labels, size, multiple)
+
+/** The boxes of a request, where the model is told some. */
+const boxesFor = ({ conditioning: { boxes } }: PipelineDocument, { boxes: given }: PublishedSampling) =>
+  given === undefined || boxes === null ? TE.right(undefined) : readBoxes(given, boxLabels(boxes.encoder))
 
 /** The pictures of a request, all of one size. */
 const picturesOf = (document: PipelineDocument, o: PublishedSampling): Effect<Pictures> =>
@@ -148,9 +169,11 @@ const picturesOf = (document: PipelineDocument, o: PublishedSampling): Effect<Pi
     const low = await read(o.lowResolution, undefined, multiple / factor)
     const from = await read(o.from, asked)
     const hint = await read(o.hint, asked ?? from)
+    const labels = await run(labelsOf(document, o.labelMap, asked ?? from, multiple))
+    if (labels?.note !== undefined) notes.push(labels.note)
     const square = { width: document.side * factor, height: document.side * factor }
     const enlarged = low && { width: low.width * factor, height: low.height * factor }
-    const size = enlarged ?? from ?? asked ?? hint ?? square
+    const size = enlarged ?? from ?? asked ?? hint ?? labels ?? square
     const mask = await read(o.mask, size)
     const depth = await read(o.depth, size)
     const control: ControlRequest | undefined = hint && {
@@ -168,6 +191,7 @@ const picturesOf = (document: PipelineDocument, o: PublishedSampling): Effect<Pi
         ...(mask === undefined ? {} : { mask: grey(mask.pixels) }),
         ...(depth === undefined ? {} : { depth: grey(depth.pixels) }),
         ...(low === undefined ? {} : { lowResolution: signed(low.pixels) }),
+        ...(labels === undefined ? {} : { labelMap: labels.map }),
         ...(control === undefined ? {} : { control }),
       },
     }
@@ -197,6 +221,7 @@ const requestFor = (
     const count = kinds * each
     const { size, given, notes } = await run(picturesOf(document, o))
     const classes = await run(classesOf(document, o.class, count))
+    const boxes = await run(boxesFor(document, o))
     const fills = document.conditioning.beside?.kind === 'mask-and-latents'
     return {
       count,
@@ -213,6 +238,7 @@ const requestFor = (
       ...(o.negative === undefined ? {} : { negative: [o.negative] }),
       ...(o.weigh === true ? { weighs: true } : {}),
       ...(classes === undefined ? {} : { classes }),
+      ...(boxes === undefined ? {} : { boxes }),
       ...given,
       notes,
     }

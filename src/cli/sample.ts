@@ -3,6 +3,7 @@ import { effect, fail } from '../error.ts'
 import { samplerNames } from '../experiment/sampling.ts'
 import { TE } from '../prelude.ts'
 import { spacings } from '../schedulers/levels.ts'
+import { boxesOption } from './boxes-option.ts'
 import { checkpointOption, emaOption, type Register, several } from './command.ts'
 import { labelMapOption, lowResolutionOption } from './condition-picture.ts'
 import { heldRun } from './held-run.ts'
@@ -50,6 +51,10 @@ export const sample: Register = (program, { terminal, run, again }) => {
     .option('--eta <number>', 'how much noise a sampler draws that can do without: 0 none', share)
     .option(`${lowResolutionOption} <picture>`, 'what a model of super-resolution draws larger')
     .option(`${labelMapOption} <picture>`, 'the label of each pixel, its grey value, of a model that is told one')
+    .option(
+      `${boxesOption} <boxes>`,
+      'what is where: "left,top,right,bottom class; ..." in shares of the sides, or a file',
+    )
     .option('--seed <n>', 'of the noise; that of the experiment where left out', natural)
     .option('--count <n>', 'pictures of each class', count)
     .addOption(checkpointOption())

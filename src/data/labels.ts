@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { type Checked, type Effect, fail } from '../error.ts'
 import { readBytes, sha256 } from '../io/bytes.ts'
-import { decodePicture, type Picture } from '../io/images.ts'
+import { decodeAt, decodePicture, type Picture } from '../io/images.ts'
 import { E, pipe, RNEA, TE } from '../prelude.ts'
 import { type About, type Batch, type Dataset, type Found, loaded } from './dataset.ts'
 import type { Keep } from './decode.ts'
@@ -42,6 +42,16 @@ const mapOptions = ({ size, labels }: LabelMapOptions, encoding: Encoding): Fold
 
 const withoutCoverage = ({ coverage: _, ...batch }: Batch): Batch => batch
 
+/** What was decoded of a file, as a map beside the rest. */
+const labelled =
+  (path: string, labels: number) =>
+  <A extends Picture>(picture: A): Checked<A & { readonly map: Uint8Array }> =>
+    pipe(
+      keepLabels(labels).of(picture),
+      E.mapLeft(RNEA.map((e) => ({ ...e, at: path }))),
+      E.map((map) => ({ ...picture, map })),
+    )
+
 /** One label map in a file, [size, size], and what the file was. Errors: `file`; `data` for colours, or another label. */
 export const readLabelMap = (
   path: string,
@@ -50,13 +60,15 @@ export const readLabelMap = (
   pipe(
     readBytes(path),
     TE.flatMap((bytes) => decodePicture(path, bytes, { size, kernel: 'nearest', coverage: true })),
-    TE.flatMapEither((picture) =>
-      pipe(
-        keepLabels(labels).of(picture),
-        E.mapLeft(RNEA.map((e) => ({ ...e, at: path }))),
-        E.map((map) => ({ map, facts: picture.facts })),
-      ),
-    ),
+    TE.flatMapEither(labelled(path, labels)),
+  )
+
+/** The same, [height, width], at a size of its own or another. */
+export const readLabelMapAt = (path: string, labels: number, sizeOf: Parameters<typeof decodeAt>[2]) =>
+  pipe(
+    readBytes(path),
+    TE.flatMap((bytes) => decodeAt(path, bytes, sizeOf, { kernel: 'nearest', coverage: true })),
+    TE.flatMapEither(labelled(path, labels)),
   )
 
 /** As `loadLabelMaps`, but nothing is decoded yet. */

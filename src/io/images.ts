@@ -1,6 +1,6 @@
 import { extname } from 'node:path'
 import sharp, { type Sharp } from 'sharp'
-import { type Checked, type Effect, type Errors, fail, reasonOf } from '../error.ts'
+import { type Checked, type Effect, effect, fail, reasonOf } from '../error.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { writeFileAtomic } from './atomic.ts'
 import { fileFailure } from './bytes.ts'
@@ -194,9 +194,9 @@ export interface PictureOptions {
 
 /** A picture's pixels as bytes, laid out to the size asked for. */
 export interface Picture {
-  /** `[3, size, size]`: red, green and blue, 0 to 255. */
+  /** `[3, height, width]`: red, green and blue, 0 to 255. */
   readonly colours: Uint8Array
-  /** How much of each pixel it covers, `[size, size]`, 0 to 255; only where asked for. */
+  /** How much of each pixel it covers, `[height, width]`, 0 to 255; only where asked for. */
   readonly coverage?: Uint8Array
   /** What the file has, upright. */
   readonly facts: PictureFacts
@@ -232,19 +232,25 @@ const opened = (path: string, of: () => Sharp) =>
     TE.mapLeft(fileFailure(path, readable)),
   )
 
-const coloursOf = (path: string, bytes: Uint8Array, options: PictureOptions): Effect<Uint8Array> => {
-  const { size, background = white, fit = 'cover', kernel = 'lanczos3' } = options
+/** `PictureOptions` at a width and a height. */
+interface Laid extends Omit<PictureOptions, 'size'> {
+  readonly width: number
+  readonly height: number
+}
+
+const coloursOf = (path: string, bytes: Uint8Array, options: Laid): Effect<Uint8Array> => {
+  const { width, height, background = white, fit = 'cover', kernel = 'lanczos3' } = options
   const [r, g, b] = background
   return pipe(
     opened(path, () =>
       sharp(bytes)
         .autoOrient()
         .flatten({ background: { r, g, b } })
-        .resize({ width: size, height: size, fit, kernel, position: 'centre', background: { r, g, b } })
+        .resize({ width, height, fit, kernel, position: 'centre', background: { r, g, b } })
         .toColourspace('srgb'),
     ),
     TE.map(({ data, info: { channels } }) => {
-      const plane = size * size
+      const plane = width * height
       const picture = new Uint8Array(3 * plane)
       for (let channel = 0; channel < 3; channel++) {
         const offset = channels < 3 ? 0 : channel
@@ -255,20 +261,38 @@ const coloursOf = (path: string, bytes: Uint8Array, options: PictureOptions): Ef
   )
 }
 
-const coverageOf = (path: string, bytes: Uint8Array, options: PictureOptions): Effect<Uint8Array> => {
-  const { size, fit = 'cover', kernel = 'lanczos3' } = options
+const coverageOf = (path: string, bytes: Uint8Array, options: Laid): Effect<Uint8Array> => {
+  const { width, height, fit = 'cover', kernel = 'lanczos3' } = options
   const clear = { r: 0, g: 0, b: 0, alpha: 0 }
   return pipe(
     opened(path, () =>
       sharp(bytes)
         .autoOrient()
         .ensureAlpha()
-        .resize({ width: size, height: size, fit, kernel, position: 'centre', background: clear })
+        .resize({ width, height, fit, kernel, position: 'centre', background: clear })
         .extractChannel('alpha'),
     ),
     TE.map(({ data }) => Uint8Array.from(data)),
   )
 }
+
+export interface Sides {
+  readonly width: number
+  readonly height: number
+}
+const laidOut = (
+  path: string,
+  bytes: Uint8Array,
+  { sizeOf, ...options }: Omit<PictureOptions, 'size'> & { readonly sizeOf: (own: Sides) => Sides },
+): Effect<Picture & Sides> =>
+  effect(async (run) => {
+    const facts = await run(factsOf(path, bytes))
+    const { width, height } = sizeOf(facts)
+    const laid = { ...options, width, height }
+    const colours = await run(coloursOf(path, bytes, laid))
+    const coverage = options.coverage === true ? await run(coverageOf(path, bytes, laid)) : undefined
+    return { width, height, facts, colours, ...(coverage === undefined ? {} : { coverage }) }
+  })
 
 /**
  * The content of a picture file (PNG, JPEG, WebP, GIF, AVIF, TIFF, SVG), turned upright as its EXIF data says and
@@ -278,15 +302,10 @@ const coverageOf = (path: string, bytes: Uint8Array, options: PictureOptions): E
  * const picture = pipe(readBytes('cat.png'), TE.flatMap((bytes) => decodePicture('cat.png', bytes, { size: 64 })))
  * ```
  */
-export const decodePicture = (path: string, bytes: Uint8Array, options: PictureOptions): Effect<Picture> =>
+export const decodePicture = (path: string, bytes: Uint8Array, { size, ...options }: PictureOptions): Effect<Picture> =>
   pipe(
-    TE.Do,
-    TE.bind('facts', () => factsOf(path, bytes)),
-    TE.bind('colours', () => coloursOf(path, bytes, options)),
-    TE.bind('coverage', () =>
-      options.coverage === true ? coverageOf(path, bytes, options) : TE.right<Errors, undefined>(undefined),
-    ),
-    TE.map(({ coverage, ...picture }) => ({ ...picture, ...(coverage === undefined ? {} : { coverage }) })),
+    laidOut(path, bytes, { ...options, sizeOf: () => ({ width: size, height: size }) }),
+    TE.map(({ width: _, height: __, ...picture }) => picture),
   )
 
 /**
@@ -296,35 +315,6 @@ export const decodePicture = (path: string, bytes: Uint8Array, options: PictureO
 export const decodeAt = (
   path: string,
   bytes: Uint8Array,
-  sizeOf: (own: { readonly width: number; readonly height: number }) => {
-    readonly width: number
-    readonly height: number
-  },
-): Effect<{
-  readonly width: number
-  readonly height: number
-  readonly colours: Uint8Array
-  readonly facts: PictureFacts
-}> =>
-  pipe(
-    factsOf(path, bytes),
-    TE.bindTo('facts'),
-    TE.let('size', ({ facts }) => sizeOf(facts)),
-    TE.bind('raw', ({ size }) =>
-      opened(path, () =>
-        sharp(bytes)
-          .autoOrient()
-          .flatten({ background: { r: 255, g: 255, b: 255 } })
-          .resize({ ...size, fit: 'cover', position: 'centre' })
-          .toColourspace('srgb'),
-      ),
-    ),
-    TE.map(({ facts, size, raw: { data, info } }) => {
-      const plane = size.width * size.height
-      const colours = Uint8Array.from({ length: 3 * plane }, (_, i) => {
-        const channel = info.channels < 3 ? 0 : Math.floor(i / plane)
-        return data[(i % plane) * info.channels + channel] ?? 0
-      })
-      return { ...size, colours, facts }
-    }),
-  )
+  sizeOf: (own: Sides) => Sides,
+  options: Pick<PictureOptions, 'kernel' | 'coverage'> = {},
+): Effect<Picture & Sides> => laidOut(path, bytes, { ...options, sizeOf })

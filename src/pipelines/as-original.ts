@@ -17,14 +17,26 @@ const classes: { readonly [K in Beside['kind']]: Pick<OriginalModel, 'target' | 
   'mask-and-latents': { target: `${ldm}.LatentInpaintDiffusion`, concatKeys: ['mask', 'masked_image'] },
   depth: { target: `${ldm}.LatentDepth2ImageDiffusion`, concatKeys: ['depth_mask'] },
   'picture-latents': { target: 'ldm.models.diffusion.ddpm_edit.LatentDiffusion', concatKeys: ['c_concat'] },
+  'label-map': { target: `${ldm}.LatentDiffusion`, concatKeys: [] },
 }
 const plain = { target: `${ldm}.LatentDiffusion`, concatKeys: [] }
+const layout = { target: `${ldm}.Layout2ImgDiffusion`, concatKeys: [] }
 const engine = { target: 'sgm.models.diffusion.DiffusionEngine', concatKeys: [] }
 
-/** Kinds whose condition is made by a part, rather than beside one. */
-const besideParts: { readonly [K in Beside['kind']]?: Pick<ConditioningPart, 'target' | 'encoder' | 'key'> } = {
-  'low-resolution': { target: 'torch.nn.Identity', encoder: { kind: 'identity' }, key: 'LR_image' },
-  'masked-latents': { target: '', encoder: { kind: 'first-stage' }, key: 'masked_image' },
+const encoders = 'modules.encoders.modules'
+type Made = Pick<ConditioningPart, 'target' | 'encoder' | 'key'>
+/** A condition that is made by a part, rather than beside one. */
+const besidePart = (beside: Beside): Made | undefined => {
+  if (beside.kind === 'low-resolution')
+    return { target: 'torch.nn.Identity', encoder: { kind: 'identity' }, key: 'LR_image' }
+  if (beside.kind === 'masked-latents') return { target: '', encoder: { kind: 'first-stage' }, key: 'masked_image' }
+  return beside.kind === 'label-map'
+    ? {
+        target: `ldm.${encoders}.SpatialRescaler`,
+        encoder: { kind: 'rescaler', ...beside.rescaler, inChannels: beside.labels },
+        key: 'segmentation',
+      }
+    : undefined
 }
 
 type Schedules = Pick<OriginalProcess, 'beta_schedule' | 'timesteps' | 'linear_start' | 'linear_end' | 'cosine_s'>
@@ -83,7 +95,6 @@ interface OriginalTextPart {
   readonly beyond: boolean
 }
 
-const encoders = 'modules.encoders.modules'
 const textPart = (
   { encoder, skip, normalized, pooled }: TextPart,
   k: number,
@@ -139,12 +150,12 @@ const textPart = (
 const sizeKeys = ['original_size_as_tuple', 'crop_coords_top_left', 'target_size_as_tuple']
 
 const partsOf = (d: PipelineDocument, xl: boolean): Checked<readonly OriginalTextPart[]> => {
-  const { text, classes: labels, beside, sizes } = d.conditioning
+  const { text, classes: labels, boxes, beside, sizes } = d.conditioning
   const alone = (part: Omit<ConditioningPart, 'prefix'>): OriginalTextPart => ({
     part: { ...part, prefix: originalPrefixes.conditioning },
     beyond: false,
   })
-  const made = beside === null ? undefined : besideParts[beside.kind]
+  const made = beside === null ? undefined : besidePart(beside)
   return pipe(
     collect(text.map((part, k) => textPart(part, k, xl))),
     E.map((texts) => [
@@ -156,6 +167,16 @@ const partsOf = (d: PipelineDocument, xl: boolean): Checked<readonly OriginalTex
               target: `ldm.${encoders}.ClassEmbedder`,
               encoder: { kind: 'classes', ...labels },
               key: 'class_label',
+              tells: ['context'],
+            }),
+          ]),
+      ...(boxes === null
+        ? []
+        : [
+            alone({
+              target: `ldm.${encoders}.BERTEmbedder`,
+              encoder: { kind: 'bert', ...boxes.encoder, tokenises: false },
+              key: 'coordinates_bbox',
               tells: ['context'],
             }),
           ]),
@@ -198,7 +219,8 @@ export interface AsOriginal {
 export const asOriginal = (d: PipelineDocument): Checked<AsOriginal> => {
   const { firstStage: stage, conditioning, predicts } = d
   const xl = conditioning.sizes !== null || conditioning.text.length > 1
-  const kind = conditioning.beside === null ? (xl ? engine : plain) : classes[conditioning.beside.kind]
+  const alone = xl ? engine : conditioning.boxes === null ? plain : layout
+  const kind = conditioning.beside === null ? alone : classes[conditioning.beside.kind]
   if (stage.kind === 'tiny') return fail('config', '/firstStage/kind', '"kl" | "vq"', 'tiny')
   if (stage.shift !== 0) return fail('config', '/firstStage/shift', '0', `${stage.shift}`)
   if (predicts === 'flow') return fail('config', '/predicts', '"eps" | "x0" | "v"', predicts)

@@ -1,13 +1,15 @@
-import { type Effect, effect, fail } from '../error.ts'
+import { type Box, boxTokensOf, tokensOfBoxes } from '../data/boxes.ts'
+import { type Checked, type Effect, effect, fail } from '../error.ts'
 import { type Executor, floats, ints, type Value, type Values } from '../execute/executor.ts'
+import type { Graph } from '../graph/graph.ts'
 import { size } from '../graph/types.ts'
-import { E, pipe, TE } from '../prelude.ts'
+import { pipe, TE } from '../prelude.ts'
 import { using } from '../train/inference.ts'
 import type { Beside } from './document.ts'
 import { encodePixels, latentsOf, scaledLatents } from './first-stage.ts'
 import { type Branch, branches, type Guidance } from './guidance.ts'
 import { toldLeaves } from './network.ts'
-import { classTokens } from './networks.ts'
+import { boxStates, classTokens, labelChannels } from './networks.ts'
 import {
   bicubicAt,
   draws,
@@ -26,7 +28,7 @@ import {
 } from './request.ts'
 import { embeddedTexts } from './texts.ts'
 import { weighedTexts } from './weighted.ts'
-import { weightsOf } from './weights.ts'
+import { type Component, weightsOf } from './weights.ts'
 
 /** What a request gives the network: one row for each kind of condition. */
 
@@ -64,8 +66,22 @@ export const encoded = (
     }),
   )
 
-interface BesideRow {
-  readonly of: (given: Given) => Effect<Value>
+/** What a graph of one output makes of its feeds, by a component's weights. */
+const computed = (
+  { executor, pipeline: { weights } }: Given,
+  component: Component,
+  built: Checked<Graph>,
+  feeds: Values,
+): Effect<Value> =>
+  effect(async (run) => {
+    const graph = await run(TE.fromEither(built))
+    const values = await run(weightsOf(graph, component, weights))
+    const [found] = Object.values(await run(using(executor, graph, values, (executable) => executable.run(feeds))))
+    return found ?? (await run(TE.fromEither(fail('run', component, 'an output', 'none'))))
+  })
+
+interface BesideRow<B extends Beside> {
+  readonly of: (given: Given, beside: B) => Effect<Value>
   /** What stands for no condition. */
   readonly nothing: 'same' | 'zeros'
   /** Whether drawing begins at the picture: always, only where less than all is drawn anew, or never. */
@@ -92,7 +108,18 @@ const covered = (picture: Value, mask: Value): Value => {
   })
 }
 
-const besides: { readonly [K in Beside['kind']]: BesideRow } = {
+const besides: { readonly [K in Beside['kind']]: BesideRow<Extract<Beside, { readonly kind: K }>> } = {
+  'label-map': {
+    nothing: 'same',
+    begins: 'always',
+    of: (given, beside) => {
+      const { labelMap } = given.request
+      if (labelMap === undefined)
+        return missing('--label-map', `a picture whose grey values below ${beside.labels} are the labels of pixels`)
+      const [n = 1, h = 0, w = 0] = labelMap.shape
+      return computed(given, 'rescaler', labelChannels(beside, [n, h, w]), { labels: labelMap })
+    },
+  },
   'low-resolution': {
     nothing: 'same',
     begins: 'never',
@@ -177,12 +204,18 @@ export const finished = ({ pipeline: { document }, request }: Given, decoded: Va
   })
 }
 
+const besideFor = <K extends Beside['kind']>(
+  given: Given,
+  kind: K,
+  beside: Extract<Beside, { readonly kind: K }>,
+): Effect<Value> => besides[kind].of(given, beside)
+
 const besideOf = (given: Given, parts: readonly Branch[]): Effect<Values> => {
   const { beside } = given.pipeline.document.conditioning
   if (beside === null) return TE.right({})
   const row = besides[beside.kind]
   return pipe(
-    row.of(given),
+    besideFor(given, beside.kind, beside),
     TE.map((one) => {
       const all = repeated(one, given.request.count)
       given.see('beside', all)
@@ -195,21 +228,36 @@ const besideOf = (given: Given, parts: readonly Branch[]): Effect<Values> => {
 }
 
 /** Labels as tokens, [N, 1, dim]. */
-const tokensOf = ({ executor, pipeline }: Given, labels: readonly number[]): Effect<Value> =>
+const tokensOf = (given: Given, labels: readonly number[]): Effect<Value> => {
+  const { entries = 1, dim = 1 } = given.pipeline.document.conditioning.classes ?? {}
+  return computed(given, 'classes', classTokens(entries, dim, labels.length), {
+    labels: ints([labels.length], Int32Array.from(labels)),
+  })
+}
+
+/** What is seen of boxes, and of none where guidance leads away. */
+const boxesOf = (given: Given, parts: readonly Branch[]): Effect<Values> =>
   effect(async (run) => {
-    const { classes } = pipeline.document.conditioning
-    const graph = await run(TE.fromEither(classTokens(classes?.entries ?? 1, classes?.dim ?? 1, labels.length)))
-    const values = await run(weightsOf(graph, 'classes', pipeline.weights))
-    return run(
-      using(executor, graph, values, (executable) =>
-        pipe(
-          executable.run({ labels: ints([labels.length], Int32Array.from(labels)) }),
-          TE.flatMapEither(({ token }) =>
-            token === undefined ? fail('run', 'token', 'an output of this name', 'none') : E.right(token),
-          ),
-        ),
-      ),
-    )
+    const { request, pipeline, see } = given
+    const { boxes } = pipeline.document.conditioning
+    if (boxes === null) return {}
+    const { positions, vocabulary } = boxes.encoder
+    const layout = boxTokensOf(positions, vocabulary)
+    if (layout === undefined || request.boxes === undefined)
+      return run(missing('--boxes', 'what is where: "left,top,right,bottom class; ...", or a file of JSON'))
+    const states = (name: string, of: readonly Box[]) =>
+      effect(async (go) => {
+        const tokens = await go(TE.fromEither(tokensOfBoxes(layout, of, '--boxes')))
+        const ids = ints([1, positions], Int32Array.from(tokens))
+        see(`ids.boxes${name}`, ids)
+        const one = await go(computed(given, 'boxes', boxStates(boxes, 1), { ids }))
+        const all = repeated(one, request.count)
+        see(`embeds${name}`, all)
+        return all
+      })
+    const told = await run(states('', request.boxes))
+    const none = parts.includes('nothing') ? await run(states('.negative', [])) : told
+    return { [toldLeaves.context]: stacked(parts.map((part) => (part === 'nothing' ? none : told))) }
   })
 
 /** What the context is, of each branch. */
@@ -305,6 +353,7 @@ export const toldOf = (given: Given, guidance: Guidance): Effect<Values> =>
     return {
       ...(await run(besideOf(given, parts))),
       ...(await run(contextOf(given, parts))),
+      ...(await run(boxesOf(given, parts))),
       ...(await run(textOf(given, parts))),
     }
   })

@@ -2,6 +2,7 @@ import { noiseSchedule } from '../experiment/schedule.ts'
 import { autoencoderConfig } from '../nn/autoencoder/config.ts'
 import { tinyAutoencoderConfig } from '../nn/autoencoder/tiny.ts'
 import { entries, side, width } from '../nn/bounds.ts'
+import { spatialRescalerConfig } from '../nn/resize.ts'
 import { transformerEmbedderConfig } from '../nn/text/bert.ts'
 import { clipTextConfig } from '../nn/text/clip-config.ts'
 import { unetConfig } from '../nn/unet/config.ts'
@@ -52,6 +53,8 @@ const beside = tagged('kind', {
   depth: record({}),
   /** Latents of a picture, unscaled [InstructPix2Pix]. */
   'picture-latents': record({}),
+  /** The label of each pixel, one channel a label, made as small as the latents [`segmentation`, `SpatialRescaler`]. */
+  'label-map': record({ labels: integer({ min: 2, max: 256 }), rescaler: spatialRescalerConfig }),
 })
 export type Beside = Decoded<typeof beside>
 
@@ -94,6 +97,8 @@ const conditioning = record(
     zerosForNothing: withDefault(flag, false),
     /** Labels as one token each [`ClassEmbedder`]. */
     classes: withDefault(nullable(record({ entries, dim: width })), null),
+    /** Boxes as tokens, three for each, through a transformer [`coordinates_bbox`, `BERTEmbedder`]. */
+    boxes: withDefault(nullable(record({ encoder: transformerEmbedderConfig })), null),
     beside: withDefault(nullable(beside), null),
   },
 )

@@ -32,7 +32,7 @@ export const guidanceOf = (
   { conditioning, sampling }: PipelineDocument,
   { guidance, guidanceRescale, pictureGuidance }: Request,
 ): Guidance => {
-  const tells = conditioning.classes !== null || conditioning.text.length > 0
+  const tells = conditioning.classes !== null || conditioning.boxes !== null || conditioning.text.length > 0
   if (!tells || guidance === 1 || (sampling.by === 'diffusers' && guidance < 1)) return { kind: 'none' }
   if (conditioning.beside?.kind !== 'picture-latents')
     return { kind: 'classifier-free', scale: guidance, rescale: guidanceRescale }

@@ -1,12 +1,14 @@
-import { freeze, input, reshape, type Tensor } from '../declare/index.ts'
+import { freeze, input, oneHot, reshape, type Tensor, transpose } from '../declare/index.ts'
 import { type Checked, collect } from '../error.ts'
 import type { Graph } from '../graph/graph.ts'
 import { float, int } from '../graph/types.ts'
 import { embedding } from '../nn/layers.ts'
 import { codebookEntries } from '../nn/quantize.ts'
+import { spatialRescaler } from '../nn/resize.ts'
+import { transformerEmbedder } from '../nn/text/bert.ts'
 import { unet } from '../nn/unet/unet.ts'
 import { E, pipe } from '../prelude.ts'
-import type { FirstStage, PipelineDocument } from './document.ts'
+import type { Beside, FirstStage, PipelineDocument } from './document.ts'
 import { decoder, encoder, factorOf } from './first-stage.ts'
 import { textGraph } from './texts.ts'
 import type { Component } from './weights.ts'
@@ -48,14 +50,42 @@ const ofUnet = ({ unet: config }: PipelineDocument): Checked<Graph> => {
 export const classTokens = (entries: number, dim: number, n: number): Checked<Graph> =>
   freeze({ token: pipe(input('labels', int(n)), embedding('embedding', { entries, dim }), reshape(n, 1, dim)) })
 
+/** Label maps int32[N, H, W] to channels as large as the latents. */
+export const labelChannels = (
+  { labels, rescaler }: Extract<Beside, { readonly kind: 'label-map' }>,
+  shape: readonly [n: number, height: number, width: number],
+): Checked<Graph> =>
+  freeze({
+    channels: pipe(
+      input('labels', int(...shape)),
+      oneHot(labels),
+      transpose(0, 3, 1, 2),
+      spatialRescaler('', rescaler),
+    ),
+  })
+
+type Boxes = NonNullable<PipelineDocument['conditioning']['boxes']>
+/** Boxes as tokens int32[N, L] to what attention sees. */
+export const boxStates = ({ encoder }: Boxes, n: number): Checked<Graph> =>
+  freeze({ states: pipe(input('ids', int(n, encoder.positions)), transformerEmbedder('', encoder)) })
+
 /** Graphs that have all parameters of each component. */
 export const graphsOf = (document: PipelineDocument): Checked<Readonly<Record<string, Graph>>> => {
-  const { classes, text } = document.conditioning
+  const { classes, text, boxes, beside } = document.conditioning
   const built: readonly (readonly [Component, Checked<Graph>])[] = [
     ['unet', ofUnet(document)],
     ['firstStage', firstStageNetworks(document.firstStage)],
     ...text.map((part, k) => [`text.${k}` as const, textGraph({ ...part, skip: 0, normalized: true }, 1, 1)] as const),
     ...(classes === null ? [] : [['classes', classTokens(classes.entries, classes.dim, 1)] as const]),
+    ...(boxes === null ? [] : [['boxes', boxStates(boxes, 1)] as const]),
+    ...(beside?.kind === 'label-map' && beside.rescaler.outChannels !== null
+      ? [
+          [
+            'rescaler',
+            labelChannels(beside, [1, factorOf(document.firstStage), factorOf(document.firstStage)]),
+          ] as const,
+        ]
+      : []),
   ]
   return pipe(
     collect(

@@ -152,8 +152,11 @@ type TextEncoder = Extract<ConditioningPart['encoder'], { readonly kind: 'clip' 
 interface TextConditioning extends ConditioningPart {
   readonly encoder: TextEncoder
 }
+/** A transformer of tokens that are no words reads boxes. */
 const readsText = (part: ConditioningPart): part is TextConditioning =>
-  part.encoder.kind === 'clip' || part.encoder.kind === 'open-clip' || part.encoder.kind === 'bert'
+  part.encoder.kind === 'clip' ||
+  part.encoder.kind === 'open-clip' ||
+  (part.encoder.kind === 'bert' && part.encoder.tokenises)
 
 const textPart = (
   { encoder, prefix }: TextConditioning,
@@ -162,22 +165,20 @@ const textPart = (
 ): Checked<OriginalText> => {
   if (encoder.kind !== 'bert') return clipPart({ encoder, prefix }, found, options)
   const { width, layers, vocabulary, positions } = encoder
-  return !encoder.tokenises
-    ? fail('config', prefix, 'an encoder of texts', 'one of tokens that are no words')
-    : options.tokenizer === undefined
-      ? fail(
-          'usage',
-          '--tokenizer',
-          'the folder of the tokenizer, which is not in the checkpoint',
-          'nothing',
-          "a folder with vocab.txt or tokenizer.json: that of bert-base-uncased for CompVis' models",
-        )
-      : E.right({
-          part: {
-            encoder: { kind: 'bert', config: { width, layers, vocabulary, positions } },
-            tokenizer: { from: 'folder', name: options.tokenizer },
-          },
-        })
+  return options.tokenizer === undefined
+    ? fail(
+        'usage',
+        '--tokenizer',
+        'the folder of the tokenizer, which is not in the checkpoint',
+        'nothing',
+        "a folder with vocab.txt or tokenizer.json: that of bert-base-uncased for CompVis' models",
+      )
+    : E.right({
+        part: {
+          encoder: { kind: 'bert', config: { width, layers, vocabulary, positions } },
+          tokenizer: { from: 'folder', name: options.tokenizer },
+        },
+      })
 }
 
 /** Options for as many encoders as there are. Errors (`usage`): one too many. */

@@ -1,10 +1,11 @@
+import { boxTokensOf } from '../data/boxes.ts'
 import { type Checked, type Effect, effect, fail, failure } from '../error.ts'
 import { processOf } from '../experiment/process.ts'
 import { noiseSchedule, type Schedule } from '../experiment/schedule.ts'
 import { keyIn, type Naming } from '../io/load-report.ts'
 import type { UnreadArray, UnreadArrays } from '../io/stored.ts'
 import { E, pipe, TE } from '../prelude.ts'
-import { type OriginalModel, originalModel, originalPrefixes, wholly } from '../published/compvis/index.ts'
+import { type OriginalModel, originalModel, originalPrefixes, rescalerOf, wholly } from '../published/compvis/index.ts'
 import { noiseScheduleFromCompVis } from '../schedulers/compvis.ts'
 import { decode } from '../schema.ts'
 import { type Beside, type PipelineDocument, pipelineDocument } from './document.ts'
@@ -27,8 +28,36 @@ const besides: Readonly<Record<string, (channels: number) => Beside>> = {
   c_concat: () => ({ kind: 'picture-latents' }),
 }
 
+const mostLabels = 256
+/** Label maps made small: they must become as large as the latents, and as many channels as the network takes. */
+const labelMapOf = (m: OriginalModel, more: number, r: Parameters<typeof rescalerOf>[0]): Checked<Beside> => {
+  const at = '/model/params/cond_stage_config/params'
+  const factor = 2 ** (m.firstStage.autoencoder.channelMultipliers.length - 1)
+  const channels = r.outChannels ?? r.inChannels
+  return r.factor ** r.stages * factor !== 1
+    ? fail(
+        'config',
+        `${at}/n_stages`,
+        `1/${factor} of the picture's sides, as the latents have`,
+        `${r.factor ** r.stages}`,
+      )
+    : channels !== more
+      ? fail('config', `${at}/out_channels`, `${more}, as the U-Net takes beside the latents`, `${channels}`)
+      : r.inChannels < 2 || r.inChannels > mostLabels
+        ? fail('config', `${at}/in_channels`, `2 to ${mostLabels} labels`, `${r.inChannels}`)
+        : E.right({
+            kind: 'label-map',
+            labels: r.inChannels,
+            rescaler: rescalerOf(r),
+          })
+}
+
 const besideOf = (m: OriginalModel): Checked<Beside | null> => {
   const more = m.unet.inChannels - m.firstStage.autoencoder.latentChannels
+  const [rescaler] = m.conditioning.flatMap(({ encoder, key }) =>
+    encoder.kind === 'rescaler' && key === 'segmentation' ? [encoder] : [],
+  )
+  if (rescaler !== undefined) return labelMapOf(m, more, rescaler)
   const keys = [
     ...m.conditioning.filter(({ tells }) => tells.includes('beside')).map(({ key }) => key),
     ...(m.concatKeys.length === 0 ? [] : [m.concatKeys.join(', ')]),
@@ -42,7 +71,7 @@ const besideOf = (m: OriginalModel): Checked<Beside | null> => {
       ? fail(
           'config',
           '/model/params/cond_stage_key',
-          Object.keys(besides).join(' | '),
+          [...Object.keys(besides), 'segmentation'].join(' | '),
           `${key ?? 'nothing'}, as ${more} channels beside the latents`,
           'no picture can be drawn from this kind yet',
         )
@@ -117,6 +146,26 @@ const classesOf = (m: OriginalModel): { readonly entries: number; readonly dim: 
   return found === undefined ? null : { entries: found.entries, dim: found.dim }
 }
 
+const boxesKey = 'coordinates_bbox'
+/** Boxes as tokens. Errors (`config`): tokens of something else, or so many that they are no boxes. */
+const boxesOf = (m: OriginalModel): Checked<PipelineDocument['conditioning']['boxes']> => {
+  const [found] = m.conditioning.flatMap(({ encoder, key }) =>
+    encoder.kind === 'bert' && !encoder.tokenises ? [{ encoder, key }] : [],
+  )
+  if (found === undefined) return E.right(null)
+  const { kind: _, tokenises: __, ...encoder } = found.encoder
+  return found.key !== boxesKey
+    ? fail('config', '/model/params/cond_stage_key', `"${boxesKey}", of tokens that are no words`, found.key)
+    : boxTokensOf(encoder.positions, encoder.vocabulary) === undefined
+      ? fail(
+          'config',
+          '/model/params/cond_stage_config/params/max_seq_len',
+          'three tokens a box, and none or two of the frame behind them',
+          `${encoder.positions}`,
+        )
+      : E.right({ encoder })
+}
+
 const modelName = (m: OriginalModel): string =>
   m.target.startsWith('sgm.')
     ? 'Stable Diffusion XL'
@@ -137,7 +186,8 @@ const documentOf = (m: OriginalModel, { scale, alphasCumprod }: Buffers, text: r
     E.bind('alphas', ({ schedule }) => ownAlphas(schedule)),
     E.bind('beside', () => besideOf(m)),
     E.bind('sizes', () => sizesOf(m)),
-    E.flatMap(({ schedule, alphas, beside, sizes }) => {
+    E.bind('boxes', () => boxesOf(m)),
+    E.flatMap(({ schedule, alphas, beside, sizes, boxes }) => {
       const { autoencoder: network, codebook } = m.firstStage
       const other = alphasCumprod !== undefined && differs(alphasCumprod, alphas) ? alphasCumprod : undefined
       return decode(pipelineDocument)({
@@ -156,6 +206,7 @@ const documentOf = (m: OriginalModel, { scale, alphasCumprod }: Buffers, text: r
         conditioning: {
           text: text.map(({ part }) => part),
           classes: classesOf(m),
+          boxes,
           beside,
           sizes,
           zerosForNothing: sizes !== null,

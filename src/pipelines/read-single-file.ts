@@ -9,7 +9,7 @@ import type { PipelineDocument, TextPart } from './document.ts'
 import { graphsOf } from './networks.ts'
 import { configuredBy, tokenizersOf } from './read-diffusers.ts'
 import type { ReadModel } from './read-model.ts'
-import type { Weights } from './weights.ts'
+import type { Component, Weights } from './weights.ts'
 
 /** Single files in the original's names, with what lies in them of each component. */
 
@@ -39,6 +39,9 @@ const textLayout = (part: TextPart, k: number, found: UnreadArrays): Checked<Lay
     : E.right(fitting)
 }
 
+/** Encoders of conditions that are no texts. */
+export const encoded = ['classes', 'boxes', 'rescaler'] as const satisfies readonly Component[]
+
 /** How a single file names the arrays of each component. */
 export const originalLayouts = (
   document: PipelineDocument,
@@ -56,7 +59,7 @@ export const originalLayouts = (
     E.map((texts) => ({
       unet: behind('model.diffusion_model.'),
       firstStage: behind('first_stage_model.'),
-      classes: behind('cond_stage_model.'),
+      ...Object.fromEntries(encoded.map((name) => [name, behind('cond_stage_model.')])),
       ...Object.fromEntries(texts),
     })),
   )

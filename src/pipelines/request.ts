@@ -1,3 +1,4 @@
+import type { Box } from '../data/boxes.ts'
 import type { Value } from '../execute/executor.ts'
 import { floats } from '../execute/executor.ts'
 import { type Shape, size } from '../graph/types.ts'
@@ -50,6 +51,10 @@ export interface Request {
   readonly control?: ControlRequest
   /** [1 or count, C, h, w] in [-1, 1], as large as the latents. */
   readonly lowResolution?: Value
+  /** int32[1 or count, H, W]: the label of each pixel. */
+  readonly labelMap?: Value
+  /** What is where, in all pictures. */
+  readonly boxes?: readonly Box[]
 }
 
 /** A published model, ready to draw. */

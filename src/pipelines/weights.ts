@@ -6,7 +6,7 @@ import type { StoredArray, UnreadArray, UnreadArrays } from '../io/stored.ts'
 import { E, pipe, TE } from '../prelude.ts'
 
 /** The weights of a published model: by component, each under the names of its network's parameters, still in their files. */
-export type Component = 'unet' | 'firstStage' | 'classes' | 'control' | `text.${number}`
+export type Component = 'unet' | 'firstStage' | 'classes' | 'boxes' | 'rescaler' | 'control' | `text.${number}`
 export type Weights = Readonly<Record<string, UnreadArrays>>
 
 const numbers = ({ data }: StoredArray): Float32Array =>

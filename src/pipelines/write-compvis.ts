@@ -16,6 +16,7 @@ import { noiseSchedule } from '../schedulers/noise-schedule.ts'
 import { behind } from './arrays.ts'
 import { asOriginal } from './as-original.ts'
 import type { PipelineDocument, TextPart } from './document.ts'
+import { encoded } from './read-single-file.ts'
 import type { Pipeline } from './request.ts'
 import type { Component } from './weights.ts'
 import { writtenIn } from './written-arrays.ts'
@@ -144,7 +145,7 @@ export const asCompVis = ({ document, weights }: Model, half = false): Checked<A
   pipe(
     asOriginal(document),
     E.flatMap(({ model, beyond }) => {
-      const { text, classes } = document.conditioning
+      const { text } = document.conditioning
       const { sampling } = document
       const xl = model.target.startsWith('sgm.')
       const ofComponent = (component: Component, prefix: string): Checked<TextFiles> =>
@@ -168,7 +169,9 @@ export const asCompVis = ({ document, weights }: Model, half = false): Checked<A
             ...(model.conditioning.some(({ encoder }) => encoder.kind === 'first-stage')
               ? [ofComponent('firstStage', originalPrefixes.conditioning)]
               : []),
-            ...(classes === null ? [] : [ofComponent('classes', originalPrefixes.conditioning)]),
+            ...encoded
+              .filter((name) => Object.hasOwn(weights, name))
+              .map((name) => ofComponent(name, originalPrefixes.conditioning)),
             ...text.map((own, k) => {
               const part = model.conditioning[k]
               return part === undefined

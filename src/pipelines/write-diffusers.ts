@@ -71,13 +71,14 @@ const xlKinds: Kinds = {
 }
 
 /** The pipeline that draws from such a model. Errors (`config`): none does. */
-const kindOf = ({ conditioning: { text, classes, beside, sizes } }: PipelineDocument): Checked<Kind> => {
+const kindOf = ({ conditioning: { text, classes, boxes, beside, sizes } }: PipelineDocument): Checked<Kind> => {
   const own = sizes === null ? kinds : xlKinds
   const found = own[beside?.kind ?? 'none']
   const count = sizes === null ? 1 : 2
   const told = [
     ...text.map(({ encoder }) => `a text by ${encoder.kind}`),
     ...(classes === null ? [] : ['a class']),
+    ...(boxes === null ? [] : ['boxes']),
     ...(beside === null ? [] : [beside.kind]),
   ]
   return found === undefined || classes !== null || text.length !== count || text.some((t) => t.encoder.kind !== 'clip')

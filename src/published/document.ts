@@ -17,6 +17,8 @@ import {
   embedding,
   encode,
   lpips,
+  spatialRescaler,
+  spatialRescalerConfig,
   type UNetConfig,
   unet,
   unetConfig,
@@ -44,6 +46,8 @@ export const conditioningStage = tagged('kind', {
   classes: record({ classes: width, dim: width }),
   /** What comes in goes on as it is. */
   identity: record({}),
+  /** A picture made smaller, its channels mapped [SpatialRescaler]. */
+  rescaler: record({ inChannels: width, rescaler: spatialRescalerConfig }),
   /** One of the reference that has no counterpart here. */
   notBuilt: record({ target: text }),
 })
@@ -168,6 +172,11 @@ const square = (side: number) => [side, side] as const
 const conditioningOutputs = (stage: ConditioningStage | undefined): Outputs | undefined => {
   if (stage === undefined || stage.kind === 'notBuilt') return undefined
   if (stage.kind === 'identity') return {}
+  if (stage.kind === 'rescaler') {
+    const { inChannels, rescaler } = stage
+    const side = Math.max(1, Math.round(rescaler.factor ** -rescaler.stages))
+    return { beside: pipe(input('labels', float(1, inChannels, ...square(side))), spatialRescaler('', rescaler)) }
+  }
   const entries = embedding('embedding', { entries: stage.classes, dim: stage.dim })
   return { context: pipe(input('labels', int(1, 1)), entries) }
 }

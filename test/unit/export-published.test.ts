@@ -39,7 +39,7 @@ const readBack = (where: Where, of: Written) =>
   )
 
 describe('a published model that is exported', () => {
-  it.each(['Stable Diffusion 2', 'classes, quantised'] as const)(
+  it.each(['Stable Diffusion 2', 'classes, quantised', 'label maps', 'boxes'] as const)(
     'for the original code, and imported, is what it was: %s',
     async (name) => {
       const model = modelOf(name)
@@ -73,9 +73,8 @@ describe('a published model that is exported', () => {
       const found = await e()
       return E.isLeft(found) ? found.left.map(({ at }) => at) : []
     }
-    expect(await places(writeDiffusers(join(dir, 'no'), modelOf('classes, quantised'), false))).toEqual([
-      '/conditioning',
-    ])
+    for (const name of ['classes, quantised', 'label maps', 'boxes'] as const)
+      expect(await places(writeDiffusers(join(dir, 'no'), modelOf(name), false))).toEqual(['/conditioning'])
     const xl = modelOf('Stable Diffusion XL')
     const shifted = { ...xl.document.firstStage, shift: 0.1 }
     const flow = { ...xl.document, firstStage: shifted }

@@ -97,21 +97,48 @@ export const documents = {
     conditioning: { classes: { entries: 5, dim: 16 } },
     sampling: compvis,
   },
+  'label maps': {
+    firstStage: { kind: 'vq', network: { ...autoencoder, doubleZ: false }, entries: 16 },
+    unet: { ...unet, inChannels: 7, heads: { by: 'count', count: 1 } },
+    conditioning: { beside: { kind: 'label-map', labels: 5, rescaler: { stages: 1, outChannels: 3 } } },
+    sampling: { ...compvis, sampler: 'ddim' },
+  },
+  boxes: {
+    firstStage: { kind: 'kl', network: autoencoder },
+    unet: { ...unet, heads: { by: 'count', count: 1 }, attention: { kind: 'transformer', contextDim: 16 } },
+    conditioning: { boxes: { encoder: { width: 16, layers: 1, vocabulary: 30, positions: 8 } } },
+    sampling: { ...compvis, sampler: 'ddim' },
+  },
 } as const
 const documentOf = (name: keyof typeof documents): PipelineDocument =>
   right(decode(pipelineDocument)({ model: name, side: 8, predicts: 'eps', ...documents[name] }))
 
-const arrayOf = (shape: readonly number[], at: number): UnreadArray => ({
-  dtype: 'F32',
-  shape,
-  bytes: 4 * elementsOf(shape),
-  read: TE.right({ dtype: 'float32', shape, data: Float32Array.from({ length: elementsOf(shape) }, (_, i) => at + i) }),
-})
+/** Between -1 and 1, and hardly one twice. */
+const numberAt = (k: number, i: number, at: number): number => {
+  const x = Math.sin(1 + 12.9898 * at + 78.233 * i + 37.719 * k) * 43758.5453
+  return 2 * (x - Math.floor(x)) - 1
+}
+
+/** Norms near 1, all else so large that what goes in keeps its size. */
+const arrayOf = (shape: readonly number[], k: number, i: number): UnreadArray => {
+  const each = elementsOf(shape.slice(1))
+  const [middle, range] = shape.length > 1 ? [0, Math.sqrt(3 / each)] : [0.5, 0.5]
+  return {
+    dtype: 'F32',
+    shape,
+    bytes: 4 * elementsOf(shape),
+    read: TE.right({
+      dtype: 'float32',
+      shape,
+      data: Float32Array.from({ length: elementsOf(shape) }, (_, at) => middle + range * numberAt(k, i, at)),
+    }),
+  }
+}
 const weightsOf = (document: PipelineDocument): Weights =>
   Object.fromEntries(
     Object.entries(right(graphsOf(document))).map(([component, graph], k) => [
       component,
-      Object.fromEntries(parameters(graph).map(({ name, shape }, i) => [name, arrayOf(shape, 1000 * k + i)])),
+      Object.fromEntries(parameters(graph).map(({ name, shape }, i) => [name, arrayOf(shape, k, i)])),
     ]),
   )
 export const modelOf = (name: keyof typeof documents): Written => {

@@ -1,5 +1,6 @@
 import type { Checked } from '../../error.ts'
 import { E, flow, pipe, RR } from '../../prelude.ts'
+import { rescalerOf } from '../../published/compvis/conditioning.ts'
 import { firstStages } from '../../published/compvis/first-stage.ts'
 import {
   type ConditioningPart,
@@ -22,7 +23,9 @@ const stageOf = (parts: readonly ConditioningPart[]): ConditioningStage | undefi
       ? { kind: 'classes', classes: encoder.entries, dim: encoder.dim }
       : encoder.kind === 'identity'
         ? { kind: 'identity' }
-        : { kind: 'notBuilt', target: part.target }
+        : encoder.kind === 'rescaler'
+          ? { kind: 'rescaler', inChannels: encoder.inChannels, rescaler: rescalerOf(encoder) }
+          : { kind: 'notBuilt', target: part.target }
 }
 
 const published = ({ firstStage, unet, conditioning, controlNet }: OriginalModel): PublishedModel => {

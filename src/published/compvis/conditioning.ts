@@ -1,3 +1,4 @@
+import { rescaleMethods, type SpatialRescalerConfig } from '../../nn/index.ts'
 import { E, pipe } from '../../prelude.ts'
 import { type Codec, flag, integer, nullable, number, record, text, withDefault, word } from '../../schema.ts'
 import { positive } from './losses.ts'
@@ -41,7 +42,7 @@ export type Encoder =
   | {
       readonly kind: 'rescaler'
       readonly stages: number
-      readonly method: (typeof methods)[number]
+      readonly method: (typeof rescaleMethods)[number]
       readonly factor: number
       readonly inChannels: number
       readonly outChannels: number | null
@@ -56,9 +57,23 @@ export type Encoder =
   /** One that has no counterpart here. */
   | { readonly kind: 'notBuilt'; readonly target: string }
 
+/** Without the channels that it takes. */
+export const rescalerOf = ({
+  stages,
+  method,
+  factor,
+  outChannels,
+  bias,
+}: Extract<Encoder, { readonly kind: 'rescaler' }>): SpatialRescalerConfig => ({
+  stages,
+  method,
+  factor,
+  outChannels,
+  bias,
+})
+
 const layerIndex = integer({ min: -128, max: 128 })
 const positions = integer({ min: 1, max: 4096 })
-const methods = ['nearest', 'bilinear', 'bicubic', 'area'] as const
 /** Where the original code runs, and whether it trains the encoder. */
 const unheeded = { device: text, freeze: flag, ucg_rate: number({ min: 0, max: 1 }) }
 
@@ -117,7 +132,7 @@ const spatialRescaler = record(
   {},
   {
     n_stages: withDefault(integer({ min: 1, max: 10 }), 1),
-    method: withDefault(word(methods), 'bilinear'),
+    method: withDefault(word(rescaleMethods), 'bilinear'),
     multiplier: withDefault(number({ above: 0, max: 16 }), 0.5),
     in_channels: withDefault(positive, 3),
     out_channels: withDefault(nullable(positive), null),

@@ -250,6 +250,7 @@ const classes: Readonly<Record<string, readonly string[]>> = {
   'ldm.models.diffusion.ddpm.LatentInpaintDiffusion': ['mask', 'masked_image'],
   'ldm.models.diffusion.ddpm.LatentDepth2ImageDiffusion': ['depth_mask'],
   'ldm.models.diffusion.ddpm_edit.LatentDiffusion': ['c_concat'],
+  'ldm.models.diffusion.ddpm.Layout2ImgDiffusion': [],
   'cldm.cldm.ControlLDM': [],
 }
 /** By their classes. */

@@ -1,0 +1,116 @@
+import { describe, expect, it } from 'vitest'
+import { boxesOf, boxesOfText, boxTokensOf, tokensOfBoxes } from '../../src/data/boxes.ts'
+import { type Checked, showErrors } from '../../src/error.ts'
+import { ints, type Value } from '../../src/execute/executor.ts'
+import { onnx } from '../../src/execute/onnx/index.ts'
+import { drawPipeline } from '../../src/pipelines/draw.ts'
+import type { Request } from '../../src/pipelines/request.ts'
+import { E } from '../../src/prelude.ts'
+import { keyedNoise } from '../../src/samplers/index.ts'
+import { type documents, modelOf } from './published-models.ts'
+
+const right = <A>(c: Checked<A>): A => {
+  if (E.isLeft(c)) throw new Error(showErrors(c.left))
+  return c.right
+}
+
+/** What is seen while a model draws one picture. */
+const seenBy = async (name: keyof typeof documents, asked: Partial<Request>) => {
+  const { document, weights } = modelOf(name)
+  const seen = new Map<string, Value>()
+  const request: Request = {
+    ...{ count: 1, height: 16, width: 16, steps: 2, guidance: 1, guidanceRescale: 0, eta: 0, strength: 1 },
+    ...{ pictureGuidance: 1, clipSkip: 0, ...asked },
+  }
+  const drawn = await drawPipeline({
+    executor: onnx('cpu'),
+    pipeline: { document, weights, tokenizers: [] },
+    request,
+    noise: (wanted, pictures) => keyedNoise(3, pictures)(wanted),
+    see: (what, value) => {
+      if (!seen.has(what)) seen.set(what, value)
+    },
+  })()
+  const of = (component: string, array: string) =>
+    weights[component]?.[array]?.read().then((read) => (E.isRight(read) ? [...read.right.data].map(Number) : []))
+  return { drawn, seen, of }
+}
+
+describe('a model that is told label maps', () => {
+  it('sees the shares of labels, mapped, beside the latents', async () => {
+    const map = Int32Array.from({ length: 256 }, (_, i) => (i * 7) % 5)
+    const { drawn, seen, of } = await seenBy('label maps', { labelMap: ints([1, 16, 16], map) })
+    const pictures = right(drawn)
+    expect(pictures.shape).toEqual([1, 3, 16, 16])
+    const mapper = (await of('rescaler', 'channel_mapper.weight')) ?? []
+    const { data = [] } = seen.get('beside') ?? {}
+    for (const [channel, y, x] of [
+      [0, 0, 0],
+      [1, 3, 5],
+      [2, 7, 7],
+    ] as const) {
+      const own = [0, 1].flatMap((dy) => [0, 1].map((dx) => map[(2 * y + dy) * 16 + 2 * x + dx] ?? 0))
+      const expected = own.reduce((sum, label) => sum + (mapper[channel * 5 + label] ?? 0) / 4, 0)
+      expect(data[channel * 64 + y * 8 + x]).toBeCloseTo(expected, 6)
+    }
+    const { drawn: other } = await seenBy('label maps', {
+      labelMap: ints(
+        [1, 16, 16],
+        map.map((l) => 4 - l),
+      ),
+    })
+    expect(right(other).data).not.toEqual(pictures.data)
+  })
+  it('asks for one', async () => {
+    const { drawn } = await seenBy('label maps', {})
+    expect(E.isLeft(drawn) && drawn.left.map(({ at }) => at)).toEqual(['--label-map'])
+  })
+})
+
+describe('boxes', () => {
+  // By taming's ObjectsBoundingBoxConditionalBuilder(no_max_objects=2, no_tokens=30, encode_crop=True): 5 places a side.
+  const layout = boxTokensOf(8, 30) ?? expect.unreachable()
+  const boxes = right(boxesOfText('0.125, 0.5, 0.625, 0.9 3; 0,0,1,1 17', 29, '--boxes'))
+  it('are tokens of classes and corners, filled up, and the frame', () => {
+    expect(layout).toEqual({ objects: 2, vocabulary: 30, frame: true })
+    // x 0.125 * 4 = 0.5 goes to 0 and 0.625 * 4 = 2.5 to 2, as Python rounds.
+    expect(right(tokensOfBoxes(layout, boxes))).toEqual([3, 10, 22, 17, 0, 24, 0, 24])
+    expect(right(tokensOfBoxes(layout, boxes.slice(1)))).toEqual([17, 0, 24, 29, 29, 29, 0, 24])
+    expect(right(tokensOfBoxes({ ...layout, frame: false }, []))).toEqual([29, 29, 29, 29, 29, 29])
+    expect(E.isLeft(tokensOfBoxes({ ...layout, objects: 1 }, boxes))).toBe(true)
+    expect([boxTokensOf(2, 30), boxTokensOf(4, 30), boxTokensOf(92, 8192)]).toEqual([
+      undefined,
+      undefined,
+      { objects: 30, vocabulary: 8192, frame: true },
+    ])
+  })
+  it('are read from JSON and from words, and refused with their place', () => {
+    const [box] = boxes
+    const item = { box: [0.125, 0.5, 0.625, 0.9], class: 'd' }
+    expect(right(boxesOf([item], ['a', 'b', 'c', 'd'], 'a.json'))).toEqual([box])
+    const places = (document: unknown) => {
+      const read = boxesOf(document, ['a', 'd'], 'a.json')
+      return E.isLeft(read) ? read.left.map(({ at }) => at) : []
+    }
+    expect(places([item, { ...item, class: 'e' }])).toEqual(['a.json/1/class'])
+    expect(places([{ ...item, box: [0.5, 0, 0.5, 1] }])).toEqual(['a.json/0/box'])
+    expect(places([{ ...item, box: [0, 0, 2, 1] }])).toEqual(['a.json/0/box/2'])
+    expect(E.isLeft(boxesOfText('0,0,1', 29, '--boxes'))).toBe(true)
+    expect(E.isLeft(boxesOfText('0,0,1,1 29', 29, '--boxes'))).toBe(true)
+    expect(right(boxesOfText('', 29, '--boxes'))).toEqual([])
+  })
+  it('are what a network attends to; none are what guidance leads away from', async () => {
+    const { drawn, seen } = await seenBy('boxes', { boxes, guidance: 2 })
+    expect(right(drawn).shape).toEqual([1, 3, 16, 16])
+    expect([...(seen.get('ids.boxes')?.data ?? [])]).toEqual([3, 10, 22, 17, 0, 24, 0, 24])
+    expect([...(seen.get('ids.boxes.negative')?.data ?? [])]).toEqual([29, 29, 29, 29, 29, 29, 0, 24])
+    expect(seen.get('embeds')?.shape).toEqual([1, 8, 16])
+    const { drawn: other } = await seenBy('boxes', { boxes: boxes.slice(1) })
+    const { drawn: plain } = await seenBy('boxes', { boxes })
+    expect(right(other).data).not.toEqual(right(plain).data)
+  })
+  it('are asked for', async () => {
+    const { drawn } = await seenBy('boxes', {})
+    expect(E.isLeft(drawn) && drawn.left.map(({ at }) => at)).toEqual(['--boxes'])
+  })
+})
