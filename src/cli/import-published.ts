@@ -50,11 +50,14 @@ const besides: { readonly [K in Beside['kind']]: readonly string[] } = {
   'label-map': ['--label-map map.png'],
 }
 /** Options without which a model draws nothing. */
-const askedOptions = ({ conditioning: { text, classes, boxes, beside } }: PipelineDocument): readonly string[] => [
+const askedOptions = ({
+  conditioning: { text, classes, boxes, beside, sizes },
+}: PipelineDocument): readonly string[] => [
   ...(text.length === 0 ? [] : ['--prompt "..."']),
   ...(classes === null ? [] : ['--class 0']),
   ...(boxes === null ? [] : ['--boxes "0.1,0.2,0.5,0.9 0"']),
   ...(beside === null ? [] : besides[beside.kind]),
+  ...(sizes?.aesthetic === true ? ['--from picture.png'] : []),
 ]
 
 export const importPublished = (path: string, options: PublishedOptions, terminal: Terminal): Effect<Outcome> =>

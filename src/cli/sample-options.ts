@@ -33,7 +33,7 @@ export interface Options extends SamplingOptions, ConditionOptions, AskedOptions
 /** Of published models alone. */
 type PublishedAlone = Pick<
   PublishedSampling,
-  | ('pictureGuidance' | 'clipSkip' | 'weigh' | 'size' | 'depth' | 'hint' | 'controlScale' | 'boxes')
+  | ('pictureGuidance' | 'clipSkip' | 'weigh' | 'size' | 'depth' | 'hint' | 'controlScale' | 'boxes' | 'aesthetic')
   | ('lora' | 'loraMerge' | 'embedding' | 'control' | 'controlConfig')
 >
 const publishedAlone: readonly (readonly [keyof PublishedAlone, string])[] = [
@@ -44,6 +44,7 @@ const publishedAlone: readonly (readonly [keyof PublishedAlone, string])[] = [
   ['depth', '--depth'],
   ['hint', '--hint'],
   ['boxes', boxesOption],
+  ['aesthetic', '--aesthetic'],
   ['controlScale', '--control-scale'],
   ['lora', '--lora'],
   ['loraMerge', '--lora-merge'],

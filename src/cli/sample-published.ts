@@ -31,6 +31,7 @@ export interface PublishedSampling extends Equipment {
   readonly size?: string
   readonly from?: string
   readonly strength?: number
+  readonly aesthetic?: number
   readonly mask?: string
   readonly depth?: string
   readonly lowResolution?: string
@@ -45,6 +46,8 @@ export interface PublishedSampling extends Equipment {
 /** Of pictures that are changed where nothing else is said, as of one's own models. */
 const usualStrength = 0.75
 const usualPictureGuidance = 1.5
+/** Of pictures that are refined, as diffusers has it. */
+const usualRefinement = 0.3
 
 /** Latents of so many places pass the network together. */
 const placesAtATime = 64 * 64
@@ -57,7 +60,7 @@ const factorOf = (stage: PipelineDocument['firstStage']): number =>
 
 /** What options ask for that the model has no use for. */
 const refused = (document: PipelineDocument, o: PublishedSampling): Effect<unknown> => {
-  const { text, classes, boxes, beside } = document.conditioning
+  const { text, classes, boxes, beside, sizes } = document.conditioning
   const layers = text.flatMap(({ encoder, skip }) => (encoder.kind === 'clip' ? [encoder.config.layers - skip] : []))
   const mostSkipped = Math.min(...layers)
   const readsPicture = beside !== null && beside.kind !== 'low-resolution'
@@ -88,6 +91,7 @@ const refused = (document: PipelineDocument, o: PublishedSampling): Effect<unkno
       'no low resolution: the model is told none',
     ],
     ['--label-map', o.labelMap, beside?.kind === 'label-map', 'no label map: the model is told none'],
+    ['--aesthetic', o.aesthetic, sizes?.aesthetic === true, 'no score: the model is told none'],
     [boxesOption, o.boxes, boxes !== null, 'no boxes: the model is told none'],
     [
       '--mask',
@@ -223,6 +227,7 @@ const requestFor = (
     const classes = await run(classesOf(document, o.class, count))
     const boxes = await run(boxesFor(document, o))
     const fills = document.conditioning.beside?.kind === 'mask-and-latents'
+    const usual = document.conditioning.sizes?.aesthetic === true ? usualRefinement : usualStrength
     return {
       count,
       kinds,
@@ -232,8 +237,9 @@ const requestFor = (
       guidanceRescale: o.guidanceRescale ?? 0,
       pictureGuidance: o.pictureGuidance ?? usualPictureGuidance,
       eta: o.eta ?? 0,
-      strength: o.strength ?? (given.picture !== undefined && !fills ? usualStrength : 1),
+      strength: o.strength ?? (given.picture !== undefined && !fills ? usual : 1),
       clipSkip: o.clipSkip ?? 0,
+      ...(o.aesthetic === undefined ? {} : { aesthetic: o.aesthetic }),
       ...(prompts.length === 0 ? {} : { prompt: prompts }),
       ...(o.negative === undefined ? {} : { negative: [o.negative] }),
       ...(o.weigh === true ? { weighs: true } : {}),

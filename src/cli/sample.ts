@@ -78,6 +78,7 @@ export const sample: Register = (program, { terminal, run, again }) => {
       notNegative,
     )
     .option('--depth <picture>', 'a map of depths, bright what is near, of a model that is told one')
+    .option('--aesthetic <score>', 'of a refiner: how pleasing its pictures are, 6 of 10 where left out', notNegative)
     .option('--lora <file[:weight]>', 'an adapter, and how much it counts; can be repeated', several, [])
     .option('--lora-merge', 'change the weights by the adapters once, rather than add terms at each step')
     .option('--embedding <file[:word]>', 'a word of textual inversion; can be repeated', several, [])

@@ -274,11 +274,19 @@ export const publishedUNet = (params: unknown, base = ''): Checked<UNetConfig> =
     ),
   )
 
+/** One width for all blocks may be said for each. */
+const ofAll = (u: unknown): unknown => (Array.isArray(u) && u.every((one) => one === u[0]) ? u[0] : u)
+
 /** Of Stability-AI/generative-models, where attention sees a context if it has a width, and heads are never widened. */
 export const publishedSgmUNet = (params: unknown, base = ''): Checked<UNetConfig> =>
   publishedUNet(
     isObject(params)
-      ? { legacy: false, use_spatial_transformer: (params.context_dim ?? null) !== null, ...params }
+      ? {
+          legacy: false,
+          use_spatial_transformer: (params.context_dim ?? null) !== null,
+          ...params,
+          ...(params.context_dim === undefined ? {} : { context_dim: ofAll(params.context_dim) }),
+        }
       : params,
     base,
   )

@@ -147,7 +147,11 @@ const textPart = (
       )
 }
 
-const sizeKeys = ['original_size_as_tuple', 'crop_coords_top_left', 'target_size_as_tuple']
+/** How pleasing a picture is. */
+export const aestheticKey = 'aesthetic_score'
+const anySize = ['original_size_as_tuple', 'crop_coords_top_left'] as const
+/** Of the numbers that are embedded, by what the last of them are. */
+export const sizeKeys = { target: [...anySize, 'target_size_as_tuple'], aesthetic: [...anySize, aestheticKey] } as const
 
 const partsOf = (d: PipelineDocument, xl: boolean): Checked<readonly OriginalTextPart[]> => {
   const { text, classes: labels, boxes, beside, sizes } = d.conditioning
@@ -194,7 +198,7 @@ const partsOf = (d: PipelineDocument, xl: boolean): Checked<readonly OriginalTex
       ...(made === undefined ? [] : [alone({ ...made, tells: ['beside'] })]),
       ...(sizes === null
         ? []
-        : sizeKeys.map(
+        : sizeKeys[sizes.aesthetic ? 'aesthetic' : 'target'].map(
             (key, i): OriginalTextPart => ({
               part: {
                 target: `sgm.${encoders}.ConcatTimestepEmbedderND`,

@@ -181,6 +181,12 @@ const besides: { readonly [K in Beside['kind']]: BesideRow<Extract<Beside, { rea
   },
 }
 
+/** Nothing of a request that has all that drawing begins with. Errors (`usage`): a refiner without a picture. */
+export const beginnable = ({ pipeline: { document }, request }: Given): Effect<void> =>
+  document.conditioning.sizes?.aesthetic === true && request.picture === undefined
+    ? missing('--from', 'a picture to draw anew: the model refines what another has drawn')
+    : TE.right(undefined)
+
 /** Whether drawing begins at a picture that is given. */
 export const beginsAtPicture = ({ pipeline: { document }, request }: Given): boolean => {
   const { beside } = document.conditioning
@@ -292,8 +298,17 @@ const sinusoids = (x: number, dim: number): readonly number[] => {
   return [...angles.map(Math.cos), ...angles.map(Math.sin)]
 }
 
-/** Sizes of the picture where none are told: it is not cropped, and as large as it is drawn. */
-const plainSizes = ({ height, width }: Request): readonly number[] => [height, width, 0, 0, height, width]
+type Sizes = NonNullable<Pipeline['document']['conditioning']['sizes']>
+/** Scores of what is wanted, and of what is not, where none are told: diffusers' own. */
+const scores = { given: 6, nothing: 2.5 }
+/** What is told of sizes: where nothing is said a picture is not cropped, and as large as it is drawn. */
+const sizesFor = ({ aesthetic }: Sizes, request: Request, branch: Branch): readonly number[] => {
+  const { height, width } = request
+  const given = request.sizes ?? [height, width, 0, 0, height, width]
+  const own = branch === 'given' ? given : (request.negativeSizes ?? given)
+  const score = branch === 'given' ? (request.aesthetic ?? scores.given) : (request.negativeAesthetic ?? scores.nothing)
+  return aesthetic ? [...own.slice(0, 4), score] : own
+}
 
 /** The vector that is added to the time: the pooled text and the sizes, each of them embedded. */
 const vectorOf = (given: Given, dim: number, pooled: Value, sizes: readonly number[]): Value => {
@@ -332,16 +347,10 @@ const textOf = (given: Given, parts: readonly Branch[]): Effect<Values> =>
     const context = stacked(parts.map((part) => of(part).states))
     see('embeds.all', context)
     if (sizes === null) return { [toldLeaves.context]: context }
-    const own = request.sizes ?? plainSizes(request)
     const vectors = parts.map((part) => {
       const { pooled } = of(part)
       see(part === 'given' ? 'pooled' : 'pooled.negative', pooled ?? zerosOf([request.count, 0]))
-      return vectorOf(
-        given,
-        sizes.dim,
-        pooled ?? zerosOf([request.count, 0]),
-        part === 'given' ? own : (request.negativeSizes ?? own),
-      )
+      return vectorOf(given, sizes.dim, pooled ?? zerosOf([request.count, 0]), sizesFor(sizes, request, part))
     })
     return { [toldLeaves.context]: context, [toldLeaves.y]: stacked(vectors) }
   })

@@ -91,8 +91,11 @@ const conditioning = record(
   {
     /** Encoders of texts, whose states stand beside each other on the last axis. */
     text: withDefault(list(textPart, { max: 4 }), []),
-    /** Sizes of the picture, of which it is cropped and that it is to have: each number embedded in so many, behind the pooled text. */
-    sizes: withDefault(nullable(record({ dim: width })), null),
+    /**
+     * Sizes of the picture, of which it is cropped and that it is to have: each number embedded in so many, behind the pooled text.
+     * `aesthetic`: how pleasing it is, one number, in the place of the last two [the refiner of XL].
+     */
+    sizes: withDefault(nullable(record({ dim: width }, { aesthetic: withDefault(flag, false) })), null),
     /** Whether no negative text is zeros, and not an empty text [force_zeros_for_empty_prompt]. */
     zerosForNothing: withDefault(flag, false),
     /** Labels as one token each [`ClassEmbedder`]. */

@@ -5,7 +5,7 @@ import { E, TE } from '../prelude.ts'
 import { leaves, noised, type PlannedStep, sample } from '../samplers/index.ts'
 import { usingBaked } from '../train/inference.ts'
 import { readied } from './applied.ts'
-import { beginsAtPicture, encoded, finished, type Given, toldOf } from './conditions.ts'
+import { beginnable, beginsAtPicture, encoded, finished, type Given, toldOf } from './conditions.ts'
 import { type ControlRequest, controlFeeds, controlLeaves } from './control.ts'
 import type { PipelineDocument } from './document.ts'
 import { decodeLatents, factorOf, scaledLatents } from './first-stage.ts'
@@ -93,6 +93,7 @@ const walked = (given: Given, { onStep, see, atATime }: Drawing): Effect<Value> 
   effect(async (run) => {
     const { executor, pipeline, request, noise, see: tell } = given
     const { document } = pipeline
+    await run(beginnable(given))
     const walk = await run(TE.fromEither(walkOf(document, request)))
     const guidance = guidanceOf(document, request)
     const start = await run(beginning(given, walk))

@@ -62,6 +62,8 @@ const classOf = (entry: unknown): string | undefined =>
 export interface ModelIndex {
   readonly model: string
   readonly texts: readonly (typeof textComponents)[number][]
+  /** Whether it is told how pleasing pictures are: a refiner of XL, which has the second encoder alone. */
+  readonly aesthetic: boolean
   /** Whether no negative text is zeros. */
   readonly zerosForNothing: boolean
   /** Components that are listed and not read, for people. */
@@ -79,7 +81,8 @@ export const readModelIndex = (folder: string): Effect<ModelIndex> =>
     if (!t.UnknownRecord.is(index)) return run(TE.fromEither(fail('file', path, 'an object', 'another')))
     const { model, texts: count } = await run(TE.fromEither(knownOf(index._class_name, `${path}: /_class_name`)))
     const names = await run(namesIn(folder))
-    const texts = textComponents.slice(0, count)
+    const aesthetic = count === 2 && index.requires_aesthetics_score === true
+    const texts = aesthetic ? textComponents.slice(1) : textComponents.slice(0, count)
     const needed = ['unet', 'vae', 'scheduler', ...texts.flatMap(({ encoder, tokenizer }) => [encoder, tokenizer])]
     await run(
       pipe(
@@ -101,8 +104,9 @@ export const readModelIndex = (folder: string): Effect<ModelIndex> =>
       ),
     )
     return {
-      model,
+      model: aesthetic ? `${model} refiner` : model,
       texts,
+      aesthetic,
       zerosForNothing: index.force_zeros_for_empty_prompt === true,
       notRead: Object.entries(index).flatMap(([name, entry]) => {
         const found = needed.includes(name) ? undefined : classOf(entry)

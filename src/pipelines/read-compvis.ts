@@ -8,6 +8,7 @@ import { E, pipe, TE } from '../prelude.ts'
 import { type OriginalModel, originalModel, originalPrefixes, rescalerOf, wholly } from '../published/compvis/index.ts'
 import { noiseScheduleFromCompVis } from '../schedulers/compvis.ts'
 import { decode } from '../schema.ts'
+import { aestheticKey, sizeKeys } from './as-original.ts'
 import { type Beside, type PipelineDocument, pipelineDocument } from './document.ts'
 import { type OriginalText, originalTexts, type TextOptions, tokenizerFolders } from './original-texts.ts'
 import { tokenizersOf } from './read-diffusers.ts'
@@ -128,17 +129,25 @@ const samplingOf = (m: OriginalModel, schedule: Schedule, alphasCumprod: readonl
         ...(alphasCumprod === undefined ? {} : { alphasCumprod }),
       }
 
-const sizeKeys = ['original_size_as_tuple', 'crop_coords_top_left', 'target_size_as_tuple']
-const sizesOf = (m: OriginalModel): Checked<{ readonly dim: number } | null> => {
+const sizesOf = (m: OriginalModel): Checked<PipelineDocument['conditioning']['sizes']> => {
   const parts = m.conditioning.flatMap(({ encoder, key }) =>
     encoder.kind === 'sizes' ? [{ key, dim: encoder.dim }] : [],
   )
   const [first] = parts
+  const keys = parts.map(({ key }) => key).join(', ')
+  const known = (['target', 'aesthetic'] as const).find((name) => sizeKeys[name].join(', ') === keys)
   return first === undefined
     ? E.right(null)
-    : parts.map(({ key }) => key).join() === sizeKeys.join()
-      ? E.right({ dim: first.dim })
-      : fail('config', '/model/params/conditioner_config', sizeKeys.join(', '), parts.map(({ key }) => key).join(', '))
+    : known === undefined
+      ? fail(
+          'config',
+          '/model/params/conditioner_config',
+          Object.values(sizeKeys)
+            .map((own) => own.join(', '))
+            .join(' | '),
+          keys,
+        )
+      : E.right({ dim: first.dim, aesthetic: known === 'aesthetic' })
 }
 
 const classesOf = (m: OriginalModel): { readonly entries: number; readonly dim: number } | null => {
@@ -168,7 +177,9 @@ const boxesOf = (m: OriginalModel): Checked<PipelineDocument['conditioning']['bo
 
 const modelName = (m: OriginalModel): string =>
   m.target.startsWith('sgm.')
-    ? 'Stable Diffusion XL'
+    ? m.conditioning.some(({ key }) => key === aestheticKey)
+      ? 'Stable Diffusion XL refiner'
+      : 'Stable Diffusion XL'
     : m.conditioning.some(({ encoder }) => encoder.kind === 'clip' || encoder.kind === 'open-clip')
       ? 'Stable Diffusion'
       : 'latent diffusion'
@@ -209,7 +220,7 @@ const documentOf = (m: OriginalModel, { scale, alphasCumprod }: Buffers, text: r
           boxes,
           beside,
           sizes,
-          zerosForNothing: sizes !== null,
+          zerosForNothing: sizes !== null && !sizes.aesthetic,
         },
         sampling: samplingOf(m, schedule, other),
         guidance: classesOf(m) !== null ? 3 : sizes !== null ? 5 : text.length > 0 ? 7.5 : 1,

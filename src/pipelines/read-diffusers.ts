@@ -33,7 +33,7 @@ import {
   pipelineDocument,
 } from './document.ts'
 import { factorOf } from './first-stage.ts'
-import { hasIndex, readModelIndex, textComponents } from './model-index.ts'
+import { hasIndex, readModelIndex } from './model-index.ts'
 import { graphsOf } from './networks.ts'
 import type { ReadModel } from './read-model.ts'
 import type { Component, Weights } from './weights.ts'
@@ -139,6 +139,8 @@ const usual = (sampling: PipelineSampling, xl: boolean): { readonly steps: numbe
 interface Configured {
   readonly document: PipelineDocument
   readonly vectorLayers: VectorLayers | undefined
+  /** Folders of the encoders of texts, in their order. */
+  readonly encoders: readonly string[]
   /** Folders of tokenizers. */
   readonly folders: Readonly<Record<string, string>>
   /** What of the folder is not read, for people. */
@@ -149,7 +151,7 @@ interface Configured {
 export const configuredBy = (folder: string): Effect<Configured> =>
   effect(async (run) => {
     const at = (...parts: readonly string[]): string => join(folder, ...parts)
-    const { model, texts, zerosForNothing, notRead } = await run(readModelIndex(folder))
+    const { model, texts, aesthetic, zerosForNothing, notRead } = await run(readModelIndex(folder))
     const { config: network } = await run(
       TE.fromEither(diffusersUNet(await run(readJson(at('unet', 'config.json'))), at('unet', 'config.json'))),
     )
@@ -196,7 +198,7 @@ export const configuredBy = (folder: string): Effect<Configured> =>
           conditioning: {
             text: parts,
             beside,
-            sizes: network.timeIdDim === undefined ? null : { dim: network.timeIdDim },
+            sizes: network.timeIdDim === undefined ? null : { dim: network.timeIdDim, aesthetic },
             zerosForNothing,
           },
           sampling,
@@ -207,6 +209,7 @@ export const configuredBy = (folder: string): Effect<Configured> =>
     return {
       document,
       vectorLayers: network.vectorLayers,
+      encoders: texts.map(({ encoder }) => encoder),
       folders: Object.fromEntries(texts.map(({ tokenizer }) => [tokenizer, at(tokenizer)])),
       remarks: notRead,
     }
@@ -244,12 +247,12 @@ const layoutOf = ({ document, vectorLayers }: Configured, component: Component, 
 }
 
 /** Where the components of a model lie in its folder. */
-const folderOf = (component: string): string =>
+const folderOf = ({ encoders }: Configured, component: string): string =>
   component === 'firstStage'
     ? 'vae'
     : component === 'unet'
       ? 'unet'
-      : (textComponents[Number(component.split('.')[1])]?.encoder ?? component)
+      : (encoders[Number(component.split('.')[1])] ?? component)
 
 /** Of the position of each token, which is its number. */
 const counted = /(^|\.)position_ids$/
@@ -289,7 +292,7 @@ const withAll = <A>(
         TE.fromEither(variantRemarks(variant, before)),
         TE.flatMap((remarks) => use({ ...before, remarks: [...before.remarks, ...remarks] })),
       )
-    const own = folderOf(component)
+    const own = folderOf(configured, component)
     const path = join(folder, own)
     return withComponent(path, variant, (open) =>
       pipe(

@@ -3,6 +3,7 @@ import { basename, dirname, extname, join } from 'node:path'
 import { type Checked, type Effect, fail } from '../error.ts'
 import type { UnreadArrays } from '../io/stored.ts'
 import { E, TE } from '../prelude.ts'
+import { sizeKeys } from './as-original.ts'
 
 /** The configuration of a checkpoint that comes without one: a file beside it, or that of a published model, known by its shapes. */
 
@@ -68,8 +69,18 @@ const hybrid = (inChannels: number): Json => (inChannels === 4 ? {} : { conditio
 const heads2 = (unet: Json): Json => ({ ...unet, num_head_channels: 64, use_linear_in_transformer: true })
 const openClip = { target: 'ldm.modules.encoders.modules.FrozenOpenCLIPEmbedder', params: { layer: 'penultimate' } }
 
-const sizes = ['original_size_as_tuple', 'crop_coords_top_left', 'target_size_as_tuple']
-const xl = (inChannels: number): Json => ({
+const bigG = {
+  input_key: 'txt',
+  target: 'sgm.modules.encoders.modules.FrozenOpenCLIPEmbedder2',
+  params: { arch: 'ViT-bigG-14', layer: 'penultimate', always_return_pooled: true, legacy: false },
+}
+const sizesOf = (kind: keyof typeof sizeKeys): readonly Json[] =>
+  sizeKeys[kind].map((key) => ({
+    input_key: key,
+    target: 'sgm.modules.encoders.modules.ConcatTimestepEmbedderND',
+    params: { outdim: 256 },
+  }))
+const engine = (unet: Json, emb_models: readonly Json[]): Json => ({
   model: {
     target: 'sgm.models.diffusion.DiffusionEngine',
     params: {
@@ -85,38 +96,38 @@ const xl = (inChannels: number): Json => ({
       network_config: {
         target: 'sgm.modules.diffusionmodules.openaimodel.UNetModel',
         params: {
-          ...{ adm_in_channels: 2816, num_classes: 'sequential', in_channels: inChannels, out_channels: 4 },
-          ...{ model_channels: 320, attention_resolutions: [4, 2], num_res_blocks: 2, channel_mult: [1, 2, 4] },
-          ...{ num_head_channels: 64, use_linear_in_transformer: true, transformer_depth: [1, 2, 10] },
-          ...{ context_dim: 2048 },
+          ...{ num_classes: 'sequential', out_channels: 4, attention_resolutions: [4, 2], num_res_blocks: 2 },
+          ...{ num_head_channels: 64, use_linear_in_transformer: true, ...unet },
         },
       },
-      conditioner_config: {
-        target: 'sgm.modules.GeneralConditioner',
-        params: {
-          emb_models: [
-            {
-              input_key: 'txt',
-              target: 'sgm.modules.encoders.modules.FrozenCLIPEmbedder',
-              params: { layer: 'hidden', layer_idx: 11 },
-            },
-            {
-              input_key: 'txt',
-              target: 'sgm.modules.encoders.modules.FrozenOpenCLIPEmbedder2',
-              params: { arch: 'ViT-bigG-14', layer: 'penultimate', always_return_pooled: true, legacy: false },
-            },
-            ...sizes.map((key) => ({
-              input_key: key,
-              target: 'sgm.modules.encoders.modules.ConcatTimestepEmbedderND',
-              params: { outdim: 256 },
-            })),
-          ],
-        },
-      },
+      conditioner_config: { target: 'sgm.modules.GeneralConditioner', params: { emb_models } },
       first_stage_config: kl,
     },
   },
 })
+const xl = (inChannels: number): Json =>
+  engine(
+    {
+      ...{ in_channels: inChannels, model_channels: 320, channel_mult: [1, 2, 4], transformer_depth: [1, 2, 10] },
+      ...{ context_dim: 2048, adm_in_channels: 2816 },
+    },
+    [
+      {
+        input_key: 'txt',
+        target: 'sgm.modules.encoders.modules.FrozenCLIPEmbedder',
+        params: { layer: 'hidden', layer_idx: 11 },
+      },
+      bigG,
+      ...sizesOf('target'),
+    ],
+  )
+const xlRefiner = engine(
+  {
+    ...{ in_channels: 4, model_channels: 384, channel_mult: [1, 2, 4, 4], transformer_depth: 4 },
+    ...{ context_dim: 1280, adm_in_channels: 2560 },
+  },
+  [bigG, ...sizesOf('aesthetic')],
+)
 
 const shapeOf = (found: UnreadArrays, name: string): readonly number[] =>
   found[`model.diffusion_model.${name}`]?.shape ?? []
@@ -156,6 +167,9 @@ const byContext: Readonly<Record<number, Known>> = {
 }
 
 const refiner = 1280
+const isRefiner = (found: UnreadArrays, inChannels: number, width: number): boolean =>
+  inChannels === 4 && width === refiner && 'conditioner.embedders.0.model.token_embedding.weight' in found
+
 /** A published model by its arrays. Errors (`file`): none that is known, or one that is not built. */
 export const recognised = (path: string, found: UnreadArrays): Checked<Recognised> => {
   const [, inChannels] = shapeOf(found, 'input_blocks.0.0.weight')
@@ -163,8 +177,8 @@ export const recognised = (path: string, found: UnreadArrays): Checked<Recognise
   const width = context?.[1].shape[1] ?? 0
   const known = byContext[width]
   const kind = kinds[inChannels ?? 0]
-  if (inChannels !== undefined && width === refiner && 'conditioner.embedders.0.model.logit_scale' in found)
-    return fail('file', path, 'a model that draws by itself', 'the refiner of Stable Diffusion XL, which is not built')
+  if (inChannels !== undefined && isRefiner(found, inChannels, width))
+    return E.right({ name: 'the refiner of Stable Diffusion XL', config: xlRefiner, remarks: [] })
   return inChannels === undefined || known === undefined || kind === undefined
     ? fail(
         'file',

@@ -38,6 +38,9 @@ export interface Request {
   /** Of the picture that is told of: height and width of the original, top and left of the crop, height and width in the end. */
   readonly sizes?: readonly number[]
   readonly negativeSizes?: readonly number[]
+  /** How pleasing a picture is, 0 to 10, and one that guidance leads away from, of a model that is told. */
+  readonly aesthetic?: number
+  readonly negativeAesthetic?: number
   /** A class for each picture, and the one that stands for none. */
   readonly classes?: readonly number[]
   readonly nothingClass?: number

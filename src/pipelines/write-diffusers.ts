@@ -13,6 +13,7 @@ import {
   type VectorLayers,
 } from '../published/diffusers/index.ts'
 import type { Beside, FirstStage, PipelineDocument, TextPart } from './document.ts'
+import { textComponents } from './model-index.ts'
 import type { Pipeline } from './request.ts'
 import type { Component } from './weights.ts'
 import { schedulerDocument } from './write-scheduler.ts'
@@ -69,12 +70,18 @@ const xlKinds: Kinds = {
   none: { name: 'StableDiffusionXLPipeline', fields: withEncoders },
   'mask-and-latents': { name: 'StableDiffusionXLInpaintPipeline', fields: withEncoders },
 }
+const refinerKinds: Kinds = {
+  none: {
+    name: 'StableDiffusionXLImg2ImgPipeline',
+    fields: { ...withEncoders, requires_aesthetics_score: true, text_encoder: absent, tokenizer: absent },
+  },
+}
 
 /** The pipeline that draws from such a model. Errors (`config`): none does. */
 const kindOf = ({ conditioning: { text, classes, boxes, beside, sizes } }: PipelineDocument): Checked<Kind> => {
-  const own = sizes === null ? kinds : xlKinds
+  const own = sizes === null ? kinds : sizes.aesthetic ? refinerKinds : xlKinds
   const found = own[beside?.kind ?? 'none']
-  const count = sizes === null ? 1 : 2
+  const count = sizes === null || sizes.aesthetic ? 1 : 2
   const told = [
     ...text.map(({ encoder }) => `a text by ${encoder.kind}`),
     ...(classes === null ? [] : ['a class']),
@@ -138,11 +145,9 @@ const unetFolder = ({ document: d, weights }: Model, half: boolean): Checked<Fol
   )
 }
 
-/** Folders of the encoders of texts and of their tokenizers, in their order. */
-export const textFolders = [
-  { encoder: 'text_encoder', tokenizer: 'tokenizer' },
-  { encoder: 'text_encoder_2', tokenizer: 'tokenizer_2' },
-] as const
+/** Folder of the k-th encoder of texts, and of its tokenizer: a refiner has the second alone. */
+export const textFolderOf = ({ conditioning: { sizes } }: PipelineDocument, k: number) =>
+  (sizes?.aesthetic === true ? textComponents.slice(1) : textComponents)[k]
 
 /** Which state diffusers' pipelines tell: the last one normalised; of XL the one before the last, as it is. */
 const textFolder = (
@@ -153,7 +158,7 @@ const textFolder = (
 ): Checked<readonly Folder[]> => {
   const xl = document.conditioning.sizes !== null
   const at = `/conditioning/text/${k}`
-  const name = textFolders[k]?.encoder
+  const name = textFolderOf(document, k)?.encoder
   if (part.encoder.kind !== 'clip' || name === undefined) return E.right([])
   const { config } = part.encoder
   const last = k === document.conditioning.text.length - 1
@@ -214,7 +219,7 @@ export const asDiffusers = (model: Model, half = false): Checked<AsDiffusers> =>
         Array.isArray(architectures) ? ['transformers', architectures[0]] : ['diffusers', _class_name],
       ]
       const tokenizers = text.flatMap(({ tokenizer }, k) => {
-        const name = textFolders[k]?.tokenizer
+        const name = textFolderOf(document, k)?.tokenizer
         return name === undefined ? [] : [[name, tokenizer] as const]
       })
       return {

@@ -12,7 +12,7 @@ import { namesIn } from './component-files.ts'
 import type { TextPart } from './document.ts'
 import type { Pipeline } from './request.ts'
 import { asCompVis } from './write-compvis.ts'
-import { asDiffusers, textFolders } from './write-diffusers.ts'
+import { asDiffusers, textFolderOf } from './write-diffusers.ts'
 
 /** Writing published models for the programs that they came from. */
 
@@ -94,7 +94,7 @@ const writeTexts = (stem: string, { document, folders }: Written): Effect<readon
     const tokenizers = text.some((part) => !isClips(part))
     const options: string[] = []
     for (const [k, part] of text.entries()) {
-      const { encoder, tokenizer } = textFolders[k] ?? textFolders[0]
+      const { encoder = 'text_encoder', tokenizer = 'tokenizer' } = textFolderOf(document, k) ?? {}
       if (encoders && part.encoder.kind === 'clip') {
         const path = `${stem}.${encoder}.json`
         await run(writeFileAtomic(path, json(clipTextDocument(part.encoder.config))))

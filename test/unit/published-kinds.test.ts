@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { boxesOf, boxesOfText, boxTokensOf, tokensOfBoxes } from '../../src/data/boxes.ts'
 import { type Checked, showErrors } from '../../src/error.ts'
-import { ints, type Value } from '../../src/execute/executor.ts'
+import { floats, ints, type Value } from '../../src/execute/executor.ts'
 import { onnx } from '../../src/execute/onnx/index.ts'
 import { drawPipeline } from '../../src/pipelines/draw.ts'
-import type { Request } from '../../src/pipelines/request.ts'
+import type { Pipeline, Request } from '../../src/pipelines/request.ts'
 import { E } from '../../src/prelude.ts'
 import { keyedNoise } from '../../src/samplers/index.ts'
 import { type documents, modelOf } from './published-models.ts'
@@ -15,7 +15,11 @@ const right = <A>(c: Checked<A>): A => {
 }
 
 /** What is seen while a model draws one picture. */
-const seenBy = async (name: keyof typeof documents, asked: Partial<Request>) => {
+const seenBy = async (
+  name: keyof typeof documents,
+  asked: Partial<Request>,
+  tokenizers: Pipeline['tokenizers'] = [],
+) => {
   const { document, weights } = modelOf(name)
   const seen = new Map<string, Value>()
   const request: Request = {
@@ -24,11 +28,11 @@ const seenBy = async (name: keyof typeof documents, asked: Partial<Request>) => 
   }
   const drawn = await drawPipeline({
     executor: onnx('cpu'),
-    pipeline: { document, weights, tokenizers: [] },
+    pipeline: { document, weights, tokenizers },
     request,
     noise: (wanted, pictures) => keyedNoise(3, pictures)(wanted),
     see: (what, value) => {
-      if (!seen.has(what)) seen.set(what, value)
+      seen.set(seen.has(what) ? `${what}, at last` : what, value)
     },
   })()
   const of = (component: string, array: string) =>
@@ -112,5 +116,30 @@ describe('boxes', () => {
   it('are asked for', async () => {
     const { drawn } = await seenBy('boxes', {})
     expect(E.isLeft(drawn) && drawn.left.map(({ at }) => at)).toEqual(['--boxes'])
+  })
+})
+
+describe('a refiner', () => {
+  const tokenizer: Pipeline['tokenizers'][number] = {
+    ...{ start: 1, end: 63, pad: 0, positions: 77, size: 64, added: new Map(), adding: () => expect.unreachable() },
+    encode: (text) => [...text].map((letter) => letter.charCodeAt(0) % 60),
+    tokens: (ids) => ids.map(String),
+    decode: () => '',
+  }
+  it('is told sizes and how pleasing a picture is, and the contrary for guidance', async () => {
+    const picture = floats([1, 3, 16, 16], new Float32Array(768).fill(0.25))
+    const { drawn, seen } = await seenBy(
+      'Stable Diffusion XL refiner',
+      { picture, strength: 0.5, guidance: 3, prompt: [''], aesthetic: 7 },
+      [tokenizer],
+    )
+    expect(right(drawn).shape).toEqual([1, 3, 16, 16])
+    expect(seen.get('vector.sizes')?.shape).toEqual([1, 5])
+    expect([...(seen.get('vector.sizes')?.data ?? [])]).toEqual([16, 16, 0, 0, 2.5])
+    expect([...(seen.get('vector.sizes, at last')?.data ?? [])]).toEqual([16, 16, 0, 0, 7])
+  })
+  it('asks for a picture', async () => {
+    const { drawn } = await seenBy('Stable Diffusion XL refiner', { prompt: [''] }, [tokenizer])
+    expect(E.isLeft(drawn) && drawn.left.map(({ at }) => at)).toEqual(['--from'])
   })
 })

@@ -91,6 +91,20 @@ export const documents = {
     },
     sampling: euler,
   },
+  'Stable Diffusion XL refiner': {
+    firstStage: { kind: 'kl', network: autoencoder, scale: 0.13025 },
+    unet: {
+      ...unet,
+      heads: { by: 'channels', channels: 16 },
+      attention: { ...transformer(64), projection: 'linear', depth: 2 },
+      vector: 72,
+    },
+    conditioning: {
+      text: [{ ...clip('gelu', { projection: 32 }), skip: 1, normalized: false, pooled: true }],
+      sizes: { dim: 8, aesthetic: true },
+    },
+    sampling: euler,
+  },
   'classes, quantised': {
     firstStage: { kind: 'vq', network: { ...autoencoder, doubleZ: false }, entries: 16 },
     unet: { ...unet, heads: { by: 'count', count: 1 }, attention: { kind: 'transformer', contextDim: 16 } },

@@ -133,8 +133,14 @@ describe('what a checkpoint is', () => {
   test('others are said by what they are', () => {
     expect(got(recognised('a.ckpt', unet(4, 1280)))).toContain('1280 numbers a token')
     expect(got(recognised('a.ckpt', { 'conv.weight': array(1) }))).toContain('conv.weight')
-    const refiner = { ...unet(4, 1280), 'conditioner.embedders.0.model.logit_scale': array() }
-    expect(got(recognised('a.ckpt', refiner))).toContain('refiner')
+    const refiner = { ...unet(4, 1280), 'conditioner.embedders.0.model.token_embedding.weight': array(49408, 1280) }
+    const found = right(recognised('a.ckpt', refiner))
+    expect(found.name).toBe('the refiner of Stable Diffusion XL')
+    const { unet: network, conditioning } = right(originalModel(found.config))
+    expect(network).toMatchObject({ modelChannels: 384, vector: 2560, attention: { depth: 4, contextDim: 1280 } })
+    expect(conditioning.map(({ key }) => key).at(-1)).toBe('aesthetic_score')
+    const each = JSON.parse(JSON.stringify(found.config).replace('"context_dim":1280', '"context_dim":[1280,1280]'))
+    expect(right(originalModel(each)).unet).toEqual(network)
   })
 })
 

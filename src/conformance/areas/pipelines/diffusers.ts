@@ -50,7 +50,7 @@ const knownInCall = [
   ...['width', 'eta', 'clip_skip', 'guidance_rescale', 'num_images_per_prompt', 'strength', 'image_guidance_scale'],
   ...['original_size', 'crops_coords_top_left', 'target_size', 'negative_original_size', 'negative_target_size'],
   ...['negative_crops_coords_top_left', 'controlnet_conditioning_scale', 'guess_mode', 'control_guidance_start'],
-  'control_guidance_end',
+  ...['control_guidance_end', 'aesthetic_score', 'negative_aesthetic_score'],
 ]
 const known = [
   ...['name', 'seed', 'note', 'call', 'inputs', 'scheduler', 'scheduler_config', 'noise', 'init_noise_sigma'],
@@ -130,6 +130,8 @@ const requestOf = (pipeline: Pipeline, call: Json, inputs: Values): Request => {
     pictureGuidance: numberIn(call, 'image_guidance_scale', 1.5),
     eta: numberIn(call, 'eta', 0),
     strength: numberIn(call, 'strength', 1),
+    aesthetic: numberIn(call, 'aesthetic_score', 6),
+    negativeAesthetic: numberIn(call, 'negative_aesthetic_score', 2.5),
     clipSkip: numberIn(call, 'clip_skip', 0),
     prompt,
     ...(prompt2 === undefined ? {} : { prompt2 }),
