@@ -1,5 +1,8 @@
 import type { Graph } from '../../graph/graph.ts'
 import type { FileArrays, Values } from '../executor.ts'
+import { inOneStage, type Staged } from '../stages.ts'
+import { cutLoops, mergeUnlessParts, setBeside } from '../staging.ts'
+import { weightsAsMade } from '../tail/as-made.ts'
 import { type Calls, callsOf } from './calls.ts'
 import { choose } from './choose.ts'
 import { measured } from './costs.ts'
@@ -17,6 +20,16 @@ export const through =
   (a: A): A =>
     passes.reduce((now, [, pass]) => pass(now), a)
 
+/** Of a training step on the CPU: graphs to graphs. */
+export const rewrites = (baked: ReadonlySet<string>): readonly Pass<Graph>[] => [
+  ['merge gradients of a weight', mergeUnlessParts(baked)],
+]
+/** Its stages. */
+export const stagings = (baked: ReadonlySet<string>, threads: number): readonly Pass<Staged>[] => [
+  ['cut loops off the end', cutLoops(baked)],
+  ['keep weights as their gradients are made', weightsAsMade],
+  ['set parts beside each other', setBeside(threads)],
+]
 /** From a graph's nodes to calls of which everything is decided. */
 export const lowerings = (target: Target): readonly Pass<Calls>[] => [
   ['see through aliases', aliases],
@@ -33,6 +46,17 @@ export const lowerings = (target: Target): readonly Pass<Calls>[] => [
 export type LoweredFor = Omit<Target, 'costs'> & Partial<Pick<Target, 'costs'>>
 const whole = ({ costs = measured, ...rest }: LoweredFor): Target => ({ ...rest, costs })
 
+/** A graph in stages: training steps on the CPU, everything else in one. */
+export const staged = (
+  g: Graph,
+  { device, mode, threads }: Pick<Target, 'device' | 'mode'> & { readonly threads: number },
+  baked: readonly string[],
+): Staged => {
+  const known = new Set(baked)
+  return device === 'cpu' && mode === 'training'
+    ? through(stagings(known, threads))(inOneStage(through(rewrites(known))(g)))
+    : inOneStage(g)
+}
 /** What is computed for a graph whose types are true, call by call; leaves named in `baked` are known beforehand. Pure. */
 export const planned = (g: Graph, target: LoweredFor, baked: readonly string[] = []): Calls => {
   const known = new Set(baked)

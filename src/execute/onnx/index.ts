@@ -1,29 +1,25 @@
 import type { Effect } from '../../error.ts'
 import { feedTypes, type Graph, outputTypes } from '../../graph/graph.ts'
 import { pipe, TE } from '../../prelude.ts'
-import { mergeGradients } from '../../transform/index.ts'
 import { omit, only } from '../carry.ts'
 import type { Executor } from '../executor.ts'
-import { independentParts } from '../parts.ts'
-import { addressable, compileTail, tailBytes } from '../tail/machine.ts'
-import { type Split, splitTail } from '../tail/split.ts'
-import { turnWeights } from '../tail/turned.ts'
-import { lower } from './compile.ts'
+import { loopsIn, partsIn, type Staged } from '../stages.ts'
+import { compileTail } from '../tail/machine.ts'
+import { lower, staged } from './compile.ts'
 import { type Costs, measured } from './costs.ts'
 import { executorOn, type Program, type Source, sessionOf, whole } from './executor.ts'
 import { runtime } from './native.ts'
 import type { Session } from './session.ts'
 import { type Part, sideBySide } from './side-by-side.ts'
-import { runHalves, splitState } from './tail-session.ts'
+import { runOnce, stagedState } from './staged-session.ts'
 import { threadsHere } from './threads.ts'
 
-/** Parts of a body that have nothing to do with each other get threads of their own. */
-const bodySession = (of: Source, body: Graph): Effect<Session> => {
-  const threads = of.options.threads ?? threadsHere()
-  const [first = body, ...others] = independentParts(body, threads)
+/** Graphs as one session: parts share out the threads. */
+const sessionOfParts = (of: Source, parts: readonly Graph[], threads: number): Effect<Session> => {
+  const [first = of.graph, ...others] = parts
   if (others.length === 0)
     return pipe(
-      sessionOf(of, body),
+      sessionOf(of, first),
       TE.map(({ session }) => session),
     )
   const baked = Object.keys(of.constants)
@@ -35,43 +31,30 @@ const bodySession = (of: Source, body: Graph): Effect<Session> => {
       made: outputTypes(graph),
     }
   }
-  const options = { ...of.options, threads: Math.max(1, Math.floor(threads / (others.length + 1))) }
+  const options = { ...of.options, threads: Math.max(1, Math.floor(threads / parts.length)) }
   return sideBySide(of.ort, [part(first), ...others.map(part)], options)
 }
 
-/** The arithmetic at the graph's end in loops of our own, which read and write each array once: there, a runtime is bound by memory. */
-const inTwo = (of: Source, { split, turned }: ReturnType<typeof turnWeights>): Effect<Program> =>
+/** Graphs, and loops behind them. */
+const inStages = (of: Source, made: Staged, threads: number): Effect<Program> =>
   pipe(
     TE.Do,
-    TE.bind('tail', () => compileTail(split.loops)),
-    TE.bind('session', () => bodySession(of, split.body)),
+    TE.bind('tail', () => compileTail(loopsIn(made))),
+    TE.bind('session', () => sessionOfParts(of, partsIn(made), threads)),
     TE.map(({ tail, session }) => {
-      const halves = { graph: of.graph, body: split.body, session, tail, turned }
+      const compiled = { staged: made, session, tail }
       return {
-        session: { ...session, run: runHalves(of.ort, halves) },
-        startState: (carry, initial) => TE.right(splitState(of.ort, halves, carry, initial)),
+        session: { ...session, run: runOnce(of.ort, compiled) },
+        startState: (carry, initial) => TE.right(stagedState(of.ort, compiled, carry, initial)),
       }
     }),
   )
 
-const isWorthwhile = ({ body, loops }: Split): boolean =>
-  Object.keys(body.outputs).length > 0 && loops.some(({ length }) => length > 1) && tailBytes(loops) <= addressable
-
-/**
- * Gradients of a weight over two batches become one, unless they are of parts that threads could share. How many threads
- * there are is not asked, so that it does not change the numbers.
- */
-const bodyAndTail = ({ graph, constants }: Source): Split => {
-  const baked = new Set(Object.keys(constants))
-  const split = splitTail(graph, baked)
-  return independentParts(split.body, 2).length > 1 ? split : splitTail(mergeGradients(graph), baked)
-}
-
 const program = (of: Source): Effect<Program> => {
-  const { device, mode } = of.options
-  if (device !== 'cpu' || mode !== 'training') return whole(of)
-  const split = bodyAndTail(of)
-  return isWorthwhile(split) ? inTwo(of, turnWeights(split)) : whole(of)
+  const threads = of.options.threads ?? threadsHere()
+  const made = staged(of.graph, { ...of.options, threads }, Object.keys(of.constants))
+  const [graph = of.graph] = partsIn(made)
+  return loopsIn(made).length > 0 ? inStages(of, made, threads) : whole({ ...of, graph })
 }
 
 /** Devices of onnxruntime-node. */

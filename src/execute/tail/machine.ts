@@ -1,7 +1,8 @@
 import { type Effect, failure, reasonOf } from '../../error.ts'
 import { pipe, TE } from '../../prelude.ts'
 import type { Carry } from '../executor.ts'
-import { moduleText, registerBytes } from './kernel.ts'
+import { moduleText } from './kernel.ts'
+import { padded, pageBytes } from './memory.ts'
 import type { Loop, Source } from './split.ts'
 
 type Arrays = Readonly<Record<string, Float32Array>>
@@ -20,20 +21,6 @@ export interface Machine {
 
 /** Compiled loops: starts machines, each with what is carried in it. */
 export type Tail = (carry: Carry) => Machine
-
-const pageBytes = 65_536
-const padded = (length: number): number => Math.ceil((length * 4) / registerBytes) * registerBytes
-
-/** What WebAssembly can address, and the memory that loops take at most: with every output beside its leaf. */
-export const addressable = 2 ** 32 - pageBytes
-export const tailBytes = (loops: readonly Loop[]): number =>
-  loops.reduce(
-    (sum, l) =>
-      sum +
-      (l.arrays.length + 2 * l.outputs.length) * padded(l.length) +
-      (l.scalars.length + l.gives.length) * registerBytes,
-    0,
-  )
 
 type Kind = Source['from'] | 'output' | 'moved'
 interface Place {

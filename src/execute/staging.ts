@@ -1,0 +1,50 @@
+import type { Graph } from '../graph/graph.ts'
+import { mergeGradients } from '../transform/index.ts'
+import { independentParts } from './parts.ts'
+import { loopsIn, type Stage, type Staged } from './stages.ts'
+import { addressable, tailBytes } from './tail/memory.ts'
+import { type Split, splitTail } from './tail/split.ts'
+
+const isWorthwhile = ({ body, loops }: Split): boolean =>
+  Object.keys(body.outputs).length > 0 && loops.some(({ length }) => length > 1) && tailBytes(loops) <= addressable
+
+/** The arithmetic at the end of a graph in loops of our own, which read and write each array once: there, a runtime is bound by memory. */
+export const cutLoops =
+  (baked: ReadonlySet<string>) =>
+  (staged: Staged): Staged => {
+    const cut = (graph: Graph): readonly Stage[] => {
+      const split = splitTail(graph, baked)
+      return isWorthwhile(split)
+        ? [
+            { kind: 'graphs', parts: [split.body] },
+            { kind: 'loops', loops: split.loops },
+          ]
+        : [{ kind: 'graphs', parts: [graph] }]
+    }
+    return {
+      ...staged,
+      stages: staged.stages.flatMap((s) => (s.kind === 'graphs' && s.parts.length === 1 ? s.parts.flatMap(cut) : s)),
+    }
+  }
+
+/** In a step with loops, which is run again and again, parts that have nothing to do with each other get threads of their own. */
+export const setBeside =
+  (threads: number) =>
+  (staged: Staged): Staged =>
+    loopsIn(staged).length === 0
+      ? staged
+      : {
+          ...staged,
+          stages: staged.stages.map((s) =>
+            s.kind === 'graphs' ? { ...s, parts: s.parts.flatMap((part) => independentParts(part, threads)) } : s,
+          ),
+        }
+
+/**
+ * Gradients of a weight over two batches become one, unless they are of parts that threads could share. How many threads there are is not
+ * asked, so that it does not change the numbers.
+ */
+export const mergeUnlessParts =
+  (baked: ReadonlySet<string>) =>
+  (graph: Graph): Graph =>
+    independentParts(splitTail(graph, baked).body, 2).length > 1 ? graph : mergeGradients(graph)
