@@ -95,6 +95,7 @@ const training: Training = {
   learningRate: { kind: 'constant', rate: 1e-4 },
   microBatches: 1,
   accumulate: 1,
+  precision: 'float32',
   flip: false,
   logEvery: 1,
   previewEvery: 1000,

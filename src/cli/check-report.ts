@@ -1,8 +1,9 @@
 import { type LatentError, showError } from '../error.ts'
 import { effectiveBatch, type Training } from '../experiment/document.ts'
 import { type Cost, cost } from '../graph/cost.ts'
-import type { Graph } from '../graph/graph.ts'
-import type { Shape } from '../graph/types.ts'
+import { type Graph, nodeAt } from '../graph/graph.ts'
+import type { OpKind } from '../graph/ops.ts'
+import type { Half, Shape } from '../graph/types.ts'
 import { type Intent, lint, optimise, prune } from '../transform/index.ts'
 import { type Block, blocksOf, type NamedShape } from './blocks.ts'
 
@@ -21,6 +22,8 @@ export interface CheckedStage {
   readonly adapter?: { readonly rank: number; readonly weights: number }
   /** What the step takes without its memory budget. */
   readonly unbudgeted?: Pick<Cost, 'peakBytes' | 'flops'>
+  /** What the step takes in float32, where it is in half precision. */
+  readonly inFloat32?: Pick<Cost, 'peakBytes'>
 }
 
 /** What can be said of a stage before it runs. */
@@ -34,6 +37,35 @@ export interface StageReport {
   readonly training: Training
   readonly adapter?: CheckedStage['adapter']
   readonly unbudgeted?: CheckedStage['unbudgeted']
+  readonly half?: HalfReport | undefined
+}
+
+/** What of a step is in half precision. */
+export interface HalfReport {
+  readonly dtype: Half
+  /** Of the convolutions and products. */
+  readonly products: number
+  readonly allProducts: number
+  readonly casts: number
+  /** In float32. */
+  readonly peakBytes: number
+}
+
+const products: readonly OpKind[] = ['conv2d', 'convInputGrad', 'convWeightGrad', 'matmul']
+const halfReport = (g: Graph, { precision }: Training, peakBytes: number): HalfReport | undefined => {
+  if (precision === 'float32') return undefined
+  const isHalf = (i: number): boolean => {
+    const { op, type, operands } = nodeAt(g, i)
+    return type.dtype === precision || (op === 'cast' && operands.some(isHalf))
+  }
+  const all = g.nodes.filter((n) => products.includes(n.op))
+  return {
+    dtype: precision,
+    products: all.filter((n) => n.operands.every(isHalf)).length,
+    allProducts: all.length,
+    casts: g.nodes.filter((n) => n.op === 'cast').length,
+    peakBytes,
+  }
 }
 
 export const reportStage = ({ declared, graph, intent, ...stage }: CheckedStage): StageReport => ({
@@ -46,6 +78,7 @@ export const reportStage = ({ declared, graph, intent, ...stage }: CheckedStage)
   training: stage.training,
   adapter: stage.adapter,
   unbudgeted: stage.unbudgeted,
+  half: stage.inFloat32 && halfReport(graph, stage.training, stage.inFloat32.peakBytes),
 })
 
 export const shapesOf = (parameters: readonly NamedShape[]): Readonly<Record<string, Shape>> =>
@@ -69,6 +102,7 @@ export const jsonReport = (stages: readonly StageReport[], notes: readonly strin
         stepFlops: s.step.flops,
         peakBytes: s.step.peakBytes,
         trafficBytes: s.step.traffic,
+        ...(s.half === undefined ? {} : { half: s.half }),
         ...(s.unbudgeted === undefined
           ? {}
           : {
@@ -148,6 +182,16 @@ const budgetLines = ({ step, training, unbudgeted }: StageReport): readonly stri
   ]
 }
 
+const difference = (before: number, now: number): string =>
+  `${mebibytes(Math.abs(before - now))} ${now <= before ? 'less' : 'more'} than in float32`
+const halfLines = ({ half, step }: StageReport): readonly string[] =>
+  half === undefined
+    ? []
+    : [
+        `  precision    ${half.dtype}: ${half.products} of ${half.allProducts} products and convolutions, ${half.casts} casts; parameters,`,
+        `               moments, norms, softmax and losses in float32; ${difference(half.peakBytes, step.peakBytes)}`,
+      ]
+
 /** What of an adapter's network has neither a gradient nor anything that goes with one. */
 const adapterLines = ({ adapter, parameters, training: { optimizer } }: StageReport): readonly string[] => {
   if (adapter === undefined) return []
@@ -166,6 +210,7 @@ const textOfStage = (s: StageReport): string =>
     `  forward      ${flops(s.forward.flops)} a batch`,
     `  whole step   ${flops(s.step.flops)} a batch`,
     `  peak memory  ${mebibytes(s.step.peakBytes)} at most, were nothing reused in place`,
+    ...halfLines(s),
     ...budgetLines(s),
     ...validationLines(s),
     ...snapshotLines(s),

@@ -73,6 +73,7 @@ const lookAt = (
               graph: stage.step.graph,
               intent: stage.step.intent,
               ...adapterOf(e, stage),
+              ...(stage.step.inFloat32 === undefined ? {} : { inFloat32: stage.step.inFloat32 }),
               ...(stage.step.unbudgeted === undefined ? {} : { unbudgeted: stage.step.unbudgeted }),
             }
       }),

@@ -2,6 +2,7 @@ import { type Checked, fail, type LatentError } from '../error.ts'
 import { crossChecks } from '../experiment/cross-checks.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { requested } from '../experiment/sampling.ts'
+import type { Half } from '../graph/types.ts'
 import { E, flow, pipe, RNEA } from '../prelude.ts'
 import type { AskedOptions } from './asked.ts'
 import { boxesOption } from './boxes-option.ts'
@@ -25,7 +26,7 @@ export interface Options extends SamplingOptions, ConditionOptions, AskedOptions
   readonly checkpoint?: 'last' | 'best'
   readonly ema?: number
   readonly executor?: string
-  readonly precision: 'float32' | 'float16'
+  readonly precision: 'float32' | Half
   readonly repeat?: string
   readonly out: string
 }
@@ -67,8 +68,8 @@ const isGiven = (value: unknown): boolean => value !== undefined && !(Array.isAr
 export const applicable = (options: Options, published: boolean): Checked<unknown> => {
   const found = (published ? experimentsAlone : publishedAlone).find(([name]) => isGiven(options[name]))
   return found === undefined
-    ? published && options.precision === 'float16'
-      ? fail('usage', '--precision', 'float32, as published models are drawn from', 'float16')
+    ? published && options.precision !== 'float32'
+      ? fail('usage', '--precision', 'float32, as published models are drawn from', options.precision)
       : E.right(undefined)
     : fail('usage', found[1], published ? "a run of one's own" : 'a run of a published model', 'given')
 }

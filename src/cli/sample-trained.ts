@@ -48,7 +48,7 @@ export const sampleTrained = (dir: string, options: Options, terminal: Terminal)
     const { pictures: told, rest } = condition
     for (const note of [...notes, ...(condition.note === undefined ? [] : [condition.note])]) terminal.err(`${note}\n`)
     const choice = await go(chooseExecutor(options.executor ?? executor))
-    const chosen = options.precision === 'float16' ? inHalf(choice.executor) : choice.executor
+    const chosen = options.precision === 'float32' ? choice.executor : inHalf(options.precision)(choice.executor)
     const { from, finish, says } = await go(begin(chosen, trained, experiment, rest, { asked, each, seed, shown }))
     terminal.err(
       `on ${chosen.name} (${choice.reason}); ${saysSampling(sampling, model.config.schedule.timesteps)}${says === '' ? '' : `; ${says}`}\n`,

@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander'
 import { effect, fail } from '../error.ts'
 import { samplerNames } from '../experiment/sampling.ts'
+import { halves } from '../graph/types.ts'
 import { TE } from '../prelude.ts'
 import { spacings } from '../schedulers/levels.ts'
 import { boxesOption } from './boxes-option.ts'
@@ -88,8 +89,11 @@ export const sample: Register = (program, { terminal, run, again }) => {
     .option('--control-scale <number>', 'how much it counts', notNegative)
     .option('--executor <name>', 'that of the experiment where left out')
     .addOption(
-      new Option('--precision <dtype>', 'float16: weights and activations of half the size, for GPUs that have it')
-        .choices(['float32', 'float16'])
+      new Option(
+        '--precision <dtype>',
+        'products and activations in 16 bits, for devices that have it: float16 or bfloat16',
+      )
+        .choices(['float32', ...halves])
         .default('float32'),
     )
     .addHelpText(

@@ -1,13 +1,13 @@
 import type { Effect } from '../error.ts'
 import type { Graph } from '../graph/graph.ts'
-import { type DType, isFloat, type Shape } from '../graph/types.ts'
+import { type DType, type Half, isFloat, type Shape } from '../graph/types.ts'
 import type { IO } from '../prelude.ts'
 import type { Explain } from './explain.ts'
 
-/** An array in memory, row-major. Bools are 0 or 1. Numbers of float16 are held in 32 bits or more. */
+/** An array in memory, row-major. Bools are 0 or 1. Numbers of float16 and bfloat16 are held in 32 bits or more. */
 export type Value =
   | { readonly dtype: 'float32'; readonly shape: Shape; readonly data: Float32Array | Float64Array }
-  | { readonly dtype: 'float16'; readonly shape: Shape; readonly data: Float32Array | Float64Array }
+  | { readonly dtype: Half; readonly shape: Shape; readonly data: Float32Array | Float64Array }
   | { readonly dtype: 'int32'; readonly shape: Shape; readonly data: Int32Array }
   | { readonly dtype: 'bool'; readonly shape: Shape; readonly data: Uint8Array }
 export type Values = Readonly<Record<string, Value>>

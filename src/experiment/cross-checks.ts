@@ -97,6 +97,15 @@ const wholeBatchRules = ({ adversarial, kind, training }: FirstStage): Problems 
     ),
   )
 
+const halfRules = ({ adversarial, training: { precision } }: FirstStage): Problems =>
+  unless(
+    precision !== 'float16' || adversarial === undefined,
+    '/firstStage/training/precision',
+    'bfloat16 or float32, where two optimisers take turns: float16 scales one loss',
+    precision,
+    setting({ '/firstStage/training/precision': 'bfloat16' }),
+  )
+
 /** The size nearest to the declared one that both stages can halve as often as they do. */
 const fittingSize = ({ data, diffusion }: Experiment, firstStage: FirstStage): Readonly<Record<string, number>> => {
   const factor = factorOf(firstStage.network) * (diffusion === undefined ? 1 : factorOf(diffusion.unet))
@@ -149,6 +158,7 @@ const firstStageRules = (experiment: Experiment, firstStage: FirstStage): Proble
       'they are for /diffusion/training; emaDecay averages a first stage',
     ),
     ...wholeBatchRules(firstStage),
+    ...halfRules(firstStage),
     ...weightRules(experiment),
     ...codeRules(experiment),
     ...perceptualRules(experiment, firstStage),

@@ -1,4 +1,5 @@
 import { executorNames } from '../execute/names.ts'
+import { halves } from '../graph/types.ts'
 import { adoptedWeight, adversarialFields, norms, vqAutoencoderDefaults } from '../losses/index.ts'
 import { autoencoderConfig } from '../nn/autoencoder/config.ts'
 import { discriminatorConfig } from '../nn/discriminator.ts'
@@ -81,6 +82,11 @@ export const training = record(
     microBatches: withDefault(integer({ min: 1, max: 64 }), 1),
     /** Batches of a step, run one after another in the memory of one: `batchSize` times as many pictures. */
     accumulate: withDefault(integer({ min: 1, max: 1024 }), 1),
+    /**
+     * What products and the activations between them are computed in. Parameters, moments, statistics of norms, softmax, losses and
+     * gradients of weights are float32 in any case. In float16 the loss is scaled, as far as its gradients stay finite.
+     */
+    precision: withDefault(word(['float32', ...halves]), 'float32'),
     /** Pictures are mirrored with probability 1/2. */
     flip: withDefault(flag, false),
     logEvery: withDefault(count, 50),

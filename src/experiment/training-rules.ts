@@ -3,7 +3,7 @@ import { checkLearningRate } from '../schedulers/learning-rate.ts'
 import type { Training } from './document.ts'
 import { type DeclaredRate, rateOver } from './learning-rate.ts'
 import type { PostHocEma } from './post-hoc-ema.ts'
-import { type Problems, unless } from './problems.ts'
+import { type Problems, setting, unless } from './problems.ts'
 
 /** Rates that make no sense over a training of so many steps. */
 const rateRules = (at: string, declared: DeclaredRate, steps: number): Problems => {
@@ -48,13 +48,20 @@ export const optimizerRules = (
 
 /** What of a training does not fit together. */
 export const trainingRules = (at: string, training: Training): Problems => {
-  const { batchSize, microBatches, steps, validate, postHocEma } = training
+  const { accumulate, batchSize, microBatches, precision, steps, validate, postHocEma } = training
   return [
     ...unless(
       batchSize % microBatches === 0,
       `${at}/microBatches`,
       `a divisor of ${batchSize}, the batch size`,
       microBatches,
+    ),
+    ...unless(
+      precision !== 'float16' || accumulate === 1,
+      `${at}/precision`,
+      'bfloat16 or float32, where a step takes several batches: float16 scales one loss',
+      precision,
+      setting({ [`${at}/precision`]: 'bfloat16' }),
     ),
     ...optimizerRules(at, training),
     ...unless(

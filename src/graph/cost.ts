@@ -87,7 +87,7 @@ const flopsOfNode = <K extends OpKind>(
   result: TensorType,
 ): number => flopsOf[op](attributes, operands, result)
 
-const bytesPerElement = { float32: 4, float16: 2, int32: 4, bool: 1 } as const
+const bytesPerElement = { float32: 4, float16: 2, bfloat16: 2, int32: 4, bool: 1 } as const
 export const bytes = (x: TensorType): number => size(x.shape) * bytesPerElement[x.dtype]
 /** Whether a node's result is its first operand's array. */
 export const aliases = ({ op }: Node): boolean => viewOps.has(op)

@@ -1,4 +1,6 @@
-/** Numbers of half precision, binary16 of IEEE 754-2008 (3.4): 11 significant bits, 2^-24 to 65504. */
+import type { Half } from './types.ts'
+
+/** Numbers of 16 bits: binary16 of IEEE 754-2008 (3.4), and bfloat16, the upper half of single precision. */
 
 /** The number that 16 bits stand for. */
 export const fromHalfBits = (bits: number): number => {
@@ -21,21 +23,37 @@ const exponentOf = (x: number): number => {
   view.setFloat64(0, x)
   return (view.getUint16(0) >> 4) - 1023
 }
-const smallestNormal = -14
-const largest = 65504
+/** Binary places behind the first, exponent of the least number that has them all, greatest number. */
+const formats: {
+  readonly [H in Half]: { readonly places: number; readonly lowest: number; readonly largest: number }
+} = {
+  float16: { places: 10, lowest: -14, largest: 65504 },
+  bfloat16: { places: 7, lowest: -126, largest: (2 - 2 ** -7) * 2 ** 127 },
+}
+/** The greatest finite number of a dtype. */
+export const largestOf = (dtype: Half): number => formats[dtype].largest
 
 /**
- * The nearest number of half precision, the even one of two as near. Adding 2^52 and a half of them of the numbers'
- * spacing, and taking it away again, has the processor round to that spacing.
+ * The nearest number of a format, the even one of two as near. Adding 2^52 and a half of them of the numbers' spacing, and taking it
+ * away again, has the processor round to that spacing.
  */
-export const roundToHalf = (x: number): number => {
-  if (!(Math.abs(x) > 0) || !Number.isFinite(x)) return x
-  const size = Math.abs(x)
-  const spacing = 2 ** (Math.max(exponentOf(size), smallestNormal) - 10)
-  const shift = 1.5 * 2 ** 52 * spacing
-  const rounded = size > 2 * largest ? Number.POSITIVE_INFINITY : size + shift - shift
-  const kept = rounded > largest ? Number.POSITIVE_INFINITY : rounded
-  return x < 0 ? -kept : kept
+const rounding =
+  ({ places, lowest, largest }: (typeof formats)[Half]) =>
+  (x: number): number => {
+    if (!(Math.abs(x) > 0) || !Number.isFinite(x)) return x
+    const size = Math.abs(x)
+    const spacing = 2 ** (Math.max(exponentOf(size), lowest) - places)
+    const shift = 1.5 * 2 ** 52 * spacing
+    const rounded = size > 2 * largest ? Number.POSITIVE_INFINITY : size + shift - shift
+    const kept = rounded > largest ? Number.POSITIVE_INFINITY : rounded
+    return x < 0 ? -kept : kept
+  }
+export const roundToHalf = rounding(formats.float16)
+export const roundToBfloat = rounding(formats.bfloat16)
+/** What a dtype makes of numbers; `float32` leaves what it is given, which the reference computes in double precision. */
+export const roundings: { readonly [D in Half]: (x: number) => number } = {
+  float16: roundToHalf,
+  bfloat16: roundToBfloat,
 }
 
 /** The 16 bits of the nearest number of half precision. */
@@ -46,7 +64,7 @@ export const halfBits = (x: number): number => {
   const size = Math.abs(rounded)
   if (size === 0) return sign
   if (!Number.isFinite(size)) return sign | 0x7c00
-  const exponent = Math.max(exponentOf(size), smallestNormal)
+  const exponent = Math.max(exponentOf(size), formats.float16.lowest)
   const steps = size * 2 ** (10 - exponent)
   return sign | (steps < 1024 ? steps : ((exponent + 15) << 10) | (steps - 1024))
 }
@@ -81,6 +99,11 @@ export const bfloatBits = (floatBits: number): number =>
   (floatBits & 0x7fffffff) > 0x7f800000
     ? (floatBits >>> 16) | 0x40
     : ((floatBits + 0x7fff + ((floatBits >>> 16) & 1)) >>> 16) & 0xffff
+/** The 16 bits of the nearest bfloat16. */
+export const bfloatBitsOf = (x: number): number => {
+  view.setFloat32(0, roundToBfloat(x))
+  return bfloatBits(view.getUint32(0))
+}
 export const bfloatToFloatBits = (bits: number): number => bits << 16
 
 /** The 16 bits of half precision nearest to a number of single precision, which is given by its bits: `halfBits`, for many. */

@@ -4,6 +4,7 @@ import {
   broadcastShapes,
   type DType,
   isFloat,
+  isHalf,
   type Shape,
   sameShape,
   showShape,
@@ -46,7 +47,7 @@ const floatUnary: AnyRule = (_, ts) =>
 const wideUnary: AnyRule = (_, ts) =>
   at(ts, 0).dtype === 'float32' ? E.right(at(ts, 0)) : misfit('a float32 tensor', showTypes(ts), castFirst(ts))
 const castFirst = (ts: readonly TensorType[]): string | undefined =>
-  ts.some((x) => x.dtype === 'float16') ? 'cast to float32 first' : undefined
+  ts.some((x) => isHalf(x.dtype)) ? 'cast to float32 first' : undefined
 /** Products take operands of one float dtype. */
 const floats = (ts: readonly TensorType[]): boolean =>
   isFloat(at(ts, 0).dtype) && ts.every((x) => x.dtype === at(ts, 0).dtype)
@@ -70,14 +71,13 @@ const reduced = (s: Shape, axes: readonly number[], keepDims: boolean): Shape =>
   keepDims ? s.map((d, i) => (axes.includes(i) ? 1 : d)) : s.filter((_, i) => !axes.includes(i))
 const reduction = ({ axes, keepDims }: Attributes['sum'], ts: readonly TensorType[]): Inferred => {
   const x = at(ts, 0)
-  if (x.dtype === 'bool' || x.dtype === 'float16')
-    return misfit('a numeric tensor of 32 bits', showTypes(ts), castFirst(ts))
+  if (x.dtype === 'bool' || isHalf(x.dtype)) return misfit('a numeric tensor of 32 bits', showTypes(ts), castFirst(ts))
   return axesFit(axes, x.shape.length)
     ? ok(x.dtype, reduced(x.shape, axes, keepDims))
     : misfit(`distinct axes below the rank ${x.shape.length}`, showShape(axes))
 }
 const argReduction = ({ axis }: Attributes['argMax'], ts: readonly TensorType[]): Inferred =>
-  at(ts, 0).dtype !== 'float16' && isAxis(axis, at(ts, 0)) && at(ts, 0).shape[axis] !== 0
+  !isHalf(at(ts, 0).dtype) && isAxis(axis, at(ts, 0)) && at(ts, 0).shape[axis] !== 0
     ? ok('int32', reduced(at(ts, 0).shape, [axis], false))
     : misfit(`an axis of ${showTypes(ts)} with an element`, String(axis))
 

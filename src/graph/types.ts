@@ -2,13 +2,17 @@ import { type Codec, integer, list, record, word } from '../schema.ts'
 
 export type Shape = readonly number[]
 
-/** Element types. `float32` is computed in float64 by the reference executor, `float16` too, each result then rounded. */
-export const dtypes = ['float32', 'float16', 'int32', 'bool'] as const
+/** Element types. The reference executor computes floats in float64; results of half precision it then rounds. */
+export const dtypes = ['float32', 'float16', 'bfloat16', 'int32', 'bool'] as const
 export type DType = (typeof dtypes)[number]
 export const dtype: Codec<DType> = word(dtypes)
 
+/** Floats of 16 bits. */
+export const halves = ['float16', 'bfloat16'] as const
+export type Half = (typeof halves)[number]
+export const isHalf = (d: DType): d is Half => d === 'float16' || d === 'bfloat16'
 /** What a gradient can flow through. */
-export const isFloat = (d: DType): d is 'float32' | 'float16' => d === 'float32' || d === 'float16'
+export const isFloat = (d: DType): d is 'float32' | Half => d === 'float32' || isHalf(d)
 
 export interface TensorType {
   readonly dtype: DType

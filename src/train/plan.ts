@@ -32,6 +32,7 @@ import type { Json } from '../io/checkpoint.ts'
 import { inMicroBatches } from '../losses/index.ts'
 import { E, pipe, RNEA } from '../prelude.ts'
 import { withinBudget } from './budget.ts'
+import { inPrecision } from './in-precision.ts'
 import { groupOf } from './state.ts'
 import { type OptimizerTurn, type StepPlan, stepOfTurns, trainingStep } from './step.ts'
 import { monitorable, type ValidationGraph } from './validation.ts'
@@ -95,7 +96,11 @@ const planFirstStage = (e: Experiment, classes: number): Checked<StagePlan | und
   return pipe(
     E.Do,
     E.bind('step', () =>
-      pipe(firstStageStep(stage, pictures), E.flatMap(withinBudget('/firstStage/training', stage.training))),
+      pipe(
+        firstStageStep(stage, pictures),
+        E.map(inPrecision(stage.training)),
+        E.flatMap(withinBudget('/firstStage/training', stage.training)),
+      ),
     ),
     E.bind('start', () => firstStageStart(stage, pictures)),
     E.bind('validation', () =>
@@ -140,7 +145,11 @@ const planDiffusion = (e: Experiment, classes: number): Checked<Plan['diffusion'
     E.bind('step', ({ model }) => {
       const { batchSize, microBatches } = config.training
       const loss = inMicroBatches(microBatches, batchSize, (n) => diffusionLoss(model, n))
-      return pipe(trainingStep(loss, config.training), E.flatMap(withinBudget('/diffusion/training', config.training)))
+      return pipe(
+        trainingStep(loss, config.training),
+        E.map(inPrecision(config.training)),
+        E.flatMap(withinBudget('/diffusion/training', config.training)),
+      )
     }),
     E.tap(({ step }) =>
       refusing(

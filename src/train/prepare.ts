@@ -8,6 +8,7 @@ import { refusing } from '../experiment/problems.ts'
 import { TE } from '../prelude.ts'
 import { budgetRule } from './budget.ts'
 import { dataLines, findData, type Parted, parted } from './data.ts'
+import { precisionNotes, precisionRule } from './in-precision.ts'
 import { memoryHere, memoryLine, memoryOf, memoryRule } from './memory.ts'
 import { type Plan, planDrawing, planExperiment } from './plan.ts'
 import { captionNotes, captionRules } from './texts.ts'
@@ -28,7 +29,9 @@ export interface Prepared {
 export const prepare = (e: Experiment, executor: string = e.executor): Effect<Prepared> =>
   effect(async (run) => {
     const found = await run(findData(e))
-    await run(TE.fromEither(refusing([...heldOutRule(e, found.n), ...budgetRule(e, executor)])))
+    await run(
+      TE.fromEither(refusing([...heldOutRule(e, found.n), ...budgetRule(e, executor), ...precisionRule(e, executor)])),
+    )
     const plan = await run(TE.fromEither(planExperiment(e, found.classes.length)))
     await run(TE.fromEither(planDrawing(e, plan)))
     const [memory, here] = [memoryOf(e, found, plan), memoryHere()]
@@ -39,5 +42,10 @@ export const prepare = (e: Experiment, executor: string = e.executor): Effect<Pr
     await run(TE.fromEither(refusing(captionRules(conditioner, dataset))))
     const data = await run(TE.fromEither(parted(e, dataset)))
     const notes = captionNotes(conditioner, data.train).map((note) => `data: ${note}`)
-    return { plan, dataset, data, lines: [...dataLines(data), ...notes, memoryLine(memory, here)] }
+    return {
+      plan,
+      dataset,
+      data,
+      lines: [...dataLines(data), ...notes, memoryLine(memory, here), ...precisionNotes(e, executor)],
+    }
   })

@@ -86,9 +86,7 @@ const noiseFeed = (
 export const zeros = (shape: Shape): Value => floats(shape, new Float32Array(size(shape)))
 
 const stored = (v: Value): StoredArray =>
-  v.dtype === 'float32' || v.dtype === 'float16'
-    ? { dtype: 'float32', shape: v.shape, data: Float32Array.from(v.data) }
-    : v
+  v.dtype === 'int32' || v.dtype === 'bool' ? v : { dtype: 'float32', shape: v.shape, data: Float32Array.from(v.data) }
 export const storedValues: (values: Values) => StoredArrays = RR.map(stored)
 
 /** The arrays of a file that a graph can take; the wider types of foreign files are left out. */

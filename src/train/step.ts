@@ -26,6 +26,7 @@ import { E, pipe, RR } from '../prelude.ts'
 import { learningRate } from '../schedulers/learning-rate.ts'
 import { grad, type Intent, optimise, substitution, trainable } from '../transform/index.ts'
 import { type Accumulation, accumulating, emptySums } from './accumulate.ts'
+import { dynamicLossScale, type LossScale, unscaled } from './loss-scale.ts'
 import { initialValue, powerName } from './state.ts'
 
 /** A carried array, and the parameter whose first value it begins with: itself, or of an average what it averages. */
@@ -54,6 +55,8 @@ export interface StepPlan {
   readonly initial: (seed: number, given?: Values) => Values
   /** Where it has a memory budget: what it takes without. */
   readonly unbudgeted?: { readonly peakBytes: number; readonly flops: number }
+  /** Where it is computed in half precision: what it takes in float32. */
+  readonly inFloat32?: { readonly peakBytes: number }
   /** What is carried from part to part beside the state, as it is before a step: no step needs it of the one before. */
   readonly passing: Values
 }
@@ -63,7 +66,7 @@ export type OptimizerOptions = Pick<Training, 'optimizer' | 'learningRate'> & Pa
 /** What of a training's declaration a step depends on. */
 export type StepOptions = OptimizerOptions &
   Pick<Training, 'steps'> &
-  Partial<Pick<Training, 'accumulate' | 'emaDecay' | 'postHocEma'>>
+  Partial<Pick<Training, 'accumulate' | 'emaDecay' | 'postHocEma' | 'precision'>>
 
 /** One optimiser's part of a step: a loss, and the parameters that it moves. */
 export interface OptimizerTurn extends OptimizerOptions {
@@ -81,7 +84,7 @@ export type UpdateOrder = 'simultaneous' | 'alternating'
 
 export interface TurnsOptions
   extends Pick<Training, 'steps'>,
-    Partial<Pick<Training, 'accumulate' | 'emaDecay' | 'postHocEma'>> {
+    Partial<Pick<Training, 'accumulate' | 'emaDecay' | 'postHocEma' | 'precision'>> {
   readonly order: UpdateOrder
   /** Of all that the turns and the average leave. */
   readonly amendment?: Amendment | undefined
@@ -115,12 +118,20 @@ interface Played {
   readonly slots: Tensors
   /** What its gradients and metrics add up to so far. */
   readonly sums: Tensors
+  readonly gradients: Tensors
 }
 
-const played = (turn: OptimizerTurn, optimizer: Optimizer, prefix: string, { mean }: Accumulation): Played => {
+const played = (
+  turn: OptimizerTurn,
+  optimizer: Optimizer,
+  prefix: string,
+  { mean }: Accumulation,
+  scale: LossScale,
+): Played => {
   const { loss, log, buffers = {} } = turn.loss
   const weights = byName(turn.parameters)
-  const { means: raw, sums } = mean('gradient', byName(turn.parameters, grad(loss, turn.parameters)))
+  const gradients = scale.unscaled(grad(scale.scaled(loss), turn.parameters))
+  const { means: raw, sums } = mean('gradient', byName(turn.parameters, gradients))
   const metrics = mean('metric', { ...log, [`${prefix}loss`]: loss })
   const clipped = turn.clipNorm === undefined ? undefined : clipByGlobalNorm(turn.clipNorm)(raw)
   const { parameters, state } = optimizer.update({
@@ -136,12 +147,13 @@ const played = (turn: OptimizerTurn, optimizer: Optimizer, prefix: string, { mea
     parameters,
     slots: stateOutputs('optimizer', state),
     sums: { ...sums, ...metrics.sums },
+    gradients: raw,
   }
 }
 
 /** A turn told what earlier ones leave. */
 const after = (earlier: Tensors, turn: Played): Played => {
-  const groups = [turn.metrics, turn.buffers, turn.parameters, turn.slots, turn.sums]
+  const groups = [turn.metrics, turn.buffers, turn.parameters, turn.slots, turn.sums, turn.gradients]
   const now = RR.map(
     substitution(
       earlier,
@@ -154,6 +166,7 @@ const after = (earlier: Tensors, turn: Played): Played => {
     parameters: now(turn.parameters),
     slots: now(turn.slots),
     sums: now(turn.sums),
+    gradients: now(turn.gradients),
   }
 }
 
@@ -187,7 +200,7 @@ const averagesOf = (decay: number | undefined, sigmaRels: readonly number[] = []
  */
 export const stepOfTurns = (
   turns: readonly [OptimizerTurn, ...OptimizerTurn[]],
-  { steps, order, emaDecay, postHocEma, amendment, accumulate = 1 }: TurnsOptions,
+  { steps, order, emaDecay, postHocEma, amendment, accumulate = 1, precision = 'float32' }: TurnsOptions,
 ): Checked<StepPlan> => {
   const whole = turns.length > 1 || amendment !== undefined || Object.keys(turns[0].loss.buffers ?? {}).length > 0
   if (accumulate > 1 && whole)
@@ -197,7 +210,15 @@ export const stepOfTurns = (
       '1, where two optimisers take turns or something beside the gradients sees the whole batch',
       String(accumulate),
     )
+  if (precision === 'float16' && (accumulate > 1 || turns.length > 1))
+    return fail(
+      'config',
+      '/precision',
+      'bfloat16 or float32, where two optimisers take turns or a step takes several batches: float16 scales one loss',
+      precision,
+    )
   const accumulation = accumulating(accumulate)
+  const scale = precision === 'float16' ? dynamicLossScale() : unscaled
   const moved = turns.map((turn, i) => ({
     name: turn.name,
     prefix: i === 0 ? '' : `${turn.name}_`,
@@ -207,7 +228,7 @@ export const stepOfTurns = (
   }))
   const done = inOrder(
     order,
-    moved.map(({ turn, optimizer, prefix }) => played(turn, optimizer, prefix, accumulation)),
+    moved.map(({ turn, optimizer, prefix }) => played(turn, optimizer, prefix, accumulation, scale)),
   )
   const averages = averagesOf(emaDecay, postHocEma?.sigmaRel)
   const shadows = averages.map(({ scope, average }) =>
@@ -227,8 +248,9 @@ export const stepOfTurns = (
     ...Object.assign({}, ...shadows),
   }
   const amended = amendment?.amend(left, scalarInputs(amendment.scope, amendment.scalars))
-  const state: Tensors = accumulation.atLast({ ...left, ...amended?.state })
-  const metrics = { ...merged(done, 'metrics'), ...amended?.log }
+  const kept = scale.unlessBroken({ ...left, ...amended?.state }, Object.values(merged(done, 'gradients')))
+  const state: Tensors = accumulation.atLast(kept.state)
+  const metrics = { ...merged(done, 'metrics'), ...amended?.log, ...kept.log }
   const sums = merged(done, 'sums')
   const feedsOf = (step: number): readonly Values[] =>
     moved.map(({ name, optimizer, schedule }) =>
@@ -239,7 +261,7 @@ export const stepOfTurns = (
     E.bindTo('declared'),
     E.let('leaves', ({ declared }) => carriedLeaves(declared, Object.keys(state))),
     E.map(({ declared, leaves }) => ({
-      graph: optimise(declared),
+      graph: optimise(declared, scale.leaves),
       declared,
       intent: {
         losses: moved.map(({ prefix }) => `${prefix}loss`),

@@ -1,5 +1,5 @@
 import type { Graph } from '../graph/graph.ts'
-import { flow } from '../prelude.ts'
+import { pipe } from '../prelude.ts'
 import { fold } from './fold.ts'
 import { pullScalars, share } from './share.ts'
 
@@ -11,7 +11,9 @@ export { mergeGradients } from './merge.ts'
 export { precision } from './precision.ts'
 export { prune, withOutputs } from './prune.ts'
 export { pullScalars, share } from './share.ts'
+export { simulate } from './simulate.ts'
 export { substitution } from './substitute.ts'
 
-/** Everything an executor should be given: folded, scalars pulled out of cotangents, shared. */
-export const optimise: (g: Graph) => Graph = flow(fold, share, pullScalars, share, fold, share)
+/** Everything an executor should be given: folded, scalars but those of `staying` pulled out of cotangents, shared. */
+export const optimise = (g: Graph, staying: readonly string[] = []): Graph =>
+  pipe(g, fold, share, (shared) => pullScalars(shared, staying), share, fold, share)

@@ -1,4 +1,4 @@
-import { apply, mul, rebuild, refreeze, rewrite, scalar, type Tensor } from '../declare/index.ts'
+import { apply, leafName, mul, rebuild, refreeze, rewrite, scalar, type Tensor } from '../declare/index.ts'
 import type { Graph, Node } from '../graph/graph.ts'
 import type { OpKind } from '../graph/ops.ts'
 import { pipe } from '../prelude.ts'
@@ -105,10 +105,13 @@ const isComputed = (x: Tensor): boolean => isScalar(x) && x.op !== 'constant' &&
 /**
  * Pulls computed scalars out of linear ops: conv(s x) becomes s conv(x), until the factor meets a sum with an
  * unscaled term. Cotangents are linear, so after this a walk backward from `lambda g` shares every node with the
- * walk backward from `g`: an adversarial step differentiates each network once (DESIGN section 5).
+ * walk backward from `g`: an adversarial step differentiates each network once (DESIGN section 5). A leaf of `staying`, and what is
+ * computed of it, stays where it is: so does a scale that keeps cotangents within half precision.
  */
-export const pullScalars = (g: Graph): Graph => {
+export const pullScalars = (g: Graph, staying: readonly string[] = []): Graph => {
   const scaled = new Map<Tensor, Scaled>()
+  const stay = new Set<Tensor>()
+  const isPulled = (x: Tensor): boolean => isComputed(x) && !stay.has(x)
   const remember = (factor: Tensor, of: Tensor): Tensor => {
     const x = pipe(of, mul(factor))
     scaled.set(x, { factor, of })
@@ -117,7 +120,7 @@ export const pullScalars = (g: Graph): Graph => {
   const again = (n: Node, args: readonly Tensor[]): Tensor => apply(n.op, n.attributes, args, n.scope)
   /** A computed scalar is itself, times 1. */
   const partsOf = (x: Tensor | undefined): Scaled | undefined =>
-    x === undefined ? undefined : (scaled.get(x) ?? (isComputed(x) ? { factor: x, of: scalar(1) } : undefined))
+    x === undefined ? undefined : (scaled.get(x) ?? (isPulled(x) ? { factor: x, of: scalar(1) } : undefined))
 
   const pull = (n: Node, args: readonly Tensor[]): Tensor => {
     const linear = n.op === 'div' && n.type.dtype !== 'float32' ? [] : linearity[n.op]
@@ -151,7 +154,7 @@ export const pullScalars = (g: Graph): Graph => {
   /** Of a computed scalar and constants the constants are told apart: they are part of what a cotangent is without the scalar. */
   const scalarOf = (n: Node, args: readonly Tensor[]): Tensor => {
     const whole = again(n, args)
-    const where = args.findIndex(isComputed)
+    const where = args.findIndex(isPulled)
     const inner = partsOf(args[where])
     const alone = args.every((a, i) => i === where || a.op === 'constant')
     if (inner !== undefined && alone && (n.op === 'neg' || n.op === 'mul' || (n.op === 'div' && where === 0)))
@@ -173,5 +176,11 @@ export const pullScalars = (g: Graph): Graph => {
     if (pb !== undefined && isZero(a)) return remember(pb.factor, again(n, [condition, a, pb.of]))
     return again(n, args)
   }
-  return refreeze(rewrite(g, pull))
+  return refreeze(
+    rewrite(g, (n, args) => {
+      const x = pull(n, args)
+      if (staying.includes(leafName(x) ?? '') || (isScalar(x) && args.some((a) => stay.has(a)))) stay.add(x)
+      return x
+    }),
+  )
 }

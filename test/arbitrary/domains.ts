@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { add, constant, maximum, minimum, mul, square, type Tensor, tanh } from '../../src/declare/index.ts'
 import { ints, type Value } from '../../src/execute/executor.ts'
-import { size, type TensorType } from '../../src/graph/types.ts'
+import { isFloat, size, type TensorType } from '../../src/graph/types.ts'
 import { identity, pipe } from '../../src/prelude.ts'
 
 /**
@@ -81,7 +81,7 @@ export const drawValue = ({ dtype, shape }: TensorType, domain: Domain): fc.Arbi
   domain
     .draw(size(shape))
     .map((numbers) =>
-      dtype === 'float32' || dtype === 'float16'
+      isFloat(dtype)
         ? { dtype, shape, data: Float64Array.from(numbers) }
         : dtype === 'int32'
           ? ints(shape, Int32Array.from(numbers))

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { type Attributes, meanings, type OpKind } from '../../src/graph/ops.ts'
 import { convOutputSize } from '../../src/graph/shape-rules.ts'
-import { type DType, dtypes, float, int, type Shape, size, type TensorType } from '../../src/graph/types.ts'
+import { type DType, dtypes, float, int, isHalf, type Shape, size, type TensorType } from '../../src/graph/types.ts'
 import {
   any,
   apart,
@@ -34,7 +34,13 @@ type Applications<K extends OpKind> = fc.Arbitrary<Application<K>>
 
 const operand = (dtype: DType, shape: Shape, domain: Domain): Operand => ({ type: { dtype, shape }, domain })
 const real = (shape: Shape, domain: Domain = any): Operand => operand('float32', shape, domain)
-const kinds: { readonly [D in DType]: Domain } = { float32: any, float16: any, int32: integer, bool: truth }
+const kinds: { readonly [D in DType]: Domain } = {
+  float32: any,
+  float16: any,
+  bfloat16: any,
+  int32: integer,
+  bool: truth,
+}
 const either = <A>(a: A, b: A): fc.Arbitrary<A> => fc.constantFrom(a, b)
 
 const unary = (...choices: readonly (readonly [DType, Domain])[]) =>
@@ -112,12 +118,13 @@ const leaf = <A>(attributes: (shape: Shape) => A) =>
 const castable: { readonly [D in DType]: Domain } = {
   float32: betweenWhole,
   float16: betweenWhole,
+  bfloat16: betweenWhole,
   int32: integer,
   bool: truth,
 }
 
-/** float16 is met in the laws of precision: its steps are too wide for difference quotients. */
-const wide = dtypes.filter((d) => d !== 'float16')
+/** Half precision is met in its own laws: its steps are too wide for difference quotients. */
+const wide = dtypes.filter((d) => !isHalf(d))
 
 /** Well-typed applications of every op. */
 export const applications: { readonly [K in OpKind]: Applications<K> } = {

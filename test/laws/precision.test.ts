@@ -7,27 +7,28 @@ import { floats, ints, type Value, type Values } from '../../src/execute/executo
 import { inHalf } from '../../src/execute/in-half.ts'
 import { onnx } from '../../src/execute/onnx/index.ts'
 import { reference } from '../../src/execute/reference/index.ts'
-import { samplingProgram } from '../../src/experiment/diffusion-stage.ts'
+import { diffusionLoss, samplingProgram } from '../../src/experiment/diffusion-stage.ts'
 import { autoencoderOf } from '../../src/experiment/document.ts'
 import { decoderGraph } from '../../src/experiment/first-stage.ts'
 import { loadExperiment } from '../../src/experiment/load.ts'
 import { decodeGraph, encodeGraph } from '../../src/graph/codec.ts'
-import { feedTypes, type Graph, type Node, outputTypes } from '../../src/graph/graph.ts'
+import { feedTypes, type Graph, type Node, noises, outputTypes } from '../../src/graph/graph.ts'
 import type { OpKind } from '../../src/graph/ops.ts'
-import { float, size, type TensorType } from '../../src/graph/types.ts'
+import { float, halves, isHalf, size, type TensorType } from '../../src/graph/types.ts'
 import { E, pipe } from '../../src/prelude.ts'
 import { planExperiment } from '../../src/train/plan.ts'
-import { grad, optimise, precision } from '../../src/transform/index.ts'
+import { grad, optimise, precision, simulate, trainable } from '../../src/transform/index.ts'
 import { frozen } from '../arbitrary/cases.ts'
 import { check } from '../arbitrary/check.ts'
 import { suiteOn } from '../arbitrary/executors.ts'
 import { arbitraryGraph } from '../arbitrary/graphs.ts'
 import { right, runOn } from '../arbitrary/run.ts'
 
-/** The unit of float16's rounding. */
-const unit = 2 ** -11
-/** What numbers below float16's normal ones, 6e-5, can lose besides. */
-const underflow = 1e-5
+/** Of rounding the unit, and what numbers below the normal ones can lose besides. */
+const formats = {
+  float16: { unit: 2 ** -11, underflow: 1e-5, largest: 6e4 },
+  bfloat16: { unit: 2 ** -8, underflow: 1e-37, largest: 1e37 },
+} as const
 
 /** Ops whose results grow and err no faster than sums and products of their operands' magnitudes. */
 const tame = [
@@ -61,30 +62,47 @@ const roundings = ({ nodes, outputs }: Graph): Readonly<Record<string, number>> 
   for (const { op, operands, type } of nodes) {
     const before = operands.map((o) => found[o] ?? 0)
     const met = products.includes(op) ? before.reduce((s, d) => s + d, 0) : Math.max(0, ...before)
-    found.push(met + (type.dtype === 'float16' ? 1 : 0))
+    found.push(met + (isHalf(type.dtype) ? 1 : 0))
   }
   return Object.fromEntries(Object.entries(outputs).map(([name, i]) => [name, found[i] ?? 0]))
 }
-/** Float16 results one behind the other, at most. */
+/** Results in half precision one behind the other, at most. */
 const depth = ({ nodes }: Graph): number => {
   const found: number[] = []
   for (const { operands, type } of nodes)
-    found.push(Math.max(0, ...operands.map((o) => found[o] ?? 0)) + (type.dtype === 'float16' ? 1 : 0))
+    found.push(Math.max(0, ...operands.map((o) => found[o] ?? 0)) + (isHalf(type.dtype) ? 1 : 0))
   return Math.max(...found)
 }
 const largest = (v: Value | undefined): number =>
   v === undefined ? Number.NaN : Array.from<number>(v.data).reduce((m, x) => Math.max(m, Math.abs(x)), 0)
 
-describe('precision', () => {
+const drawn = (name: string, { dtype, shape }: TensorType): Value => {
+  if (dtype !== 'float32') return ints(shape, new Int32Array(size(shape)).fill(1))
+  const data = new Float32Array(size(shape))
+  fillNormal(fold(key(5), name), data)
+  const kernel = shape.length > 1 && name.endsWith('weight')
+  const gain = shape.length === 1 && name.endsWith('weight')
+  return floats(
+    shape,
+    data.map((z) => (kernel ? z / Math.sqrt(size(shape.slice(1))) : gain ? 1 + z / 10 : shape.length < 2 ? z / 10 : z)),
+  )
+}
+/** Normal weights scaled by their fan-in, so that no result is zero for a zero start. */
+const fed = (g: Graph): Values =>
+  Object.fromEntries(Object.entries(feedTypes(g)).map(([name, type]) => [name, drawn(name, type)]))
+
+describe.each(halves)('precision(%s)', (dtype) => {
+  const [inDtype, { unit, underflow, largest: most }] = [precision(dtype), formats[dtype]]
+
   test('|y16 - y| <= ((1 + u)^d - 1) |g|(|x|), d the roundings that meet in y and |g| the graph of magnitudes', () =>
     check(
       fc.asyncProperty(arbitraryGraph({ ops: tame, steps: 8 }), async ({ graph, feeds }) => {
-        const half = precision(graph)
+        const half = inDtype(graph)
         const bound = await runOn(reference)(
           magnitudes(graph),
           Object.fromEntries(Object.entries(feeds).map(([name, v]) => [name, absolute(v)])),
         )
-        fc.pre(Object.values(bound).every((v) => largest(v) < 6e4))
+        fc.pre(Object.values(bound).every((v) => largest(v) < most))
         const [exact, found] = [await runOn(reference)(graph, feeds), await runOn(reference)(half, feeds)]
         for (const [name, d] of Object.entries(roundings(half)))
           exact[name]?.data.forEach((y, i) => {
@@ -98,11 +116,11 @@ describe('precision', () => {
   test('keeps feeds, outputs and their types, and every graph well-typed', () =>
     check(
       fc.asyncProperty(arbitraryGraph({ steps: 9 }), async ({ graph }) => {
-        const half = precision(graph)
+        const half = inDtype(graph)
         expect(outputTypes(half)).toEqual(outputTypes(graph))
         expect(feedTypes(graph)).toMatchObject(feedTypes(half))
         expect(right(decodeGraph(JSON.parse(JSON.stringify(encodeGraph(half)))))).toEqual(half)
-        expect(precision(half)).toEqual(half)
+        expect(inDtype(half)).toEqual(half)
       }),
       100,
     ))
@@ -111,28 +129,12 @@ describe('precision', () => {
     const [x, w] = [D.input('x', float(4, 3)), D.parameter('net', 'weight', [3, 3], { kind: 'ones' })]
     const y = pipe(x, D.matmul(w))
     const half = (outputs: Readonly<Record<string, Tensor>>): readonly string[] =>
-      precision(frozen(outputs)).nodes.flatMap((n) => (n.type.dtype === 'float16' ? [n.op] : []))
-    expect(half({ y: pipe(y, D.mul(y)) })).toEqual(['cast', 'cast', 'matmul', 'mul'])
-    expect(half({ y: pipe(y, D.mul(y), D.sum()) })).toEqual(['cast', 'cast', 'matmul'])
+      inDtype(frozen(outputs)).nodes.flatMap((n) => (isHalf(n.type.dtype) ? [n.op] : []))
+    expect(half({ y: pipe(y, D.mul(y), D.matmul(w)) })).toEqual(['cast', 'cast', 'matmul', 'mul'])
+    expect(half({ y: pipe(y, D.matmul(w), D.mul(y)) })).toEqual(['cast', 'cast', 'matmul'])
+    expect(half({ y: pipe(y, D.mul(y), D.sum()) })).toEqual(['cast', 'cast'])
     expect(half({ y: pipe(y, D.neg, D.argMin(1)) })).toEqual([])
   })
-
-  const drawn = (name: string, { dtype, shape }: TensorType): Value => {
-    if (dtype !== 'float32') return ints(shape, new Int32Array(size(shape)).fill(1))
-    const data = new Float32Array(size(shape))
-    fillNormal(fold(key(5), name), data)
-    const kernel = shape.length > 1 && name.endsWith('weight')
-    const gain = shape.length === 1 && name.endsWith('weight')
-    return floats(
-      shape,
-      data.map((z) =>
-        kernel ? z / Math.sqrt(size(shape.slice(1))) : gain ? 1 + z / 10 : shape.length < 2 ? z / 10 : z,
-      ),
-    )
-  }
-  /** Normal weights scaled by their fan-in, so that no result is zero for a zero start. */
-  const fed = (g: Graph): Values =>
-    Object.fromEntries(Object.entries(feedTypes(g)).map(([name, type]) => [name, drawn(name, type)]))
 
   describe.each(['a step of the U-Net', 'the decoder'] as const)('of %s', async (what) => {
     const experiment = right(await loadExperiment('graphs/tiny.json')())
@@ -145,19 +147,22 @@ describe('precision', () => {
     const graph = optimise(declared)
     const feeds = fed(graph)
 
-    test('is half: no product and no activation in float32, no norm and no softmax in float16', () => {
-      const types = (op: OpKind): ReadonlySet<string> =>
-        new Set(precision(graph).nodes.flatMap((n) => (n.op === op ? [n.type.dtype] : [])))
-      expect([types('conv2d'), types('silu')]).toEqual([new Set(['float16']), new Set(['float16'])])
-      expect(types('groupNorm')).toEqual(new Set(['float32']))
-      for (const op of ['softmax', 'sum', 'parameter', 'input'] as const) expect(types(op)).not.toContain('float16')
+    test('is half: no product but the last in float32, no norm and no softmax in half precision', () => {
+      const types = (op: OpKind): readonly string[] =>
+        inDtype(graph).nodes.flatMap((n) => (n.op === op ? [n.type.dtype] : []))
+      expect([...new Set(types('conv2d').slice(0, -1)), types('conv2d').at(-1)]).toEqual([dtype, 'float32'])
+      expect(new Set(types('groupNorm'))).toEqual(new Set(['float32']))
+      for (const op of ['softmax', 'sum', 'parameter', 'input'] as const) expect(types(op)).not.toContain(dtype)
     })
 
     test.each([reference, onnx('cpu')].map((e) => [e.name, e] as const))(
       'errs on %s by at most d u of the greatest result, d the float16 results one behind the other',
       async (_, executor) => {
-        const [exact, found] = [await runOn(reference)(graph, feeds), await runOn(inHalf(executor))(graph, feeds)]
-        const d = depth(precision(graph))
+        const [exact, found] = [
+          await runOn(reference)(graph, feeds),
+          await runOn(inHalf(dtype)(executor))(graph, feeds),
+        ]
+        const d = depth(inDtype(graph))
         expect(d).toBeGreaterThan(10)
         expect(found).not.toEqual(exact)
         for (const [name, y] of Object.entries(exact)) {
@@ -170,6 +175,66 @@ describe('precision', () => {
     )
   })
 })
+
+describe('a training step of the U-Net', async () => {
+  const experiment = right(await loadExperiment('graphs/tiny.json')())
+  const { diffusion } = right(planExperiment(experiment, 8))
+  if (diffusion === undefined) throw new Error('tiny has a diffusion stage')
+  const { loss } = diffusionLoss(diffusion.model, 4)
+  const weights = trainable(loss)
+  const gradients = grad(loss, weights)
+  const graph = optimise(frozen({ loss, ...Object.fromEntries(gradients.map((g, i) => [`g${i}`, g])) }))
+  const timesteps = noises(graph).flatMap(({ name, shape, distribution }) =>
+    distribution === 'uniform'
+      ? [
+          [
+            name,
+            floats(
+              shape,
+              Float32Array.from({ length: size(shape) }, (_, i) => (i + 0.5) / size(shape)),
+            ),
+          ] as const,
+        ]
+      : [],
+  )
+  const feeds = { ...fed(graph), ...Object.fromEntries(timesteps) }
+  const norm = (vs: readonly (readonly number[])[]): number => Math.sqrt(vs.flat().reduce((sum, x) => sum + x * x, 0))
+  const numbers = (v: Values): readonly (readonly number[])[] =>
+    gradients.map((_, i) => Array.from(v[`g${i}`]?.data ?? []))
+
+  test.each([
+    ['float16', 1e-2],
+    ['bfloat16', 3e-2],
+  ] as const)('in %s errs by at most 2e-2 of the loss and %d of the norm of the gradients', async (dtype, most) => {
+    const half = precision(dtype)(graph)
+    const [exact, found] = [await runOn(reference)(graph, feeds), await runOn(reference)(half, feeds)]
+    const [loss32, loss16] = [exact, found].map((v) => v.loss?.data[0] ?? Number.NaN)
+    expect(found).not.toEqual(exact)
+    expect(Math.abs((loss16 ?? 0) - (loss32 ?? 0))).toBeLessThan(2e-2 * (loss32 ?? 0))
+    const all = numbers(exact)
+    const error = numbers(found).map((g, i) => g.map((x, k) => x - (all[i]?.[k] ?? Number.NaN)))
+    expect(norm(error)).toBeLessThan(most * norm(all))
+  })
+
+  test('in bfloat16 is on onnx:cpu, which simulates it, what it is on the reference', async () => {
+    const half = precision('bfloat16')(graph)
+    const [expected, found] = [await runOn(reference)(half, feeds), await runOn(onnx('cpu'))(half, feeds)]
+    const all = numbers(expected)
+    const error = numbers(found).map((g, i) => g.map((x, k) => x - (all[i]?.[k] ?? Number.NaN)))
+    expect(norm(error)).toBeLessThan(1e-2 * norm(all))
+  })
+})
+
+test('bfloat16 simulated is bfloat16: every graph gives the same numbers', () =>
+  check(
+    fc.asyncProperty(arbitraryGraph({ steps: 8 }), async ({ graph, feeds }) => {
+      const half = precision('bfloat16')(graph)
+      const simulation = simulate('bfloat16')(half)
+      expect(simulation.nodes.filter((n) => n.type.dtype === 'bfloat16').every((n) => n.op === 'cast')).toBe(true)
+      expect(await runOn(reference)(simulation, feeds)).toEqual(await runOn(reference)(half, feeds))
+    }),
+    100,
+  ))
 
 await suiteOn('onnx:webgpu', 'on onnx:webgpu', (webgpu) => {
   test('float16 runs, or is refused before it does', async () => {
@@ -188,16 +253,19 @@ await suiteOn('onnx:webgpu', 'on onnx:webgpu', (webgpu) => {
   })
 })
 
-test('arrays of float16 are fed and returned, rounded, by both executors', async () => {
-  const x = D.input('x', { dtype: 'float16', shape: [3] })
+test.each([
+  ['float16', [0.0999755859375, -2, 2048], [1.099609375, -1, 2048]],
+  ['bfloat16', [0.10009765625, -2, 2048], [1.1015625, -1, 2048]],
+] as const)('arrays of %s are fed and returned, rounded, by both executors', async (dtype, same, more) => {
+  const x = D.input('x', { dtype, shape: [3] })
   const graph = frozen({ y: pipe(x, D.add(1)), z: x })
   for (const executor of [reference, onnx('cpu')]) {
     const { y, z } = await runOn(executor)(graph, {
-      x: { dtype: 'float16', shape: [3], data: Float32Array.of(0.1, -2, 2048) },
+      x: { dtype, shape: [3], data: Float32Array.of(0.1, -2, 2048) },
     })
-    expect([...(z?.data ?? [])]).toEqual([0.0999755859375, -2, 2048])
-    expect([...(y?.data ?? [])]).toEqual([1.099609375, -1, 2048])
-    expect([y?.dtype, z?.dtype]).toEqual(['float16', 'float16'])
+    expect([...(z?.data ?? [])]).toEqual(same)
+    expect([...(y?.data ?? [])]).toEqual(more)
+    expect([y?.dtype, z?.dtype]).toEqual([dtype, dtype])
   }
 })
 
@@ -225,7 +293,7 @@ test.each([
       ),
     ]),
   )
-  const [exact, mixed] = [await runOn(reference)(g, feeds), await runOn(reference)(precision(g), feeds)]
+  const [exact, mixed] = [await runOn(reference)(g, feeds), await runOn(reference)(precision('float16')(g), feeds)]
   const numbers = (v: Values): readonly number[] => Array.from(v.dx?.data ?? [])
   expect(numbers(exact).length).toBe(2 * 6 * 6)
   const greatest = Math.max(...numbers(exact).map(Math.abs))

@@ -3,7 +3,7 @@ import * as D from '../../src/declare/index.ts'
 import { type Checked, showErrors } from '../../src/error.ts'
 import { type CompileOptions, type Executor, floats, type Value, type Values } from '../../src/execute/executor.ts'
 import { feedTypes, type Graph } from '../../src/graph/graph.ts'
-import { float, size, type TensorType } from '../../src/graph/types.ts'
+import { float, isFloat, size, type TensorType } from '../../src/graph/types.ts'
 import { E, pipe, TE } from '../../src/prelude.ts'
 
 export const right = <A>(e: Checked<A>): A => {
@@ -15,7 +15,7 @@ export const graphOf = (outputs: Readonly<Record<string, Tensor>>): Graph => rig
 /** Numbers in [-2, 2) without a pattern, some of them equal; indices in [0, 3). */
 export const feed = (seed: number, { dtype, shape }: TensorType): Value => {
   const numbers = Array.from({ length: size(shape) }, (_, i) => (((i + 1 + seed * 31) * 2654435761) % 401) / 100 - 2)
-  return dtype === 'float32' || dtype === 'float16'
+  return isFloat(dtype)
     ? { dtype, shape, data: Float32Array.from(numbers) }
     : dtype === 'int32'
       ? { dtype, shape, data: Int32Array.from(numbers, (x) => Math.abs(Math.floor(x)) % 3) }

@@ -1,12 +1,13 @@
 import type { Effect } from '../../error.ts'
 import { feedTypes, type Graph } from '../../graph/graph.ts'
-import { pipe, RR, TE } from '../../prelude.ts'
+import { identity, pipe, RR, TE } from '../../prelude.ts'
 import { omit, only } from '../carry.ts'
 import { contracted } from '../contract.ts'
 import type { Carry, Executable, Executor, FileArrays, Stepper, Values } from '../executor.ts'
 import type { Types } from '../feeds.ts'
 import { readFiles } from '../files.ts'
 import { defer } from '../lifetime.ts'
+import { simulated } from '../simulated.ts'
 import { assemble } from './assemble.ts'
 import { lower } from './compile.ts'
 import { type Costs, measured } from './costs.ts'
@@ -123,6 +124,13 @@ const executable = ({ ort, session, startState }: Compiled): Executable => ({
   dispose: session.release,
 })
 
+/** ONNX Runtime casts to bfloat16 and computes nothing in it; WebGPU has no such numbers. */
+const brainFloats: { readonly [D in Device]: (engine: Executor) => Executor } = {
+  cpu: simulated('bfloat16'),
+  wasm: simulated('bfloat16'),
+  webgpu: identity,
+}
+
 /** Weights whose layout we choose ourselves are read. */
 const bakedIn = (
   asTheyLie: boolean,
@@ -143,19 +151,21 @@ export const executorOn = (
   program: (of: Source) => Effect<Program> = whole,
   costs: Costs = measured,
 ): Executor =>
-  contracted({
-    name: `onnx:${device}`,
-    compile: (graph, { mode, threads, constants: given = {}, files: inFiles = {} }) =>
-      pipe(
-        TE.Do,
-        TE.bind('ort', () => runtime),
-        TE.bind('weights', ({ ort }) => bakedIn(mode === 'sampling' && ort.readsFiles, given, inFiles)),
-        TE.chainFirst(({ ort }) => (device === 'webgpu' ? checkHalf(ort, graph) : TE.right(undefined))),
-        TE.bind('block', ({ ort }) =>
-          TE.fromTask(device === 'cpu' && mode === 'training' ? ort.blockSize : async () => null),
+  contracted(
+    brainFloats[device]({
+      name: `onnx:${device}`,
+      compile: (graph, { mode, threads, constants: given = {}, files: inFiles = {} }) =>
+        pipe(
+          TE.Do,
+          TE.bind('ort', () => runtime),
+          TE.bind('weights', ({ ort }) => bakedIn(mode === 'sampling' && ort.readsFiles, given, inFiles)),
+          TE.chainFirst(({ ort }) => (device === 'webgpu' ? checkHalf(ort, graph) : TE.right(undefined))),
+          TE.bind('block', ({ ort }) =>
+            TE.fromTask(device === 'cpu' && mode === 'training' ? ort.blockSize : async () => null),
+          ),
+          TE.let('options', (): SessionOptions => ({ device, mode, ...(threads === undefined ? {} : { threads }) })),
+          TE.bind('program', ({ weights, ...of }) => program({ ...of, ...weights, graph, costs })),
+          TE.map(({ ort, program: made }) => executable({ ...made, ort })),
         ),
-        TE.let('options', (): SessionOptions => ({ device, mode, ...(threads === undefined ? {} : { threads }) })),
-        TE.bind('program', ({ weights, ...of }) => program({ ...of, ...weights, graph, costs })),
-        TE.map(({ ort, program: made }) => executable({ ...made, ort })),
-      ),
-  })
+    }),
+  )

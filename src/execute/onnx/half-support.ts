@@ -1,5 +1,6 @@
 import { type Effect, effect, fail } from '../../error.ts'
 import type { Graph } from '../../graph/graph.ts'
+import type { Half } from '../../graph/types.ts'
 import { E, TE } from '../../prelude.ts'
 import { assemble } from './assemble.ts'
 import { type Runtime, toTensor, toValue } from './runtime.ts'
@@ -22,12 +23,14 @@ export const computesHalf = (ort: Runtime): Effect<boolean> =>
     return E.isRight(made) && made.right.y !== undefined && toValue(made.right.y).data[0] === 2
   })
 
-const isHalf = ({ nodes }: Graph): boolean => nodes.some((n) => n.type.dtype === 'float16')
+const has = ({ nodes }: Graph, dtype: Half): boolean => nodes.some((n) => n.type.dtype === dtype)
 
 /** A graph of half precision needs an adapter that has it; a `compile` error where this one has not. */
 export const checkHalf = (ort: Runtime, graph: Graph): Effect<void> =>
   effect(async (run) => {
-    if (!isHalf(graph) || (await run(computesHalf(ort)))) return
+    if (has(graph, 'bfloat16'))
+      await run(TE.fromEither(fail('compile', 'onnx:webgpu', 'float32 or float16', 'bfloat16, which WebGPU has not')))
+    if (!has(graph, 'float16') || (await run(computesHalf(ort)))) return
     await run(
       TE.fromEither(
         fail(

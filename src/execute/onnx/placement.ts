@@ -18,6 +18,7 @@ import { createSession } from './session.ts'
 const gates: { readonly [D in DType]: (from: string, to: string) => ModelNode } = {
   float32: (from, to) => ({ op: 'Add', domain: '', attributes: {}, inputs: [from, from], outputs: [to] }),
   float16: (from, to) => ({ op: 'Add', domain: '', attributes: {}, inputs: [from, from], outputs: [to] }),
+  bfloat16: (from, to) => ({ op: 'Add', domain: '', attributes: {}, inputs: [from, from], outputs: [to] }),
   int32: (from, to) => ({ op: 'Add', domain: '', attributes: {}, inputs: [from, from], outputs: [to] }),
   bool: (from, to) => ({ op: 'Not', domain: '', attributes: {}, inputs: [from], outputs: [to] }),
 }

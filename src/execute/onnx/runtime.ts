@@ -33,6 +33,8 @@ export const toTensor = ({ Tensor }: Runtime, v: Value): Tensor => {
       )
     case 'float16':
       return new Tensor('float16', Uint16Array.from(v.data, halfBits), v.shape)
+    case 'bfloat16':
+      throw new Error('ONNX Runtime is not fed bfloat16')
     case 'int32':
       return new Tensor('int32', isPlain(v.data) ? v.data : new Int32Array(v.data), v.shape)
     case 'bool':

@@ -1,4 +1,4 @@
-import { halfBits } from '../../graph/half.ts'
+import { bfloatBitsOf, halfBits } from '../../graph/half.ts'
 import { type DType, type Shape, sameShape } from '../../graph/types.ts'
 import type { FileElement } from '../executor.ts'
 import { isIdentity, range } from '../layout.ts'
@@ -83,6 +83,7 @@ export const int64s = (values: readonly number[]): Constant =>
 const filled: { readonly [D in DType]: (length: number, values: readonly number[]) => Data } = {
   float32: (length, values) => fill(new Float32Array(length), values),
   float16: (length, values) => fill(new Uint16Array(length), values.map(halfBits)),
+  bfloat16: (length, values) => fill(new Uint16Array(length), values.map(bfloatBitsOf)),
   int32: (length, values) => fill(new Int32Array(length), values),
   bool: (length, values) => fill(new Uint8Array(length), values),
 }

@@ -1,4 +1,4 @@
-import { roundToHalf } from '../../graph/half.ts'
+import { roundings } from '../../graph/half.ts'
 import type { DType } from '../../graph/types.ts'
 import { type Dense, get, type Kernels, operand, spread, total } from './dense.ts'
 import { erf } from './erf.ts'
@@ -27,7 +27,7 @@ const binary = (float: Binary, int: Binary = (a, b) => float(a, b) | 0) =>
 
 const casts: { readonly [D in DType]: (x: number) => number } = {
   float32: (x) => x,
-  float16: roundToHalf,
+  ...roundings,
   int32: (x) => x | 0,
   bool: (x) => (x === 0 ? 0 : 1),
 }

@@ -1,7 +1,8 @@
 import { type Checked, fail } from '../../error.ts'
 import { type Graph, type Node, type NodeOf, nodeAt } from '../../graph/graph.ts'
-import { roundToHalf } from '../../graph/half.ts'
+import { roundings } from '../../graph/half.ts'
 import type { OpKind } from '../../graph/ops.ts'
+import { isHalf } from '../../graph/types.ts'
 import { E } from '../../prelude.ts'
 import type { Computed, Dense, Feeds } from './dense.ts'
 import { kernels } from './kernels.ts'
@@ -35,7 +36,7 @@ const where = ({ scope, op }: Node): string => `${scope === '' ? '(root)' : scop
 
 /** Half precision is what a result is kept in; it is computed in float64 as all are. */
 const stored = ({ type }: Node, data: Float64Array): Float64Array =>
-  type.dtype === 'float16' ? data.map(roundToHalf) : data
+  isHalf(type.dtype) ? data.map(roundings[type.dtype]) : data
 
 /** Runs the nodes in order; stops at the first that these numbers leave without a result. */
 export const evaluate = ({ graph, steps }: Plan, feeds: Feeds): Checked<Feeds> => {

@@ -1,11 +1,11 @@
-import { roundToHalf } from '../../graph/half.ts'
-import { isFloat } from '../../graph/types.ts'
+import { roundings } from '../../graph/half.ts'
+import { isFloat, isHalf } from '../../graph/types.ts'
 import type { Value } from '../executor.ts'
 import type { Dense } from './dense.ts'
 
 export const toDense = ({ dtype, shape, data }: Value): Dense => ({
   type: { dtype, shape },
-  data: dtype === 'float16' ? Float64Array.from(data, roundToHalf) : Float64Array.from(data),
+  data: isHalf(dtype) ? Float64Array.from(data, roundings[dtype]) : Float64Array.from(data),
 })
 /** A copy that the caller may keep. */
 export const toValue = ({ type: { dtype, shape }, data }: Dense): Value =>

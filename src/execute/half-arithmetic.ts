@@ -1,0 +1,20 @@
+import type { Half } from '../graph/types.ts'
+import type { ExecutorName } from './names.ts'
+
+/** What an engine makes of half precision; one that simulates it takes longer than in float32. */
+type HalfArithmetic = { readonly [H in Half]: 'computes' | 'simulates' | 'refuses' }
+
+const simulates: HalfArithmetic = { float16: 'simulates', bfloat16: 'simulates' }
+const refuses: HalfArithmetic = { float16: 'refuses', bfloat16: 'refuses' }
+/** Of every executor. */
+export const halfArithmetic: { readonly [N in ExecutorName]: HalfArithmetic } = {
+  reference: simulates,
+  onnx: simulates,
+  'onnx:cpu': simulates,
+  'onnx:webgpu': { float16: 'computes', bfloat16: 'refuses' },
+  'tfjs:node-gpu': refuses,
+  'tfjs:node': refuses,
+  'tfjs:webgpu': refuses,
+  'tfjs:wasm': refuses,
+  'tfjs:cpu': refuses,
+}
