@@ -128,7 +128,8 @@ Examples:
     .action((file: string, { json, set }: Options) =>
       run(
         effect(async (go) => {
-          const declared = await go(loadDeclaration(file, set))
+          const { completed } = await import('../pipelines/tuning.ts')
+          const declared = await go(loadDeclaration(file, set, completed))
           const report = await go(
             declared.kind === 'experiment' ? experimentReport(declared.experiment) : publishedReport(declared.model),
           )

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { type Checked, type Effect, effect, fail } from '../error.ts'
 import type { Pipeline } from '../pipelines/request.ts'
 import { E, TE } from '../prelude.ts'
@@ -24,6 +26,12 @@ const weighted = (given: string): Checked<{ readonly path: string; readonly weig
     : fail('usage', '--lora', 'a file, and behind a colon how much it counts', given, 'such as style.safetensors:0.7')
 }
 
+/** A file that a run has trained, where its folder is given. */
+const trainedIn = (path: string, name: string): string => {
+  const inside = join(path, name)
+  return existsSync(inside) ? inside : path
+}
+
 /** The model with all that is asked for, for as long as `use` takes. Errors: `usage`, `file`, `data`. */
 export const withEquipment = <A>(
   pipeline: Pipeline,
@@ -33,6 +41,7 @@ export const withEquipment = <A>(
   effect(async (run) => {
     const { adaptableNetworks } = await import('../pipelines/adaptable.ts')
     const { readAdapter } = await import('../adapters/index.ts')
+    const { adapterFiles } = await import('../train/base.ts')
     const { withWord } = await import('../pipelines/inversions.ts')
     const { readTextualInversion } = await import('../text/textual-inversion.ts')
     const { withControlNet } = await import('../pipelines/control.ts')
@@ -45,7 +54,7 @@ export const withEquipment = <A>(
     const networks = lora.length === 0 ? [] : await run(TE.fromEither(adaptableNetworks(pipeline.document)))
     for (const given of lora) {
       const { path, weight } = await run(TE.fromEither(weighted(given)))
-      const adapter = await run(readAdapter(path, networks))
+      const adapter = await run(readAdapter(trainedIn(path, adapterFiles.lora), networks))
       equipped = {
         ...equipped,
         adapters: [...(equipped.adapters ?? []), { adapter, weight, merge: loraMerge === true }],

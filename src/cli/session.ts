@@ -1,12 +1,11 @@
 import { existsSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import { type Effect, type Errors, effect, fail } from '../error.ts'
+import { type Effect, type Errors, effect } from '../error.ts'
 import { auto, type Choice, executorByName } from '../execute/auto.ts'
 import { ready } from '../execute/ready.ts'
 import { autoencoderOf, type Experiment } from '../experiment/document.ts'
 import { validated } from '../experiment/validation.ts'
 import type { Owned } from '../io/owner.ts'
-import { isPublishedRun } from '../pipelines/run-files.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { checkpointsOf } from '../train/checkpoints.ts'
 import type { Listener } from '../train/options.ts'
@@ -17,7 +16,7 @@ import { reportData, stageMetrics } from './report-data.ts'
 import { resumeCommand } from './resume-command.ts'
 import { stopOnSignals } from './signals.ts'
 import { exitCodes, type Outcome, type Terminal } from './terminal.ts'
-import { openRun } from './trained-run.ts'
+import { openBase } from './trained-run.ts'
 
 /** The executor that an experiment or an option names; an error before anything else where it cannot run here. */
 export const chooseExecutor = (name: string): Effect<Choice> =>
@@ -31,24 +30,6 @@ export const chooseExecutor = (name: string): Effect<Choice> =>
         TE.chain(ready),
         TE.map((executor) => ({ executor, reason: 'as asked for' })),
       )
-
-/** A run that an adapter can be trained beside. Errors: those of opening it; `config`, that of a published model. */
-const ownRun = (dir: string): ReturnType<typeof openRun> =>
-  effect(async (run) =>
-    (await isPublishedRun(dir))
-      ? run(
-          TE.fromEither(
-            fail(
-              'config',
-              '/diffusion/adapter/of',
-              'a run of an experiment, trained or imported into one',
-              `${dir}, a published model`,
-              'adapters beside published models are drawn with, sample --lora, and trained by other programs',
-            ),
-          ),
-        )
-      : run(openRun(dir)),
-  )
 
 export interface Session {
   readonly experiment: Experiment
@@ -169,7 +150,7 @@ export const trainSession = ({ experiment, owned, resume }: Session, terminal: T
           executor,
           resume,
           listener: { ...listener, stopping: stop.requested },
-          openRun: ownRun,
+          openBase,
           resumeCommand: (settings) => resumeCommand(dir, settings),
         }),
       )

@@ -31,7 +31,8 @@ Examples:
       run(
         effect(async (go) => {
           const sets = executor === undefined ? set : [...set, `/executor=${executor}`]
-          const experiment = await go(loadExperiment(file, sets))
+          const { completed } = await import('../pipelines/tuning.ts')
+          const experiment = await go(loadExperiment(file, sets, completed))
           const { trainSession } = await import('./session.ts')
           return go(
             inRunFolder({ file, out, resume }, (owned) => trainSession({ experiment, owned, resume }, terminal)),

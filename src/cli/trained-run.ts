@@ -15,6 +15,7 @@ import { baseOf } from '../train/base.ts'
 import { checkpointsOf, notFinite } from '../train/checkpoints.ts'
 import type { CheckpointIdentity } from '../train/evaluation/document.ts'
 import { bestsOf, noBest } from '../train/monitor.ts'
+import type { Base } from '../train/options.ts'
 import { type Plan, planExperiment, type StagePlan, trainingOf } from '../train/plan.ts'
 import { synthesised } from '../train/snapshots.ts'
 import { drawnGroups, groupOf, loadedState } from '../train/state.ts'
@@ -111,6 +112,15 @@ const withAverage = (dir: string, e: Experiment, { name }: StagePlan, state: Val
     })),
   )
 
+/** Opens what an adapter is of: a run, or a published model. Errors: `file`, `config`, `training`. */
+export const openBase = (dir: string, e: Experiment): Effect<Base> =>
+  effect(async (run): Promise<Base> => {
+    const { isPublishedRun } = await import('../pipelines/run-files.ts')
+    if (!(await isPublishedRun(dir))) return run(openRun(dir))
+    const { publishedBase } = await import('../pipelines/tuned.ts')
+    return run(publishedBase(dir, e))
+  })
+
 /** Opens the folder of a run that has come to its diffusion stage. Errors: `file`, `config`, `training`. */
 export const openRun = (dir: string, { checkpoint, ema }: WeightOptions = {}): Effect<TrainedRun> =>
   effect(async (run) => {
@@ -129,7 +139,7 @@ export const openRun = (dir: string, { checkpoint, ema }: WeightOptions = {}): E
     if (plan.diffusion === undefined)
       return run(TE.left([failure('file', dir, 'a run with a diffusion stage', 'a first stage alone')]))
     const own = (stage: StagePlan): Effect<Chosen> => declared(dir, experiment, stage)
-    const base = await run(baseOf(experiment, { openRun }))
+    const base = await run(baseOf(experiment, { openBase }))
     const firstStage =
       plan.firstStage === undefined
         ? undefined
@@ -139,11 +149,12 @@ export const openRun = (dir: string, { checkpoint, ema }: WeightOptions = {}): E
       ema === undefined ? undefined : await run(withAverage(dir, experiment, plan.diffusion, diffusion.state, ema))
     const { conditioner } = plan.diffusion.model
     const words = await run(readWords(dir, conditioner))
-    const tokens = tokensOf(conditioner, words)
+    const tokens = base?.tokens ?? tokensOf(conditioner, words)
     return {
       experiment,
       plan,
-      ...(words === undefined || tokens === undefined ? {} : { words, tokens }),
+      ...(words === undefined ? {} : { words }),
+      ...(tokens === undefined ? {} : { tokens }),
       ...(made === undefined ? {} : { average: made.average }),
       model: plan.diffusion.model,
       classes,

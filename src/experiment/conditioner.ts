@@ -18,6 +18,12 @@ export const conditioningLeaves = {
   /** Of what guidance leads away from. */
   negativeLabels: 'negative_labels',
   negativeTokens: 'negative_tokens',
+  awayTokens: 'away_tokens',
+  /** What texts were encoded to, and what guidance leads away from, one for all. */
+  context: 'context',
+  vector: 'vector',
+  awayContext: 'away_context',
+  awayVector: 'away_vector',
 } as const
 
 /** Where diffusion takes place: [C, h, w] of latents, [C, H, W] of pictures, as many classes as the data has. */
@@ -59,6 +65,8 @@ export interface Conditioner {
   readonly given: (batch: number, scale?: Tensor) => Told
   /** What of that is the same at all steps of a walk and is worth computing once, by the leaves of `walked`. */
   readonly ahead?: (batch: number) => Readonly<Record<string, Tensor>>
+  /** Whether training too is told what `ahead` gives, which is computed once of each text. */
+  readonly learntAhead?: boolean
   /** Told at each step of a walk; `given` where left out. */
   readonly walked?: (batch: number) => Told
   /** The same while training, now and then without the condition. */
@@ -71,8 +79,8 @@ export interface Conditioner {
   readonly feeds: (asked: Asked) => Values
   /** Where the condition is a picture. */
   readonly pictures?: PictureCondition
-  /** Where the condition is a text: how many tokens are told apart, and how many a text has. */
-  readonly text?: { readonly vocabulary: number; readonly positions: number }
+  /** Where the condition is a text: how many tokens a text has, and how many are learnt of the captions; null where words are known. */
+  readonly text?: { readonly vocabulary: number | null; readonly positions: number }
   /** Of an experiment's fields. */
   readonly rules: Problems
 }

@@ -4,6 +4,7 @@ import { int } from '../graph/types.ts'
 import { pipe } from '../prelude.ts'
 import { type Decoded, integer, number, record, tagged, withDefault, word } from '../schema.ts'
 import { type Conditioner, conditioningLeaves, type Space, type Told, unconditional } from './conditioner.ts'
+import { frozenText, frozenTextFields } from './frozen-text.ts'
 import { hybrid } from './hybrid.ts'
 import { labelMap, labelMapFields } from './label-map.ts'
 import { inpainting, inpaintingLayouts, superResolution } from './picture-conditions.ts'
@@ -18,6 +19,8 @@ const toldCodecs = {
   class: record({}, { dropout: withDefault(number({ min: 0, max: 1 }), 0.1) }),
   /** What captions say, through a text transformer that is trained with the U-Net, to its cross-attention (Rombach et al. 2022, section 3.3). */
   text: textFields,
+  /** What captions say, through the text encoders of a published model, which are held. */
+  'frozen-text': frozenTextFields,
 } as const
 const besideCodecs = {
   /** A picture of `factor` times fewer pixels a side, as channels beside x_t (Saharia et al. 2021; Rombach et al. 2022, section 4.4). */
@@ -71,6 +74,7 @@ const makers: { readonly [K in Kind]: (c: Of<K>, space: Space) => Conditioner } 
   none: () => unconditional,
   class: classConditioner,
   text: textConditioner,
+  'frozen-text': frozenText,
   'super-resolution': superResolution,
   inpainting,
   'label-map': labelMap,
@@ -86,3 +90,5 @@ export const partsOf = (c: Conditioning): readonly Conditioning[] => (c.kind ===
 /** Whether a network is told classes, or texts. */
 export const tells = (kind: Kind, c: Conditioning | undefined): boolean =>
   c !== undefined && partsOf(c).some((part) => part.kind === kind)
+/** Whether a network is told captions, by an encoder of its own or by one that is held. */
+export const readsTexts = (c: Conditioning | undefined): boolean => tells('text', c) || tells('frozen-text', c)

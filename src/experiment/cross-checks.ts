@@ -1,6 +1,6 @@
 import type { Checked } from '../error.ts'
 import { E, pipe } from '../prelude.ts'
-import { conditionerOf } from './conditioning.ts'
+import { conditionerOf, tells } from './conditioning.ts'
 import { autoencoderOf, type Diffusion, type Experiment, type FirstStage } from './document.ts'
 import { codeRules, weightRules } from './first-stage-rules.ts'
 import { labelMapRules } from './label-map-rules.ts'
@@ -318,6 +318,12 @@ const diffusionRules = (experiment: Experiment, diffusion: Diffusion): Problems 
     '/diffusion/latents',
     '"unquantised", as the first stage has no codes',
     diffusion.latents,
+  ),
+  ...unless(
+    diffusion.adapter !== undefined || !tells('frozen-text', diffusion.conditioning),
+    '/diffusion/conditioning/kind',
+    '"text", as only what is trained beside a published model is told by its text encoders',
+    'frozen-text',
   ),
   ...unetRules(experiment, diffusion),
   ...scheduleRules(diffusion),

@@ -22,7 +22,9 @@ export const hybrid = (told: Conditioner, beside: Conditioner): Conditioner => {
   const without = (away: ((batch: number) => Told) | undefined) =>
     away && ((batch: number): Told => ({ ...walked(beside)(batch), ...away(batch) }))
   const [nothing, away] = [without(told.nothing), without(told.away)]
-  const { ahead } = beside
+  const aheads = [told.ahead, beside.ahead].filter((own) => own !== undefined)
+  const ahead = (batch: number): Readonly<Record<string, Tensor>> =>
+    Object.assign({}, ...aheads.map((own) => own(batch)))
   return {
     ...unconditional,
     classes: told.classes,
@@ -31,7 +33,8 @@ export const hybrid = (told: Conditioner, beside: Conditioner): Conditioner => {
     given: (batch: number, scale?: Tensor) => ({ ...told.given(batch, scale), ...beside.given(batch, scale) }),
     trained: (batch: number, scale?: Tensor) => ({ ...told.trained(batch, scale), ...beside.trained(batch, scale) }),
     walked: (batch) => ({ ...walked(told)(batch), ...walked(beside)(batch) }),
-    ...(ahead === undefined ? {} : { ahead }),
+    ...(aheads.length === 0 ? {} : { ahead }),
+    ...(told.learntAhead === undefined ? {} : { learntAhead: told.learntAhead }),
     ...(nothing === undefined ? {} : { nothing }),
     ...(away === undefined ? {} : { away }),
     feeds: (asked) => ({ ...told.feeds(asked), ...beside.feeds(asked) }),

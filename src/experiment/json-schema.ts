@@ -1,11 +1,15 @@
 import type { JsonSchema } from '../schema.ts'
 import { experiment } from './document.ts'
+import { tuning } from './tuning.ts'
 
-/** The JSON Schema (draft 2020-12) of an experiment's file, for editors. Rules between fields are not in it. */
+/**
+ * The JSON Schema (draft 2020-12) of an experiment's file, for editors: of a whole experiment, or of what is trained beside a model that is
+ * there. Rules between fields are not in it.
+ */
 export const experimentSchema: JsonSchema = {
   $schema: 'https://json-schema.org/draft/2020-12/schema',
   title: 'latentgraph experiment',
-  ...experiment.json,
+  anyOf: [experiment.json, tuning.json],
 }
 
 /** The schema as the text of a file. */

@@ -3,7 +3,7 @@ import { dirname, join, resolve } from 'node:path'
 import { type Checked, collect, type Effect, effect, failure } from '../error.ts'
 import { readBytes } from '../io/bytes.ts'
 import { asArgument } from '../io/names.ts'
-import { E, flow, pipe, TE } from '../prelude.ts'
+import { E, flow, identity, pipe, RNEA, TE } from '../prelude.ts'
 import { type PublishedModel, publishedModel } from '../published/document.ts'
 import { decode } from '../schema.ts'
 import { crossChecks } from './cross-checks.ts'
@@ -85,17 +85,36 @@ const loadDocument = (path: string, sets: readonly string[]): Effect<unknown> =>
     ),
   )
 
-const experimentOf = (path: string): ((document: unknown) => Checked<Experiment>) =>
-  flow(decodeExperiment, E.map(relativeTo(dirname(path))))
+/** A document that says only a part of an experiment, as the whole; and pointers into that as the document has them. */
+export interface Whole {
+  readonly document: unknown
+  readonly asWritten: (pointer: string) => string
+}
+/** Makes documents whole that say what is trained beside a model that is there. */
+export type Completion = (document: unknown) => Effect<Whole>
+const asItIs: Completion = (document) => TE.right({ document, asWritten: identity })
+
+const experimentOf =
+  (path: string): ((whole: Whole) => Checked<Experiment>) =>
+  ({ document, asWritten }) =>
+    pipe(
+      decodeExperiment(document),
+      E.map(relativeTo(dirname(path))),
+      E.mapLeft(RNEA.map((e) => ({ ...e, at: asWritten(e.at) }))),
+    )
 
 /**
  * Reads an experiment's file, applies `/json/pointer=value` settings, checks every field and how they fit. Relative
  * paths in it are resolved against its folder. Errors: `file`, `usage`, `config`.
  */
-export const loadExperiment = (path: string, sets: readonly string[] = []): Effect<Experiment> =>
+export const loadExperiment = (
+  path: string,
+  sets: readonly string[] = [],
+  complete: Completion = asItIs,
+): Effect<Experiment> =>
   pipe(
     fileOf(path, { expected: 'the file of an experiment', runs: false }),
-    TE.flatMap((file) => pipe(loadDocument(file, sets), TE.flatMapEither(experimentOf(file)))),
+    TE.flatMap((file) => pipe(loadDocument(file, sets), TE.flatMap(complete), TE.flatMapEither(experimentOf(file)))),
   )
 
 /** What a file may declare: an experiment, or a published model, ours or as CompVis writes it. */
@@ -110,21 +129,26 @@ const declaresPublished = (u: unknown): boolean => typeof u === 'object' && u !=
  * Reads a file of either kind, which its keys tell apart, as `loadExperiment` does, or the experiment of a run's folder. Errors:
  * `file`, `usage`, `config`.
  */
-export const loadDeclaration = (path: string, sets: readonly string[] = []): Effect<Declaration> =>
+export const loadDeclaration = (
+  path: string,
+  sets: readonly string[] = [],
+  complete: Completion = asItIs,
+): Effect<Declaration> =>
   pipe(
     fileOf(path, { expected: 'the file of an experiment or a model, or the folder of a run', runs: true }),
     TE.flatMap((file) =>
       pipe(
         loadDocument(file, sets),
-        TE.flatMapEither(
-          (document): Checked<Declaration> =>
+        TE.flatMap(
+          (document): Effect<Declaration> =>
             isCompVis(document)
-              ? pipe(importCompVis(document), E.map(published))
+              ? TE.fromEither(pipe(importCompVis(document), E.map(published)))
               : declaresPublished(document)
-                ? pipe(document, decode(publishedModel), E.map(published))
+                ? TE.fromEither(pipe(document, decode(publishedModel), E.map(published)))
                 : pipe(
-                    experimentOf(file)(document),
-                    E.map((e) => ({ kind: 'experiment', experiment: e })),
+                    complete(document),
+                    TE.flatMapEither(experimentOf(file)),
+                    TE.map((e) => ({ kind: 'experiment', experiment: e })),
                   ),
         ),
       ),

@@ -1,6 +1,7 @@
 import { type Box, boxTokensOf, tokensOfBoxes } from '../data/boxes.ts'
 import { type Checked, type Effect, effect, fail } from '../error.ts'
 import { type Executor, floats, ints, type Value, type Values } from '../execute/executor.ts'
+import { plainSizes, sinusoids } from '../experiment/text-encoders.ts'
 import type { Graph } from '../graph/graph.ts'
 import { size } from '../graph/types.ts'
 import { pipe, TE } from '../prelude.ts'
@@ -289,22 +290,13 @@ const contextOf = (given: Given, parts: readonly Branch[]): Effect<Values> =>
     return { [toldLeaves.context]: stacked(parts.map((part) => (part === 'given' ? tokens : (others ?? tokens)))) }
   })
 
-/** A sinusoidal embedding of a number in `dim`, cosines first, as diffusers computes it in single precision. */
-const sinusoids = (x: number, dim: number): readonly number[] => {
-  const half = Math.floor(dim / 2)
-  const angles = Array.from({ length: half }, (_, i) =>
-    Math.fround(x * Math.fround(Math.exp(Math.fround(Math.fround(-Math.log(10000) * i) / half)))),
-  )
-  return [...angles.map(Math.cos), ...angles.map(Math.sin)]
-}
-
 type Sizes = NonNullable<Pipeline['document']['conditioning']['sizes']>
 /** Scores of what is wanted, and of what is not, where none are told: diffusers' own. */
 const scores = { given: 6, nothing: 2.5 }
 /** What is told of sizes: where nothing is said a picture is not cropped, and as large as it is drawn. */
 const sizesFor = ({ aesthetic }: Sizes, request: Request, branch: Branch): readonly number[] => {
   const { height, width } = request
-  const given = request.sizes ?? [height, width, 0, 0, height, width]
+  const given = request.sizes ?? plainSizes(height, width)
   const own = branch === 'given' ? given : (request.negativeSizes ?? given)
   const score = branch === 'given' ? (request.aesthetic ?? scores.given) : (request.negativeAesthetic ?? scores.nothing)
   return aesthetic ? [...own.slice(0, 4), score] : own

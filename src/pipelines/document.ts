@@ -1,10 +1,10 @@
 import { noiseSchedule } from '../experiment/schedule.ts'
+import { textEncoder, textEncoderFields } from '../experiment/text-encoders.ts'
 import { autoencoderConfig } from '../nn/autoencoder/config.ts'
 import { tinyAutoencoderConfig } from '../nn/autoencoder/tiny.ts'
 import { entries, side, width } from '../nn/bounds.ts'
 import { spatialRescalerConfig } from '../nn/resize.ts'
 import { transformerEmbedderConfig } from '../nn/text/bert.ts'
-import { clipTextConfig } from '../nn/text/clip-config.ts'
 import { unetConfig } from '../nn/unet/config.ts'
 import { schedulerConfig } from '../samplers/diffusers/config.ts'
 import { schedulerNames } from '../samplers/diffusers/schedulers.ts'
@@ -68,22 +68,7 @@ const tokenizer = tagged('from', {
 })
 export type TokenizerOrigin = Decoded<typeof tokenizer>
 
-const encoder = tagged('kind', {
-  clip: record({ config: clipTextConfig }),
-  /** [`BERTEmbedder`] */
-  bert: record({ config: transformerEmbedderConfig }),
-})
-const textPart = record(
-  { encoder, tokenizer },
-  {
-    /** How many of the last layers are left out, before any that a request leaves out [clip_skip]. */
-    skip: withDefault(integer({ min: 0, max: 127 }), 0),
-    /** Whether the state is normalised by the encoder's last norm. */
-    normalized: withDefault(flag, true),
-    /** Whether the text as a whole, projected, is a part of the vector that is added to the time. */
-    pooled: withDefault(flag, false),
-  },
-)
+const textPart = record({ encoder: textEncoder, tokenizer }, textEncoderFields)
 export type TextPart = Decoded<typeof textPart>
 
 const conditioning = record(

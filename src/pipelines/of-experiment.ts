@@ -53,6 +53,8 @@ const conditions: { readonly [K in Conditioning['kind']]: (c: Of<K>, channels: n
   text: ({ kind: _, dropout: __, ...config }) => ({
     text: [{ encoder: { kind: 'clip', config: { ...config, activation: 'gelu' } }, tokenizer: { from: 'clip' } }],
   }),
+  // Of a published model, which itself is what others read.
+  'frozen-text': () => undefined,
   'super-resolution': (_, channels) => ({ beside: { kind: 'low-resolution', channels } }),
   'label-map': () => undefined,
   hybrid: ({ told, beside }, channels) => {

@@ -1,10 +1,9 @@
-import { freeze, input, type Tensor } from '../declare/index.ts'
+import { freeze, input } from '../declare/index.ts'
 import { type Checked, collect, type Effect, effect, fail } from '../error.ts'
 import { type Executor, floats, ints, type Value, type Values } from '../execute/executor.ts'
+import { textEncoded } from '../experiment/text-encoders.ts'
 import type { Graph } from '../graph/graph.ts'
 import { int } from '../graph/types.ts'
-import { transformerEmbedder } from '../nn/text/bert.ts'
-import { clipText } from '../nn/text/clip.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { promptIds } from '../text/prompt.ts'
 import { usingBaked } from '../train/inference.ts'
@@ -21,45 +20,9 @@ export interface Embedded {
   readonly pooled?: Value
 }
 
-type Encoder = TextPart['encoder']
-type Outputs = Readonly<Record<string, Tensor>>
-const encoders: {
-  readonly [K in Encoder['kind']]: (
-    e: Extract<Encoder, { kind: K }>,
-    part: TextPart,
-    skip: number,
-  ) => (ids: Tensor) => Outputs
-} = {
-  clip: ({ config }, { normalized, pooled }, skip) => {
-    const encode = clipText('', config)
-    return (ids): Outputs => {
-      const text = encode(ids)
-      const whole = text.projected ?? text.pooled
-      const plain = text.hidden[text.hidden.length - 1 - skip]
-      return {
-        states: normalized || plain === undefined ? text.before(skip) : plain,
-        ...(pooled ? { pooled: whole } : {}),
-      }
-    }
-  },
-  bert: ({ config }) => {
-    const encode = transformerEmbedder('', config)
-    return (ids) => ({ states: encode(ids) })
-  },
-}
-const encoderOf = <K extends Encoder['kind']>(
-  kind: K,
-  e: Extract<Encoder, { kind: K }>,
-  part: TextPart,
-  skip: number,
-): ((ids: Tensor) => Outputs) => encoders[kind](e, part, skip)
-
 /** Ids int32[N, L] to states, and to the whole where it is asked for. */
 export const textGraph = (part: TextPart, n: number, length: number, clipSkip = 0): Checked<Graph> =>
-  pipe(
-    freeze(encoderOf(part.encoder.kind, part.encoder, part, part.skip + clipSkip)(input('ids', int(n, length)))),
-    E.map(optimise),
-  )
+  pipe(freeze({ ...textEncoded('', part, clipSkip)(input('ids', int(n, length))) }), E.map(optimise))
 
 const idsOf = (pipeline: Pipeline, k: number, texts: readonly string[]): Checked<Value> => {
   const tokenizer = pipeline.tokenizers[k]

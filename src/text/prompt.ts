@@ -9,7 +9,8 @@ export interface PromptIds {
   readonly cut?: string
 }
 
-const longestPrompt = 100_000
+/** Of a text, in characters. */
+export const longestPrompt = 100_000
 /** Start and end, and one token between them. */
 const fewest = 3
 

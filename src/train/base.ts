@@ -41,24 +41,24 @@ export const drawnWith = (state: Values): Values =>
  * The run that an experiment's adapter is of; undefined where it has none. Errors: those of opening it; `config`, a run that is not named,
  * is of another model, or has an adapter itself.
  */
-export const baseOf = (e: Experiment, { openRun }: Pick<RunOptions, 'openRun'>): Effect<Base | undefined> =>
+export const baseOf = (e: Experiment, { openBase }: Pick<RunOptions, 'openBase'>): Effect<Base | undefined> =>
   effect(async (run) => {
     const adapter = e.diffusion?.adapter
     if (adapter === undefined) return undefined
     const at = '/diffusion/adapter/of'
-    if (adapter.of === undefined || openRun === undefined)
+    if (adapter.of === undefined || openBase === undefined)
       return run(
         TE.fromEither(
           fail(
             'config',
             at,
-            'the folder of the run whose weights stay as they are',
+            'the folder of the run or published model whose weights stay as they are',
             adapter.of === undefined ? 'nothing' : 'nothing that opens it',
             '--set /diffusion/adapter/of=runs/emoji',
           ),
         ),
       )
-    const base = await run(openRun(adapter.of))
+    const base = await run(openBase(adapter.of, e))
     if (base.experiment.diffusion?.adapter !== undefined)
       return run(TE.fromEither(fail('config', at, 'a run without an adapter', `${adapter.of}, which has one`)))
     const [first, ...rest] = differ('', modelOf(base.experiment), modelOf(e)).map(({ at: field, was, is }) =>
@@ -98,6 +98,9 @@ const learntIn = ({ config: { adapter } }: LatentDiffusion, state: Values): LowR
     }),
   )
 }
+
+/** What of a run's folder models are drawn with. */
+export const adapterFiles = { lora: 'adapter.diffusers.safetensors' } as const
 
 /** Writes what an adapter has learnt into its run's folder as diffusers and as kohya's programs read it; says where. Errors: `file`. */
 export const adapterFilesOf = ({ dir }: RunOptions, model: LatentDiffusion, state: Values): Effect<readonly string[]> =>

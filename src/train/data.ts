@@ -7,7 +7,7 @@ import { several } from '../data/left-out.ts'
 import { findShapes } from '../data/shapes.ts'
 import { bits, fold, key } from '../distributions/random.ts'
 import { type Checked, type Effect, effect, failure } from '../error.ts'
-import { conditionerOf, tells } from '../experiment/conditioning.ts'
+import { conditionerOf, readsTexts } from '../experiment/conditioning.ts'
 import { dataNotes, heldOutRule } from '../experiment/data-rules.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { labelMapsOf } from '../experiment/label-map-rules.ts'
@@ -97,7 +97,7 @@ const unreadNotes = (e: Experiment, { n, classes, about }: Dataset): readonly st
   if (!('path' in e.data)) return []
   const captions = Array.from({ length: n }, (_, i) => about(i).caption).filter((caption) => caption !== undefined)
   return [
-    ...(captions.length === 0 || tells('text', e.diffusion?.conditioning)
+    ...(captions.length === 0 || readsTexts(e.diffusion?.conditioning)
       ? []
       : [`captions of ${several(captions.length, 'picture')}: nothing of this experiment reads them`]),
     ...(classes.length === 0 || toldClasses(e)

@@ -59,7 +59,7 @@ export const trainDiffusion = (
   const width = learnt.data.width
   /** Pictures alone are mirrored: latents are of pictures as they are. */
   const flips = { ...training, flip: training.flip && model.encodes === 'identity' }
-  const feedsOf = ({ moments, data }: Learnt) => {
+  const feedsOf = ({ moments, data, told }: Learnt) => {
     const classes = labelsOf(data)
     const captions = tokens === undefined ? undefined : captionTokens(tokens, data)
     return (
@@ -80,6 +80,7 @@ export const trainDiffusion = (
           [diffusionLeaves.moments]: floats([indices.length, ...moments.shape], encoded),
           [diffusionLeaves.scale]: floats([], Float32Array.of(scale)),
           ...conditioner.feeds(asked),
+          ...(told === undefined ? {} : await run(told.read(indices))),
         }
       })
   }

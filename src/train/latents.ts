@@ -9,6 +9,7 @@ import { scratch } from '../io/scratch.ts'
 import { E, TE } from '../prelude.ts'
 import { picturesOf } from './data.ts'
 import { encodePictures, type Items, type Rows, rowsOf, scaleMeter } from './inference.ts'
+import type { ToldAhead } from './told.ts'
 import { spread } from './validation.ts'
 
 /** What diffusion learns: of an autoencoder moments, or latents of codes, on the disk; else pictures as they are. */
@@ -98,10 +99,11 @@ export const encodeLatents = (
     return run(TE.left([alike]))
   })
 
-/** Pictures, and what a first stage makes of each. */
+/** Pictures, what a first stage makes of each, and what text encoders make of their captions, where that is learnt from. */
 export interface Learnt {
   readonly moments: Rows
   readonly data: Dataset
+  readonly told?: ToldAhead
 }
 
 /** The pictures that a stage is validated on, encoded in memory: none where it is not. Errors: `run`, `file`. */

@@ -2,7 +2,7 @@ import type { Effect } from '../error.ts'
 import type { Executor, Values } from '../execute/executor.ts'
 import type { Experiment } from '../experiment/document.ts'
 import type { Owned } from '../io/owner.ts'
-import type { Words } from '../text/learnt.ts'
+import type { Tokens, Words } from '../text/learnt.ts'
 import type { Metrics } from './loop.ts'
 
 /** What a training run tells while it goes. */
@@ -19,11 +19,12 @@ export interface Listener {
   readonly stopping: () => boolean
 }
 
-/** A run whose weights stay as they are while an adapter of it is trained. */
+/** A run, or a published model, whose weights stay as they are while something is trained beside it. */
 export interface Base {
   readonly experiment: Experiment
-  /** Where its model reads texts. */
+  /** Where its model reads texts: words that it has learnt, or its own tokenizers. */
   readonly words?: Words
+  readonly tokens?: Tokens
   /** What latents are multiplied by. */
   readonly scale: number
   readonly firstStage: Values
@@ -38,8 +39,8 @@ export interface RunOptions {
   readonly executor: Executor
   readonly resume: boolean
   readonly listener: Listener
-  /** Opens the run that an adapter is of. */
-  readonly openRun?: (dir: string) => Effect<Base>
+  /** Opens what an adapter is of, for an experiment. */
+  readonly openBase?: (dir: string, e: Experiment) => Effect<Base>
   /** How a person resumes the run with some settings; in hints. */
   readonly resumeCommand?: (settings: readonly string[]) => string
 }

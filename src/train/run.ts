@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import type { Dataset } from '../data/dataset.ts'
 import { type Effect, effect } from '../error.ts'
 import type { Values } from '../execute/executor.ts'
 import { autoencoderOf, type Experiment } from '../experiment/document.ts'
@@ -21,6 +22,7 @@ import type { Plan } from './plan.ts'
 import { type Restoration, saysRestoration, showingOf } from './showing.ts'
 import { stoppable } from './stop.ts'
 import { tokensOf, wordsOf, writeWords } from './texts.ts'
+import { encodeCaptions, type ToldAhead } from './told.ts'
 
 export interface RunSummary {
   readonly experiment: Experiment
@@ -133,19 +135,28 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
     say(`${what}: [${model.latent.join(', ')}], multiplied by ${scale.toFixed(4)}`)
     await run(writeText(join(o.dir, 'latents.json'), JSON.stringify({ scale, classes: facts.classes })))
     const words = base?.words ?? wordsOf(model.conditioner, data.train)
-    const tokens = tokensOf(model.conditioner, words)
+    const tokens = base?.tokens ?? tokensOf(model.conditioner, words)
     if (words !== undefined) await run(writeWords(o.dir, words))
+    const heldOut = await run(encodeHeldOut(diffusedOf(e), encoding, e.diffusion, data.heldOut))
+    const told = (of: Dataset): Effect<ToldAhead | undefined> =>
+      tokens === undefined || model.conditioner.learntAhead !== true
+        ? TE.right(undefined)
+        : encodeCaptions(o.executor, model, base?.diffusion ?? {}, { tokens, data: of, dir: encoding.dir })
+    if (model.conditioner.learntAhead === true) doing('encoding the captions')
+    const [learntTold, heldOutTold] = [await run(told(data.train)), await run(told(heldOut.data))]
     const trained = await trainDiffusion(e, o, {
       opened: opened.diffusion,
       training: e.diffusion.training,
-      learnt: { moments: encoded, data: data.train },
-      heldOut: await run(encodeHeldOut(diffusedOf(e), encoding, e.diffusion, data.heldOut)),
+      learnt: { moments: encoded, data: data.train, ...(learntTold === undefined ? {} : { told: learntTold }) },
+      heldOut: { ...heldOut, ...(heldOutTold === undefined ? {} : { told: heldOutTold }) },
       shown: data.heldOut,
       tokens,
       scale,
       firstStage: first.state,
       base: base?.diffusion ?? {},
-    })().finally(encoded.close)
+    })().finally(async () => {
+      for (const open of [encoded, learntTold, heldOutTold]) await open?.close()
+    })
     const second = await run(TE.fromEither(trained))
     for (const line of await run(adapterFilesOf(o, model, second))) say(line)
     doing('drawing samples')

@@ -89,11 +89,14 @@ export const runStage = (
     const { stage, identity, standing, standingBelow } = opened
     const { step, name } = stage
     const { listener } = o
+    const wanted = [step.graph, stage.start].flatMap((graph) =>
+      graph === undefined ? [] : Object.keys(feedTypes(graph)),
+    )
     const feeds = (s: number, part: number): Effect<Values> =>
       pipe(
         batch(s, part),
         TE.map((given) => ({
-          ...given,
+          ...only(given, wanted),
           ...noiseFeeds(step.graph, e.seed, s, { from: part * training.batchSize, batch: training.batchSize }),
         })),
       )
@@ -126,7 +129,7 @@ export const runStage = (
       initial: effect(async (go) =>
         go(startingState(o.executor, stage.start, step.initial(e.seed), await go(feeds(0, 0)))),
       ),
-      frozen: only(frozen, Object.keys(feedTypes(step.graph))),
+      frozen: only(frozen, wanted),
       feeds,
       onStep: (done, metrics) => listener.onStep(name, done, metrics),
       preview,

@@ -21,18 +21,20 @@ const captionsOf = ({ n, about }: Captioned): readonly string[] =>
 export const captionRules = ({ text }: Conditioner, data: Captioned): Problems =>
   text === undefined || captionsOf(data).length > 0
     ? []
-    : [
-        problem(
-          '/diffusion/conditioning/kind',
-          '"none", as no picture has a caption',
-          'text',
-          setting({
-            '/diffusion/conditioning': { kind: 'none' },
-            '/diffusion/unet/attention': { kind: 'self' },
-            '/sampling/guidance': 1,
-          }),
-        ),
-      ]
+    : text.vocabulary === null
+      ? [problem('/data', 'captions, as the model reads texts', 'none', 'the guide says how a folder has them')]
+      : [
+          problem(
+            '/diffusion/conditioning/kind',
+            '"none", as no picture has a caption',
+            'text',
+            setting({
+              '/diffusion/conditioning': { kind: 'none' },
+              '/diffusion/unet/attention': { kind: 'self' },
+              '/sampling/guidance': 1,
+            }),
+          ),
+        ]
 
 /** What is to be said of captions that are read. */
 export const captionNotes = ({ text }: Conditioner, data: Captioned): readonly string[] => {
@@ -44,7 +46,7 @@ export const captionNotes = ({ text }: Conditioner, data: Captioned): readonly s
 
 /** The words that a model is to know. */
 export const wordsOf = ({ text }: Conditioner, train: Captioned): Words | undefined =>
-  text === undefined ? undefined : learnWords(captionsOf(train), text.vocabulary)
+  text === undefined || text.vocabulary === null ? undefined : learnWords(captionsOf(train), text.vocabulary)
 
 /** Tokens of texts in a row, as many for each as the model has positions. */
 export const tokenRows = (tokens: Tokens, texts: readonly string[]): Int32Array =>
@@ -67,9 +69,9 @@ const wordsFile = (dir: string): string => join(dir, 'words.json')
 export const writeWords = (dir: string, words: Words): Effect<void> =>
   writeFileAtomic(wordsFile(dir), new TextEncoder().encode(`${JSON.stringify(words)}\n`))
 
-/** The words that a run was trained with; none where its model reads no texts. Errors: `file`. */
+/** The words that a run has learnt; none where its model reads no texts, or by others' words. Errors: `file`. */
 export const readWords = (dir: string, { text }: Conditioner): Effect<Words | undefined> =>
-  text === undefined
+  text === undefined || text.vocabulary === null
     ? TE.right(undefined)
     : effect(async (run) => {
         const path = wordsFile(dir)

@@ -64,13 +64,13 @@ describe('an adapter in an experiment', () => {
         'optimizer.m.w': floats([1], Float32Array.of(3)),
       },
     })
-    const opened = (base: typeof e) => baseOf(e, { openRun: () => TE.right(of(base)) })()
+    const opened = (base: typeof e) => baseOf(e, { openBase: () => TE.right(of(base)) })()
     expect(right(await opened(plain))?.diffusion).toEqual({ w: floats([1], Float32Array.of(2)) })
     expect(said(await opened(e))).toContain('a run without an adapter')
     const wider = await awaited(experiment(undefined, '/diffusion/unet/modelChannels=64'))
     expect(said(await opened(wider))).toContain('/diffusion/unet/modelChannels')
     const nameless = await awaited(experiment({ kind: 'lora', rank: 2, on: ['qkv'] }))
-    expect(said(await baseOf(nameless, { openRun: () => TE.right(of(plain)) })())).toContain('/diffusion/adapter/of')
+    expect(said(await baseOf(nameless, { openBase: () => TE.right(of(plain)) })())).toContain('/diffusion/adapter/of')
     expect(right(await baseOf(plain, {})())).toBeUndefined()
     expect(drawnWith({})).toEqual({})
   })

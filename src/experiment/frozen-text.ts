@@ -1,0 +1,157 @@
+import {
+  broadcast,
+  concat,
+  constant,
+  input,
+  less,
+  noise,
+  part,
+  perItem,
+  scalar,
+  select,
+  type Tensor,
+} from '../declare/index.ts'
+import { ints } from '../execute/executor.ts'
+import { float, int, type Shape } from '../graph/types.ts'
+import { width } from '../nn/bounds.ts'
+import { pipe } from '../prelude.ts'
+import { type Decoded, flag, integer, list, nullable, number, record, withDefault } from '../schema.ts'
+import { framed } from '../text/prompt.ts'
+import { type Conditioner, conditioningLeaves, type Space, type Told, unconditional } from './conditioner.ts'
+import { plainSizes, pooledWidth, sinusoids, textEncoded, textEncoder, textEncoderFields } from './text-encoders.ts'
+
+/** Texts as a condition, through the text encoders of a published model, which stay as they are. */
+
+const id = integer({ min: 0, max: 2 ** 24 })
+const encoderPart = record(
+  {
+    encoder: textEncoder,
+    /** Of its tokenizer: how many ids there are, tokens of a text, and the ids around and behind one. */
+    tokens: record({ size: id, positions: integer({ min: 3, max: 4096 }), start: nullable(id), end: id, pad: id }),
+  },
+  textEncoderFields,
+)
+export const frozenTextFields = record(
+  {
+    /** Their states stand beside each other on the last axis. */
+    encoders: list(encoderPart, { min: 1, max: 4 }),
+  },
+  {
+    /** How often a caption is left out in training. */
+    dropout: withDefault(number({ min: 0, max: 1 }), 0),
+    /** Whether the vector that is added to the time tells of the picture's sizes, each number embedded in so many. */
+    sizes: withDefault(nullable(record({ dim: width })), null),
+    /** Whether no text is zeros, and not an empty text [force_zeros_for_empty_prompt]. */
+    zerosForNothing: withDefault(flag, false),
+  },
+)
+export type FrozenText = Decoded<typeof frozenTextFields>
+type Part = FrozenText['encoders'][number]
+
+/** Scope of the k-th encoder's parameters. */
+export const encoderScope = (k: number): string => `text.${k}`
+
+/** Ids of no text, of one encoder after the other. */
+const emptyIds = ({ encoders }: FrozenText): readonly number[] =>
+  encoders.flatMap(({ tokens }) => framed(tokens, [], tokens.positions))
+
+/** Where the ids of each encoder stand in a row of all. */
+const placesOf = (encoders: readonly Part[]): readonly number[] =>
+  encoders.map((_, k) => encoders.slice(0, k).reduce((n, { tokens }) => n + tokens.positions, 0))
+
+const joined = (parts: readonly Tensor[], axis: number): Tensor | undefined =>
+  parts.length > 1 ? concat(axis, ...parts) : parts[0]
+
+const zerosOf = (...shape: Shape): Tensor => pipe(scalar(0), broadcast(...shape))
+
+/** Ids [N, positions of all encoders] to what a network is told of them. */
+const encoderOf = (c: FrozenText, [, height = 0, across = 0]: Space['picture']): ((ids: Tensor) => Told) => {
+  const { encoders, sizes } = c
+  const encode = encoders.map((own, k) => textEncoded(encoderScope(k), own))
+  const places = placesOf(encoders)
+  const embedded = sizes === null ? [] : plainSizes(height, across).flatMap((size) => sinusoids(size, sizes.dim))
+  return (ids) => {
+    const [n = 1] = ids.shape
+    const texts = encode.map((of, k) => of(part(ids, 1, places[k] ?? 0, encoders[k]?.tokens.positions ?? 0)))
+    const context = joined(
+      texts.map(({ states }) => states),
+      2,
+    )
+    const known = pipe(constant(embedded, float(1, embedded.length)), broadcast(n, embedded.length))
+    const [pooled] = texts.flatMap((text) => text.pooled ?? [])
+    return {
+      ...(context === undefined ? {} : { context }),
+      ...(sizes === null || pooled === undefined ? {} : { y: concat(1, pooled, known) }),
+    }
+  }
+}
+
+/** Texts are encoded once each, before training and before a walk; steps are told what comes of it. */
+export const frozenText = (c: FrozenText, { picture }: Space): Conditioner => {
+  const { encoders, dropout, sizes, zerosForNothing } = c
+  const empty = emptyIds(c)
+  const context = encoders.reduce((n, { encoder }) => n + encoder.config.width, 0)
+  const [pooled] = encoders.filter((own) => own.pooled)
+  const vector = sizes === null || pooled === undefined ? 0 : pooledWidth(pooled) + 6 * 2 * Math.floor(sizes.dim / 2)
+  const length = encoders[0]?.tokens.positions ?? 0
+  const leaves = (name: 'context' | 'awayContext', other: 'vector' | 'awayVector', n: number): Told => ({
+    context: input(conditioningLeaves[name], float(n, length, context)),
+    ...(vector === 0 ? {} : { y: input(conditioningLeaves[other], float(n, vector)) }),
+  })
+  const given = (batch: number): Told => leaves('context', 'vector', batch)
+  const each = (batch: number, { context: states, y }: Told): Told => ({
+    ...(states === undefined ? {} : { context: pipe(states, broadcast(batch, length, context)) }),
+    ...(y === undefined ? {} : { y: pipe(y, broadcast(batch, vector)) }),
+  })
+  const away = (batch: number): Told => each(batch, leaves('awayContext', 'awayVector', 1))
+  const zeros = (batch: number): Told => ({
+    context: zerosOf(batch, length, context),
+    ...(vector === 0 ? {} : { y: zerosOf(batch, vector) }),
+  })
+  const nothing = zerosForNothing ? zeros : away
+  const trained = (batch: number): Told => {
+    const told = given(batch)
+    if (dropout === 0) return told
+    const without = nothing(batch)
+    const left = pipe(noise('caption_dropout', [batch], 'uniform'), less(dropout))
+    const instead = (x: Tensor | undefined, y: Tensor | undefined): Tensor | undefined =>
+      x === undefined || y === undefined ? x : pipe(left, perItem(x), select(y, x))
+    const [states, whole] = [instead(told.context, without.context), instead(told.y, without.y)]
+    return {
+      ...(states === undefined ? {} : { context: states }),
+      ...(whole === undefined ? {} : { y: whole }),
+    }
+  }
+  return {
+    ...unconditional,
+    text: { vocabulary: null, positions: empty.length },
+    context,
+    given,
+    trained,
+    learntAhead: true,
+    nothing,
+    away,
+    ahead: (batch) => {
+      const encode = encoderOf(c, picture)
+      const named = ({ context: states, y }: Told, name: string, other: string): Readonly<Record<string, Tensor>> => ({
+        ...(states === undefined ? {} : { [name]: states }),
+        ...(y === undefined ? {} : { [other]: y }),
+      })
+      const { context: states, vector: whole, awayContext, awayVector } = conditioningLeaves
+      return {
+        ...named(encode(input(conditioningLeaves.tokens, int(batch, empty.length))), states, whole),
+        ...named(encode(input(conditioningLeaves.awayTokens, int(1, empty.length))), awayContext, awayVector),
+      }
+    },
+    feeds: ({ labels: { length: n }, tokens, negative }) => ({
+      [conditioningLeaves.tokens]: ints(
+        [n, empty.length],
+        tokens ?? Int32Array.from({ length: n * empty.length }, (_, i) => empty[i % empty.length] ?? 0),
+      ),
+      [conditioningLeaves.awayTokens]: ints(
+        [1, empty.length],
+        negative !== undefined && 'tokens' in negative ? negative.tokens : Int32Array.from(empty),
+      ),
+    }),
+  }
+}

@@ -1,0 +1,187 @@
+import { type Checked, type Effect, effect, fail, failure, type LatentError, showErrors } from '../error.ts'
+import type { Values } from '../execute/executor.ts'
+import { type Conditioning, conditioning } from '../experiment/conditioning.ts'
+import { type Diffusion, type Experiment, type FirstStage, firstStage } from '../experiment/document.ts'
+import { encoderScope } from '../experiment/frozen-text.ts'
+import { sampling } from '../experiment/sampling.ts'
+import { noiseSchedule, type Schedule } from '../experiment/schedule.ts'
+import type { TunedModel } from '../experiment/tuning.ts'
+import { E, pipe, TE } from '../prelude.ts'
+import { decode } from '../schema.ts'
+import type { Tokens } from '../text/learnt.ts'
+import { longestPrompt, promptIds } from '../text/prompt.ts'
+import type { Tokenizer } from '../text/tokenizer.ts'
+import type { Base } from '../train/options.ts'
+import type { PipelineDocument, PipelineSampling } from './document.ts'
+import { graphsOf } from './networks.ts'
+import type { Pipeline } from './request.ts'
+import { withPublishedRun } from './run-files.ts'
+import { weightsOf } from './weights.ts'
+
+/** A published model as one that something is trained beside. */
+
+/** What of an experiment its model depends on. */
+export interface Tuned {
+  /** Pixels of a side. */
+  readonly size: number
+  readonly dropout: number
+}
+
+const at = '/adapter/of'
+const refused = (fits: boolean, expected: string, got: string): readonly LatentError[] =>
+  fits ? [] : [failure('config', at, expected, got)]
+
+/** What nothing can be trained beside yet. */
+const problems = ({ firstStage: stage, conditioning: told }: PipelineDocument): readonly LatentError[] => [
+  ...refused(stage.kind !== 'tiny', 'a model with a first stage of kind "kl" or "vq"', stage.kind),
+  ...refused(stage.shift === 0, 'latents that nothing is taken from', `shift ${stage.shift}`),
+  ...refused(told.classes === null, 'a model that is told texts, or nothing', 'classes'),
+  ...refused(told.boxes === null, 'a model that is told texts, or nothing', 'boxes'),
+  ...refused(told.sizes?.aesthetic !== true, 'a model that draws by itself', 'a refiner'),
+  ...refused(told.beside === null, 'a model that sees nothing beside x_t', told.beside?.kind ?? ''),
+]
+
+type Scheduler = Extract<PipelineSampling, { readonly by: 'diffusers' }>
+type Config = Scheduler['config']
+const schedules: { readonly [K in Config['beta_schedule']]: (c: Config) => object } = {
+  linear: (c) => ({ kind: 'linear', betaStart: c.beta_start, betaEnd: c.beta_end }),
+  scaled_linear: (c) => ({ kind: 'scaled-linear', betaStart: c.beta_start, betaEnd: c.beta_end }),
+  sigmoid: (c) => ({ kind: 'sigmoid-beta', betaStart: c.beta_start, betaEnd: c.beta_end }),
+  squaredcos_cap_v2: () => ({ kind: 'cosine' }),
+}
+/** How the model was trained to see data turn into noise. Errors (`config`): by a list of variances, or along a flow. */
+const scheduleOf = ({ sampling: drawn, predicts }: PipelineDocument): Checked<Schedule> => {
+  if (predicts === 'flow') return fail('config', at, 'a model of timesteps', 'a flow')
+  if (drawn.by === 'compvis') return E.right(drawn.schedule)
+  const { config } = drawn
+  return config.trained_betas !== null
+    ? fail('config', at, `variances by a rule: ${Object.keys(schedules).join(' | ')}`, 'trained_betas')
+    : decode(noiseSchedule)({
+        ...schedules[config.beta_schedule](config),
+        timesteps: config.num_train_timesteps,
+        zeroTerminalSnr: config.rescale_betas_zero_snr,
+      })
+}
+
+/** Convolutions take pictures of any size; where attention is among them goes with it. */
+const stageOf = ({ firstStage: stage }: PipelineDocument, size: number): Checked<FirstStage> => {
+  if (stage.kind === 'tiny') return fail('config', at, '"kl" | "vq"', stage.kind)
+  const { resolution, attentionResolutions } = stage.network
+  return decode(firstStage)({
+    ...(stage.kind === 'vq' ? { kind: 'vq', quantizer: { kind: 'nearest', entries: stage.entries } } : { kind: 'kl' }),
+    network: {
+      ...stage.network,
+      resolution: size,
+      attentionResolutions: attentionResolutions.map((side) => (side * size) / resolution),
+    },
+    loss: {},
+    training: heldTraining,
+  })
+}
+/** A first stage is held: it is declared with a training, and has none. */
+const heldTraining = {
+  steps: 1,
+  batchSize: 1,
+  optimizer: { kind: 'sgd' },
+  learningRate: { kind: 'constant', rate: 1e-12 },
+}
+
+const positionsOf = ({ document }: Pipeline, k: number, tokenizer: Tokenizer): number =>
+  Math.min(tokenizer.positions, document.conditioning.text[k]?.encoder.config.positions ?? tokenizer.positions)
+
+const conditionOf = (pipeline: Pipeline, dropout: number): Checked<Conditioning> => {
+  const { text, sizes, zerosForNothing } = pipeline.document.conditioning
+  return text.length === 0
+    ? decode(conditioning)({ kind: 'none' })
+    : decode(conditioning)({
+        kind: 'frozen-text',
+        dropout,
+        sizes: sizes === null ? null : { dim: sizes.dim },
+        zerosForNothing,
+        encoders: text.flatMap(({ tokenizer: _, ...own }, k) => {
+          const tokenizer = pipeline.tokenizers[k]
+          if (tokenizer === undefined) return []
+          const { size, start, end, pad } = tokenizer
+          return { ...own, tokens: { size, positions: positionsOf(pipeline, k, tokenizer), start, end, pad } }
+        }),
+      })
+}
+
+const modelOf = (pipeline: Pipeline, { size, dropout }: Tuned): Checked<TunedModel> => {
+  const { document } = pipeline
+  const [first, ...rest] = problems(document)
+  return pipe(
+    first === undefined ? E.right(undefined) : E.left<readonly [LatentError, ...LatentError[]]>([first, ...rest]),
+    E.bind('stage', () => stageOf(document, size)),
+    E.bind('schedule', () => scheduleOf(document)),
+    E.bind('condition', () => conditionOf(pipeline, dropout)),
+    E.bind('drawn', () => decode(sampling)({ sampler: 'ddim', steps: document.steps, guidance: document.guidance })),
+    E.map(({ stage, schedule, condition, drawn }) => ({
+      firstStage: stage,
+      sampling: drawn,
+      diffusion: {
+        unet: document.unet,
+        conditioning: condition,
+        schedule,
+        predicts: document.predicts,
+        variance: { kind: 'fixed' },
+        latents: 'unquantised',
+        latentScale: { kind: 'fixed', value: document.firstStage.scale },
+      },
+    })),
+  )
+}
+
+/** What of an experiment is a published model's. Errors: `file`, `config`. */
+export const publishedModel = (dir: string, tuned: Tuned): Effect<TunedModel> =>
+  withPublishedRun(dir, (pipeline) => TE.fromEither(modelOf(pipeline, tuned)))
+
+/** Ids of a text, of one encoder after the other. */
+const tokensOf =
+  (pipeline: Pipeline): Tokens =>
+  (text) => {
+    const rows = pipeline.tokenizers.map((tokenizer, k) => {
+      const row = promptIds(tokenizer, text.slice(0, longestPrompt), positionsOf(pipeline, k, tokenizer))
+      if (E.isLeft(row)) throw new Error(showErrors(row.left))
+      return row.right
+    })
+    return { ids: rows.flatMap(({ ids }) => ids), spelled: [], unknown: [], cut: rows[0]?.cut ?? '' }
+  }
+
+const dropoutOf = ({ diffusion }: Experiment): number =>
+  diffusion?.conditioning.kind === 'frozen-text' ? diffusion.conditioning.dropout : 0
+
+const withoutAdapter = ({ adapter: _, ...plain }: Diffusion): Diffusion => plain
+
+/** A published model with all its weights, for an experiment that trains beside it. Errors: `file`, `config`. */
+export const publishedBase = (dir: string, e: Experiment): Effect<Base> =>
+  withPublishedRun(dir, (pipeline) =>
+    effect(async (run) => {
+      const { document, weights } = pipeline
+      const model = await run(TE.fromEither(modelOf(pipeline, { size: e.data.size, dropout: dropoutOf(e) })))
+      const graphs = await run(TE.fromEither(graphsOf(document)))
+      const valuesOf = async (component: 'unet' | 'firstStage' | `text.${number}`): Promise<Values> => {
+        const graph = graphs[component]
+        return graph === undefined ? {} : run(weightsOf(graph, component, weights))
+      }
+      const texts: Values[] = []
+      for (const [k] of document.conditioning.text.entries())
+        texts.push(
+          Object.fromEntries(
+            Object.entries(await valuesOf(`text.${k}`)).map(([name, value]) => [`${encoderScope(k)}.${name}`, value]),
+          ),
+        )
+      const { diffusion, ...rest } = e
+      return {
+        experiment: {
+          ...rest,
+          firstStage: model.firstStage,
+          ...(diffusion === undefined ? {} : { diffusion: { ...withoutAdapter(diffusion), ...model.diffusion } }),
+        },
+        ...(document.conditioning.text.length === 0 ? {} : { tokens: tokensOf(pipeline) }),
+        scale: document.firstStage.scale,
+        firstStage: await valuesOf('firstStage'),
+        diffusion: Object.assign(await valuesOf('unet'), ...texts),
+      }
+    }),
+  )

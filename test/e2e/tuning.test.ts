@@ -1,0 +1,92 @@
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { sha256 } from '../../src/io/bytes.ts'
+import { build, pixelsOf, type Workplace, workplace } from './program.ts'
+import { writeSmallModel } from './published-model.ts'
+
+/** What is trained beside a published model: interrupted, gone on with, drawn with. */
+
+const held: { place?: Workplace; model?: string } = {}
+const place = (): Workplace => held.place ?? expect.unreachable('no place to work in')
+const at = (...path: readonly string[]): string => join(place().dir, ...path)
+const slow = { timeout: 300_000 }
+
+const digestOf = async (dir: string): Promise<string> => {
+  const names = (await readdir(dir)).filter((name) => /\.(safetensors|json)$/.test(name)).toSorted()
+  return sha256((await Promise.all(names.map(async (name) => sha256(await readFile(join(dir, name)))))).join())
+}
+const training = {
+  steps: 4,
+  batchSize: 2,
+  optimizer: { kind: 'adamw' },
+  learningRate: { kind: 'constant', rate: 0.1 },
+  checkpointEvery: 2,
+  validate: { every: 2, pictures: 4 },
+}
+const experiment = { name: 'style', data: { kind: 'shapes', size: 16, count: 24, heldOut: 4 }, training, dropout: 0.2 }
+const write = (name: string, adapter: object): Promise<void> =>
+  writeFile(at(name), JSON.stringify({ ...experiment, adapter: { of: 'model', ...adapter } }))
+
+/** Trains at once, and in two parts; says where. */
+const trained = async (name: string): Promise<readonly [string, string]> => {
+  const train = (...more: readonly string[]) =>
+    place().run(['train', `${name}.json`, '--executor', 'onnx:cpu', ...more])
+  for (const command of [
+    ['--out', name],
+    ['--out', `${name}-parts`, '--set', '/training/steps=2'],
+    ['--out', `${name}-parts`, '--resume'],
+  ]) {
+    const { code, out, err } = await train(...command)
+    expect(code, out + err).toBe(0)
+  }
+  return [name, `${name}-parts`]
+}
+const same = async ([a, b]: readonly [string, string], names: readonly string[]): Promise<void> => {
+  for (const name of names) expect((await readFile(at(a, name))).equals(await readFile(at(b, name))), name).toBe(true)
+}
+const drawn = async (...more: readonly string[]): Promise<Buffer> => {
+  const { code, err } = await place().run([
+    ...['sample', 'model', '--prompt', 'a red circle', '--count', '2', '--steps', '3', '--executor', 'onnx:cpu'],
+    ...['--out', 'drawn.png', ...more],
+  ])
+  expect(code, err).toBe(0)
+  return pixelsOf(at('drawn.png'))
+}
+
+beforeAll(async () => {
+  build()
+  held.place = await workplace()
+  await writeSmallModel(at('model'))
+  held.model = await digestOf(at('model'))
+}, 120_000)
+afterAll(async () => {
+  expect(await digestOf(at('model'))).toBe(held.model)
+  await place().dispose()
+})
+
+test('an adapter: on with the same bits, drawn with as other programs have it', slow, async () => {
+  await write('lora.json', { kind: 'lora', rank: 2, on: ['attn2'] })
+  const checked = await place().run(['check', 'lora.json'])
+  expect(checked.code, checked.err).toBe(0)
+  expect(checked.out).toMatch(/rank 2 on 16 weights: [\d,]+ numbers are trained;\n.*without state of adamw/)
+  const runs = await trained('lora')
+  const files = ['adapter.diffusers.safetensors', 'adapter.kohya.safetensors']
+  await same(runs, [...files, 'samples.png', 'diffusion/metrics.jsonl'])
+  const plain = await drawn()
+  const withRun = await drawn('--lora', 'lora')
+  expect(withRun.equals(plain)).toBe(false)
+  expect((await drawn('--lora', 'lora/adapter.kohya.safetensors')).equals(withRun)).toBe(true)
+  const own = await place().run(['sample', 'lora', '--prompt', 'a red circle', '--count', '1', '--out', 'own.png'])
+  expect(own.code, own.err).toBe(0)
+})
+
+test('what cannot be trained beside a model is told by name', slow, async () => {
+  const said = async (adapter: object): Promise<string> => {
+    await write('wrong.json', adapter)
+    return (await place().run(['check', 'wrong.json'])).err
+  }
+  expect(await said({ kind: 'lora', rank: 2, of: 'nowhere' })).toMatch(/^\/adapter\/of\n {2}expected the folder of a/)
+  expect(await said({ kind: 'lora', rank: 0 })).toMatch(/^\/adapter\/rank\n/)
+  expect(await said({ kind: 'lora', rank: 2, on: ['attn3'] })).toMatch(/\/adapter\/on\/0\n.*\n.*"attn3"/)
+})
