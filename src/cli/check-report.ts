@@ -19,7 +19,7 @@ export interface CheckedStage {
   readonly intent: Intent
   readonly training: Training
   /** What is trained of a network that stays as it is. */
-  readonly adapter?: { readonly rank: number; readonly weights: number }
+  readonly adapter?: { readonly kind: string; readonly says: string }
   /** What the step takes without its memory budget. */
   readonly unbudgeted?: Pick<Cost, 'peakBytes' | 'flops'>
   /** What the step takes in float32, where it is in half precision. */
@@ -197,7 +197,7 @@ const adapterLines = ({ adapter, parameters, training: { optimizer } }: StageRep
   if (adapter === undefined) return []
   const { trainable, buffers } = total(parameters)
   return [
-    `  adapter      rank ${adapter.rank} on ${thousands(adapter.weights)} weights: ${thousands(trainable)} numbers are trained;`,
+    `  adapter      ${adapter.says}: ${thousands(trainable)} numbers are trained;`,
     `               ${thousands(buffers)} stay as they are, without gradient, without state of ${optimizer.kind}, in no checkpoint`,
   ]
 }

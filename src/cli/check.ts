@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { type Effect, effect } from '../error.ts'
-import { adaptedIn } from '../experiment/adapter.ts'
+import { adaptedIn, isAdapters } from '../experiment/adapter.ts'
 import { autoencoderOf, type Experiment } from '../experiment/document.ts'
 import { loadDeclaration } from '../experiment/load.ts'
 import { type Problems, problem, refusing } from '../experiment/problems.ts'
@@ -38,13 +38,23 @@ const missingFiles = (e: Experiment): Effect<Problems> => {
   })
 }
 
-/** What is trained beside a U-Net that stays as it is. */
+type Adapter = NonNullable<NonNullable<Experiment['diffusion']>['adapter']>
+/** What is trained, in a few words, out of the leaves of a step. */
+const saysAdapter = (adapter: Adapter, leaves: readonly string[]): string => {
+  if (adapter.kind === 'lora') return `rank ${adapter.rank} on ${adaptedIn(leaves).length} weights`
+  const encoders = leaves.filter(isAdapters).length
+  return `${adapter.token}, ${adapter.vectors} ${adapter.vectors === 1 ? 'vector' : 'vectors'} for each of ${encoders} text ${encoders === 1 ? 'encoder' : 'encoders'}`
+}
+/** What is trained beside a model that stays as it is. */
 const adapterOf = ({ diffusion }: Experiment, { name, step }: StagePlan): Pick<CheckedStage, 'adapter'> =>
   name === 'diffusion' && diffusion?.adapter !== undefined
     ? {
         adapter: {
-          rank: diffusion.adapter.rank,
-          weights: adaptedIn(parameters(step.declared).map((p) => p.name)).length,
+          kind: diffusion.adapter.kind,
+          says: saysAdapter(
+            diffusion.adapter,
+            parameters(step.declared).map((p) => p.name),
+          ),
         },
       }
     : {}

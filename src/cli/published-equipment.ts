@@ -62,7 +62,9 @@ export const withEquipment = <A>(
     }
     for (const given of embedding) {
       const [, path = given, token] = /^(.+):([^:/\\]+)$/.exec(given) ?? []
-      equipped = await run(withWord(equipped, await run(readTextualInversion(path, token))))
+      equipped = await run(
+        withWord(equipped, await run(readTextualInversion(trainedIn(path, adapterFiles.word), token))),
+      )
     }
     if (control === undefined)
       return controlConfig === undefined

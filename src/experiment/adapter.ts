@@ -5,6 +5,9 @@ import type { Buffers } from '../nn/stateful.ts'
 import { pipe, RR } from '../prelude.ts'
 import { type Decoded, didYouMean, integer, list, nonEmpty, number, record, tagged, withDefault } from '../schema.ts'
 import { substitution } from '../transform/index.ts'
+import type { Conditioner } from './conditioner.ts'
+import type { Conditioning } from './conditioning.ts'
+import { inversionFields, inversionPrefix, withNewWord } from './new-word.ts'
 import { type Problems, problem } from './problems.ts'
 
 /** What is trained of a U-Net that stays as it is. */
@@ -25,12 +28,20 @@ const lora = record(
 export const adapter = tagged('kind', {
   /** Terms of low rank beside weights (Hu et al. 2021). */
   lora,
+  /** A word of its own, with embeddings for the model's text encoders (Gal et al. 2022). */
+  'textual-inversion': inversionFields,
 })
 export type AdapterConfig = Decoded<typeof adapter>
+type Of<K extends AdapterConfig['kind']> = Extract<AdapterConfig, { readonly kind: K }>
 
-/** What its leaves' names begin with. */
+/** What the leaves' names of a LoRA begin with. */
 export const adapterName = 'lora'
-export const isAdapters = (leaf: string): boolean => leaf.startsWith(`${adapterName}/`)
+/** What the names of all that is trained begin with. */
+const prefixes: { readonly [K in AdapterConfig['kind']]: string } = {
+  lora: `${adapterName}/`,
+  'textual-inversion': inversionPrefix,
+}
+export const isAdapters = (leaf: string): boolean => Object.values(prefixes).some((prefix) => leaf.startsWith(prefix))
 
 const touches =
   (parameter: string) =>
@@ -47,7 +58,7 @@ const weightsOf = (said: Tensor, given: readonly Tensor[]): readonly string[] =>
 
 /** What a network says with an adapter that is trained; `given` is what it is told. */
 export const withAdapter = (config: AdapterConfig | undefined, said: Tensor, given: readonly Tensor[]): Tensor => {
-  if (config === undefined) return said
+  if (config?.kind !== 'lora') return said
   const { rank, alpha = rank, on } = config
   const changes: Changes = Object.fromEntries(
     weightsOf(said, given).flatMap((name) => (on.some(touches(name)) ? [[name, { rank, factor: alpha / rank }]] : [])),
@@ -76,21 +87,40 @@ export const trainingAdapter = (loss: Loss & { readonly buffers?: Buffers }): Lo
 export const adaptedIn = (leaves: readonly string[]): readonly string[] =>
   leaves.filter((name) => leaves.includes(adapterLeaf(adapterName, name, 'down')))
 
-/** Words that no weight's name has. */
-export const adapterRules = (config: AdapterConfig | undefined, leaves: readonly string[]): Problems => {
-  if (config === undefined) return []
-  const adapted = adaptedIn(leaves)
-  const known = [...new Set(leaves.filter((name) => !isAdapters(name)).flatMap((name) => name.split('.')))].filter(
-    (word) => !/^\d+$|^(weight|bias)$/.test(word),
-  )
-  return config.on.flatMap((words, i) =>
-    adapted.some((name) => touches(name)(words))
-      ? []
-      : problem(
-          `/diffusion/adapter/on/${i}`,
-          "words of the names of the U-Net's weights",
-          JSON.stringify(words),
-          didYouMean(words, known) ?? `there are ${known.slice(0, 24).join(', ')}`,
-        ),
-  )
+type Rules<K extends AdapterConfig['kind']> = (config: Of<K>, leaves: readonly string[]) => Problems
+const rules: { readonly [K in AdapterConfig['kind']]: Rules<K> } = {
+  /** Words that no weight's name has. */
+  lora: ({ on }, leaves) => {
+    const adapted = adaptedIn(leaves)
+    const known = [...new Set(leaves.filter((name) => !isAdapters(name)).flatMap((name) => name.split('.')))].filter(
+      (word) => !/^\d+$|^(weight|bias|scale_factor)$/.test(word),
+    )
+    return on.flatMap((words, i) =>
+      adapted.some((name) => touches(name)(words))
+        ? []
+        : problem(
+            `/diffusion/adapter/on/${i}`,
+            "words of the names of the U-Net's weights",
+            JSON.stringify(words),
+            didYouMean(words, known) ?? `there are ${known.slice(0, 24).join(', ')}`,
+          ),
+    )
+  },
+  'textual-inversion': () => [],
 }
+const rulesOf = <K extends AdapterConfig['kind']>(kind: K, config: Of<K>, leaves: readonly string[]): Problems =>
+  rules[kind](config, leaves)
+
+/** What of an adapter does not fit the network, whose leaves in a step these are. */
+export const adapterRules = (config: AdapterConfig | undefined, leaves: readonly string[]): Problems =>
+  config === undefined ? [] : rulesOf(config.kind, config, leaves)
+
+/** A condition as an adapter changes it. */
+export const conditionerWith = (
+  config: AdapterConfig | undefined,
+  conditioning: Conditioning,
+  conditioner: Conditioner,
+): Conditioner =>
+  config?.kind === 'textual-inversion' && conditioning.kind === 'frozen-text'
+    ? withNewWord(config, conditioning)(conditioner)
+    : conditioner

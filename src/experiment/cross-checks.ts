@@ -312,6 +312,25 @@ const samplingRules = (experiment: Experiment, diffusion: Diffusion): Problems =
   ]
 }
 
+/** A word is learnt of captions, in encoders that are held. */
+const newWordRules = ({ adapter, conditioning }: Diffusion): Problems =>
+  adapter?.kind !== 'textual-inversion'
+    ? []
+    : conditioning.kind !== 'frozen-text'
+      ? [
+          problem(
+            '/diffusion/adapter/kind',
+            '"lora", as a word is learnt beside published models that read texts',
+            adapter.kind,
+          ),
+        ]
+      : unless(
+          conditioning.dropout === 0,
+          '/diffusion/conditioning/dropout',
+          '0, as a word is learnt of captions',
+          conditioning.dropout,
+        )
+
 const diffusionRules = (experiment: Experiment, diffusion: Diffusion): Problems => [
   ...unless(
     diffusion.latents === 'unquantised' || experiment.firstStage.kind === 'vq',
@@ -325,6 +344,7 @@ const diffusionRules = (experiment: Experiment, diffusion: Diffusion): Problems 
     '"text", as only what is trained beside a published model is told by its text encoders',
     'frozen-text',
   ),
+  ...newWordRules(diffusion),
   ...unetRules(experiment, diffusion),
   ...scheduleRules(diffusion),
   ...objectiveRules(diffusion, diffusion.schedule.kind === 'flow'),

@@ -26,7 +26,7 @@ import { E, pipe } from '../prelude.ts'
 import { chain, ddimInversion, planSampling, type SamplingPlan, stepGraph, type Watched } from '../samplers/index.ts'
 import type { Path } from '../schedulers/path.ts'
 import { optimise } from '../transform/index.ts'
-import { trainingAdapter, withAdapter } from './adapter.ts'
+import { conditionerWith, trainingAdapter, withAdapter } from './adapter.ts'
 import { type Conditioner, conditionerOf, conditioningLeaves, type Told } from './conditioning.ts'
 import type { Diffusion } from './document.ts'
 import { denoisingObjective, noiseOf } from './objective-terms.ts'
@@ -64,7 +64,7 @@ export const nullLabel = ({ classes }: LatentDiffusion): number => classes
 
 export const latentDiffusion = (config: Diffusion, on: Diffused, classes: number): Checked<LatentDiffusion> => {
   const space = spaceOf(on, classes)
-  const conditioner = conditionerOf(config.conditioning, space)
+  const conditioner = conditionerWith(config.adapter, config.conditioning, conditionerOf(config.conditioning, space))
   return pipe(
     processOf(config.schedule),
     E.map((process) => ({

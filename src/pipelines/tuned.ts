@@ -1,15 +1,17 @@
 import { type Checked, type Effect, effect, fail, failure, type LatentError, showErrors } from '../error.ts'
-import type { Values } from '../execute/executor.ts'
+import { floats, type Value, type Values } from '../execute/executor.ts'
 import { type Conditioning, conditioning } from '../experiment/conditioning.ts'
 import { type Diffusion, type Experiment, type FirstStage, firstStage } from '../experiment/document.ts'
 import { encoderScope } from '../experiment/frozen-text.ts'
+import { inversionLeaf, tableOf } from '../experiment/new-word.ts'
 import { sampling } from '../experiment/sampling.ts'
 import { noiseSchedule, type Schedule } from '../experiment/schedule.ts'
 import type { TunedModel } from '../experiment/tuning.ts'
-import { E, pipe, TE } from '../prelude.ts'
+import { E, pipe, RNEA, TE } from '../prelude.ts'
 import { decode } from '../schema.ts'
 import type { Tokens } from '../text/learnt.ts'
 import { longestPrompt, promptIds } from '../text/prompt.ts'
+import { inversionWords, sound } from '../text/textual-inversion.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import type { Base } from '../train/options.ts'
 import type { PipelineDocument, PipelineSampling } from './document.ts'
@@ -25,6 +27,7 @@ export interface Tuned {
   /** Pixels of a side. */
   readonly size: number
   readonly dropout: number
+  readonly adapter?: Diffusion['adapter']
 }
 
 const at = '/adapter/of'
@@ -132,9 +135,67 @@ const modelOf = (pipeline: Pipeline, { size, dropout }: Tuned): Checked<TunedMod
   )
 }
 
+type Adapter = NonNullable<Diffusion['adapter']>
+
+/** A model whose tokenizers know the word that an adapter teaches. Errors (`config`): a word that is there, or is none. */
+const taught = (pipeline: Pipeline, adapter: Adapter | undefined): Checked<Pipeline> => {
+  if (adapter?.kind !== 'textual-inversion') return E.right(pipeline)
+  const { token, vectors } = adapter
+  const { text } = pipeline.document.conditioning
+  if (text.length === 0 || text.some(({ encoder }) => encoder.kind !== 'clip'))
+    return fail(
+      'config',
+      at,
+      'a model with text encoders of CLIP',
+      text.map(({ encoder }) => encoder.kind).join() || 'none',
+    )
+  return pipe(
+    sound(token, '/adapter/token'),
+    E.flatMap(() =>
+      pipe(
+        pipeline.tokenizers,
+        E.traverseArray((own) => own.adding(inversionWords(token, vectors))),
+      ),
+    ),
+    E.bimap(
+      RNEA.map((e) => ({ ...e, tag: 'config' as const, at: '/adapter/token' })),
+      (tokenizers) => ({ ...pipeline, tokenizers }),
+    ),
+  )
+}
+
+/** Embeddings that a word's begin with, by leaf: those of the words it begins as, in turn. Errors (`config`): no words. */
+const beginsOf = (pipeline: Pipeline, adapter: Adapter | undefined, held: Values): Checked<Values> => {
+  if (adapter?.kind !== 'textual-inversion') return E.right({})
+  return pipe(
+    pipeline.tokenizers.map((tokenizer, k) => ({ k, ids: tokenizer.encode(adapter.initial), table: held[tableOf(k)] })),
+    E.traverseArray(({ k, ids, table }): Checked<readonly [string, Value]> => {
+      const width = table?.shape[1] ?? 0
+      if (ids.length === 0 || table === undefined)
+        return fail('config', '/adapter/initial', 'a word', JSON.stringify(adapter.initial))
+      const rows = Array.from({ length: adapter.vectors }, (_, i) => ids[i % ids.length] ?? 0)
+      return E.right([
+        inversionLeaf(k),
+        floats(
+          [adapter.vectors, width],
+          Float32Array.from(rows.flatMap((id) => Array.from(table.data.subarray(id * width, (id + 1) * width)))),
+        ),
+      ])
+    }),
+    E.map((entries) => Object.fromEntries(entries)),
+  )
+}
+
 /** What of an experiment is a published model's. Errors: `file`, `config`. */
 export const publishedModel = (dir: string, tuned: Tuned): Effect<TunedModel> =>
-  withPublishedRun(dir, (pipeline) => TE.fromEither(modelOf(pipeline, tuned)))
+  withPublishedRun(dir, (pipeline) =>
+    TE.fromEither(
+      pipe(
+        taught(pipeline, tuned.adapter),
+        E.flatMap(() => modelOf(pipeline, tuned)),
+      ),
+    ),
+  )
 
 /** Ids of a text, of one encoder after the other. */
 const tokensOf =
@@ -172,16 +233,19 @@ export const publishedBase = (dir: string, e: Experiment): Effect<Base> =>
           ),
         )
       const { diffusion, ...rest } = e
+      const knowing = await run(TE.fromEither(taught(pipeline, diffusion?.adapter)))
+      const held: Values = Object.assign(await valuesOf('unet'), ...texts)
       return {
         experiment: {
           ...rest,
           firstStage: model.firstStage,
           ...(diffusion === undefined ? {} : { diffusion: { ...withoutAdapter(diffusion), ...model.diffusion } }),
         },
-        ...(document.conditioning.text.length === 0 ? {} : { tokens: tokensOf(pipeline) }),
+        ...(document.conditioning.text.length === 0 ? {} : { tokens: tokensOf(knowing) }),
         scale: document.firstStage.scale,
         firstStage: await valuesOf('firstStage'),
-        diffusion: Object.assign(await valuesOf('unet'), ...texts),
+        diffusion: held,
+        begins: await run(TE.fromEither(beginsOf(pipeline, diffusion?.adapter, held))),
       }
     }),
   )

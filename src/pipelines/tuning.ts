@@ -36,7 +36,7 @@ export const completed: Completion = (document) =>
           ),
         ),
       )
-    const tuned = { size: t.data.size, dropout: t.dropout }
+    const tuned = { size: t.data.size, dropout: t.dropout, adapter: t.adapter }
     const model = (await isPublishedRun(of)) ? await run(publishedModel(of, tuned)) : await run(ownModel(of))
     return { document: tunedExperiment(t, model), asWritten }
   })

@@ -21,7 +21,9 @@ export interface TextualInversion {
 }
 
 /** The web interface's files hold their name and one table, under `*`; those of training scripts the table under the token. */
-const nameKey = 'emb_params'
+export const nameKey = 'emb_params'
+/** Where our files say their word, in the header. */
+export const tokenKey = 'token'
 const field = (dict: TorchDict, name: string): TorchValue | undefined => dict.entries.get(name)
 const pickVectors: Pick = (value, path) => {
   if (!isKind('dict')(value)) return fail('file', path, 'a dictionary of embeddings', describe(value))
@@ -82,20 +84,26 @@ const tablesIn = (arrays: StoredArrays, path: string): Checked<Tables> => {
 }
 
 /** Words are told apart by blanks. */
-const sound = (token: string, at: string): Checked<string> =>
+export const sound = (token: string, at: string): Checked<string> =>
   /^\S{1,200}$/u.test(token)
     ? E.right(token)
     : fail('file', at, 'a token of 1 to 200 characters without blanks', JSON.stringify(token), 'give it another name')
 
-const inversionOf =
+const readInversion =
   (path: string, given: string | undefined) =>
-  (arrays: StoredArrays): Checked<TextualInversion> =>
+  ({
+    arrays,
+    said,
+  }: {
+    readonly arrays: StoredArrays
+    readonly said?: string | undefined
+  }): Checked<TextualInversion> =>
     pipe(
       tablesIn(arrays, path),
       E.flatMap(({ token, tables }) =>
         pipe(
           E.Do,
-          E.bind('token', () => sound(given ?? token ?? basename(path, extname(path)), path)),
+          E.bind('token', () => sound(given ?? token ?? said ?? basename(path, extname(path)), path)),
           E.bind('vectors', () =>
             pipe(
               collect(
@@ -136,10 +144,13 @@ export const readTextualInversion = (path: string, token?: string): Effect<Textu
     path.endsWith('.safetensors')
       ? pipe(
           readSafetensors(path),
-          TE.map(({ tensors }) => tensors),
+          TE.map(({ tensors, metadata }) => ({ arrays: tensors, said: metadata[tokenKey] })),
         )
-      : readTorch(path, pickVectors),
-    TE.flatMapEither(inversionOf(path, token)),
+      : pipe(
+          readTorch(path, pickVectors),
+          TE.map((arrays) => ({ arrays })),
+        ),
+    TE.flatMapEither(readInversion(path, token)),
   )
 
 /** Vectors of an inversion for one encoder. Errors (`data`): it has none for it. */
@@ -151,7 +162,7 @@ export const vectorsFor = ({ token, vectors }: TextualInversion, encoder: Invers
 }
 
 /** The words of a table of vectors: `<toy>`, `<toy>_1`, `<toy>_2`. */
-const wordsOf = (token: string, { shape: [count = 1] }: Vectors): readonly string[] =>
+export const inversionWords = (token: string, count: number): readonly string[] =>
   Array.from({ length: count }, (_, i) => (i === 0 ? token : `${token}_${i}`))
 
 /** A tokenizer that knows the word, and the table of its encoder's token embeddings [ids, width] with the word's vectors. */
@@ -179,7 +190,7 @@ export const withInversion =
             'it was made for another model',
           )
         return pipe(
-          tokenizer.adding(wordsOf(inversion.token, vectors)),
+          tokenizer.adding(inversionWords(inversion.token, vectors.shape[0] ?? 1)),
           E.map((extended): Extended => {
             const data = new Float32Array(Math.max(rows, extended.size) * width)
             data.set(table.data)

@@ -12,9 +12,12 @@ import type { Values } from '../execute/executor.ts'
 import { adapterName, isAdapters } from '../experiment/adapter.ts'
 import type { LatentDiffusion } from '../experiment/diffusion-stage.ts'
 import type { Experiment } from '../experiment/document.ts'
+import { inversionPrefix } from '../experiment/new-word.ts'
 import { differ } from '../experiment/same.ts'
 import type { Shape } from '../graph/types.ts'
+import { unwritten, writeSafetensors } from '../io/safetensors-writer.ts'
 import { TE } from '../prelude.ts'
+import { inversionFiles, inversionOf } from '../text/inversion-files.ts'
 import type { Base, RunOptions } from './options.ts'
 import { groupOf } from './state.ts'
 
@@ -77,7 +80,7 @@ export const baseOf = (e: Experiment, { openBase }: Pick<RunOptions, 'openBase'>
 /** What an adapter has learnt, by the weights that it is on. */
 const learntIn = ({ config: { adapter } }: LatentDiffusion, state: Values): LowRanks => {
   const weights = drawnWith(state)
-  if (adapter === undefined) return {}
+  if (adapter?.kind !== 'lora') return {}
   const { rank, alpha = rank } = adapter
   return Object.fromEntries(
     Object.keys(weights).flatMap((leaf): readonly (readonly [string, LowRank])[] => {
@@ -100,12 +103,14 @@ const learntIn = ({ config: { adapter } }: LatentDiffusion, state: Values): LowR
 }
 
 /** What of a run's folder models are drawn with. */
-export const adapterFiles = { lora: 'adapter.diffusers.safetensors' } as const
+export const adapterFiles = { lora: 'adapter.diffusers.safetensors', word: 'learned_embeds.safetensors' } as const
 
-/** Writes what an adapter has learnt into its run's folder as diffusers and as kohya's programs read it; says where. Errors: `file`. */
-export const adapterFilesOf = ({ dir }: RunOptions, model: LatentDiffusion, state: Values): Effect<readonly string[]> =>
+type Adapter = NonNullable<LatentDiffusion['config']['adapter']>
+/** Writes files into a folder; a line of each. */
+type Write = (dir: string, model: LatentDiffusion, state: Values) => Effect<readonly string[]>
+
+const writeLora: Write = (dir, model, state) =>
   effect(async (run) => {
-    if (model.config.adapter === undefined) return []
     const changes = learntIn(model, state)
     const shapes = Object.fromEntries(Object.entries(changes).map(([name, { shape }]) => [name, shape]))
     const networks = [unetNetwork(model.config.unet, shapes)]
@@ -117,3 +122,37 @@ export const adapterFilesOf = ({ dir }: RunOptions, model: LatentDiffusion, stat
     }
     return lines
   })
+
+const writeWord: Write = (dir, { config: { adapter } }, state) =>
+  effect(async (run) => {
+    if (adapter?.kind !== 'textual-inversion') return []
+    const weights = drawnWith(state)
+    const tables = Object.entries(weights).flatMap(([name, { shape, data }]) =>
+      name.startsWith(inversionPrefix)
+        ? [[name, { dtype: 'float32', shape, data: Float32Array.from(data) }] as const]
+        : [],
+    )
+    const vectors = inversionOf(
+      adapter.token,
+      tables.toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, table]) => table),
+    )
+    const lines: string[] = []
+    for (const [what, name, file] of inversionFiles(vectors)) {
+      const path = join(dir, name)
+      await run(writeSafetensors(path, unwritten(file.tensors), file.metadata))
+      lines.push(`${adapter.token}, as ${what} has it: ${path}`)
+    }
+    return lines
+  })
+
+const writers: { readonly [K in Adapter['kind']]: Write } = { lora: writeLora, 'textual-inversion': writeWord }
+
+/** Writes what was learnt into its run's folder as other programs read it; says where. Errors: `file`. */
+export const adapterFilesOf = (
+  { dir }: RunOptions,
+  model: LatentDiffusion,
+  state: Values,
+): Effect<readonly string[]> => {
+  const { adapter } = model.config
+  return adapter === undefined ? TE.right([]) : writers[adapter.kind](dir, model, state)
+}

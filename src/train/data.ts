@@ -57,6 +57,30 @@ const transparent = (dataset: Dataset): Effect<Dataset> =>
     return run(TE.left([failure('data', '/firstStage/loss/weights', 'pictures with transparency', 'opaque ones')]))
   })
 
+/** Captions that do not have the word which is learnt are templates with it. */
+const withTemplates =
+  ({ diffusion }: Experiment) =>
+  (dataset: Dataset): Dataset => {
+    const adapter = diffusion?.adapter
+    if (adapter?.kind !== 'textual-inversion') return dataset
+    const { token, templates } = adapter
+    const lacks = (i: number): boolean => dataset.about(i).caption?.includes(token) !== true
+    const count = Array.from({ length: dataset.n }, (_, i) => lacks(i)).filter((without) => without).length
+    return {
+      ...dataset,
+      about: (i) =>
+        lacks(i)
+          ? { ...dataset.about(i), caption: (templates[i % templates.length] ?? '{}').replaceAll('{}', token) }
+          : dataset.about(i),
+      notes: [
+        ...dataset.notes,
+        ...(count === 0
+          ? []
+          : [`captions of ${several(count, 'picture')} are without ${token}: a template with it stands for each`]),
+      ],
+    }
+  }
+
 /** The pictures of an experiment, with what its first stage asks for beside them; not decoded yet. Errors: `data`, `file`. */
 export const findData = (e: Experiment): Effect<Found> => {
   const { data, firstStage } = e
@@ -67,6 +91,7 @@ export const findData = (e: Experiment): Effect<Found> => {
     foundBy(data.kind, data, { coverage }),
     TE.flatMap(maps === undefined ? TE.right : withLabelMaps(maps.path, { size: data.size, labels: maps.labels })),
     TE.map((found) => (coverage ? { ...found, load: pipe(found.load, TE.flatMap(transparent)) } : found)),
+    TE.map((found) => ({ ...found, load: pipe(found.load, TE.map(withTemplates(e))) })),
   )
 }
 

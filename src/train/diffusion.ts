@@ -49,6 +49,7 @@ export const trainDiffusion = (
     readonly firstStage: Values
     /** Weights of the U-Net and its conditioner that an adapter is trained beside. */
     readonly base: Values
+    readonly begins?: Values
   },
 ): Effect<Values> => {
   const { opened, training, learnt, heldOut, scale, firstStage, tokens, base } = given
@@ -92,6 +93,7 @@ export const trainDiffusion = (
     opened,
     training,
     frozen: { ...asPart(firstStage), ...base },
+    ...(given.begins === undefined ? {} : { begins: given.begins }),
     batch: (step, part) =>
       trained(
         batches(step * training.accumulate + part),

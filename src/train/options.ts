@@ -29,6 +29,8 @@ export interface Base {
   readonly scale: number
   readonly firstStage: Values
   readonly diffusion: Values
+  /** What of that which is trained begins with, by leaf, where that is not chance. */
+  readonly begins?: Values
 }
 
 export interface RunOptions {

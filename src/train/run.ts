@@ -154,6 +154,7 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
       scale,
       firstStage: first.state,
       base: base?.diffusion ?? {},
+      ...(base?.begins === undefined ? {} : { begins: base.begins }),
     })().finally(async () => {
       for (const open of [encoded, learntTold, heldOutTold]) await open?.close()
     })

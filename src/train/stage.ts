@@ -22,6 +22,8 @@ export interface StageRun {
   readonly constants?: Values
   /** Weights that never change, held; those that the step's graph asks for are taken. */
   readonly frozen?: Values
+  /** What parameters begin with, by name, where that is not drawn. */
+  readonly begins?: Values
   readonly batch: (step: number, part: number) => Effect<Values>
   readonly preview: Preview
   /** Pictures that are not trained on. */
@@ -83,7 +85,7 @@ const bestOrLast = (dir: string, last: Values, say: (line: string) => void): Eff
 export const runStage = (
   e: Experiment,
   o: RunOptions & { readonly owned: Owned },
-  { opened, training, constants = {}, frozen = {}, batch, preview, heldOut }: StageRun,
+  { opened, training, constants = {}, frozen = {}, begins = {}, batch, preview, heldOut }: StageRun,
 ): Effect<Values> =>
   effect(async (run) => {
     const { stage, identity, standing, standingBelow } = opened
@@ -127,7 +129,7 @@ export const runStage = (
       ...(standing === undefined ? {} : { standing }),
       standingBelow,
       initial: effect(async (go) =>
-        go(startingState(o.executor, stage.start, step.initial(e.seed), await go(feeds(0, 0)))),
+        go(startingState(o.executor, stage.start, step.initial(e.seed, begins), await go(feeds(0, 0)))),
       ),
       frozen: only(frozen, wanted),
       feeds,

@@ -2,8 +2,8 @@ import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { sha256 } from '../../src/io/bytes.ts'
+import { writeSmallModel } from '../published-model.ts'
 import { build, pixelsOf, type Workplace, workplace } from './program.ts'
-import { writeSmallModel } from './published-model.ts'
 
 /** What is trained beside a published model: interrupted, gone on with, drawn with. */
 
@@ -25,8 +25,8 @@ const training = {
   validate: { every: 2, pictures: 4 },
 }
 const experiment = { name: 'style', data: { kind: 'shapes', size: 16, count: 24, heldOut: 4 }, training, dropout: 0.2 }
-const write = (name: string, adapter: object): Promise<void> =>
-  writeFile(at(name), JSON.stringify({ ...experiment, adapter: { of: 'model', ...adapter } }))
+const write = (name: string, adapter: object, more: object = {}): Promise<void> =>
+  writeFile(at(name), JSON.stringify({ ...experiment, ...more, adapter: { of: 'model', ...adapter } }))
 
 /** Trains at once, and in two parts; says where. */
 const trained = async (name: string): Promise<readonly [string, string]> => {
@@ -79,6 +79,17 @@ test('an adapter: on with the same bits, drawn with as other programs have it', 
   expect((await drawn('--lora', 'lora/adapter.kohya.safetensors')).equals(withRun)).toBe(true)
   const own = await place().run(['sample', 'lora', '--prompt', 'a red circle', '--count', '1', '--out', 'own.png'])
   expect(own.code, own.err).toBe(0)
+})
+
+test('a word: on with the same bits, drawn with as other programs have it', slow, async () => {
+  await write('word.json', { kind: 'textual-inversion', token: '<toy>', initial: 'red', vectors: 2 })
+  expect((await place().run(['check', 'word.json'])).err).toMatch(/^\/dropout\n {2}expected 0/)
+  await write('word.json', { kind: 'textual-inversion', token: '<toy>', initial: 'red', vectors: 2 }, { dropout: 0 })
+  const runs = await trained('word')
+  await same(runs, ['learned_embeds.safetensors', 'toy.safetensors', 'samples.png', 'diffusion/metrics.jsonl'])
+  const by = (embedding: string) => drawn('--embedding', embedding, '--prompt', 'a <toy> circle')
+  const withRun = await by('word')
+  expect((await by('word/toy.safetensors:<toy>')).equals(withRun)).toBe(true)
 })
 
 test('what cannot be trained beside a model is told by name', slow, async () => {

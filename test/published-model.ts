@@ -1,16 +1,16 @@
 import { join } from 'node:path'
-import { drawKey, fillNormal } from '../../src/distributions/random.ts'
-import { type Checked, showErrors } from '../../src/error.ts'
-import { type Graph, parameters } from '../../src/graph/graph.ts'
-import { size } from '../../src/graph/types.ts'
-import type { UnreadArrays } from '../../src/io/stored.ts'
-import { type PipelineDocument, pipelineDocument } from '../../src/pipelines/document.ts'
-import { graphsOf } from '../../src/pipelines/networks.ts'
-import type { Pipeline } from '../../src/pipelines/request.ts'
-import { writePublishedRun } from '../../src/pipelines/run-files.ts'
-import { E, TE } from '../../src/prelude.ts'
-import { decode } from '../../src/schema.ts'
-import { readTokenizer } from '../../src/text/tokenizer-files.ts'
+import { drawKey, fillNormal } from '../src/distributions/random.ts'
+import { type Checked, showErrors } from '../src/error.ts'
+import { type Graph, parameters } from '../src/graph/graph.ts'
+import { size } from '../src/graph/types.ts'
+import type { UnreadArrays } from '../src/io/stored.ts'
+import { type PipelineDocument, pipelineDocument } from '../src/pipelines/document.ts'
+import { graphsOf } from '../src/pipelines/networks.ts'
+import type { Pipeline } from '../src/pipelines/request.ts'
+import { writePublishedRun } from '../src/pipelines/run-files.ts'
+import { E, TE } from '../src/prelude.ts'
+import { decode } from '../src/schema.ts'
+import { readTokenizer } from '../src/text/tokenizer-files.ts'
 
 /** A published model of Stable Diffusion's kind, as small as can be, with weights by chance. */
 
@@ -80,7 +80,7 @@ const document: PipelineDocument = right(
   }),
 )
 
-const folder = join(import.meta.dirname, '../golden/text/mini-clip')
+const folder = join(import.meta.dirname, 'golden/text/mini-clip')
 
 /** No weight is 0, so that everything has a gradient. */
 const arraysOf = (component: string, graph: Graph): UnreadArrays =>

@@ -1,0 +1,120 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Checked, type Effect, showErrors } from '../../src/error.ts'
+import type { Value, Values } from '../../src/execute/executor.ts'
+import { floats } from '../../src/execute/executor.ts'
+import { reference } from '../../src/execute/reference/index.ts'
+import { latentDiffusion } from '../../src/experiment/diffusion-stage.ts'
+import type { Experiment } from '../../src/experiment/document.ts'
+import { decodeExperiment } from '../../src/experiment/load.ts'
+import { inversionLeaf } from '../../src/experiment/new-word.ts'
+import { diffusedOf } from '../../src/experiment/space.ts'
+import { withWord } from '../../src/pipelines/inversions.ts'
+import type { Request } from '../../src/pipelines/request.ts'
+import { embeddedTexts } from '../../src/pipelines/texts.ts'
+import { publishedBase } from '../../src/pipelines/tuned.ts'
+import { completed } from '../../src/pipelines/tuning.ts'
+import { E } from '../../src/prelude.ts'
+import { encodeCaptions } from '../../src/train/told.ts'
+import { smallModel, writeSmallModel } from '../published-model.ts'
+
+const right = <A>(c: Checked<A>): A => {
+  if (E.isLeft(c)) throw new Error(showErrors(c.left))
+  return c.right
+}
+const awaited = async <A>(x: Effect<A>): Promise<A> => right(await x())
+
+const state = { dir: '' }
+beforeAll(async () => {
+  state.dir = await mkdtemp(join(tmpdir(), 'latentgraph-tuning-'))
+  await writeSmallModel(join(state.dir, 'model'))
+})
+afterAll(() => rm(state.dir, { recursive: true }))
+
+const training = {
+  steps: 1,
+  batchSize: 1,
+  optimizer: { kind: 'adam' },
+  learningRate: { kind: 'constant', rate: 1e-3 },
+}
+const experimentOf = async (adapter: object): Promise<Experiment> => {
+  const document = {
+    name: 'tuned',
+    data: { kind: 'shapes', size: 16, count: 4 },
+    adapter: { ...adapter, of: join(state.dir, 'model') },
+    training,
+  }
+  return right(decodeExperiment((await awaited(completed(document))).document))
+}
+
+/** What training tells the network of captions. */
+const toldIn = async (e: Experiment, captions: readonly string[]): Promise<Values> => {
+  const base = await awaited(publishedBase(join(state.dir, 'model'), e))
+  if (e.diffusion === undefined || base.tokens === undefined) throw new Error('no model of texts')
+  const model = right(latentDiffusion(e.diffusion, diffusedOf(e), 0))
+  const data = {
+    n: captions.length,
+    about: (i: number) => ({ name: '', bytes: 0, sha256: '', caption: captions[i] ?? '' }),
+  }
+  const weights = { ...base.diffusion, ...base.begins }
+  const told = await awaited(encodeCaptions(reference, model, weights, { tokens: base.tokens, data, dir: state.dir }))
+  const values = await awaited(told.read(captions.map((_, i) => i)))
+  await awaited(told.close)
+  return values
+}
+const request = (prompt: readonly string[]): Request => ({
+  ...{ count: prompt.length, height: 16, width: 16, steps: 1, guidance: 1, guidanceRescale: 0, pictureGuidance: 1 },
+  ...{ eta: 0, strength: 1, clipSkip: 0, prompt },
+})
+const farthest = (a: Value | undefined, b: Value | undefined): number => {
+  expect(a?.shape).toEqual(b?.shape)
+  return Math.max(...Array.from(a?.data ?? [Number.NaN], (x, i) => Math.abs(x - (b?.data[i] ?? Number.NaN))))
+}
+const captions = ['a red circle', 'a blue square left of a red circle', 'a red circle', '']
+
+describe('what training beside a published model tells the network', () => {
+  it('is what drawing tells it, each caption encoded once', async () => {
+    const told = await toldIn(await experimentOf({ kind: 'lora', rank: 1 }), captions)
+    const { given } = await awaited(
+      embeddedTexts(reference, await smallModel(), request(captions), false, () => undefined),
+    )
+    expect(farthest(told.context, given.states)).toBeLessThan(1e-6)
+    const [n, width = 0] = given.pooled?.shape ?? []
+    const [, whole = 0] = told.vector?.shape ?? []
+    expect(whole).toBe(width + 6 * 8)
+    const pooled = captions.flatMap((_, i) =>
+      Array.from(told.vector?.data.subarray(i * whole, i * whole + width) ?? []),
+    )
+    expect(farthest(floats([n ?? 0, width], Float32Array.from(pooled)), given.pooled)).toBeLessThan(1e-6)
+  })
+  it('begins, of a new word, as the word that it is to begin as', async () => {
+    const e = await experimentOf({ kind: 'textual-inversion', token: '<toy>', initial: 'red' })
+    const told = await toldIn(e, ['a <toy> circle', 'a <toy>'])
+    const plain = await toldIn(e, ['a red circle', 'a red'])
+    expect(farthest(told.context, plain.context)).toBe(0)
+  })
+  it('is, of a new word of several vectors, what drawing with its file tells', async () => {
+    const e = await experimentOf({ kind: 'textual-inversion', token: '<toy>', initial: 'red circle', vectors: 3 })
+    const base = await awaited(publishedBase(join(state.dir, 'model'), e))
+    const texts = ['a <toy> left of a circle', 'no word']
+    const told = await toldIn(e, texts)
+    const vectorsOf = (k: number) => {
+      const { shape = [], data = [] } = base.begins?.[inversionLeaf(k)] ?? {}
+      return { dtype: 'float32' as const, shape, data: Float32Array.from(data) }
+    }
+    const inversion = { token: '<toy>', vectors: { clip_l: vectorsOf(0), clip_g: vectorsOf(1) } }
+    const pipeline = await awaited(withWord(await smallModel(), inversion))
+    const { given } = await awaited(embeddedTexts(reference, pipeline, request(texts), false, () => undefined))
+    expect(farthest(told.context, given.states)).toBeLessThan(1e-6)
+  })
+  it('knows no word that the model has already', async () => {
+    const wrong = completed({
+      ...{ name: 'tuned', data: { kind: 'shapes', size: 16 }, training },
+      adapter: { kind: 'textual-inversion', token: 'red</w>', initial: 'red', of: join(state.dir, 'model') },
+    })
+    const found = await wrong()
+    expect(E.isLeft(found) ? showErrors(found.left) : 'nothing').toContain('/adapter/token')
+  })
+})
