@@ -1,5 +1,5 @@
 import { type Cost, cost } from '../graph/cost.ts'
-import { parameters } from '../graph/graph.ts'
+import { type Graph, parameters } from '../graph/graph.ts'
 import type { ModelSection } from '../published/document.ts'
 import { optimise, share } from '../transform/index.ts'
 import { flops, mebibytes, parametersText, type StageReport, shapesOf } from './check-report.ts'
@@ -43,4 +43,21 @@ const textOf = ({ section, parameters: own, forward }: SectionReport): string =>
 export const textOfSections = (reports: readonly SectionReport[], notBuilt: NotBuilt): string => {
   const missing = Object.entries(notBuilt).map(([section, target]) => `${section}: not built, ${target}`)
   return `${[...reports.map(textOf), ...missing].join('\n\n')}\n`
+}
+
+/** Of a graph as it is. */
+export const jsonOfGraph = (graph: Graph): object => {
+  const { flops: forwardFlops, peakBytes, traffic: trafficBytes } = cost(graph)
+  return {
+    parameters: { graph: shapesOf(parameters(graph)) },
+    cost: { graph: { forwardFlops, peakBytes, trafficBytes } },
+  }
+}
+export const textOfGraph = (graph: Graph): string => {
+  const { flops: each, peakBytes } = cost(graph)
+  return `${[
+    ...parametersText('graph', parameters(graph)),
+    `  a run        ${flops(each)}`,
+    `  peak memory  ${mebibytes(peakBytes)} at most, were nothing reused in place`,
+  ].join('\n')}\n`
 }

@@ -1,20 +1,26 @@
 import { existsSync } from 'node:fs'
-import { type Effect, effect } from '../error.ts'
+import { type Effect, effect, fail } from '../error.ts'
+import type { Executor } from '../execute/executor.ts'
 import { adaptedIn, isAdapters } from '../experiment/adapter.ts'
 import { autoencoderOf, type Experiment } from '../experiment/document.ts'
-import { loadDeclaration } from '../experiment/load.ts'
+import { type Declaration, loadDeclaration } from '../experiment/load.ts'
 import { type Problems, problem, refusing } from '../experiment/problems.ts'
-import { parameters } from '../graph/graph.ts'
+import { type Graph, parameters } from '../graph/graph.ts'
 import { pipe, TE } from '../prelude.ts'
 import { modelSections, type PublishedModel } from '../published/document.ts'
 import type { StagePlan } from '../train/plan.ts'
-import { jsonOfSections, reportSection, textOfSections } from './check-published.ts'
+import type { Program } from '../train/programs.ts'
+import { optimise } from '../transform/index.ts'
+import { jsonOfGraph, jsonOfSections, reportSection, textOfGraph, textOfSections } from './check-published.ts'
 import { type CheckedStage, jsonReport, reportStage, textReport } from './check-report.ts'
 import { type Register, setOption, several } from './command.ts'
+import { plansOf, plansText } from './explain.ts'
 import { exitCodes } from './terminal.ts'
 
 interface Options {
   readonly json?: boolean
+  readonly explain?: boolean
+  readonly executor?: string
   readonly set: readonly string[]
 }
 
@@ -62,14 +68,20 @@ const adapterOf = ({ diffusion }: Experiment, { name, step }: StagePlan): Pick<C
 /** Everything that a training would come upon before its first step and after its last, short of training. */
 const lookAt = (
   e: Experiment,
-): Effect<{ readonly stages: readonly CheckedStage[]; readonly notes: readonly string[] }> =>
+): Effect<{
+  readonly stages: readonly CheckedStage[]
+  readonly notes: readonly string[]
+  readonly programs: readonly Program[]
+}> =>
   effect(async (run) => {
     const plans = await import('../train/plan.ts')
     const { prepare } = await import('../train/prepare.ts')
     await run(TE.fromEither(refusing(await run(missingFiles(e)))))
     const { plan, lines } = await run(prepare(e))
+    const { programsOf } = await import('../train/programs.ts')
     return {
       notes: lines,
+      programs: programsOf(e, plan),
       stages: plans.stagesOf(plan).flatMap((stage) => {
         const training = plans.trainingOf(e, stage)
         return training === undefined
@@ -95,14 +107,17 @@ interface Report {
   readonly json: object
   readonly text: string
   readonly clean: boolean
+  /** What is run many times. */
+  readonly programs: readonly Program[]
 }
 
 const experimentReport = (e: Experiment): Effect<Report> =>
   pipe(
     lookAt(e),
-    TE.map(({ stages, notes }) => {
+    TE.map(({ stages, notes, programs }) => {
       const reports = stages.map(reportStage)
       return {
+        programs,
         json: jsonReport(reports, notes),
         text: textReport(reports, notes),
         clean: reports.every(({ lint }) => lint.length === 0),
@@ -111,21 +126,53 @@ const experimentReport = (e: Experiment): Effect<Report> =>
   )
 
 const publishedReport = (model: PublishedModel): Effect<Report> =>
-  pipe(
-    TE.fromEither(modelSections(model)),
-    TE.map((sections) => {
-      const reports = sections.map(reportSection)
-      const missing = model.conditioning?.kind === 'notBuilt' ? { cond_stage: model.conditioning.target } : {}
-      return { json: jsonOfSections(reports, missing), text: textOfSections(reports, missing), clean: true }
-    }),
-  )
+  effect(async (run) => {
+    const { programOf } = await import('../train/programs.ts')
+    const sections = await run(TE.fromEither(modelSections(model)))
+    const reports = sections.map(reportSection)
+    const missing = model.conditioning?.kind === 'notBuilt' ? { cond_stage: model.conditioning.target } : {}
+    return {
+      programs: sections.map(({ section, graph }) => programOf(section, optimise(graph), 'sampling')),
+      json: jsonOfSections(reports, missing),
+      text: textOfSections(reports, missing),
+      clean: true,
+    }
+  })
+
+/** A graph runs as it is; its weights are fed. */
+const graphReport = (graph: Graph): Effect<Report> =>
+  effect(async () => {
+    const { programOf } = await import('../train/programs.ts')
+    return {
+      programs: [programOf('graph', graph, 'training')],
+      json: jsonOfGraph(graph),
+      text: textOfGraph(graph),
+      clean: true,
+    }
+  })
+
+const reportOf = (declared: Declaration): Effect<Report> => {
+  if (declared.kind === 'experiment') return experimentReport(declared.experiment)
+  return declared.kind === 'graph' ? graphReport(declared.graph) : publishedReport(declared.model)
+}
+/** The executor whose plan is asked for. */
+const askedExecutor = (declared: Declaration, name: string | undefined): Effect<Executor> =>
+  effect(async (run) => {
+    const { chooseExecutor } = await import('./session.ts')
+    const own = declared.kind === 'experiment' ? declared.experiment.executor : 'auto'
+    return (await run(chooseExecutor(name ?? own))).executor
+  })
 
 export const check: Register = (program, { terminal, run }) => {
   program
     .command('check')
-    .description('check an experiment or a published model without running it: blocks, shapes, cost, lint')
-    .argument('<file>', 'the experiment or the model, JSON, or the folder of a run')
+    .description(
+      'check an experiment, a published model or a graph without running it: blocks, shapes, cost, lint, plan',
+    )
+    .argument('<file>', 'the experiment, the model or the graph, JSON, or the folder of a run')
     .option('--json', 'for programs: parameters, lint and cost as JSON')
+    .option('--explain', 'how each of its programs is computed: call, algorithm, layout, expected time and its share')
+    .option('--executor <name>', 'whose plan is explained; that of the experiment where left out')
     .option(...setOption, several, [])
     .addHelpText(
       'after',
@@ -133,17 +180,27 @@ export const check: Register = (program, { terminal, run }) => {
 Examples:
   latentgraph check graphs/emoji.json --set /diffusion/unet/modelChannels=96
   latentgraph check runs/emoji
+  latentgraph check graphs/emoji.json --explain --executor onnx:cpu
   latentgraph check graphs/published/kl-f8.json --json`,
     )
-    .action((file: string, { json, set }: Options) =>
+    .action((file: string, { json, set, explain, executor }: Options) =>
       run(
         effect(async (go) => {
           const { completed } = await import('../pipelines/tuning.ts')
           const declared = await go(loadDeclaration(file, set, completed))
-          const report = await go(
-            declared.kind === 'experiment' ? experimentReport(declared.experiment) : publishedReport(declared.model),
-          )
-          terminal.out(json === true ? `${JSON.stringify(report.json, null, 2)}\n` : report.text)
+          if (executor !== undefined && explain !== true)
+            return go(TE.fromEither(fail('usage', '--executor', '--explain, which it belongs to', 'given alone')))
+          const report = await go(reportOf(declared))
+          if (explain !== true) terminal.out(json === true ? `${JSON.stringify(report.json, null, 2)}\n` : report.text)
+          else {
+            const engine = await go(askedExecutor(declared, executor))
+            const plans = await go(plansOf(engine, report.programs))
+            terminal.out(
+              json === true
+                ? `${JSON.stringify({ ...report.json, executor: engine.name, plans }, null, 2)}\n`
+                : `${report.text}\n${plansText(engine.name, plans)}`,
+            )
+          }
           return report.clean ? exitCodes.done : exitCodes.failed
         }),
       ),

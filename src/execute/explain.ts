@@ -25,30 +25,70 @@ export interface ExplainOptions {
 }
 export type Explain = (graph: Graph, options: ExplainOptions) => Effect<readonly Explained[]>
 
+/** What an engine explains of graphs that it is given otherwise; nothing where it explains nothing. */
+export const explainAs = (
+  { explain }: { readonly explain?: Explain },
+  rewrite: (g: Graph) => Graph,
+): { readonly explain?: Explain } =>
+  explain === undefined ? {} : { explain: (graph, options) => explain(rewrite(graph), options) }
+
 /** Calls with their shares of the time that they take one after the other. */
 export const withShares = (rows: readonly Omit<Explained, 'share'>[]): readonly Explained[] => {
   const total = rows.reduce((sum, { milliseconds }) => sum + milliseconds, 0)
   return rows.map((row) => ({ ...row, share: total === 0 ? 0 : row.milliseconds / total }))
 }
 
-const columns = ['node', 'op', 'algorithm', 'layout', 'ms', 'share'] as const
-const cells = (row: Explained): readonly string[] => [
-  row.node,
-  row.op,
-  row.algorithm,
-  row.layout,
-  row.milliseconds.toFixed(3),
-  `${(100 * row.share).toFixed(1)} %`,
-]
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
+/** Lines of cells, the last columns numbers. */
+const table = (lines: readonly (readonly string[])[], numbers: number): readonly string[] => {
+  const columns = lines[0]?.length ?? 0
+  const widths = Array.from({ length: columns }, (_, i) => Math.max(...lines.map((line) => line[i]?.length ?? 0)))
+  const aligned = (cell: string, i: number): string =>
+    i >= columns - numbers ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0)
+  return lines.map((line) => line.map(aligned).join('  ').trimEnd())
+}
 
-/** For people: a call a line, in order. */
-export const explainTable = (rows: readonly Explained[]): string => {
-  const lines = [columns, ...rows.map(cells)]
-  const widths = columns.map((_, i) => Math.max(...lines.map((line) => line[i]?.length ?? 0)))
-  const isNumber = (i: number): boolean => i >= columns.length - 2
-  return lines
-    .map((line) =>
-      line.map((cell, i) => (isNumber(i) ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0))).join('  '),
-    )
-    .join('\n')
+/** Calls that are computed in the same way, together: the dearest first. */
+export const explainGroups = (rows: readonly Explained[]) => {
+  const known = new Map<string, Explained & { readonly calls: number }>()
+  for (const row of rows) {
+    const key = JSON.stringify([row.op, row.algorithm, row.layout])
+    const { calls = 0, milliseconds = 0, share = 0 } = known.get(key) ?? {}
+    known.set(key, {
+      ...row,
+      calls: calls + 1,
+      milliseconds: milliseconds + row.milliseconds,
+      share: share + row.share,
+    })
+  }
+  return [...known.values()].sort((a, b) => b.milliseconds - a.milliseconds)
+}
+
+/** For people: what the calls of a plan come to by op, algorithm and layout, and those of at least this share, in order. */
+export const explainText = (rows: readonly Explained[], least = 0.005): string => {
+  const dear = rows.filter(({ share }) => share >= least)
+  const total = rows.reduce((sum, { milliseconds }) => sum + milliseconds, 0)
+  return [
+    ...table(
+      [
+        ['op', 'algorithm', 'layout', 'calls', 'ms', 'share'],
+        ...explainGroups(rows).map((g) => [
+          ...[g.op, g.algorithm, g.layout],
+          ...[String(g.calls), g.milliseconds.toFixed(2), percent(g.share)],
+        ]),
+        ['all', '', '', String(rows.length), total.toFixed(2), percent(1)],
+      ],
+      3,
+    ),
+    '',
+    `calls of ${percent(least)} and more, in order`,
+    '',
+    ...table(
+      [
+        ['node', 'op', 'algorithm', 'layout', 'ms', 'share'],
+        ...dear.map((r) => [r.node, r.op, r.algorithm, r.layout, r.milliseconds.toFixed(2), percent(r.share)]),
+      ],
+      2,
+    ),
+  ].join('\n')
 }

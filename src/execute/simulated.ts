@@ -4,6 +4,7 @@ import { pipe, RR, TE } from '../prelude.ts'
 import { simulate } from '../transform/index.ts'
 import { only } from './carry.ts'
 import type { Executable, Executor, Stepper, Value, Values } from './executor.ts'
+import { explainAs } from './explain.ts'
 
 const widened = (dtype: Half): ((values: Values) => Values) =>
   RR.map((v: Value): Value => (v.dtype === dtype ? { ...v, dtype: 'float32' } : v))
@@ -21,8 +22,9 @@ const named =
  */
 export const simulated =
   (dtype: Half) =>
-  ({ name, compile }: Executor): Executor => ({
+  ({ name, compile, ...engine }: Executor): Executor => ({
     name,
+    ...explainAs(engine, simulate(dtype)),
     compile: (graph, options) => {
       const rounded = simulate(dtype)(graph)
       if (rounded === graph) return compile(graph, options)

@@ -1,6 +1,8 @@
 import { stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { type Checked, collect, type Effect, effect, failure } from '../error.ts'
+import { decodeGraph } from '../graph/codec.ts'
+import type { Graph } from '../graph/graph.ts'
 import { readBytes } from '../io/bytes.ts'
 import { asArgument } from '../io/names.ts'
 import { E, flow, identity, pipe, RNEA, TE } from '../prelude.ts'
@@ -117,17 +119,18 @@ export const loadExperiment = (
     TE.flatMap((file) => pipe(loadDocument(file, sets), TE.flatMap(complete), TE.flatMapEither(experimentOf(file)))),
   )
 
-/** What a file may declare: an experiment, or a published model, ours or as CompVis writes it. */
+/** What a file may declare: an experiment, a published model, ours or as CompVis writes it, or a graph as `encodeGraph` gives it. */
 export type Declaration =
   | { readonly kind: 'experiment'; readonly experiment: Experiment }
   | { readonly kind: 'published'; readonly model: PublishedModel }
+  | { readonly kind: 'graph'; readonly graph: Graph }
 
 const published: (model: PublishedModel) => Declaration = (model) => ({ kind: 'published', model })
-const declaresPublished = (u: unknown): boolean => typeof u === 'object' && u !== null && 'autoencoder' in u
+const has = (u: unknown, key: string): boolean => typeof u === 'object' && u !== null && key in u
 
 /**
- * Reads a file of either kind, which its keys tell apart, as `loadExperiment` does, or the experiment of a run's folder. Errors:
- * `file`, `usage`, `config`.
+ * Reads a file of any kind, which its keys tell apart, as `loadExperiment` does, or the experiment of a run's folder. Errors:
+ * `file`, `usage`, `config`, `graph`.
  */
 export const loadDeclaration = (
   path: string,
@@ -143,13 +146,20 @@ export const loadDeclaration = (
           (document): Effect<Declaration> =>
             isCompVis(document)
               ? TE.fromEither(pipe(importCompVis(document), E.map(published)))
-              : declaresPublished(document)
+              : has(document, 'autoencoder')
                 ? TE.fromEither(pipe(document, decode(publishedModel), E.map(published)))
-                : pipe(
-                    complete(document),
-                    TE.flatMapEither(experimentOf(file)),
-                    TE.map((e) => ({ kind: 'experiment', experiment: e })),
-                  ),
+                : has(document, 'nodes')
+                  ? TE.fromEither(
+                      pipe(
+                        decodeGraph(document),
+                        E.map((graph) => ({ kind: 'graph', graph })),
+                      ),
+                    )
+                  : pipe(
+                      complete(document),
+                      TE.flatMapEither(experimentOf(file)),
+                      TE.map((e) => ({ kind: 'experiment', experiment: e })),
+                    ),
         ),
       ),
     ),

@@ -4,7 +4,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { cli } from '../../src/cli/program.ts'
+import { conv2d, freeze, input, parameter, relu } from '../../src/declare/index.ts'
+import { encodeGraph } from '../../src/graph/codec.ts'
+import { float } from '../../src/graph/types.ts'
 import { writeGrid } from '../../src/io/images.ts'
+import { E } from '../../src/prelude.ts'
 
 /** What `check` says of the data, of run folders and of what would go wrong after the first step. */
 
@@ -130,5 +134,32 @@ describe('folders', () => {
     const { code, err } = await running('train', at('run'))
     expect(code).toBe(1)
     expect(err).toContain(`'${at('run', 'experiment.json')}'`)
+  })
+})
+
+describe('what a program is computed as', () => {
+  it('is told of every program of an experiment', async () => {
+    const { code, out } = await running('check', tiny, '--explain', '--json', '--executor', 'onnx:cpu')
+    const { executor, plans } = JSON.parse(out)
+    expect([code, executor, Object.keys(plans)]).toEqual([0, 'onnx:cpu', ['first-stage', 'diffusion', 'sampling']])
+    const [row] = plans.diffusion
+    expect(Object.keys(row)).toEqual(['node', 'op', 'algorithm', 'layout', 'milliseconds', 'share'])
+    const total = plans.diffusion.reduce((sum: number, { share }: { readonly share: number }) => sum + share, 0)
+    expect(total).toBeCloseTo(1)
+  })
+  it('is told of a graph, as a table', async () => {
+    const x = input('x', float(4, 16, 16, 16))
+    const weight = parameter('net', 'weight', [32, 16, 1, 1], { kind: 'zeros' })
+    const graph = freeze({ y: relu(conv2d(weight, { stride: [1, 1], padding: [0, 0, 0, 0] })(x)) })
+    await writeFile(at('graph.json'), JSON.stringify(E.isRight(graph) ? encodeGraph(graph.right) : {}))
+    const { code, out } = await running('check', at('graph.json'), '--explain', '--executor', 'onnx:cpu')
+    expect(code).toBe(0)
+    expect(out).toMatch(/net\.weight +conv2d +direct +plain +0\.\d\d +100\.0 %/)
+  })
+  it('is not told by an executor that plans nothing, and no executor is named for nothing', async () => {
+    const reference = await running('check', tiny, '--explain', '--executor', 'reference')
+    expect([reference.code, reference.err]).toEqual([2, expect.stringContaining('an executor that plans')])
+    const alone = await running('check', tiny, '--executor', 'onnx:cpu')
+    expect([alone.code, alone.err]).toEqual([2, expect.stringContaining('--explain, which it belongs to')])
   })
 })

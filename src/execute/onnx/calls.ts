@@ -1,3 +1,4 @@
+import { nodeFlops } from '../../graph/cost.ts'
 import { feedName, type Graph, type Node } from '../../graph/graph.ts'
 import type { Attributes, OpKind } from '../../graph/ops.ts'
 import { postorder } from '../../graph/order.ts'
@@ -55,6 +56,8 @@ export interface Call<K extends CallKind = CallKind> {
   readonly operands: readonly Call[]
   readonly type: TensorType
   readonly scope: string
+  /** Floating-point operations, were it computed as it is declared. */
+  readonly flops: number
   /** Chosen where there are several. */
   readonly algorithm?: AlgorithmOf<K>
   /** How its result lies. */
@@ -81,8 +84,8 @@ export const callOf = <K extends CallKind>(
   op: K,
   attributes: CallAttributes[K],
   operands: readonly Call[],
-  { type, scope }: Pick<Call, 'type' | 'scope'>,
-): Call<K> => ({ op, attributes, operands, type, scope, layout: 'plain' })
+  { type, scope, flops }: Pick<Call, 'type' | 'scope' | 'flops'>,
+): Call<K> => ({ op, attributes, operands, type, scope, flops, layout: 'plain' })
 
 /** All calls, operands before their readers. */
 export const inOrder = (calls: Calls): readonly Call[] => postorder(Object.values(calls), (c) => c.operands)
@@ -114,10 +117,10 @@ export const callsOf = (g: Graph, isBaked: (leaf: string) => boolean): Calls => 
   const leaves = new Map<string, Call>()
   const made = (node: Node): Call => {
     const name = feedName(node)
-    if (name === undefined) return callOf(node.op, node.attributes, node.operands.map(at), node)
+    const of = { ...node, flops: nodeFlops(g, node) }
+    if (name === undefined) return callOf(node.op, node.attributes, node.operands.map(at), of)
     const leaf =
-      leaves.get(name) ??
-      (isBaked(name) ? callOf('baked', { name }, [], node) : callOf(node.op, node.attributes, [], node))
+      leaves.get(name) ?? (isBaked(name) ? callOf('baked', { name }, [], of) : callOf(node.op, node.attributes, [], of))
     leaves.set(name, leaf)
     return leaf
   }

@@ -9,9 +9,10 @@ import { readFiles } from '../files.ts'
 import { defer } from '../lifetime.ts'
 import { simulated } from '../simulated.ts'
 import { assemble } from './assemble.ts'
-import { lower } from './compile.ts'
+import { lower, staged } from './compile.ts'
 import { type Costs, measured } from './costs.ts'
 import type { Device } from './devices.ts'
+import { explained } from './explain.ts'
 import { checkHalf } from './half-support.ts'
 import { writableInPlace } from './in-place.ts'
 import type { Model } from './proto.ts'
@@ -144,28 +145,46 @@ const bakedIn = (
         TE.map((read) => ({ constants: { ...constants, ...read }, files: {} })),
       )
 
-/** Graphs on a device of ONNX Runtime, of whichever build; `program` says what of a graph the runtime gets to see. */
-export const executorOn = (
-  device: Device,
-  runtime: Effect<Runtime>,
-  program: (of: Source) => Effect<Program> = whole,
-  costs: Costs = measured,
-): Executor =>
-  contracted(
-    brainFloats[device]({
-      name: `onnx:${device}`,
-      compile: (graph, { mode, threads, constants: given = {}, files: inFiles = {} }) =>
-        pipe(
-          TE.Do,
-          TE.bind('ort', () => runtime),
-          TE.bind('weights', ({ ort }) => bakedIn(mode === 'sampling' && ort.readsFiles, given, inFiles)),
-          TE.chainFirst(({ ort }) => (device === 'webgpu' ? checkHalf(ort, graph) : TE.right(undefined))),
-          TE.bind('block', ({ ort }) =>
-            TE.fromTask(device === 'cpu' && mode === 'training' ? ort.blockSize : async () => null),
+/** What differs between builds. */
+export interface How {
+  /** What of a graph the runtime gets to see. */
+  readonly program: (of: Source) => Effect<Program>
+  readonly costs: Costs
+  /** Threads where none are asked for. */
+  readonly threads: () => number
+}
+const plain: How = { program: whole, costs: measured, threads: () => 1 }
+
+/** Graphs on a device of ONNX Runtime, of whichever build. */
+export const executorOn = (device: Device, runtime: Effect<Runtime>, how: Partial<How> = {}): Executor => {
+  const { program, costs, threads: threadsHere } = { ...plain, ...how }
+  const blockFor = (ort: Runtime, mode: SessionOptions['mode']): Effect<number | null> =>
+    TE.fromTask(device === 'cpu' && mode === 'training' ? ort.blockSize : async () => null)
+  const engine: Executor = {
+    name: `onnx:${device}`,
+    compile: (graph, { mode, threads, constants: given = {}, files: inFiles = {} }) =>
+      pipe(
+        TE.Do,
+        TE.bind('ort', () => runtime),
+        TE.bind('weights', ({ ort }) => bakedIn(mode === 'sampling' && ort.readsFiles, given, inFiles)),
+        TE.chainFirst(({ ort }) => (device === 'webgpu' ? checkHalf(ort, graph) : TE.right(undefined))),
+        TE.bind('block', ({ ort }) => blockFor(ort, mode)),
+        TE.let('options', (): SessionOptions => ({ device, mode, ...(threads === undefined ? {} : { threads }) })),
+        TE.bind('program', ({ weights, ...of }) => program({ ...of, ...weights, graph, costs })),
+        TE.map(({ ort, program: made }) => executable({ ...made, ort })),
+      ),
+    explain: (graph, { mode, threads = threadsHere(), baked = [] }) =>
+      pipe(
+        runtime,
+        TE.chain((ort) => blockFor(ort, mode)),
+        TE.map((block) =>
+          explained(
+            staged(graph, { device, mode, threads }, baked),
+            { device, mode, block, costs },
+            { threads, baked },
           ),
-          TE.let('options', (): SessionOptions => ({ device, mode, ...(threads === undefined ? {} : { threads }) })),
-          TE.bind('program', ({ weights, ...of }) => program({ ...of, ...weights, graph, costs })),
-          TE.map(({ ort, program: made }) => executable({ ...made, ort })),
         ),
-    }),
-  )
+      ),
+  }
+  return contracted(brainFloats[device](engine))
+}

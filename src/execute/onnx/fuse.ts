@@ -53,7 +53,11 @@ const biasVector = (bias: Call, channels: number): Call | undefined => {
   if (first !== 1 || !sameShape(rest, [channels, 1, 1])) return undefined
   const [vector] = isCall('reshape')(bias) ? bias.operands : []
   if (vector !== undefined && sameShape(shapeOf(vector), [channels])) return vector
-  return callOf('reshape', { shape: [channels] }, [bias], { ...bias, type: { ...bias.type, shape: [channels] } })
+  return callOf('reshape', { shape: [channels] }, [bias], {
+    ...bias,
+    type: { ...bias.type, shape: [channels] },
+    flops: 0,
+  })
 }
 /** conv2d(x, w) + bias, where nothing else reads the convolution, is the convolution with a bias. */
 export const biases = rewriteCalls((calls): Rule => {
@@ -68,7 +72,7 @@ export const biases = rewriteCalls((calls): Rule => {
       if (!isCall('conv2d')(conv) || conv.operands.length > 2) continue
       if (readers(operand(before, i)) !== 1 || !sameShape(shapeOf(conv), shapeOf(c))) continue
       const vector = biasVector(operand(c, j), shapeOf(c)[1] ?? 0)
-      if (vector !== undefined) return { ...conv, operands: [...conv.operands, vector] }
+      if (vector !== undefined) return { ...conv, operands: [...conv.operands, vector], flops: conv.flops + c.flops }
     }
     return c
   }
@@ -84,7 +88,7 @@ export const rectifiers = rewriteCalls((calls): Rule => {
     const [x, zero] = [c.operands[at], c.operands[1 - at]]
     if (x === undefined || zero === undefined || !isZero(zero) || !sameShape(shapeOf(x), shapeOf(c))) return c
     return isCall('conv2d')(x) && readers(operand(before, at)) === 1
-      ? { ...x, attributes: { ...x.attributes, rectified: true } }
+      ? { ...x, attributes: { ...x.attributes, rectified: true }, flops: x.flops + c.flops }
       : callOf('relu', {}, [x], c)
   }
 })
@@ -116,7 +120,7 @@ export const attentions = rewriteCalls((calls): Rule => {
           'attention',
           { scores: scores.attributes, result: c.attributes, columns: rows === undefined },
           operands,
-          c,
+          { ...c, flops: scores.flops + operand(c, rows === undefined ? 1 : 0).flops + c.flops },
         )
       : c
   }

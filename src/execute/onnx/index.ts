@@ -68,5 +68,6 @@ export type Device = 'cpu' | 'webgpu'
  *
  * Errors: `compile` where the runtime or the device is missing, or refuses the graph; `run` where feeds do not fit.
  */
-export const onnx = (device: Device, costs: Costs = measured): Executor => executorOn(device, runtime, program, costs)
+export const onnx = (device: Device, costs: Costs = measured): Executor =>
+  executorOn(device, runtime, { program, costs, threads: threadsHere })
 export { type Available, available } from './available.ts'

@@ -72,7 +72,10 @@ const stopover = (c: Call, to: Layout): Layout | undefined => {
   const direct = from === 'plain' || to === 'plain' || (typeof from !== 'string' && typeof to !== 'string')
   return direct ? undefined : 'plain'
 }
-const converted = (c: Call, to: Layout): Call => ({ ...callOf('convert', { from: c.layout }, [c], c), layout: to })
+const converted = (c: Call, to: Layout): Call => ({
+  ...callOf('convert', { from: c.layout }, [c], { ...c, flops: 0 }),
+  layout: to,
+})
 
 /** Ops that do in any layout what they do out of it, on arrays of one shape and numbers. */
 const pointwise: ReadonlySet<CallKind> = new Set<CallKind>(['relu', 'less', 'select'])

@@ -1,0 +1,90 @@
+import { describe, expect, test } from 'vitest'
+import * as D from '../../src/declare/index.ts'
+import { type Algorithms, inOrder } from '../../src/execute/onnx/calls.ts'
+import { planned } from '../../src/execute/onnx/compile.ts'
+import { float } from '../../src/graph/types.ts'
+import { pipe } from '../../src/prelude.ts'
+import { graphOf } from './onnx-support.ts'
+
+/** A convolution, 3x3 at stride 1 where nothing else is said: x[n, c, side, side] to o channels on maps as large. */
+interface Convolution {
+  readonly n?: number
+  readonly c: number
+  readonly o: number
+  readonly side: number | readonly [number, number]
+  readonly kernel?: number
+  readonly stride?: number
+  /** How its weight is known: fed, fed as [h, w, C, O], or beforehand. */
+  readonly weight?: 'fed' | 'hwio' | 'baked'
+}
+const target = { device: 'cpu', mode: 'training', block: 16 } as const
+const chosen = ({ n = 1, c, o, side, kernel = 3, stride = 1, weight = 'fed' }: Convolution) => {
+  const [h, w] = typeof side === 'number' ? [side, side] : side
+  const edge = (kernel - 1) / 2
+  const window: D.Window = { stride: [stride, stride], padding: [edge, edge, edge, edge] }
+  const [x, zeros] = [D.input('x', float(n, c, h, w)), { kind: 'zeros' } as const]
+  const own =
+    weight === 'hwio'
+      ? pipe(D.parameter('', 'w', [kernel, kernel, c, o], zeros), D.transpose(3, 2, 0, 1))
+      : D.parameter('', 'w', [o, c, kernel, kernel], zeros)
+  const y = D.conv2d(own, window)(x)
+  const dy = D.input('dy', float(...y.shape))
+  const graph = graphOf({
+    y,
+    dx: D.convInputGrad(own, [h, w], window)(dy),
+    dw: D.convWeightGrad(x, [kernel, kernel], window)(dy),
+  })
+  const calls = inOrder(planned(graph, target, weight === 'baked' ? ['w'] : []))
+  const of = (op: keyof Algorithms) => calls.find((call) => call.op === op)?.algorithm
+  return { y: of('conv2d'), dx: of('convInputGrad'), dw: of('convWeightGrad') }
+}
+
+/** On both sides of each number in `costs.ts`, and of each condition in `choose.ts`. */
+describe('where one algorithm ends and the next begins', () => {
+  const cases: readonly (readonly [string, Convolution, Partial<ReturnType<typeof chosen>>])[] = [
+    ['128 positions are worth blocks', { n: 2, c: 32, o: 32, side: 8 }, { y: 'blocked', dx: 'blocked' }],
+    ['fewer are not', { n: 1, c: 32, o: 32, side: [8, 15] }, { y: 'direct', dx: 'rotated' }],
+    ['but where the weight is known', { c: 32, o: 32, side: 8, weight: 'baked' }, { y: 'blocked', dx: 'blocked' }],
+    ['blocks take whole blocks of channels of x', { n: 2, c: 24, o: 32, side: 8 }, { y: 'direct', dx: 'transposed' }],
+    ['and of y', { n: 2, c: 32, o: 24, side: 8 }, { y: 'direct' }],
+    ['no blocks for one tap', { n: 2, c: 32, o: 32, side: 8, kernel: 1 }, { y: 'direct', dx: 'rotated' }],
+    ['gradients over strides are transposed', { c: 32, o: 32, side: 16, stride: 2 }, { dx: 'transposed' }],
+    ['to few channels', { c: 16, o: 12, side: 12 }, { dx: 'transposed' }],
+    ['to more', { c: 17, o: 12, side: 12 }, { dx: 'rotated' }],
+    ['on few positions, from more than 16 channels', { c: 40, o: 17, side: 8 }, { dx: 'transposed' }],
+    ['from 16', { c: 40, o: 16, side: 8 }, { dx: 'rotated' }],
+    ['on more positions', { c: 40, o: 17, side: [8, 9] }, { dx: 'rotated' }],
+    ['wide convolutions over tiles', { c: 128, o: 256, side: 16, weight: 'hwio' }, { y: 'minimal', dx: 'minimal' }],
+    ['of whatever side is the wide one', { c: 256, o: 128, side: 16, weight: 'hwio' }, { y: 'minimal', dx: 'minimal' }],
+    ['of weights known beforehand', { c: 128, o: 256, side: 16, weight: 'baked' }, { y: 'minimal', dx: 'minimal' }],
+    ['not of weights fed as declared', { c: 128, o: 256, side: 16 }, { y: 'blocked', dx: 'blocked' }],
+    ['not a narrower one', { c: 112, o: 256, side: 16, weight: 'hwio' }, { y: 'blocked', dx: 'blocked' }],
+    ['nor one less wide', { c: 128, o: 240, side: 16, weight: 'hwio' }, { y: 'blocked', dx: 'blocked' }],
+    ['nor on fewer tiles', { c: 128, o: 256, side: [16, 14], weight: 'hwio' }, { y: 'blocked', dx: 'blocked' }],
+    ['nor on maps of odd sides', { c: 128, o: 256, side: [16, 17], weight: 'hwio' }, { y: 'blocked', dx: 'blocked' }],
+    ['up to so many numbers', { c: 128, o: 256, side: [2, 1170], weight: 'hwio' }, { y: 'minimal', dx: 'minimal' }],
+    ['not beyond', { c: 128, o: 256, side: [2, 1172], weight: 'hwio' }, { y: 'blocked', dx: 'blocked' }],
+    ['weight gradients over tiles from 16 channels', { c: 16, o: 16, side: 8 }, { dw: 'minimal' }],
+    ['not of fewer', { c: 16, o: 15, side: 8 }, { dw: 'gathered dy' }],
+    ['nor of fewer of x', { c: 15, o: 16, side: 8 }, { dw: 'gathered x' }],
+    ['while x has no more tiles than dy saves', { c: 16, o: 16, side: [32, 32] }, { dw: 'minimal' }],
+    ['not where it has', { c: 16, o: 16, side: [32, 34] }, { dw: 'gathered x' }],
+    ['up to so many numbers of tiles', { c: 64, o: 256, side: [2, 2050] }, { dw: 'minimal' }],
+    ['beyond, gathered', { c: 64, o: 256, side: [2, 2052] }, { dw: 'gathered x' }],
+    ['of more channels, shifted', { c: 128, o: 128, side: [2, 4104] }, { dw: 'shifted x' }],
+    ['a row of taps at a time for several items', { n: 2, c: 128, o: 128, side: [2, 2054] }, { dw: 'rows' }],
+    ['shifting the side of fewer channels', { c: 144, o: 128, side: [2, 4104] }, { dw: 'shifted dy' }],
+    ['few channels of x side by side', { c: 8, o: 32, side: 8 }, { dw: 'columns of x' }],
+    ['no more than eight', { c: 9, o: 32, side: 8 }, { dw: 'gathered x' }],
+    ['of dy too', { c: 32, o: 8, side: 8 }, { dw: 'columns of dy' }],
+    ['of it no more either', { c: 32, o: 9, side: 8 }, { dw: 'gathered dy' }],
+    ['not over strides', { c: 32, o: 8, side: 8, stride: 2 }, { dw: 'gathered x' }],
+    ['one tap, on more positions than 64', { c: 32, o: 32, side: [8, 9], kernel: 1 }, { dw: 'positions' }],
+    ['on 64', { c: 32, o: 32, side: 8, kernel: 1 }, { dw: 'gathered x' }],
+    ['gathered up to so many numbers', { c: 12, o: 12, side: [22, 1010] }, { dw: 'gathered x' }],
+    ['not beyond', { c: 12, o: 12, side: [22, 1011] }, { dw: 'shifted x' }],
+    ['of dy up to as many', { c: 14, o: 12, side: [22, 1010] }, { dw: 'gathered dy' }],
+    ['of dy not beyond', { c: 14, o: 12, side: [22, 1011] }, { dw: 'shifted dy' }],
+  ]
+  test.each(cases)('%s: %j', (_, of, expected) => expect(chosen(of)).toMatchObject(expected))
+})
