@@ -3,7 +3,7 @@ import type { Asked } from '../experiment/conditioning.ts'
 import { readBytes } from '../io/bytes.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { didYouMean } from '../schema.ts'
-import type { Encoded, Tokens } from '../text/learnt.ts'
+import type { TextReader } from '../text/prompt.ts'
 import { labelRows } from '../train/pictures.ts'
 import type { TrainedRun } from './trained-run.ts'
 
@@ -55,43 +55,40 @@ export const promptsOf = (path: string): Effect<readonly string[]> =>
   })
 
 /** What is said of a text that the model does not take as it is. */
-const notesOn = (text: string, { spelled, unknown, cut }: Encoded): readonly string[] => {
-  const named = (words: readonly string[]): string => [...new Set(words)].map((word) => `"${word}"`).join(', ')
-  const known = spelled.filter((word) => !unknown.includes(word))
+const notesOn = (tokens: TextReader, text: string): readonly string[] => {
+  const { spelled, unknown } = tokens.spelling?.(text) ?? { spelled: [], unknown: [] }
+  const { cut } = tokens.row(text)
+  const named = (words: readonly string[]): string => words.map((word) => `"${word}"`).join(', ')
   return [
-    ...(known.length === 0 ? [] : [`"${text}": told by their letters, as no caption had them: ${named(known)}`]),
+    ...(spelled.length === 0 ? [] : [`"${text}": told by their letters, as no caption had them: ${named(spelled)}`]),
     ...(unknown.length === 0
       ? []
       : [`"${text}": not told at all, as they are no letters that are known: ${named(unknown)}`]),
-    ...(cut === '' ? [] : [`"${text}": cut before "${cut}"`]),
+    ...(cut === undefined ? [] : [`"${text}": cut before "${cut}"`]),
   ]
 }
 
 const repeated = (ids: readonly (readonly number[])[], each: number): Int32Array =>
   Int32Array.from(ids.flatMap((row) => Array.from({ length: each }, () => row).flat()))
 
-const byTexts = (tokens: Tokens, o: AskedOptions, each: number): Effect<Requested> =>
+const byTexts = (tokens: TextReader, o: AskedOptions, each: number): Effect<Requested> =>
   effect(async (run) => {
     const prompts = [...(o.prompt ?? []), ...(o.prompts === undefined ? [] : await run(promptsOf(o.prompts)))]
     if (prompts.length === 0)
       return run(TE.fromEither(fail('usage', '--prompt', 'what is to be drawn: the model draws by texts', 'none')))
     const told = [...prompts, o.negative, o.fromPrompt].filter((text) => text !== undefined)
-    const rows = (texts: readonly string[]) =>
-      repeated(
-        texts.map((text) => tokens(text).ids),
-        each,
-      )
+    const idsOf = (text: string) => tokens.row(text).ids
     const labels = Array.from({ length: prompts.length * each }, () => 0)
     const asked: Asked = {
       labels,
-      tokens: rows(prompts),
-      ...(o.negative === undefined ? {} : { negative: { tokens: Int32Array.from(tokens(o.negative).ids) } }),
+      tokens: repeated(prompts.map(idsOf), each),
+      ...(o.negative === undefined ? {} : { negative: { tokens: Int32Array.from(idsOf(o.negative)) } }),
     }
     return {
       asked,
       kinds: prompts.length,
-      shown: o.fromPrompt === undefined ? asked : { labels: [0], tokens: Int32Array.from(tokens(o.fromPrompt).ids) },
-      notes: [...new Set(told)].flatMap((text) => notesOn(text, tokens(text))),
+      shown: o.fromPrompt === undefined ? asked : { labels: [0], tokens: Int32Array.from(idsOf(o.fromPrompt)) },
+      notes: [...new Set(told)].flatMap((text) => notesOn(tokens, text)),
     }
   })
 

@@ -1,7 +1,5 @@
-import { copyFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Effect, effect, fail } from '../error.ts'
-import { fileEffect } from '../io/bytes.ts'
 import { asArgument } from '../io/names.ts'
 import type { Written } from '../pipelines/write.ts'
 import { TE } from '../prelude.ts'
@@ -24,24 +22,13 @@ const writers = {
     effect(async (run) => run((await import('../pipelines/write.ts')).writeDiffusers(path, model, half))),
 } as const
 
-/** Words of one's own, which no other program has. */
-const writeWords = (dir: string, { safetensors, as }: FormatOptions): Effect<string> => {
-  const to =
-    as === 'compvis' ? `${safetensors.replace(/\.safetensors$/, '')}.words.json` : join(safetensors, 'words.json')
-  return effect(async (run) => {
-    await run(fileEffect(to, 'a file that can be written', () => copyFile(join(dir, 'words.json'), to)))
-    return `the encoder reads the words of ${to}, which are of this model alone: other programs have no tokenizer for it`
-  })
-}
-
 const ofExperiment = (dir: string, options: FormatOptions): Effect<readonly string[]> =>
   effect(async (run) => {
     const { openRun } = await import('./trained-run.ts')
     const { publishedOf } = await import('../pipelines/of-experiment.ts')
     const { model, ...trained } = await run(openRun(dir, options))
     const found = await run(TE.fromEither(publishedOf({ ...trained, unet: model.config.unet })))
-    const remarks = await run(writers[options.as](options.safetensors, { ...found, folders: {} }, options.half))
-    return trained.words === undefined ? remarks : [...remarks, await run(writeWords(dir, options))]
+    return run(writers[options.as](options.safetensors, found, options.half))
   })
 
 const ofPublished = (dir: string, options: FormatOptions): Effect<readonly string[]> =>
@@ -53,14 +40,15 @@ const ofPublished = (dir: string, options: FormatOptions): Effect<readonly strin
         ),
       )
     const { withPublishedRun } = await import('../pipelines/run-files.ts')
+    const { tokenizerFilesIn } = await import('../text/tokenizer-files.ts')
     return run(
       withPublishedRun(dir, ({ document, weights }) => {
-        const folders = Object.fromEntries(
+        const tokenizerFiles = Object.fromEntries(
           document.conditioning.text.flatMap(({ tokenizer }) =>
-            tokenizer.from === 'folder' ? [[tokenizer.name, join(dir, tokenizer.name)]] : [],
+            tokenizer.from === 'folder' ? [[tokenizer.name, tokenizerFilesIn(join(dir, tokenizer.name))]] : [],
           ),
         )
-        return writers[options.as](options.safetensors, { document, weights, folders }, options.half)
+        return writers[options.as](options.safetensors, { document, weights, tokenizerFiles }, options.half)
       }),
     )
   })

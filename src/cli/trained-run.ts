@@ -10,7 +10,8 @@ import { readBytes } from '../io/bytes.ts'
 import { checkpointDigest, loadCheckpoint } from '../io/checkpoint.ts'
 import { E, pipe, RR, TE } from '../prelude.ts'
 import { decode, list, number, record, text } from '../schema.ts'
-import type { Tokens, Words } from '../text/learnt.ts'
+import type { Words } from '../text/learnt.ts'
+import type { TextReader } from '../text/prompt.ts'
 import { baseOf } from '../train/base.ts'
 import { checkpointsOf, notFinite } from '../train/checkpoints.ts'
 import type { CheckpointIdentity } from '../train/evaluation/document.ts'
@@ -38,7 +39,7 @@ export interface TrainedRun {
   readonly classes: readonly string[]
   /** Where the model reads texts. */
   readonly words?: Words
-  readonly tokens?: Tokens
+  readonly tokens?: TextReader
   /** What latents were multiplied by. */
   readonly scale: number
   readonly firstStage: Values
@@ -149,7 +150,7 @@ export const openRun = (dir: string, { checkpoint, ema }: WeightOptions = {}): E
       ema === undefined ? undefined : await run(withAverage(dir, experiment, plan.diffusion, diffusion.state, ema))
     const { conditioner } = plan.diffusion.model
     const words = await run(readWords(dir, conditioner))
-    const tokens = base?.tokens ?? tokensOf(conditioner, words)
+    const tokens = base?.tokens ?? (await run(TE.fromEither(tokensOf(conditioner, words))))
     return {
       experiment,
       plan,

@@ -6,9 +6,11 @@ import { parameters } from '../graph/graph.ts'
 import { elementsOf, type UnreadArray, type UnreadArrays } from '../io/stored.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { decode } from '../schema.ts'
+import { type Words, wordsFiles } from '../text/learnt.ts'
+import { asFiles } from '../text/tokenizer-files.ts'
 import { type PipelineDocument, pipelineDocument } from './document.ts'
 import { graphsOf } from './networks.ts'
-import type { Pipeline } from './request.ts'
+import type { Written } from './write.ts'
 
 /** A model that was trained here as a published one. Errors (`config`): what no published model has, by the experiment's fields. */
 
@@ -17,6 +19,8 @@ export interface Trained {
   readonly experiment: Experiment
   readonly unet: Diffusion['unet']
   readonly scale: number
+  /** Where its model reads texts. */
+  readonly words?: Words
   readonly firstStage: Values
   readonly diffusion: Values
 }
@@ -51,7 +55,12 @@ const conditions: { readonly [K in Conditioning['kind']]: (c: Of<K>, channels: n
   // The U-Net embeds labels itself.
   class: () => ({}),
   text: ({ kind: _, dropout: __, ...config }) => ({
-    text: [{ encoder: { kind: 'clip', config: { ...config, activation: 'gelu' } }, tokenizer: { from: 'clip' } }],
+    text: [
+      {
+        encoder: { kind: 'clip', config: { ...config, activation: 'gelu' } },
+        tokenizer: { from: 'folder', name: 'tokenizer' },
+      },
+    ],
   }),
   // Of a published model, which itself is what others read.
   'frozen-text': () => undefined,
@@ -115,7 +124,18 @@ const places: Readonly<Record<string, readonly [stage: 'firstStage' | 'diffusion
   'text.0': ['diffusion', 'cond_stage_model.'],
 }
 
-export const publishedOf = (trained: Trained): Checked<Pick<Pipeline, 'document' | 'weights'>> => {
+/** Words of its own, as the files of a tokenizer. */
+const tokenizerFilesOf = (
+  { words }: Trained,
+  { conditioning: { text } }: PipelineDocument,
+): Written['tokenizerFiles'] => {
+  const [part] = text
+  return words === undefined || part === undefined
+    ? {}
+    : { tokenizer: TE.right(asFiles(wordsFiles(words, part.encoder.config.positions))) }
+}
+
+export const publishedOf = (trained: Trained): Checked<Written> => {
   const [first, ...rest] = problems(trained.experiment)
   if (first !== undefined) return E.left([first, ...rest])
   return pipe(
@@ -139,6 +159,6 @@ export const publishedOf = (trained: Trained): Checked<Pick<Pipeline, 'document'
         E.map(Object.fromEntries),
       ),
     ),
-    E.map(({ document, weights }) => ({ document, weights })),
+    E.map(({ document, weights }) => ({ document, weights, tokenizerFiles: tokenizerFilesOf(trained, document) })),
   )
 }

@@ -2,7 +2,6 @@ import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Checked, collect, type Effect, type Errors, effect, fail } from '../error.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
-import { readBytes } from '../io/bytes.ts'
 import { withCheckpointFile } from '../io/checkpoint-file.ts'
 import {
   type UnwrittenArray,
@@ -14,7 +13,8 @@ import { countNonFinite, type UnreadArray, type UnreadArrays } from '../io/store
 import { E, pipe, TE } from '../prelude.ts'
 import { decode } from '../schema.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
-import { namesIn, readJson } from './component-files.ts'
+import { tokenizerFilesIn } from '../text/tokenizer-files.ts'
+import { readJson } from './component-files.ts'
 import { type PipelineDocument, pipelineDocument } from './document.ts'
 import { graphsOf } from './networks.ts'
 import { tokenizersOf } from './read-diffusers.ts'
@@ -73,14 +73,10 @@ const unwrittenAll = (component: string, arrays: UnreadArrays): Effect<Unwritten
     TE.map(Object.fromEntries),
   )
 
-/** Files that tokenizers are made of. */
-const tokenizerFile =
-  /^(tokenizer\.json|vocab\.(json|txt)|merges\.txt|(tokenizer_config|special_tokens_map|added_tokens)\.json)$/
-
 const copyTokenizer = (from: string, to: string): Effect<void> =>
   effect(async (run) => {
-    for (const name of (await run(namesIn(from))).filter((n) => tokenizerFile.test(n)))
-      await run(writeFileAtomic(join(to, name), await run(readBytes(join(from, name)))))
+    for (const [name, bytes] of Object.entries(await run(tokenizerFilesIn(from))))
+      await run(writeFileAtomic(join(to, name), bytes))
   })
 
 /** Tokenizers that give no token which an encoder's table lacks. Errors: `file`, `usage`. */

@@ -1,4 +1,4 @@
-import { type Checked, type Effect, effect, fail, failure, type LatentError, showErrors } from '../error.ts'
+import { type Checked, type Effect, effect, fail, failure, type LatentError } from '../error.ts'
 import { floats, type Value, type Values } from '../execute/executor.ts'
 import { type Conditioning, conditioning } from '../experiment/conditioning.ts'
 import { type Diffusion, type Experiment, type FirstStage, firstStage } from '../experiment/document.ts'
@@ -9,8 +9,7 @@ import { noiseSchedule, type Schedule } from '../experiment/schedule.ts'
 import type { TunedModel } from '../experiment/tuning.ts'
 import { E, pipe, RNEA, TE } from '../prelude.ts'
 import { decode } from '../schema.ts'
-import type { Tokens } from '../text/learnt.ts'
-import { longestPrompt, promptIds } from '../text/prompt.ts'
+import { type TextReader, textRows } from '../text/prompt.ts'
 import { inversionWords, sound } from '../text/textual-inversion.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import type { Base } from '../train/options.ts'
@@ -197,17 +196,10 @@ export const publishedModel = (dir: string, tuned: Tuned): Effect<TunedModel> =>
     ),
   )
 
-/** Ids of a text, of one encoder after the other. */
-const tokensOf =
-  (pipeline: Pipeline): Tokens =>
-  (text) => {
-    const rows = pipeline.tokenizers.map((tokenizer, k) => {
-      const row = promptIds(tokenizer, text.slice(0, longestPrompt), positionsOf(pipeline, k, tokenizer))
-      if (E.isLeft(row)) throw new Error(showErrors(row.left))
-      return row.right
-    })
-    return { ids: rows.flatMap(({ ids }) => ids), spelled: [], unknown: [], cut: rows[0]?.cut ?? '' }
-  }
+/** Texts as ids, of one encoder after the other. */
+const tokensOf = (pipeline: Pipeline): TextReader => ({
+  row: textRows(pipeline.tokenizers.map((tokenizer, k) => [tokenizer, positionsOf(pipeline, k, tokenizer)])),
+})
 
 const dropoutOf = ({ diffusion }: Experiment): number =>
   diffusion?.conditioning.kind === 'frozen-text' ? diffusion.conditioning.dropout : 0

@@ -230,7 +230,6 @@ export const asDiffusers = (model: Model, half = false): Checked<AsDiffusers> =>
           ...(sizes === null ? {} : { force_zeros_for_empty_prompt: zerosForNothing }),
           scheduler: ['diffusers', scheduler._class_name],
           ...Object.fromEntries(folders.map(classOf)),
-          ...Object.fromEntries(tokenizers.map(([name]) => [name, ['transformers', 'CLIPTokenizer']])),
         },
         scheduler,
         folders,

@@ -1,13 +1,13 @@
 import { basename, join } from 'node:path'
 import { stringify } from 'yaml'
-import { type Effect, effect, fail } from '../error.ts'
+import { type Checked, type Effect, effect, fail } from '../error.ts'
+import { parseJsonText } from '../experiment/json-text.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
-import { readBytes } from '../io/bytes.ts'
 import { asArgument } from '../io/names.ts'
 import { writeSafetensors } from '../io/safetensors-writer.ts'
 import { clipTextDocument, clipTextModels } from '../nn/text/clip-config.ts'
-import { TE } from '../prelude.ts'
-import { clipFiles } from '../text/tokenizer-files.ts'
+import { E, pipe, TE, t } from '../prelude.ts'
+import { clipFiles, type TokenizerFiles } from '../text/tokenizer-files.ts'
 import { namesIn } from './component-files.ts'
 import type { TextPart } from './document.ts'
 import type { Pipeline } from './request.ts'
@@ -17,8 +17,8 @@ import { asDiffusers, textFolderOf } from './write-diffusers.ts'
 /** Writing published models for the programs that they came from. */
 
 export interface Written extends Pick<Pipeline, 'document' | 'weights'> {
-  /** Of tokenizers, by the names that the document has for them. */
-  readonly folders: Readonly<Record<string, string>>
+  /** Of tokenizers that are not CLIP's, by the names that the document has for them. */
+  readonly tokenizerFiles: Readonly<Record<string, Effect<TokenizerFiles>>>
 }
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
@@ -26,25 +26,25 @@ const json = (document: unknown): Uint8Array => bytes(`${JSON.stringify(document
 /** As torch's programs ask for it. */
 const metadata = { format: 'pt' }
 
-/** The files of a tokenizer, and no others that lie beside them. */
-const tokenizerFile =
-  /^(tokenizer\.json|vocab\.(json|txt)|merges\.txt|bpe_.*\.txt\.gz|(tokenizer_config|special_tokens_map|added_tokens)\.json)$/
+type FilesByName = Written['tokenizerFiles']
+/** The files of a tokenizer. Errors: `file`. */
+const filesOf = (tokenizer: TextPart['tokenizer'], byName: FilesByName): Effect<TokenizerFiles> =>
+  tokenizer.from === 'clip'
+    ? clipFiles(tokenizer.pad)
+    : (byName[tokenizer.name] ?? TE.fromEither(fail('file', tokenizer.name, "a tokenizer's files", 'none')))
 
-const writeTokenizer = (
-  to: string,
-  tokenizer: TextPart['tokenizer'],
-  folders: Readonly<Record<string, string>>,
-): Effect<void> =>
+const writeFiles = (to: string, files: TokenizerFiles): Effect<void> =>
   effect(async (run) => {
-    if (tokenizer.from === 'clip') {
-      for (const [name, text] of Object.entries(await run(clipFiles(tokenizer.pad))))
-        await run(writeFileAtomic(join(to, name), bytes(text)))
-      return
-    }
-    const from = folders[tokenizer.name] ?? tokenizer.name
-    for (const name of (await run(namesIn(from))).filter((own) => tokenizerFile.test(own)))
-      await run(writeFileAtomic(join(to, name), await run(readBytes(join(from, name)))))
+    for (const [name, content] of Object.entries(files)) await run(writeFileAtomic(join(to, name), content))
   })
+
+const Configured = t.type({ tokenizer_class: t.string })
+/** The class of transformers that files are of. */
+const classOf = ({ 'tokenizer_config.json': config }: TokenizerFiles, at: string): Checked<string> =>
+  pipe(
+    config === undefined ? E.right(undefined) : parseJsonText(new TextDecoder().decode(config), at),
+    E.map((said) => (Configured.is(said) ? said.tokenizer_class : 'CLIPTokenizer')),
+  )
 
 /** A folder with nothing in it, or none yet. Errors: `usage`. */
 const vacant = (dir: string): Effect<void> =>
@@ -65,10 +65,14 @@ export const writeDiffusers = (dir: string, model: Written, half: boolean): Effe
       await run(writeSafetensors(join(dir, name, `${file}.safetensors`), arrays, metadata))
       await run(writeFileAtomic(join(dir, name, 'config.json'), json(document)))
     }
-    for (const [name, tokenizer] of Object.entries(tokenizers))
-      await run(writeTokenizer(join(dir, name), tokenizer, model.folders))
+    const classes: Record<string, readonly [string, string]> = {}
+    for (const [name, tokenizer] of Object.entries(tokenizers)) {
+      const files = await run(filesOf(tokenizer, model.tokenizerFiles))
+      classes[name] = ['transformers', await run(TE.fromEither(classOf(files, `${name}/tokenizer_config.json`)))]
+      await run(writeFiles(join(dir, name), files))
+    }
     await run(writeFileAtomic(join(dir, 'scheduler', 'scheduler_config.json'), json(scheduler)))
-    await run(writeFileAtomic(join(dir, 'model_index.json'), json(index)))
+    await run(writeFileAtomic(join(dir, 'model_index.json'), json({ ...index, ...classes })))
     return remarks
   })
 
@@ -87,7 +91,7 @@ const isClips = ({ encoder, tokenizer }: TextPart): boolean =>
  * Writes what the original configuration leaves to its code: sizes of an encoder, words. Options of `import` are for encoders in their
  * order, so those of all are written where one is needed.
  */
-const writeTexts = (stem: string, { document, folders }: Written): Effect<readonly string[]> =>
+const writeTexts = (stem: string, { document, tokenizerFiles }: Written): Effect<readonly string[]> =>
   effect(async (run) => {
     const { text } = document.conditioning
     const encoders = text.some(isUnpublished)
@@ -102,7 +106,7 @@ const writeTexts = (stem: string, { document, folders }: Written): Effect<readon
       }
       if (tokenizers) {
         const path = `${stem}.${tokenizer}`
-        await run(writeTokenizer(path, part.tokenizer, folders))
+        await run(writeFiles(path, await run(filesOf(part.tokenizer, tokenizerFiles))))
         options.push(`--tokenizer ${asArgument(path)}`)
       }
     }

@@ -1,6 +1,8 @@
-import { Tokenizer as Encoder } from '@huggingface/tokenizers'
 import { type Checked, fail } from '../error.ts'
-import { E, t } from '../prelude.ts'
+import { E, pipe, t } from '../prelude.ts'
+import { type Spelling, type TextReader, textRow } from './prompt.ts'
+import type { Tokenizer } from './tokenizer.ts'
+import { tokenizerOfJson } from './vocabularies.ts'
 
 /** Tokens that are learnt from captions: whole words as far as there is room, everything else by its letters (WordPiece). */
 
@@ -19,11 +21,12 @@ export interface Words {
   readonly words: readonly string[]
 }
 
-/** Lower case without accents, as the normaliser of BERT has it, and marks as words of their own. */
+/** Lower case letter by letter without accents, as the normaliser of BERT has it, and marks as words of their own. */
 const split = (caption: string): readonly string[] =>
   caption
     .normalize('NFD')
     .replace(/\p{Mn}/gu, '')
+    .replaceAll('Σ', 'σ')
     .toLowerCase()
     .match(/[\p{L}\p{N}]+|[^\s\p{L}\p{N}]/gu) ?? []
 
@@ -40,7 +43,21 @@ export const learnWords = (captions: readonly string[], vocabulary: number): Wor
   return { words: [...basic, ...words].slice(0, vocabulary) }
 }
 
-/** In the format of Hugging Face's tokenizers. */
+/** How texts are framed, for programs that do it by the document. */
+const framing = () => {
+  const [start, end] = [specialWords[specials.start], specialWords[specials.end]]
+  const special = (id: string) => ({ SpecialToken: { id, type_id: 0 } })
+  const text = (id: string) => ({ Sequence: { id, type_id: 0 } })
+  const known = (id: number) => ({ id: specialWords[id], ids: [id], tokens: [specialWords[id]] })
+  return {
+    type: 'TemplateProcessing',
+    single: [special(start), text('A'), special(end)],
+    pair: [special(start), text('A'), special(end), text('B'), special(end)],
+    special_tokens: { [start]: known(specials.start), [end]: known(specials.end) },
+  }
+}
+
+/** `tokenizer.json`, in the format of Hugging Face's tokenizers. */
 const document = ({ words }: Words) => ({
   version: '1.0',
   truncation: null,
@@ -54,7 +71,7 @@ const document = ({ words }: Words) => ({
     lowercase: true,
   },
   pre_tokenizer: { type: 'BertPreTokenizer' },
-  post_processor: null,
+  post_processor: framing(),
   decoder: { type: 'WordPiece', prefix: continued, cleanup: true },
   model: {
     type: 'WordPiece',
@@ -64,37 +81,43 @@ const document = ({ words }: Words) => ({
     vocab: Object.fromEntries(words.map((word, id) => [word, id])),
   },
 })
+/** `tokenizer_config.json`. */
+const configuration = (positions: number) => ({
+  tokenizer_class: 'PreTrainedTokenizerFast',
+  model_max_length: positions,
+  cls_token: specialWords[specials.start],
+  sep_token: specialWords[specials.end],
+  pad_token: specialWords[specials.pad],
+  unk_token: specialWords[specials.unknown],
+})
 
-/** A text as a network takes it. */
-export interface Encoded {
-  /** So many tokens as there are positions: the start, the text, the end, then padding. */
-  readonly ids: readonly number[]
-  /** Words that are told by their letters, and such as are not told at all. */
-  readonly spelled: readonly string[]
-  readonly unknown: readonly string[]
-  /** What did not fit. */
-  readonly cut: string
-}
+/** The tokenizer of words, for texts of so many positions. Errors (`file`): words of which none are special. */
+export const wordsTokenizer = (words: Words, positions: number): Checked<Tokenizer> =>
+  tokenizerOfJson(document(words), { config: configuration(positions), at: 'words.json' })
 
-export type Tokens = (text: string) => Encoded
+/** Its files, by their names, as other programs read them. */
+export const wordsFiles = (words: Words, positions: number): Readonly<Record<string, string>> => ({
+  'tokenizer.json': JSON.stringify(document(words)),
+  'tokenizer_config.json': JSON.stringify(configuration(positions)),
+})
 
-/** An encoder of texts into so many positions. */
-export const tokensBy = (words: Words, positions: number): Tokens => {
-  const encoder = new Encoder(document(words), {})
-  const idsOf = (text: string): readonly number[] => encoder.encode(text).ids
-  return (text) => {
-    const ids = idsOf(text)
-    const room = positions - 2
-    const own = split(text).map((word) => ({ word, ids: idsOf(word) }))
-    const kept = ids.slice(0, room)
+const spellingBy =
+  ({ encode }: Tokenizer) =>
+  (text: string): Spelling => {
+    const own = [...new Set(split(text))].map((word) => ({ word, ids: encode(word) }))
+    const unknown = own.filter(({ ids }) => ids.includes(specials.unknown))
     return {
-      ids: [specials.start, ...kept, specials.end, ...Array.from({ length: room - kept.length }, () => specials.pad)],
-      spelled: own.flatMap((w) => (w.ids.length > 1 ? [w.word] : [])),
-      unknown: own.flatMap((w) => (w.ids.includes(specials.unknown) ? [w.word] : [])),
-      cut: ids.length <= room ? '' : encoder.decode([...ids.slice(room)]),
+      spelled: own.filter((w) => w.ids.length > 1 && !unknown.includes(w)).map(({ word }) => word),
+      unknown: unknown.map(({ word }) => word),
     }
   }
-}
+
+/** How a model reads texts by its own words. Errors (`file`): words of which none are special. */
+export const wordsReader = (words: Words, positions: number): Checked<TextReader> =>
+  pipe(
+    wordsTokenizer(words, positions),
+    E.map((tokenizer) => ({ row: (text) => textRow(tokenizer, text), spelling: spellingBy(tokenizer) })),
+  )
 
 const Document = t.type({ words: t.readonlyArray(t.string) })
 /** As `Words` are written. Errors: `file`. */

@@ -9,8 +9,22 @@ export interface PromptIds {
   readonly cut?: string
 }
 
+/** Words of a text that are told by their letters, and such as are not told at all. */
+export interface Spelling {
+  readonly spelled: readonly string[]
+  readonly unknown: readonly string[]
+}
+
+/** How a model reads texts. */
+export interface TextReader {
+  /** As many ids as the model has positions: those of its tokenizer, or of several behind each other. */
+  readonly row: (text: string) => PromptIds
+  /** Where its words were learnt from captions: which of a text these do not have. */
+  readonly spelling?: (text: string) => Spelling
+}
+
 /** Of a text, in characters. */
-export const longestPrompt = 100_000
+const longestPrompt = 100_000
 /** Start and end, and one token between them. */
 const fewest = 3
 
@@ -24,23 +38,32 @@ export const framed = (
   return [...row, ...Array.from({ length: positions - row.length }, () => pad)]
 }
 
+/** A text as a row of so many positions: start, text, end, padding. What does not fit is cut and told. */
+export const textRow = (tokenizer: Tokenizer, text: string, positions = tokenizer.positions): PromptIds => {
+  const ids = tokenizer.encode(text)
+  const room = positions - (tokenizer.start === null ? 1 : 2)
+  const whole = { ids: framed(tokenizer, ids.slice(0, room), positions) }
+  return ids.length <= room ? whole : { ...whole, cut: tokenizer.decode(ids.slice(room)) }
+}
+
+/** Rows of several tokenizers behind each other; what the first cuts is told. */
+export const textRows =
+  (tokenizers: readonly (readonly [tokenizer: Tokenizer, positions: number])[]): TextReader['row'] =>
+  (text) => {
+    const rows = tokenizers.map(([tokenizer, positions]) => textRow(tokenizer, text, positions))
+    const cut = rows[0]?.cut
+    return { ids: rows.flatMap(({ ids }) => ids), ...(cut === undefined ? {} : { cut }) }
+  }
+
 /**
- * A prompt as the ids that a text encoder takes: start, text, end, padding. What does not fit is cut and told. Errors (`data`): a text
- * that cannot be meant as one.
+ * A prompt as the ids that a text encoder takes. Errors (`data`): a text that cannot be meant as one, positions that leave no room.
  *
  * @example
  * promptIds(tokenizer, 'a red circle') // right({ ids: [49406, 320, 736, 7117, 49407, 49407, ...] })
  */
-export const promptIds = (
-  tokenizer: Tokenizer,
-  prompt: string,
-  positions = tokenizer.positions,
-): Checked<PromptIds> => {
-  if (positions < fewest) return fail('data', 'prompt', `at least ${fewest} positions`, `${positions}`)
-  if (prompt.length > longestPrompt)
-    return fail('data', 'prompt', `at most ${longestPrompt} characters`, `${prompt.length}`)
-  const ids = tokenizer.encode(prompt)
-  const room = positions - (tokenizer.start === null ? 1 : 2)
-  const whole = { ids: framed(tokenizer, ids.slice(0, room), positions) }
-  return E.right(ids.length <= room ? whole : { ...whole, cut: tokenizer.decode(ids.slice(room)) })
-}
+export const promptIds = (tokenizer: Tokenizer, prompt: string, positions = tokenizer.positions): Checked<PromptIds> =>
+  positions < fewest
+    ? fail('data', 'prompt', `at least ${fewest} positions`, `${positions}`)
+    : prompt.length > longestPrompt
+      ? fail('data', 'prompt', `at most ${longestPrompt} characters`, `${prompt.length}`)
+      : E.right(textRow(tokenizer, prompt, positions))

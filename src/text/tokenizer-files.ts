@@ -4,7 +4,7 @@ import { gunzip } from 'node:zlib'
 import { type Effect, type Errors, effect, fail, failure, reasonOf } from '../error.ts'
 import { fileEffect, readBytes } from '../io/bytes.ts'
 import { packageFile } from '../io/package.ts'
-import { E, pipe, TE } from '../prelude.ts'
+import { E, pipe, RR, TE } from '../prelude.ts'
 import type { Tokenizer } from './tokenizer.ts'
 import {
   type BesideVocabulary,
@@ -49,6 +49,25 @@ const unzipped = (path: string): Effect<string> =>
       ),
     ),
   )
+
+/** The files of a tokenizer, and no others that lie beside them. */
+const tokenizerFile =
+  /^(tokenizer\.json|vocab\.(json|txt)|merges\.txt|bpe_.*\.txt\.gz|(tokenizer_config|special_tokens_map|added_tokens)\.json)$/
+
+export type TokenizerFiles = Readonly<Record<string, Uint8Array>>
+/** What lies in a tokenizer's folder of it, by name, as it is. Errors: `file`. */
+export const tokenizerFilesIn = (folder: string): Effect<TokenizerFiles> =>
+  effect(async (run) => {
+    const names = await run(fileEffect(folder, "a tokenizer's folder", () => readdir(folder)))
+    const found: Record<string, Uint8Array> = {}
+    for (const name of names.filter((own) => tokenizerFile.test(own)))
+      found[name] = await run(readBytes(join(folder, name)))
+    return found
+  })
+
+/** Texts as files. */
+export const asFiles = (texts: Readonly<Record<string, string>>): TokenizerFiles =>
+  RR.map((text: string) => new TextEncoder().encode(text))(texts)
 
 export type TokenizerOptions = Pick<BesideVocabulary, 'positions' | 'cleaning' | 'pad'>
 
@@ -108,8 +127,8 @@ export const clipTokenizer = (options: TokenizerOptions = {}): Effect<Tokenizer>
   readOpenAiTokenizer(clipMerges, options)
 
 /** Its files, by their names, as transformers reads them: for folders of diffusers. */
-export const clipFiles = (pad: string | null): Effect<Readonly<Record<string, string>>> =>
+export const clipFiles = (pad: string | null): Effect<TokenizerFiles> =>
   pipe(
     unzipped(clipMerges),
-    TE.map((text) => clipTokenizerFiles(text, pad)),
+    TE.map((text) => asFiles(clipTokenizerFiles(text, pad))),
   )

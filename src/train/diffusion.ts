@@ -9,7 +9,7 @@ import type { Experiment, Training } from '../experiment/document.ts'
 import { previewOf } from '../experiment/sampling.ts'
 import type { Owned } from '../io/owner.ts'
 import { identity } from '../prelude.ts'
-import type { Tokens } from '../text/learnt.ts'
+import type { TextReader } from '../text/prompt.ts'
 import { randomOf } from './data.ts'
 import { drawPictures } from './drawing.ts'
 import { mirrored } from './first-stage.ts'
@@ -44,7 +44,7 @@ export const trainDiffusion = (
     /** Held-out pictures that previews may show. */
     readonly shown: Dataset
     /** Where the model reads captions. */
-    readonly tokens: Tokens | undefined
+    readonly tokens: TextReader | undefined
     readonly scale: number
     readonly firstStage: Values
     /** Weights of the U-Net and its conditioner that an adapter is trained beside. */

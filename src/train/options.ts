@@ -2,7 +2,8 @@ import type { Effect } from '../error.ts'
 import type { Executor, Values } from '../execute/executor.ts'
 import type { Experiment } from '../experiment/document.ts'
 import type { Owned } from '../io/owner.ts'
-import type { Tokens, Words } from '../text/learnt.ts'
+import type { Words } from '../text/learnt.ts'
+import type { TextReader } from '../text/prompt.ts'
 import type { Metrics } from './loop.ts'
 
 /** What a training run tells while it goes. */
@@ -24,7 +25,7 @@ export interface Base {
   readonly experiment: Experiment
   /** Where its model reads texts: words that it has learnt, or its own tokenizers. */
   readonly words?: Words
-  readonly tokens?: Tokens
+  readonly tokens?: TextReader
   /** What latents are multiplied by. */
   readonly scale: number
   readonly firstStage: Values

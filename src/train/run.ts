@@ -135,7 +135,7 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
     say(`${what}: [${model.latent.join(', ')}], multiplied by ${scale.toFixed(4)}`)
     await run(writeText(join(o.dir, 'latents.json'), JSON.stringify({ scale, classes: facts.classes })))
     const words = base?.words ?? wordsOf(model.conditioner, data.train)
-    const tokens = base?.tokens ?? tokensOf(model.conditioner, words)
+    const tokens = base?.tokens ?? (await run(TE.fromEither(tokensOf(model.conditioner, words))))
     if (words !== undefined) await run(writeWords(o.dir, words))
     const heldOut = await run(encodeHeldOut(diffusedOf(e), encoding, e.diffusion, data.heldOut))
     const told = (of: Dataset): Effect<ToldAhead | undefined> =>

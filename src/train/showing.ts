@@ -2,7 +2,7 @@ import { type Dataset, labelsOf } from '../data/dataset.ts'
 import { type Effect, effect } from '../error.ts'
 import type { Asked } from '../experiment/conditioning.ts'
 import type { LatentDiffusion } from '../experiment/diffusion-stage.ts'
-import type { Tokens } from '../text/learnt.ts'
+import type { TextReader } from '../text/prompt.ts'
 import { picturesOf, randomOf } from './data.ts'
 import { firstItems, type Items, psnrs, range } from './inference.ts'
 import { labelRows } from './pictures.ts'
@@ -55,7 +55,7 @@ export const showingOf = (
   { classes, conditioner }: LatentDiffusion,
   perRow: number,
   data: Dataset,
-  { seed, tokens }: { readonly seed: number; readonly tokens: Tokens | undefined },
+  { seed, tokens }: { readonly seed: number; readonly tokens: TextReader | undefined },
 ): Effect<Showing> =>
   effect(async (run) => {
     const { pictures: condition } = conditioner

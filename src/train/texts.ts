@@ -1,14 +1,15 @@
 import { join } from 'node:path'
 import type { Dataset } from '../data/dataset.ts'
 import { several } from '../data/left-out.ts'
-import { type Effect, effect } from '../error.ts'
+import { type Checked, type Effect, effect } from '../error.ts'
 import type { Conditioner } from '../experiment/conditioning.ts'
 import { parseJsonText } from '../experiment/json-text.ts'
 import { type Problems, problem, setting } from '../experiment/problems.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
 import { readBytes } from '../io/bytes.ts'
 import { E, pipe, TE } from '../prelude.ts'
-import { learnWords, parseWords, type Tokens, tokensBy, type Words } from '../text/learnt.ts'
+import { learnWords, parseWords, type Words, wordsReader } from '../text/learnt.ts'
+import type { TextReader } from '../text/prompt.ts'
 
 /** The captions of a run's pictures, as its model takes them. */
 
@@ -49,20 +50,21 @@ export const wordsOf = ({ text }: Conditioner, train: Captioned): Words | undefi
   text === undefined || text.vocabulary === null ? undefined : learnWords(captionsOf(train), text.vocabulary)
 
 /** Tokens of texts in a row, as many for each as the model has positions. */
-export const tokenRows = (tokens: Tokens, texts: readonly string[]): Int32Array =>
-  Int32Array.from(texts.flatMap((text) => tokens(text).ids))
+export const tokenRows = (tokens: TextReader, texts: readonly string[]): Int32Array =>
+  Int32Array.from(texts.flatMap((text) => tokens.row(text).ids))
 
 /** Tokens of the captions of pictures; none of a caption is what an empty one is. */
 export const captionTokens =
-  (tokens: Tokens, { about }: Captioned) =>
+  (tokens: TextReader, { about }: Captioned) =>
   (indices: ArrayLike<number>): Int32Array =>
     tokenRows(
       tokens,
       Array.from(indices, (i) => about(i).caption ?? ''),
     )
 
-export const tokensOf = ({ text }: Conditioner, words: Words | undefined): Tokens | undefined =>
-  text === undefined || words === undefined ? undefined : tokensBy(words, text.positions)
+/** How captions become tokens, by words that were learnt. Errors: `file`. */
+export const tokensOf = ({ text }: Conditioner, words: Words | undefined): Checked<TextReader | undefined> =>
+  text === undefined || words === undefined ? E.right(undefined) : wordsReader(words, text.positions)
 
 const wordsFile = (dir: string): string => join(dir, 'words.json')
 

@@ -8,7 +8,7 @@ import { feedTypes, type Graph, outputTypes } from '../graph/graph.ts'
 import { size } from '../graph/types.ts'
 import { scratch } from '../io/scratch.ts'
 import { E, pipe, TE } from '../prelude.ts'
-import type { Tokens } from '../text/learnt.ts'
+import type { TextReader } from '../text/prompt.ts'
 import { joined, using, weightsFor } from './inference.ts'
 import { tokenRows } from './texts.ts'
 
@@ -67,7 +67,11 @@ export const encodeCaptions = (
   executor: Executor,
   m: LatentDiffusion,
   state: Values,
-  { tokens, data, dir }: { readonly tokens: Tokens; readonly data: Pick<Dataset, 'n' | 'about'>; readonly dir: string },
+  {
+    tokens,
+    data,
+    dir,
+  }: { readonly tokens: TextReader; readonly data: Pick<Dataset, 'n' | 'about'>; readonly dir: string },
 ): Effect<ToldAhead> =>
   effect(async (run) => {
     const captions = Array.from({ length: data.n }, (_, i) => data.about(i).caption ?? '')

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
 import { type Effect, effect } from '../../src/error.ts'
 import { sha256 } from '../../src/io/bytes.ts'
@@ -8,8 +9,11 @@ import { type Where, withPublished } from '../../src/pipelines/read.ts'
 import type { ReadModel } from '../../src/pipelines/read-model.ts'
 import type { Weights } from '../../src/pipelines/weights.ts'
 import { type Written, writeCompVis, writeDiffusers } from '../../src/pipelines/write.ts'
-import { E } from '../../src/prelude.ts'
-import { documents, done, modelOf } from './published-models.ts'
+import { E, TE } from '../../src/prelude.ts'
+import { learnWords, wordsFiles, wordsTokenizer } from '../../src/text/learnt.ts'
+import { textRow } from '../../src/text/prompt.ts'
+import { asFiles } from '../../src/text/tokenizer-files.ts'
+import { documents, done, modelOf, right, weightsOf } from './published-models.ts'
 
 /** What is exported is what was there. */
 
@@ -68,6 +72,35 @@ describe('a published model that is exported', () => {
       expect(E.isLeft(await writeDiffusers(path, model, false)())).toBe(true)
     },
   )
+  it('keeps words that were learnt from captions, in both formats', async () => {
+    const words = learnWords(['a red circle', 'a blue square left of a red circle', 'Café & crème'], 160)
+    const tokenizer = right(wordsTokenizer(words, 16))
+    const { document } = modelOf('Stable Diffusion 1')
+    const [part] = document.conditioning.text
+    if (part?.encoder.kind !== 'clip') return expect.unreachable()
+    const encoder = { kind: 'clip', config: { ...part.encoder.config, positions: 16 } } as const
+    const text = [{ ...part, encoder, tokenizer: { from: 'folder', name: 'tokenizer' } as const }]
+    const own = { ...document, conditioning: { ...document.conditioning, text } }
+    const model = {
+      document: own,
+      weights: weightsOf(own),
+      tokenizerFiles: { tokenizer: TE.right(asFiles(wordsFiles(words, 16))) },
+    }
+    const [folder, file] = [join(dir, 'own'), join(dir, 'own.safetensors')]
+    await done(writeDiffusers(folder, model, false))
+    const remarks = await done(writeCompVis(file, model, false))
+    expect(remarks.join()).toContain(`--tokenizer ${join(dir, 'own.tokenizer')}`)
+    const others = { yaml: join(dir, 'own.yaml'), tokenizers: [join(dir, 'own.tokenizer')] }
+    for (const where of [{ path: folder }, { path: file, ...others }]) {
+      const [read] = await done(withPublished(where, ({ tokenizers }) => TE.right(tokenizers)))
+      if (read === undefined) return expect.unreachable()
+      fc.assert(
+        fc.property(fc.oneof(fc.string(), fc.constantFrom('A RED circle', 'mauve Café', '[END] [PAD]')), (said) => {
+          expect(textRow(read, said)).toEqual(textRow(tokenizer, said))
+        }),
+      )
+    }
+  })
   it('is refused by name where a format has no place for it', async () => {
     const places = async (e: Effect<unknown>) => {
       const found = await e()

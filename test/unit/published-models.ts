@@ -148,7 +148,7 @@ const arrayOf = (shape: readonly number[], k: number, i: number): UnreadArray =>
     }),
   }
 }
-const weightsOf = (document: PipelineDocument): Weights =>
+export const weightsOf = (document: PipelineDocument): Weights =>
   Object.fromEntries(
     Object.entries(right(graphsOf(document))).map(([component, graph], k) => [
       component,
@@ -157,5 +157,5 @@ const weightsOf = (document: PipelineDocument): Weights =>
   )
 export const modelOf = (name: keyof typeof documents): Written => {
   const document = documentOf(name)
-  return { document, weights: weightsOf(document), folders: {} }
+  return { document, weights: weightsOf(document), tokenizerFiles: {} }
 }

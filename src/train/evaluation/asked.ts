@@ -3,7 +3,7 @@ import type { Executor, Values } from '../../execute/executor.ts'
 import type { LatentDiffusion } from '../../experiment/diffusion-stage.ts'
 import type { Experiment } from '../../experiment/document.ts'
 import type { Sampling } from '../../experiment/sampling.ts'
-import type { Tokens } from '../../text/learnt.ts'
+import type { TextReader } from '../../text/prompt.ts'
 import type { Parted } from '../data.ts'
 import type { CheckpointIdentity, Evaluation } from './document.ts'
 import type { Extractor } from './extractors.ts'
@@ -20,7 +20,7 @@ export interface Evaluated {
     readonly state: Values
     readonly scale: number
     /** Where the model reads texts. */
-    readonly tokens?: Tokens
+    readonly tokens?: TextReader
   }
 }
 

@@ -7,7 +7,7 @@ import { bitsProgram, diffusionLeaves, type LatentDiffusion, nullLabel } from '.
 import { autoencoderOf, type Experiment } from '../../experiment/document.ts'
 import { feedTypes, type Graph, noises } from '../../graph/graph.ts'
 import { TE } from '../../prelude.ts'
-import type { Tokens } from '../../text/learnt.ts'
+import type { TextReader } from '../../text/prompt.ts'
 import { picturesOf, randomOf } from '../data.ts'
 import {
   asPart,
@@ -39,7 +39,7 @@ export interface Known {
   readonly firstStage: Values
   readonly state: Values
   readonly scale: number
-  readonly tokens?: Tokens
+  readonly tokens?: TextReader
 }
 
 /** What a model was trained on: moments of posteriors, latents, or pictures. */
