@@ -19,8 +19,9 @@ export const conditioningLeaves = {
   negativeLabels: 'negative_labels',
   negativeTokens: 'negative_tokens',
   awayTokens: 'away_tokens',
-  /** What texts were encoded to, and what guidance leads away from, one for all. */
+  /** What texts were encoded to, what no text was, and what guidance leads away from. */
   context: 'context',
+  nothingContext: 'nothing_context',
   vector: 'vector',
   awayContext: 'away_context',
   awayVector: 'away_vector',
@@ -63,7 +64,7 @@ export interface Conditioner {
   readonly context: number | null
   /** Told of a batch that is not trained on; `scale` is the leaf of what latents are multiplied by, where there is one already. */
   readonly given: (batch: number, scale?: Tensor) => Told
-  /** What of that is the same at all steps of a walk and is worth computing once, by the leaves of `walked`. */
+  /** What is the same at all steps of a walk and is worth computing once, by the leaves of `walked`, `nothing` and `away`. */
   readonly ahead?: (batch: number) => Readonly<Record<string, Tensor>>
   /** Whether training too is told what `ahead` gives, which is computed once of each text. */
   readonly learntAhead?: boolean
@@ -71,9 +72,9 @@ export interface Conditioner {
   readonly walked?: (batch: number) => Told
   /** The same while training, now and then without the condition. */
   readonly trained: (batch: number, scale?: Tensor) => Told
-  /** Told for guidance: no condition. Undefined where doing without is not learnt. */
+  /** Told at each step for guidance: no condition. Undefined where doing without is not learnt. */
   readonly nothing?: (batch: number) => Told
-  /** Told for guidance away from what is fed as negative. Undefined where nothing of the kind can be said. */
+  /** Told at each step for guidance away from what is fed as negative. Undefined where nothing of the kind can be said. */
   readonly away?: (batch: number) => Told
   /** What the leaves are fed. */
   readonly feeds: (asked: Asked) => Values

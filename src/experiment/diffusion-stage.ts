@@ -17,12 +17,12 @@ import {
 } from '../diffusion/index.ts'
 import { diagonalGaussian, sample } from '../distributions/gaussian.ts'
 import { type Checked, fail } from '../error.ts'
-import type { Graph } from '../graph/graph.ts'
+import { feedTypes, type Graph } from '../graph/graph.ts'
 import { float, type Shape } from '../graph/types.ts'
 import type { Loss } from '../losses/index.ts'
 import type { Buffers } from '../nn/stateful.ts'
 import { unet } from '../nn/unet/unet.ts'
-import { E, pipe } from '../prelude.ts'
+import { E, pipe, RR } from '../prelude.ts'
 import { chain, ddimInversion, planSampling, type SamplingPlan, stepGraph, type Watched } from '../samplers/index.ts'
 import type { Path } from '../schedulers/path.ts'
 import { optimise } from '../transform/index.ts'
@@ -220,9 +220,18 @@ export const samplingProgram = (
   )
 }
 
-/** What is computed once before a walk, by the leaves that its steps are fed it through; undefined where nothing is. */
-export const aheadProgram = ({ conditioner: { ahead } }: LatentDiffusion, batch: number): Checked<Graph> | undefined =>
-  ahead === undefined ? undefined : pipe(freeze(ahead(batch)), E.map(optimise))
+/** What is computed once before a walk, by the leaves that its graph is fed it through: all where no graph is given; undefined where nothing is. */
+export const aheadProgram = (
+  { conditioner: { ahead } }: LatentDiffusion,
+  batch: number,
+  walk?: Graph,
+): Checked<Graph> | undefined => {
+  const leaves = walk && feedTypes(walk)
+  const wanted = RR.filterWithIndex((name: string) => leaves === undefined || Object.hasOwn(leaves, name))(
+    ahead?.(batch) ?? {},
+  )
+  return Object.keys(wanted).length === 0 ? undefined : pipe(freeze(wanted), E.map(optimise))
+}
 
 /** From pictures up to the noise that they would be drawn from, along the levels of a sampling; without guidance. */
 export const inversionProgram = (m: LatentDiffusion, sampling: Sampling, batch: number): Checked<SamplingProgram> =>

@@ -1,6 +1,6 @@
 import { constant, input, less, noise, select, type Tensor, unsqueeze } from '../declare/index.ts'
 import { ints } from '../execute/executor.ts'
-import { int } from '../graph/types.ts'
+import { float, int } from '../graph/types.ts'
 import { width } from '../nn/bounds.ts'
 import { clipText } from '../nn/text/clip.ts'
 import { pipe } from '../prelude.ts'
@@ -41,7 +41,7 @@ export const textConditioner = ({ dropout, ...c }: TextFields): Conditioner => {
     eps: 1e-5,
     endToken: null,
   })
-  const told = (ids: Tensor): Told => ({ context: encode(ids).last })
+  const states = (ids: Tensor): Tensor => encode(ids).last
   const leaf = (name: string, batch: number): Tensor => input(name, int(batch, positions))
   const empty = [specials.start, specials.end, ...Array.from({ length: positions - 2 }, () => specials.pad)]
   const nothing = (batch: number): Tensor =>
@@ -51,15 +51,25 @@ export const textConditioner = ({ dropout, ...c }: TextFields): Conditioner => {
     if (dropout === 0) return ids
     return pipe(noise('caption_dropout', [batch], 'uniform'), less(dropout), unsqueeze(1), select(nothing(batch), ids))
   }
+  /** Texts are encoded once, before a walk. */
+  const walked =
+    (name: string) =>
+    (batch: number): Told => ({ context: input(name, float(batch, positions, c.width)) })
   const at = '/diffusion/conditioning'
   return {
     ...unconditional,
     text: { vocabulary, positions },
     context: c.width,
-    given: (batch) => told(leaf(conditioningLeaves.tokens, batch)),
-    trained: (batch) => told(dropped(leaf(conditioningLeaves.tokens, batch))),
-    away: (batch) => told(leaf(conditioningLeaves.negativeTokens, batch)),
-    ...(dropout > 0 && dropout < 1 ? { nothing: (batch: number) => told(nothing(batch)) } : {}),
+    given: (batch) => ({ context: states(leaf(conditioningLeaves.tokens, batch)) }),
+    trained: (batch) => ({ context: states(dropped(leaf(conditioningLeaves.tokens, batch))) }),
+    ahead: (batch) => ({
+      [conditioningLeaves.context]: states(leaf(conditioningLeaves.tokens, batch)),
+      [conditioningLeaves.nothingContext]: states(nothing(batch)),
+      [conditioningLeaves.awayContext]: states(leaf(conditioningLeaves.negativeTokens, batch)),
+    }),
+    walked: walked(conditioningLeaves.context),
+    away: walked(conditioningLeaves.awayContext),
+    ...(dropout > 0 && dropout < 1 ? { nothing: walked(conditioningLeaves.nothingContext) } : {}),
     feeds: ({ labels: { length: n }, tokens = new Int32Array(n * positions), negative }) => ({
       [conditioningLeaves.tokens]: ints([n, positions], tokens),
       ...(negative !== undefined && 'tokens' in negative

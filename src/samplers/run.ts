@@ -31,7 +31,7 @@ export interface SamplingRun {
   /** A part of the plan's steps; all where left out. */
   readonly steps?: readonly PlannedStep[]
   readonly noiseOf: (request: NoiseRequest) => Value
-  /** Whatever else the graph is fed: weights, conditioning, a known picture. */
+  /** Whatever else the graph is fed, held on the device: weights, conditioning, a known picture. */
   readonly feeds?: Values
   /** What a step is fed of its own, such as a scale of guidance that changes. */
   readonly stepFeeds?: (step: PlannedStep) => Values
@@ -74,7 +74,7 @@ const stateOf = (plan: SamplingPlan, from: Value | SamplingState): SamplingState
       }
 
 /** What a step is fed beside what it carries, and of that what its graph has leaves for. */
-const feedsOf = ({ graph, noiseOf, feeds = {}, stepFeeds = () => ({}) }: SamplingRun, batch: number) => {
+const feedsOf = ({ graph, noiseOf, stepFeeds = () => ({}) }: SamplingRun, batch: number) => {
   const [types, drawn] = [feedTypes(graph), noises(graph)]
   return (step: PlannedStep): Values => {
     const own: Values = {
@@ -87,7 +87,7 @@ const feedsOf = ({ graph, noiseOf, feeds = {}, stepFeeds = () => ({}) }: Samplin
         drawn.map(({ name, shape }) => [name, noiseOf({ name, step: step.index, shape })] as const),
       ),
     }
-    return { ...feeds, ...RR.filterWithIndex((name: string) => Object.hasOwn(types, name))(own) }
+    return RR.filterWithIndex((name: string) => Object.hasOwn(types, name))(own)
   }
 }
 
@@ -97,9 +97,9 @@ const feedsOf = ({ graph, noiseOf, feeds = {}, stepFeeds = () => ({}) }: Samplin
  */
 export const sample = (run: SamplingRun): Effect<SamplingState> =>
   effect(async (go) => {
-    const { plan, executable, steps = plan.steps } = run
+    const { plan, executable, steps = plan.steps, feeds: held = {} } = run
     const state = stateOf(plan, run.from)
-    const stepper = await go(executable.start(carryOf(plan), { [leaves.x]: state.x, ...state.memory }))
+    const stepper = await go(executable.start(carryOf(plan), { ...held, [leaves.x]: state.x, ...state.memory }))
     const read = (name: string): Effect<Value> =>
       pipe(
         stepper.read,

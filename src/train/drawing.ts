@@ -158,7 +158,7 @@ const inverted = (
     const fed = await run(
       fedBy(
         executor,
-        m,
+        { model: m, graph: program.graph },
         state,
         scale,
         places.map((numbers) => askedFor(told, numbers)),
@@ -278,7 +278,7 @@ export const drawLatents = (executor: Executor, m: LatentDiffusion, state: Value
     const fed = await run(
       fedBy(
         executor,
-        m,
+        { model: m, graph: program.graph },
         state,
         scale,
         asked.map((one) => one.asked),

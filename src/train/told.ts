@@ -34,10 +34,10 @@ const ahead = (
   )
 }
 
-/** What batches of what is asked are fed: the leaves themselves, or what is computed of them once before a walk. */
+/** What a walk's graph is fed for batches of what is asked: the leaves themselves, or what is computed of them once before. */
 export const fedBy = (
   executor: Executor,
-  m: LatentDiffusion,
+  { model: m, graph: walk }: { readonly model: LatentDiffusion; readonly graph: Graph },
   state: Values,
   scale: number,
   batches: readonly Asked[],
@@ -45,10 +45,11 @@ export const fedBy = (
   effect(async (run) => {
     const fed = batches.map((asked) => feedsOf(m, asked, scale))
     const [first] = batches
-    const built = first === undefined ? undefined : aheadProgram(m, first.labels.length)
-    if (built === undefined) return fed
+    const built = first === undefined ? undefined : aheadProgram(m, first.labels.length, walk)
+    const own = (values: Values): Values => only(values, Object.keys(feedTypes(walk)))
+    if (built === undefined) return fed.map(own)
     const all: Values[] = []
-    const take = (made: Values, i: number): Effect<void> => TE.fromIO(() => void all.push({ ...fed[i], ...made }))
+    const take = (made: Values, i: number): Effect<void> => TE.fromIO(() => void all.push(own({ ...fed[i], ...made })))
     await run(ahead(executor, await run(TE.fromEither(built)), state, fed, take))
     return all
   })

@@ -3,6 +3,7 @@ import { expect, it } from 'vitest'
 import { freeze } from '../../src/declare/index.ts'
 import { floats, type Values } from '../../src/execute/executor.ts'
 import { onnx } from '../../src/execute/onnx/index.ts'
+import type { LatentDiffusion } from '../../src/experiment/diffusion-stage.ts'
 import { loadExperiment } from '../../src/experiment/load.ts'
 import { feedTypes } from '../../src/graph/graph.ts'
 import { TE } from '../../src/prelude.ts'
@@ -12,6 +13,12 @@ import { initialParameters } from '../../src/train/state.ts'
 import { fedBy } from '../../src/train/told.ts'
 import { right } from '../arbitrary/run.ts'
 import { difference, run } from './onnx-support.ts'
+
+/** A model with the leaves that a step of its walk is fed through. */
+const walkOf = (model: LatentDiffusion) => ({
+  model,
+  graph: right(freeze(Object.fromEntries(Object.entries(model.conditioner.walked?.(2) ?? {})))),
+})
 
 const tiny = async (...sets: readonly string[]) =>
   right(
@@ -53,7 +60,7 @@ it.each([
     const weights = initialParameters(firstStage.step.declared, 1)
     const [scale, each] = [0.5, 4 * side * side]
     const asked = { labels: [0, 0], pictures: conditions }
-    const [fed] = right(await fedBy(onnx('cpu'), diffusion.model, asPart(weights), scale, [asked])())
+    const [fed] = right(await fedBy(onnx('cpu'), walkOf(diffusion.model), asPart(weights), scale, [asked])())
     const beside = fed?.beside
     expect(beside?.shape).toEqual([2, 5, 8, 8])
     const holed = Float32Array.from({ length: 2 * 3 * side * side }, (_, i) => {
@@ -98,7 +105,7 @@ it('before a walk the same is computed as in a step, and the encoder is neither 
   expect(Object.keys(step.carry).filter((name) => name.includes('first_stage_model'))).toEqual([])
   expect(modelParameters(diffusion).filter(({ name }) => name.startsWith('first_stage_model'))).toEqual([])
   const asked = { labels: [0, 0], pictures: conditions }
-  const [ahead] = right(await fedBy(onnx('cpu'), model, weights, 0.5, [asked])())
+  const [ahead] = right(await fedBy(onnx('cpu'), walkOf(model), weights, 0.5, [asked])())
   const { beside } = model.conditioner.given(2)
   const g = right(freeze({ ...(beside === undefined ? {} : { beside }) }))
   const fed: Values = { ...weights, ...model.conditioner.feeds(asked), scale_factor: floats([], Float32Array.of(0.5)) }

@@ -107,7 +107,7 @@ export const bitsFigures = (known: Known, heldOut: Dataset, o: BitsOptions): Eff
               ),
             }),
       })
-    const told = await run(fedBy(o.executor, model, { ...asPart(known.firstStage), ...state }, scale, asked))
+    const told = await run(fedBy(o.executor, { model, graph }, { ...asPart(known.firstStage), ...state }, scale, asked))
     const found = await run(
       using(o.executor, graph, constants, (executable) =>
         effect(async (go) => {
