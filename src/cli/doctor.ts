@@ -1,5 +1,6 @@
 import { effect, showErrors } from '../error.ts'
 import { auto } from '../execute/auto.ts'
+import { lookForLibrary } from '../execute/onednn/found.ts'
 import { available } from '../execute/onnx/available.ts'
 import { type Backend, backends, look } from '../execute/tfjs/index.ts'
 import { E } from '../prelude.ts'
@@ -35,6 +36,7 @@ const about = effect(async (run) => {
             : `not usable: ${found.right.webgpu.reason}`,
         ],
       ]
+  const oneDnn = await lookForLibrary()
   const others: (readonly [string, string])[] = []
   for (const name of backends) others.push(await tfjsRow(name))
   const choice = await run(auto)
@@ -45,6 +47,7 @@ const about = effect(async (run) => {
     ['memory', `${memoryGiB.toFixed(1)} GiB`],
     ['reference', 'usable (float64, slow: the specification)'],
     ...runtime,
+    ['onednn', oneDnn.usable ? `usable: ${oneDnn.what}` : `not usable: ${oneDnn.what}`],
     ['tfjs', 'TensorFlow.js, of optional packages'],
     ...others,
     ['auto', `${choice.executor.name}: ${choice.reason}`],

@@ -12,6 +12,7 @@ import { importCheckpoint } from './import.ts'
 import { version } from './package.ts'
 import { sample } from './sample.ts'
 import { schema } from './schema.ts'
+import { setup } from './setup.ts'
 import { start } from './start.ts'
 import { execute, exitCodes, type Outcome, showBug, type Terminal } from './terminal.ts'
 import { train } from './train.ts'
@@ -25,6 +26,7 @@ const commands: readonly Register[] = [
   importCheckpoint,
   exportRun,
   doctor,
+  setup,
   schema,
   conformance,
 ]

@@ -4,6 +4,7 @@ import { didYouMean } from '../schema.ts'
 import { decide, type Finding, type Found } from './decide.ts'
 import type { Executor } from './executor.ts'
 import { type ExecutorName, executorNames } from './names.ts'
+import { onednn } from './onednn/index.ts'
 import { onnx } from './onnx/index.ts'
 import { runtime } from './onnx/native.ts'
 import { realAdapter } from './onnx/real-adapter.ts'
@@ -54,6 +55,7 @@ const executors: Readonly<Record<ExecutorName, () => Executor>> = {
   onnx: () => onnx('cpu'),
   'onnx:cpu': () => onnx('cpu'),
   'onnx:webgpu': () => onnx('webgpu'),
+  onednn: () => onednn,
   'tfjs:node-gpu': () => tfjs('node-gpu'),
   'tfjs:node': () => tfjs('node'),
   'tfjs:webgpu': () => tfjs('webgpu'),

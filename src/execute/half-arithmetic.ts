@@ -11,6 +11,7 @@ export const halfArithmetic: { readonly [N in ExecutorName]: HalfArithmetic } = 
   reference: simulates,
   onnx: simulates,
   'onnx:cpu': simulates,
+  onednn: simulates,
   'onnx:webgpu': { float16: 'computes', bfloat16: 'refuses' },
   'tfjs:node-gpu': refuses,
   'tfjs:node': refuses,

@@ -4,6 +4,7 @@ export const executorNames = [
   'onnx',
   'onnx:cpu',
   'onnx:webgpu',
+  'onednn',
   'tfjs:node-gpu',
   'tfjs:node',
   'tfjs:webgpu',

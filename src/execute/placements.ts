@@ -11,6 +11,7 @@ const host: Placing = ({ nodes }) => TE.right({ nodes: nodes.length, leaving: []
 export const placements: { readonly [N in Exclude<ExecutorName, 'onnx'>]: Placing } = {
   reference: host,
   'onnx:cpu': host,
+  onednn: host,
   'onnx:webgpu': webgpuPlacement,
   'tfjs:node-gpu': tfjsPlacement('node-gpu'),
   'tfjs:node': tfjsPlacement('node'),

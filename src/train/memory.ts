@@ -95,6 +95,7 @@ const onHost: { readonly [N in ExecutorName]: boolean } = {
   reference: true,
   onnx: true,
   'onnx:cpu': true,
+  onednn: true,
   'onnx:webgpu': false,
   'tfjs:node-gpu': false,
   'tfjs:node': true,

@@ -149,7 +149,17 @@ describe('results', () => {
       out: expect.stringMatching(/^\d+\.\d+\.\d+\n$/),
       err: '',
     })
-    for (const command of ['start', 'check', 'train', 'sample', 'evaluate', 'doctor', 'schema', 'conformance']) {
+    for (const command of [
+      'start',
+      'check',
+      'train',
+      'sample',
+      'evaluate',
+      'doctor',
+      'setup',
+      'schema',
+      'conformance',
+    ]) {
       const { code, out, err } = await running(command, '--help')
       expect({ code, err }).toEqual({ code: 0, err: '' })
       expect(out).toContain(`Usage: latentgraph ${command}`)

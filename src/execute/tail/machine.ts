@@ -90,7 +90,7 @@ const layoutOf = (loops: readonly Loop[], carry: Carry): Layout => {
   return { ...done(), calls, moves }
 }
 
-const compileText = (text: string): Effect<WebAssembly.Module> =>
+export const compileText = (text: string): Effect<WebAssembly.Module> =>
   TE.tryCatch(
     async () => {
       const { default: load } = await import('wabt')

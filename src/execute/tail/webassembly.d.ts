@@ -8,6 +8,9 @@ declare namespace WebAssembly {
     readonly exports: Readonly<Record<string, unknown>>
   }
   const Memory: new (descriptor: { readonly initial: number }) => Memory
-  const Instance: new (module: Module, imports: Readonly<Record<string, Readonly<Record<string, Memory>>>>) => Instance
+  const Instance: new (
+    module: Module,
+    imports: Readonly<Record<string, Readonly<Record<string, Memory | ((...numbers: never[]) => number)>>>>,
+  ) => Instance
   const compile: (bytes: Uint8Array) => Promise<Module>
 }

@@ -32,7 +32,8 @@ const decoders: ReadonlyMap<number, Decoder> = new Map<number, Decoder>([
   ],
 ])
 
-const contentOf = (source: Source, member: Member): Effect<Uint8Array> =>
+/** A member whole, of the size and checksum that the directory says. Errors: `file`. */
+export const contentOf = (source: Source, member: Member): Effect<Uint8Array> =>
   effect(async (run) => {
     const at = `${source.path}: ${quoted(member.name)}`
     const refuse = (expected: string, got: string): Promise<never> => run(TE.left([failure('file', at, expected, got)]))

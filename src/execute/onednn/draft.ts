@@ -1,0 +1,214 @@
+import { type Shape, size } from '../../graph/types.ts'
+import { any, argument, type Handle, types } from './api.ts'
+import { type Expression, leading, load, loadsOf, overViews } from './expression.ts'
+import type { Library } from './load.ts'
+import { loopOf, type Nest, type Reduction } from './loop.ts'
+import type { Arguments, Array as Given, HostInstruction, Instruction } from './plan.ts'
+import { dense, isDistinct, keyOf, liesAs, orderOf, reshaped, touched, type View } from './view.ts'
+
+/** What is made while a plan is drafted, and has to be given back to the library. */
+export const ownership = (library: Library) => {
+  const owned: (() => void)[] = []
+  return {
+    own: (destroy: 'dnnl_memory_desc_destroy' | 'dnnl_primitive_desc_destroy', handle: Handle): Handle => {
+      owned.push(() => library.call(destroy, handle))
+      return handle
+    },
+    release: () => {
+      for (const drop of owned.splice(0).reverse()) drop()
+    },
+  }
+}
+export type Ownership = ReturnType<typeof ownership>
+
+const int64 = (xs: readonly number[]): BigInt64Array => BigInt64Array.from(xs, BigInt)
+
+export { int64 }
+
+/** Axes in the order in which a new array is laid: as what it is computed from lies; a repeated axis behind the one before it. */
+const orderFor = (e: Expression, shape: Shape): Shape => {
+  const lead = leading([e])
+  if (lead === undefined || touched(lead) <= 1) return shape.map((_, i) => i)
+  let last = Number.MAX_SAFE_INTEGER
+  const strides = shape.map((length, axis) => {
+    const own = lead.strides[axis] ?? 0
+    if (own !== 0 && length !== 1) last = own
+    return last
+  })
+  return orderOf({ ...lead, strides })
+}
+
+/** Elements from which on a copy in another order is the library's: a loop of ours reads them one by one. */
+const longCopy = 4096
+
+/** Collects buffers and instructions; every method appends what it needs. */
+export const drafting = (library: Library, ownership: Ownership) => {
+  const [buffers, instructions]: [number[], Instruction[]] = [[], []]
+  let node = -1
+  const buffer = (bytes: number): number => buffers.push(Math.max(4, bytes)) - 1
+  const fresh = (shape: Shape, order?: Shape): View => dense(buffer(size(shape) * 4), shape, order)
+  const push = (instruction: Instruction): void => void instructions.push(instruction)
+
+  const nest = (of: Nest): void => {
+    if (size(of.shape) === 0) return
+    push({
+      kind: 'loop',
+      node,
+      algorithm: of.reduction === undefined ? 'loop' : `loop, ${of.reduction}`,
+      loop: loopOf(of),
+      reads: loadsOf(of.values.map(({ value }) => value)).map((v) => v.buffer),
+      writes: of.values.map(({ into }) => into.buffer),
+    })
+  }
+
+  const descriptorOf = ({ shape, strides }: View): Handle | undefined => {
+    if (shape.length > 12) return undefined
+    const [dims, steps] = shape.length === 0 ? [[1], [1]] : [shape, strides]
+    const made = library.make(
+      'dnnl_memory_desc_create_with_strides',
+      dims.length,
+      int64(dims),
+      types.f32,
+      int64(dims.map((d, i) => (d === 1 ? Math.max(1, steps[i] ?? 1) : (steps[i] ?? 1)))),
+    )
+    return made === undefined ? undefined : ownership.own('dnnl_memory_desc_destroy', made)
+  }
+  /** In whatever layout an implementation likes best. */
+  const anyDescriptor = (shape: Shape): Handle =>
+    ownership.own(
+      'dnnl_memory_desc_destroy',
+      library.make('dnnl_memory_desc_create_with_tag', shape.length, int64(shape), types.f32, any) ?? null,
+    )
+  const arrayOf = (view: View): Given | undefined => {
+    const descriptor = descriptorOf(view)
+    return descriptor === undefined ? undefined : { buffer: view.buffer, offset: view.offset, descriptor }
+  }
+
+  const primitive = (descriptor: Handle, reads: Arguments, writes: Arguments): void =>
+    push({
+      kind: 'primitive',
+      node,
+      algorithm: library.implementation(descriptor),
+      descriptor,
+      arguments: [...reads, ...writes],
+      reads: reads.map(([, { buffer: b }]) => b),
+      writes: writes.map(([, { buffer: b }]) => b),
+    })
+
+  /** One array in the place and order of another; false where the library cannot. */
+  const reorder = (from: Given, to: Given): boolean => {
+    const descriptor = library.make(
+      'dnnl_reorder_primitive_desc_create',
+      from.descriptor,
+      library.engine,
+      to.descriptor,
+      library.engine,
+      null,
+    )
+    if (descriptor === undefined) return false
+    ownership.own('dnnl_primitive_desc_destroy', descriptor)
+    primitive(descriptor, [[argument.source, from]], [[argument.destination, to]])
+    return true
+  }
+
+  /** Computes an expression into an array that is there. */
+  const write = (into: View, value: Expression): void => {
+    if (value.kind === 'load' && size(into.shape) >= longCopy && isDistinct(value.view)) {
+      const sameOrder = orderOf(value.view).join() === orderOf(into).join()
+      const [from, to] = sameOrder ? [] : [arrayOf(value.view), arrayOf(into)]
+      if (from !== undefined && to !== undefined && reorder(from, to)) return
+    }
+    nest({ shape: into.shape, values: [{ value, into }], reduced: [], reduction: undefined })
+  }
+  const store = (value: Expression, shape: Shape, order: Shape = orderFor(value, shape)): View => {
+    const into = fresh(shape, order)
+    write(into, value)
+    return into
+  }
+  /** As an array in memory, wherever it lies. */
+  const stored = (value: Expression, shape: Shape): View => (value.kind === 'load' ? value.view : store(value, shape))
+  /** As an array without gaps whose axes lie in this order. */
+  const laid = (value: Expression, shape: Shape, order: Shape = shape.map((_, i) => i)): View =>
+    value.kind === 'load' && liesAs(value.view, order) ? value.view : store(value, shape, order)
+
+  const known = new Map<string, Given[]>()
+  /** An array in the layout of a descriptor, converted once. */
+  const formatted = (view: View, wanted: Handle): Given => {
+    const own = arrayOf(view)
+    if (own === undefined) throw new Error(`an array of ${view.shape.length} axes for a primitive`)
+    const alike = (g: Given): boolean => library.ask('dnnl_memory_desc_equal', g.descriptor, wanted) === 1
+    const others = known.get(keyOf(view)) ?? []
+    const found = [own, ...others].find(alike)
+    if (found !== undefined) return found
+    const made = inFormat(wanted)
+    if (!reorder(own, made)) throw new Error('the library cannot reorder a weight')
+    known.set(keyOf(view), [...others, made])
+    return made
+  }
+  /** Room for an array in the layout of a descriptor. */
+  const inFormat = (descriptor: Handle): Given => ({
+    buffer: buffer(Number(library.ask('dnnl_memory_desc_get_size', descriptor))),
+    offset: 0,
+    descriptor,
+  })
+
+  /** Reduces axes; they stay, with length 1. */
+  const reduce = (reduction: Reduction, value: Expression, shape: Shape, axes: readonly number[]): View => {
+    const kept = shape.map((d, i) => (axes.includes(i) ? 1 : d))
+    const order = orderFor(value, shape)
+    const into = fresh(kept, order)
+    const repeated: View = { ...into, shape, strides: into.strides.map((s, i) => (axes.includes(i) ? 0 : s)) }
+    if (size(shape) === 0) {
+      const empty = { sum: 0, sumInt: 0, max: Number.NEGATIVE_INFINITY, maxInt: -(2 ** 31) }[reduction]
+      const of = reduction === 'sum' || reduction === 'max' ? 'float' : 'int'
+      write(into, { kind: 'number', value: empty, of })
+    } else nest({ shape, values: [{ value, into: repeated }], reduced: axes, reduction })
+    return into
+  }
+
+  /** The same numbers under another shape: seen so, or stored so that they can be. */
+  const reshape = (value: Expression, from: Shape, to: Shape): Expression => {
+    const seen = overViews(value, (v) => reshaped(v, to))
+    if (seen !== undefined) return seen
+    const inPlace = value.kind === 'load' ? undefined : reshaped(store(value, from), to)
+    return load(inPlace ?? reshaped(laid(value, from), to) ?? fresh(to))
+  }
+
+  const host = (of: Pick<HostInstruction, 'inputs' | 'output' | 'compute'>): void =>
+    push({
+      kind: 'host',
+      node,
+      algorithm: 'JavaScript',
+      ...of,
+      reads: of.inputs.map(({ view }) => view.buffer),
+      writes: [of.output.view.buffer],
+    })
+
+  return {
+    library,
+    ownership,
+    buffers,
+    instructions,
+    /** Names the node that what follows is for. */
+    at: (index: number): void => {
+      node = index
+    },
+    fresh,
+    descriptorOf,
+    anyDescriptor,
+    arrayOf,
+    inFormat,
+    formatted,
+    primitive,
+    reorder,
+    write,
+    store,
+    stored,
+    laid,
+    reduce,
+    reshape,
+    host,
+    remembered: new Map<string, View>(),
+  }
+}
+export type Draft = ReturnType<typeof drafting>

@@ -1,0 +1,72 @@
+import { type Effect, effect } from '../../error.ts'
+import type { Graph } from '../../graph/graph.ts'
+import { TE } from '../../prelude.ts'
+import { omit, only } from '../carry.ts'
+import { contracted } from '../contract.ts'
+import type { Carry, Executable, Executor, Stepper, Values } from '../executor.ts'
+import { readingFiles } from '../files.ts'
+import { threadsHere } from '../onnx/threads.ts'
+import { type Library, library } from './load.ts'
+import { type Program, programOf } from './program.ts'
+
+interface Compiled {
+  readonly library: Library
+  readonly graph: Graph
+  readonly constants: Values
+  readonly threads: number
+}
+
+/** A program that has what is given once. */
+const started = ({ library: lib, graph, constants, threads }: Compiled, carry: Carry, given: Values): Effect<Program> =>
+  effect(async (run) => {
+    lib.setThreads(threads)
+    const fixed = new Set([...Object.keys(constants), ...Object.keys(omit(given, Object.values(carry)))])
+    const program = await run(programOf(lib, graph, { carry, fixed }))
+    program.feed(constants)
+    program.feed(given)
+    const prepared = program.prepare()
+    if ('left' in prepared) program.release()
+    await run(TE.fromEither(prepared))
+    return program
+  })
+
+const computed = (program: Program, { library: lib, threads }: Compiled, feeds: Values): Effect<Values> =>
+  effect(async (run) => {
+    lib.setThreads(threads)
+    program.feed(feeds)
+    await run(TE.fromEither(program.run()))
+    return program.read(program.plan.outputs)
+  })
+
+const stepper = (program: Program, compiled: Compiled, carry: Carry): Stepper => ({
+  step: (feeds) => computed(program, compiled, feeds),
+  read: TE.fromIO(() => program.read(only(program.plan.leaves, Object.values(carry)))),
+  dispose: program.release,
+})
+
+const executable = (compiled: Compiled): Executable => {
+  let own: Program | undefined
+  return {
+    run: (feeds) =>
+      effect(async (run) => {
+        own = own ?? (await run(started(compiled, {}, {})))
+        return run(computed(own, compiled, feeds))
+      }),
+    start: (carry, initial) =>
+      effect(async (run) => stepper(await run(started(compiled, carry, initial)), compiled, carry)),
+    dispose: () => own?.release(),
+  }
+}
+
+/**
+ * Runs graphs on oneDNN, a library that the user adds, called through the package koffi: convolutions and products are its
+ * primitives, the rest loops of WebAssembly, over one memory. A run blocks the event loop until it is done.
+ *
+ * Errors: `compile` where the library or koffi is missing, or the graph's arrays are more than 4 GiB; `run` where feeds do not fit.
+ */
+export const onednn: Executor = contracted({
+  name: 'onednn',
+  compile: readingFiles((graph, { constants = {}, threads = threadsHere() }) =>
+    effect(async (run) => executable({ library: await run(library), graph, constants, threads })),
+  ),
+})

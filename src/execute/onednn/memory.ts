@@ -1,0 +1,74 @@
+import type { Instruction, Plan } from './plan.ts'
+
+/** Bytes of a cache line: primitives like arrays to begin on one. */
+const line = 64
+const rounded = (bytes: number): number => Math.ceil(bytes / line) * line
+
+interface Life {
+  readonly buffer: number
+  readonly bytes: number
+  /** The first and the last instruction that it is there for. */
+  readonly from: number
+  readonly to: number
+}
+
+/** When each buffer is needed: what outlives a step is there always, what is fed from the beginning of one. */
+const livesOf = ({ buffers, once, each, leaves, fixed, carried, constants, outputs }: Plan): readonly Life[] => {
+  const all: readonly Instruction[] = [...once, ...each]
+  const [first, last] = [new Map<number, number>(), new Map<number, number>()]
+  const touch = (buffer: number, at: number): void => {
+    first.set(buffer, Math.min(first.get(buffer) ?? at, at))
+    last.set(buffer, Math.max(last.get(buffer) ?? at, at))
+  }
+  const ever = (buffer: number): void => {
+    touch(buffer, -1)
+    touch(buffer, all.length)
+  }
+  all.forEach((i, at) => {
+    for (const b of [...i.reads, ...i.writes]) touch(b, at)
+  })
+  for (const [name, { view }] of Object.entries(leaves)) {
+    if (carried.has(name)) ever(view.buffer)
+    else touch(view.buffer, fixed.has(name) ? -1 : once.length - 1)
+  }
+  for (const { view } of constants) touch(view.buffer, -1)
+  for (const { view } of Object.values(outputs)) touch(view.buffer, all.length)
+  // What is made once and read at each step, or given once.
+  for (const [buffer, from] of first)
+    if (from < once.length && (last.get(buffer) ?? 0) >= once.length && !isFed({ leaves, fixed, carried }, buffer))
+      ever(buffer)
+  return [...first].map(([buffer, from]) => ({
+    buffer,
+    bytes: rounded(buffers[buffer] ?? 0),
+    from,
+    to: last.get(buffer) ?? from,
+  }))
+}
+const isFed = ({ leaves, fixed, carried }: Pick<Plan, 'leaves' | 'fixed' | 'carried'>, buffer: number): boolean =>
+  Object.entries(leaves).some(([name, { view }]) => view.buffer === buffer && !fixed.has(name) && !carried.has(name))
+
+export interface Layout {
+  /** Of each buffer, in bytes. */
+  readonly addresses: readonly number[]
+  readonly bytes: number
+}
+
+/** Places for all buffers, the largest first, each at the lowest address that is free while it lives. */
+export const layoutOf = (plan: Plan): Layout => {
+  const addresses: number[] = plan.buffers.map(() => 0)
+  const placed: (Life & { readonly address: number })[] = []
+  let bytes = 0
+  for (const life of [...livesOf(plan)].sort((a, b) => b.bytes - a.bytes || a.from - b.from)) {
+    let address = 0
+    for (const other of placed) {
+      if (other.to < life.from || life.to < other.from) continue
+      if (other.address >= address + life.bytes) break
+      address = Math.max(address, other.address + other.bytes)
+    }
+    const at = placed.findIndex((p) => p.address > address)
+    placed.splice(at < 0 ? placed.length : at, 0, { ...life, address })
+    addresses[life.buffer] = address
+    bytes = Math.max(bytes, address + life.bytes)
+  }
+  return { addresses, bytes }
+}

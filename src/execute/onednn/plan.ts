@@ -1,0 +1,59 @@
+import type { Misfit } from '../../graph/shape-rules.ts'
+import type { DType, Shape } from '../../graph/types.ts'
+import type { Either } from '../../prelude.ts'
+import type { Handle } from './api.ts'
+import type { Loop } from './loop.ts'
+import type { View } from './view.ts'
+
+/** What every instruction says of itself: the node it is for, how it is done, what it reads and writes. */
+interface Common {
+  readonly node: number
+  readonly algorithm: string
+  readonly reads: readonly number[]
+  readonly writes: readonly number[]
+}
+/** An array that a primitive is given: a buffer from an element on, as a memory descriptor says. */
+export interface Array {
+  readonly buffer: number
+  readonly offset: number
+  readonly descriptor: Handle
+}
+export type Arguments = readonly (readonly [argument: number, array: Array])[]
+export interface LoopInstruction extends Common {
+  readonly kind: 'loop'
+  readonly loop: Loop
+}
+export interface PrimitiveInstruction extends Common {
+  readonly kind: 'primitive'
+  readonly descriptor: Handle
+  readonly arguments: Arguments
+}
+/** Row-major arrays, read and written by JavaScript. */
+export interface HostInstruction extends Common {
+  readonly kind: 'host'
+  readonly inputs: readonly { readonly view: View; readonly dtype: DType }[]
+  readonly output: { readonly view: View; readonly dtype: DType }
+  readonly compute: (inputs: readonly Float64Array[]) => Either<Misfit, Float64Array>
+}
+export type Instruction = LoopInstruction | PrimitiveInstruction | HostInstruction
+
+export interface Placed {
+  readonly view: View
+  readonly dtype: DType
+  readonly shape: Shape
+}
+/** A graph as instructions over buffers; instructions that only fixed leaves decide run once. */
+export interface Plan {
+  /** Bytes of each. */
+  readonly buffers: readonly number[]
+  readonly once: readonly Instruction[]
+  readonly each: readonly Instruction[]
+  readonly leaves: Readonly<Record<string, Placed>>
+  /** Those that are given once. */
+  readonly fixed: ReadonlySet<string>
+  readonly carried: ReadonlySet<string>
+  /** Arrays of the graph's constants. */
+  readonly constants: readonly { readonly view: View; readonly data: readonly number[]; readonly dtype: DType }[]
+  /** Outputs that are not carried, row-major. */
+  readonly outputs: Readonly<Record<string, Placed>>
+}
