@@ -104,6 +104,6 @@ export const importPublished = (path: string, options: PublishedOptions, termina
     )
     const shown = dir.startsWith(process.cwd()) ? dir.slice(process.cwd().length + 1) : dir
     terminal.out(`${shown}\n`)
-    say(`To draw pictures: npx latentgraph sample ${asArgument(shown)} ${asked.join(' ')} --out samples.png`)
+    say(`To draw pictures: npx latentgraph sample ${[asArgument(shown), ...asked].join(' ')} --out samples.png`)
     return exitCodes.done
   })

@@ -2,6 +2,7 @@ import { boxLabels } from '../data/boxes.ts'
 import { type Effect, effect, fail } from '../error.ts'
 import type { ControlRequest } from '../pipelines/control.ts'
 import type { PipelineDocument } from '../pipelines/document.ts'
+import { factorOf } from '../pipelines/first-stage.ts'
 import { type Pipeline, type Request, signed } from '../pipelines/request.ts'
 import { pipe, TE } from '../prelude.ts'
 import { promptIds } from '../text/prompt.ts'
@@ -55,8 +56,6 @@ const placesAtATime = 64 * 64
 /** Pixels that a side must be a multiple of: what the first stage makes smaller, and the U-Net after it. */
 const multipleOf = ({ unet, firstStage }: PipelineDocument): number =>
   2 ** (unet.channelMultipliers.length - 1) * factorOf(firstStage)
-const factorOf = (stage: PipelineDocument['firstStage']): number =>
-  2 ** ((stage.kind === 'tiny' ? stage.network.encoderBlocks : stage.network.channelMultipliers).length - 1)
 
 /** What options ask for that the model has no use for. */
 const refused = (document: PipelineDocument, o: PublishedSampling): Effect<unknown> => {

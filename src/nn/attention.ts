@@ -20,6 +20,7 @@ import {
   conv1d,
   conv2d,
   defaultGroups,
+  type GroupNorm,
   groupNorm,
   type Layer,
   layerNorm,
@@ -116,12 +117,15 @@ export const qkvAttention =
   }
 
 /** The U-Net's self-attention, with residual. Source: `AttentionBlock` of ldm/modules/diffusionmodules/openaimodel.py. */
-export const attentionBlock = (s: Scope, options: QkvAttention): Layer =>
+export const attentionBlock = (
+  s: Scope,
+  { norm, ...options }: QkvAttention & { readonly norm?: GroupNorm | undefined },
+): Layer =>
   shared((x) => {
     const columns = flat(x)
     return pipe(
       columns,
-      groupNorm(at(s, 'norm')),
+      groupNorm(at(s, 'norm'), norm),
       conv1d(at(s, 'qkv'), { out: 3 * channels(x) }),
       qkvAttention(options),
       conv1d(at(s, 'proj_out'), { out: channels(x), init: zeros }),

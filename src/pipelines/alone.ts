@@ -21,6 +21,7 @@ const classes: Readonly<Record<string, Part>> = {
   AutoencoderTiny: stage,
   VQModel: stage,
   UNet2DConditionModel: unet,
+  UNet2DModel: unet,
 }
 
 const embedding: Part = {

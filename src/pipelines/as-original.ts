@@ -225,7 +225,8 @@ export const asOriginal = (d: PipelineDocument): Checked<AsOriginal> => {
   const xl = conditioning.sizes !== null || conditioning.text.length > 1
   const alone = xl ? engine : conditioning.boxes === null ? plain : layout
   const kind = conditioning.beside === null ? alone : classes[conditioning.beside.kind]
-  if (stage.kind === 'tiny') return fail('config', '/firstStage/kind', '"kl" | "vq"', 'tiny')
+  if (stage.kind === 'tiny' || stage.kind === 'pixels')
+    return fail('config', '/firstStage/kind', '"kl" | "vq"', stage.kind)
   if (stage.shift !== 0) return fail('config', '/firstStage/shift', '0', `${stage.shift}`)
   if (predicts === 'flow') return fail('config', '/predicts', '"eps" | "x0" | "v"', predicts)
   if (xl && kind !== engine)

@@ -33,12 +33,17 @@ const scaled = {
   /** What is taken from latents before that. */
   shift: withDefault(number({ min: -1e6, max: 1e6 }), 0),
 }
-export const firstStage = tagged('kind', {
+const networks = {
   kl: record({ network: autoencoderConfig }, scaled),
   /** Quantised when it is decoded. */
   vq: record({ network: autoencoderConfig, entries }, scaled),
   tiny: record({ network: tinyAutoencoderConfig }, scaled),
-})
+}
+/** A first stage that is a network. */
+export const networked = tagged('kind', networks)
+export type Networked = Decoded<typeof networked>
+/** `pixels`: none, diffusion takes place on pictures. */
+const firstStage = tagged('kind', { ...networks, pixels: record({ channels: width }) })
 export type FirstStage = Decoded<typeof firstStage>
 
 /** Channels beside x_t that come with a request. */

@@ -8,7 +8,7 @@ import { readied } from './applied.ts'
 import { beginnable, beginsAtPicture, encoded, finished, type Given, toldOf } from './conditions.ts'
 import { type ControlRequest, controlFeeds, controlLeaves } from './control.ts'
 import type { PipelineDocument } from './document.ts'
-import { decodeLatents, factorOf, scaledLatents } from './first-stage.ts'
+import { decodeLatents, factorOf, latentChannels, scaledLatents } from './first-stage.ts'
 import { branches, type Guidance, guidanceFeeds } from './guidance.ts'
 import { pipelineStep } from './network.ts'
 import {
@@ -44,7 +44,7 @@ const beginning = (given: Given, walk: Walk): Effect<Value> =>
   effect(async (run) => {
     const { pipeline, request, place, noise } = given
     const { firstStage } = pipeline.document
-    const shape = [request.count, firstStage.network.latentChannels, ...place]
+    const shape = [request.count, latentChannels(firstStage), ...place]
     if (!beginsAtPicture(given) || request.picture === undefined)
       return mapValue(noise({ name: draws.start, step: 0, shape }, upTo(request.count)), (x) => x * walk.initial)
     const latents = scaledLatents(firstStage, await run(encoded(given, signed(request.picture), draws.posterior)))

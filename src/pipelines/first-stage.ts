@@ -10,7 +10,7 @@ import { vectorQuantizer } from '../nn/quantize.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { usingBaked } from '../train/inference.ts'
 import { optimise } from '../transform/index.ts'
-import type { FirstStage } from './document.ts'
+import type { FirstStage, Networked } from './document.ts'
 import { batchOf, stacked, upTo } from './request.ts'
 import { bakedOf, type Weights } from './weights.ts'
 
@@ -18,19 +18,25 @@ import { bakedOf, type Weights } from './weights.ts'
 
 /** How many pixels a side one latent stands for. */
 export const factorOf = (stage: FirstStage): number =>
-  2 ** ((stage.kind === 'tiny' ? stage.network.encoderBlocks : stage.network.channelMultipliers).length - 1)
+  stage.kind === 'pixels'
+    ? 1
+    : 2 ** ((stage.kind === 'tiny' ? stage.network.encoderBlocks : stage.network.channelMultipliers).length - 1)
+
+/** Channels of what diffusion sees. */
+export const latentChannels = (stage: FirstStage): number =>
+  stage.kind === 'pixels' ? stage.channels : stage.network.latentChannels
 
 /** Pictures to what the stage makes of them, before a posterior is sampled or a code is chosen. */
-export const encoder = (stage: FirstStage): Layer =>
+export const encoder = (stage: Networked): Layer =>
   stage.kind === 'tiny' ? tinyEncode('', stage.network) : encode('', stage.network)
-export const decoder = (stage: FirstStage): Layer =>
+export const decoder = (stage: Networked): Layer =>
   stage.kind === 'tiny' ? tinyDecode('', stage.network) : decode('', stage.network)
 
 /** Pictures [N, 3, H, W] to moments (KL) or unquantised latents (VQ). */
-export const encoderGraph = (stage: FirstStage, shape: Shape): Checked<Graph> =>
+export const encoderGraph = (stage: Networked, shape: Shape): Checked<Graph> =>
   pipe(freeze({ encoded: pipe(input('pixels', float(...shape)), encoder(stage)) }), E.map(optimise))
 
-const quantised = (stage: FirstStage, z: Tensor): Tensor =>
+const quantised = (stage: Networked, z: Tensor): Tensor =>
   stage.kind === 'vq'
     ? vectorQuantizer('quantize', {
         entries: stage.entries,
@@ -41,7 +47,7 @@ const quantised = (stage: FirstStage, z: Tensor): Tensor =>
     : z
 
 /** Scaled latents [N, C, h, w] to pictures. */
-export const decoderGraph = (stage: FirstStage, shape: Shape): Checked<Graph> => {
+export const decoderGraph = (stage: Networked, shape: Shape): Checked<Graph> => {
   const scaled = input('latents', float(...shape))
   const raw = stage.scale === 1 ? scaled : pipe(scaled, div(stage.scale))
   const z = stage.shift === 0 ? raw : pipe(raw, add(stage.shift))
@@ -88,6 +94,7 @@ const inParts = (of: Value, atATime: number): readonly Value[] => {
 }
 
 export const encodePixels = (executor: Executor, stage: FirstStage, weights: Weights, pixels: Value): Effect<Value> => {
+  if (stage.kind === 'pixels') return TE.right(pixels)
   const parts = inParts(pixels, 1)
   return mapped(executor, encoderGraph(stage, parts[0]?.shape ?? []), weights, 'pixels', 'encoded', parts)
 }
@@ -99,6 +106,7 @@ export const decodeLatents = (
   latents: Value,
   atATime: number,
 ): Effect<Value> => {
+  if (stage.kind === 'pixels') return TE.right(latents)
   const parts = inParts(latents, atATime)
   return pipe(
     mapped(executor, decoderGraph(stage, parts[0]?.shape ?? []), weights, 'latents', 'decoded', parts),
@@ -123,8 +131,10 @@ export const latentsOf = ({ kind }: FirstStage, moments: Value, noise: Value | u
 }
 
 /** As diffusion sees them. */
-export const scaledLatents = ({ scale, shift }: FirstStage, latents: Value): Value =>
-  floats(
-    latents.shape,
-    Float32Array.from(latents.data, (x) => (x - shift) * scale),
-  )
+export const scaledLatents = (stage: FirstStage, latents: Value): Value =>
+  stage.kind === 'pixels'
+    ? latents
+    : floats(
+        latents.shape,
+        Float32Array.from(latents.data, (x) => (x - stage.shift) * stage.scale),
+      )

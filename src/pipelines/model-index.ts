@@ -10,10 +10,13 @@ import { namesIn, readJson } from './component-files.ts'
 interface Known {
   readonly model: string
   /** How many encoders of texts it has. */
-  readonly texts: 1 | 2
+  readonly texts: 0 | 1 | 2
+  /** The component that its first stage is; none where it draws pictures as they are. */
+  readonly firstStage: 'vae' | 'vqvae' | undefined
 }
-const stable = { model: 'Stable Diffusion', texts: 1 } as const
-const xl = { model: 'Stable Diffusion XL', texts: 2 } as const
+const stable = { model: 'Stable Diffusion', texts: 1, firstStage: 'vae' } as const
+const xl = { ...stable, model: 'Stable Diffusion XL', texts: 2 } as const
+const pixels = { model: 'DDPM', texts: 0, firstStage: undefined } as const
 /** Pipelines whose networks are built here, by what they are called. */
 const pipelines: Readonly<Record<string, Known>> = {
   StableDiffusionPipeline: stable,
@@ -25,6 +28,10 @@ const pipelines: Readonly<Record<string, Known>> = {
   StableDiffusionXLPipeline: xl,
   StableDiffusionXLImg2ImgPipeline: xl,
   StableDiffusionXLInpaintPipeline: { ...xl, model: 'Stable Diffusion XL inpainting' },
+  DDPMPipeline: pixels,
+  DDIMPipeline: pixels,
+  PNDMPipeline: pixels,
+  LDMPipeline: { model: 'latent diffusion', texts: 0, firstStage: 'vqvae' },
 }
 
 /** What a pipeline is. Errors (`config`): one that is not built, by the name of its family. */
@@ -61,6 +68,7 @@ const classOf = (entry: unknown): string | undefined =>
 
 export interface ModelIndex {
   readonly model: string
+  readonly firstStage: Known['firstStage']
   readonly texts: readonly (typeof textComponents)[number][]
   /** Whether it is told how pleasing pictures are: a refiner of XL, which has the second encoder alone. */
   readonly aesthetic: boolean
@@ -79,11 +87,18 @@ export const readModelIndex = (folder: string): Effect<ModelIndex> =>
     const path = join(folder, indexFile)
     const index = await run(readJson(path))
     if (!t.UnknownRecord.is(index)) return run(TE.fromEither(fail('file', path, 'an object', 'another')))
-    const { model, texts: count } = await run(TE.fromEither(knownOf(index._class_name, `${path}: /_class_name`)))
+    const {
+      model,
+      texts: count,
+      firstStage,
+    } = await run(TE.fromEither(knownOf(index._class_name, `${path}: /_class_name`)))
     const names = await run(namesIn(folder))
     const aesthetic = count === 2 && index.requires_aesthetics_score === true
     const texts = aesthetic ? textComponents.slice(1) : textComponents.slice(0, count)
-    const needed = ['unet', 'vae', 'scheduler', ...texts.flatMap(({ encoder, tokenizer }) => [encoder, tokenizer])]
+    const needed = [
+      ...['unet', ...(firstStage === undefined ? [] : [firstStage]), 'scheduler'],
+      ...texts.flatMap(({ encoder, tokenizer }) => [encoder, tokenizer]),
+    ]
     await run(
       pipe(
         needed.map(
@@ -105,6 +120,7 @@ export const readModelIndex = (folder: string): Effect<ModelIndex> =>
     )
     return {
       model: aesthetic ? `${model} refiner` : model,
+      firstStage,
       texts,
       aesthetic,
       zerosForNothing: index.force_zeros_for_empty_prompt === true,

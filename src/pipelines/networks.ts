@@ -8,7 +8,7 @@ import { spatialRescaler } from '../nn/resize.ts'
 import { transformerEmbedder } from '../nn/text/bert.ts'
 import { unet } from '../nn/unet/unet.ts'
 import { E, pipe } from '../prelude.ts'
-import type { Beside, FirstStage, PipelineDocument } from './document.ts'
+import type { Beside, Networked, PipelineDocument } from './document.ts'
 import { decoder, encoder, factorOf } from './first-stage.ts'
 import { textGraph } from './texts.ts'
 import type { Component } from './weights.ts'
@@ -16,7 +16,7 @@ import type { Component } from './weights.ts'
 /** Every network of a model, over the smallest inputs: which parameters there are. */
 
 /** Encoder, decoder and codebook of a first stage. */
-export const firstStageNetworks = (stage: FirstStage): Checked<Graph> => {
+export const firstStageNetworks = (stage: Networked): Checked<Graph> => {
   const { network } = stage
   const side = factorOf(stage)
   const codes: Readonly<Record<string, Tensor>> =
@@ -74,7 +74,9 @@ export const graphsOf = (document: PipelineDocument): Checked<Readonly<Record<st
   const { classes, text, boxes, beside } = document.conditioning
   const built: readonly (readonly [Component, Checked<Graph>])[] = [
     ['unet', ofUnet(document)],
-    ['firstStage', firstStageNetworks(document.firstStage)],
+    ...(document.firstStage.kind === 'pixels'
+      ? []
+      : [['firstStage', firstStageNetworks(document.firstStage)] as const]),
     ...text.map((part, k) => [`text.${k}` as const, textGraph({ ...part, skip: 0, normalized: true }, 1, 1)] as const),
     ...(classes === null ? [] : [['classes', classTokens(classes.entries, classes.dim, 1)] as const]),
     ...(boxes === null ? [] : [['boxes', boxStates(boxes, 1)] as const]),

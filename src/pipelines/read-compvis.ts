@@ -237,7 +237,9 @@ const remarksOf = (
   ...(sampling.by === 'compvis' && sampling.alphasCumprod !== null
     ? ['levels of noise as the checkpoint has them, which are rounded']
     : []),
-  ...(scaled ? [`latents are multiplied by ${firstStage.scale}, as the checkpoint says`] : []),
+  ...(scaled && firstStage.kind !== 'pixels'
+    ? [`latents are multiplied by ${firstStage.scale}, as the checkpoint says`]
+    : []),
 ]
 
 /** A checkpoint's arrays with its configuration as a model that can be drawn from. Errors: `config`, `file`. */

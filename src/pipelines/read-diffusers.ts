@@ -12,8 +12,10 @@ import {
   diffusersAutoencoderKl,
   diffusersTinyAutoencoder,
   diffusersUNet,
+  diffusersUNet2d,
   diffusersVqModel,
   toTheirs,
+  unet2dNames,
   unetNames,
   type VectorLayers,
 } from '../published/diffusers/index.ts'
@@ -27,12 +29,13 @@ import { namesIn, readJson, withComponent } from './component-files.ts'
 import {
   type Beside,
   type FirstStage,
-  firstStage,
+  type Networked,
+  networked,
   type PipelineDocument,
   type PipelineSampling,
   pipelineDocument,
 } from './document.ts'
-import { factorOf } from './first-stage.ts'
+import { factorOf, latentChannels } from './first-stage.ts'
 import { hasIndex, readModelIndex } from './model-index.ts'
 import { graphsOf } from './networks.ts'
 import type { ReadModel } from './read-model.ts'
@@ -113,8 +116,21 @@ const chosen = <A>(table: Readonly<Record<string, A>>, name: string | undefined,
     : E.right(found)
 }
 
+const unets = { UNet2DConditionModel: diffusersUNet, UNet2DModel: diffusersUNet2d }
+/** The U-Net that a configuration declares, by its class. */
+const readUNet = (document: unknown, path: string) =>
+  pipe(
+    chosen(
+      unets,
+      isJson(document) && typeof document._class_name === 'string' ? document._class_name : undefined,
+      `${path}: /_class_name`,
+    ),
+    E.flatMap((read) => read(document, path)),
+    E.map(({ config }) => config),
+  )
+
 /** The first stage that a configuration declares, by its class. */
-export const readFirstStage = (document: unknown, path: string): Checked<FirstStage> =>
+export const readFirstStage = (document: unknown, path: string): Checked<Networked> =>
   pipe(
     chosen(
       firstStages,
@@ -122,8 +138,15 @@ export const readFirstStage = (document: unknown, path: string): Checked<FirstSt
       `${path}: /_class_name`,
     ),
     E.flatMap((read) => read(document, path)),
-    E.flatMap(decode(firstStage)),
+    E.flatMap(decode(networked)),
   )
+
+/** Steps of pipelines that draw by nothing: DDPM takes them all. */
+const usualWithoutTexts = (sampling: PipelineSampling): { readonly steps: number; readonly guidance: number } => ({
+  steps:
+    sampling.by === 'diffusers' && sampling.scheduler === 'DDPMScheduler' ? sampling.config.num_train_timesteps : 50,
+  guidance: 1,
+})
 
 /** Schedulers of models that were distilled to draw in few steps, and without guidance: consistency models, and the turbo kinds. */
 const usual = (sampling: PipelineSampling, xl: boolean): { readonly steps: number; readonly guidance: number } => {
@@ -139,6 +162,8 @@ const usual = (sampling: PipelineSampling, xl: boolean): { readonly steps: numbe
 interface Configured {
   readonly document: PipelineDocument
   readonly vectorLayers: VectorLayers | undefined
+  /** Of the first stage, where there is one. */
+  readonly stageFolder: string
   /** Folders of the encoders of texts, in their order. */
   readonly encoders: readonly string[]
   /** Folders of tokenizers. */
@@ -151,13 +176,25 @@ interface Configured {
 export const configuredBy = (folder: string): Effect<Configured> =>
   effect(async (run) => {
     const at = (...parts: readonly string[]): string => join(folder, ...parts)
-    const { model, texts, aesthetic, zerosForNothing, notRead } = await run(readModelIndex(folder))
-    const { config: network } = await run(
-      TE.fromEither(diffusersUNet(await run(readJson(at('unet', 'config.json'))), at('unet', 'config.json'))),
+    const {
+      model,
+      texts,
+      firstStage: stageFolder,
+      aesthetic,
+      zerosForNothing,
+      notRead,
+    } = await run(readModelIndex(folder))
+    const network = await run(
+      TE.fromEither(readUNet(await run(readJson(at('unet', 'config.json'))), at('unet', 'config.json'))),
     )
-    const stage = await run(
-      TE.fromEither(readFirstStage(await run(readJson(at('vae', 'config.json'))), at('vae', 'config.json'))),
-    )
+    const stage: FirstStage =
+      stageFolder === undefined
+        ? { kind: 'pixels', channels: network.unet.outChannels }
+        : await run(
+            TE.fromEither(
+              readFirstStage(await run(readJson(at(stageFolder, 'config.json'))), at(stageFolder, 'config.json')),
+            ),
+          )
     const scheduler = at('scheduler', 'scheduler_config.json')
     const sampling = await run(TE.fromEither(readScheduler(await run(readJson(scheduler)), scheduler)))
     const xl = network.timeIdDim !== undefined
@@ -172,7 +209,7 @@ export const configuredBy = (folder: string): Effect<Configured> =>
         pooled: xl && encoder === texts.at(-1)?.encoder,
       })
     }
-    const more = network.unet.inChannels - stage.network.latentChannels
+    const more = network.unet.inChannels - latentChannels(stage)
     const beside = besideChannels[more]
     if (beside === undefined)
       return run(
@@ -193,7 +230,9 @@ export const configuredBy = (folder: string): Effect<Configured> =>
           unet: network.unet,
           side:
             network.sampleSize ??
-            (stage.kind === 'tiny' ? 64 : Math.max(1, Math.floor(stage.network.resolution / factorOf(stage)))),
+            (stage.kind === 'tiny' || stage.kind === 'pixels'
+              ? 64
+              : Math.max(1, Math.floor(stage.network.resolution / factorOf(stage)))),
           predicts: sampling.by === 'diffusers' ? predictions[sampling.config.prediction_type] : 'eps',
           conditioning: {
             text: parts,
@@ -202,13 +241,14 @@ export const configuredBy = (folder: string): Effect<Configured> =>
             zerosForNothing,
           },
           sampling,
-          ...usual(sampling, xl),
+          ...(texts.length === 0 ? usualWithoutTexts(sampling) : usual(sampling, xl)),
         }),
       ),
     )
     return {
       document,
       vectorLayers: network.vectorLayers,
+      stageFolder: stageFolder ?? 'vae',
       encoders: texts.map(({ encoder }) => encoder),
       folders: Object.fromEntries(texts.map(({ tokenizer }) => [tokenizer, at(tokenizer)])),
       remarks: notRead,
@@ -234,22 +274,27 @@ export const tokenizersOf = (
   )
 
 /** How files of diffusers name a first stage's arrays. */
-export const firstStageLayout = (stage: FirstStage, keys: readonly string[]): Layout =>
+export const firstStageLayout = (stage: Networked, keys: readonly string[]): Layout =>
   stage.kind === 'tiny' ? (name) => ({ key: name }) : toTheirs(autoencoderNames(stage.network, attentionNamesIn(keys)))
 
 /** How a folder's files name the arrays of a component. */
 const layoutOf = ({ document, vectorLayers }: Configured, component: Component, found: UnreadArrays): Layout => {
   const keys = Object.keys(found)
-  if (component === 'unet') return toTheirs(unetNames(document.unet, vectorLayers))
+  if (component === 'unet')
+    return toTheirs(
+      document.unet.attention.kind === 'self'
+        ? unet2dNames(document.unet, attentionNamesIn(keys))
+        : unetNames(document.unet, vectorLayers),
+    )
   if (component !== 'firstStage')
     return keys.some((key) => key.startsWith('text_model.')) ? clipFileNames : clipBareNames
-  return firstStageLayout(document.firstStage, keys)
+  return document.firstStage.kind === 'pixels' ? (name) => ({ key: name }) : firstStageLayout(document.firstStage, keys)
 }
 
 /** Where the components of a model lie in its folder. */
-const folderOf = ({ encoders }: Configured, component: string): string =>
+const folderOf = ({ encoders, stageFolder }: Configured, component: string): string =>
   component === 'firstStage'
-    ? 'vae'
+    ? stageFolder
     : component === 'unet'
       ? 'unet'
       : (encoders[Number(component.split('.')[1])] ?? component)

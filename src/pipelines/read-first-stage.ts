@@ -8,7 +8,7 @@ import { E, pipe, TE, t } from '../prelude.ts'
 import { decode } from '../schema.ts'
 import { matched } from './arrays.ts'
 import { readJson, withComponent } from './component-files.ts'
-import { type FirstStage, firstStage } from './document.ts'
+import { type Networked, networked } from './document.ts'
 import { firstStageNetworks } from './networks.ts'
 import { firstStageLayout, readFirstStage } from './read-diffusers.ts'
 import type { Weights } from './weights.ts'
@@ -16,12 +16,12 @@ import type { Weights } from './weights.ts'
 /** First stages by themselves. */
 
 export interface ReadFirstStage {
-  readonly stage: FirstStage
+  readonly stage: Networked
   readonly weights: Weights
   readonly leftOver: readonly string[]
 }
 
-const stageOf = (stage: FirstStage, layout: Layout, found: UnreadArrays, at: string): Effect<ReadFirstStage> =>
+const stageOf = (stage: Networked, layout: Layout, found: UnreadArrays, at: string): Effect<ReadFirstStage> =>
   pipe(
     firstStageNetworks(stage),
     E.flatMap((graph) => matched(graph, layout, found, at)),
@@ -61,7 +61,7 @@ export const withFirstStageFile = <A>(
         pipe(
           importCompVis(config),
           E.flatMap(({ autoencoder: network, codebook }) =>
-            decode(firstStage)(
+            decode(networked)(
               codebook === undefined ? { kind: 'kl', network } : { kind: 'vq', network, entries: codebook },
             ),
           ),

@@ -8,11 +8,13 @@ import {
   autoencoderNames,
   tinyDocument,
   toTheirs,
+  unet2dDocument,
+  unet2dNames,
   unetDocument,
   unetNames,
   type VectorLayers,
 } from '../published/diffusers/index.ts'
-import type { Beside, FirstStage, PipelineDocument, TextPart } from './document.ts'
+import type { Beside, Networked, PipelineDocument, TextPart } from './document.ts'
 import { textComponents } from './model-index.ts'
 import type { Pipeline } from './request.ts'
 import type { Component } from './weights.ts'
@@ -70,6 +72,8 @@ const xlKinds: Kinds = {
   none: { name: 'StableDiffusionXLPipeline', fields: withEncoders },
   'mask-and-latents': { name: 'StableDiffusionXLInpaintPipeline', fields: withEncoders },
 }
+const ofPixels: Kind = { name: 'DDPMPipeline', fields: {} }
+const ofLatents: Kind = { name: 'LDMPipeline', fields: {} }
 const refinerKinds: Kinds = {
   none: {
     name: 'StableDiffusionXLImg2ImgPipeline',
@@ -77,8 +81,14 @@ const refinerKinds: Kinds = {
   },
 }
 
+/** Whether it draws by nothing. */
+const isUnconditional = ({ conditioning: c, unet }: PipelineDocument): boolean =>
+  c.text.length === 0 && c.classes === null && c.boxes === null && c.beside === null && unet.classes === null
+
 /** The pipeline that draws from such a model. Errors (`config`): none does. */
-const kindOf = ({ conditioning: { text, classes, boxes, beside, sizes } }: PipelineDocument): Checked<Kind> => {
+const kindOf = (document: PipelineDocument): Checked<Kind> => {
+  const { text, classes, boxes, beside, sizes } = document.conditioning
+  if (isUnconditional(document)) return E.right(document.firstStage.kind === 'pixels' ? ofPixels : ofLatents)
   const own = sizes === null ? kinds : sizes.aesthetic ? refinerKinds : xlKinds
   const found = own[beside?.kind ?? 'none']
   const count = sizes === null || sizes.aesthetic ? 1 : 2
@@ -99,7 +109,12 @@ const kindOf = ({ conditioning: { text, classes, boxes, beside, sizes } }: Pipel
     : E.right(found)
 }
 
-const firstStageFolder = (stage: FirstStage, found: Pipeline['weights'][string], half: boolean): Checked<Folder> => {
+const firstStageFolder = (
+  name: string,
+  stage: Networked,
+  found: Pipeline['weights'][string],
+  half: boolean,
+): Checked<Folder> => {
   const scaled = { scalingFactor: stage.scale, shiftFactor: stage.shift }
   return pipe(
     E.Do,
@@ -121,26 +136,29 @@ const firstStageFolder = (stage: FirstStage, found: Pipeline['weights'][string],
         half,
       ),
     ),
-    E.map((made): Folder => ({ name: 'vae', file: 'diffusion_pytorch_model', ...made })),
+    E.map((made): Folder => ({ name, file: 'diffusion_pytorch_model', ...made })),
   )
 }
 
 const unetFolder = ({ document: d, weights }: Model, half: boolean): Checked<Folder> => {
   const { unet } = d
+  const self = unet.attention.kind === 'self'
   const { sizes } = d.conditioning
   const vectorLayers: VectorLayers | undefined =
     unet.vector === undefined ? undefined : sizes === null ? 'class_embedding' : 'add_embedding'
   return pipe(
     E.Do,
     E.bind('document', () =>
-      unetDocument({
+      (self ? unet2dDocument : unetDocument)({
         unet,
         sampleSize: d.side,
         ...(vectorLayers === undefined ? {} : { vectorLayers }),
         ...(sizes === null ? {} : { timeIdDim: sizes.dim }),
       }),
     ),
-    E.bind('arrays', () => writtenIn(toTheirs(unetNames(unet, vectorLayers)), weights.unet ?? {}, half)),
+    E.bind('arrays', () =>
+      writtenIn(toTheirs(self ? unet2dNames(unet) : unetNames(unet, vectorLayers)), weights.unet ?? {}, half),
+    ),
     E.map((made): Folder => ({ name: 'unet', file: 'diffusion_pytorch_model', ...made })),
   )
 }
@@ -193,6 +211,7 @@ const remarksOf = ({ conditioning, sampling }: PipelineDocument): readonly strin
 export const asDiffusers = (model: Model, half = false): Checked<AsDiffusers> => {
   const { document, weights } = model
   const { text, sizes, zerosForNothing } = document.conditioning
+  const stageFolder = isUnconditional(document) ? 'vqvae' : 'vae'
   return pipe(
     E.Do,
     E.bind('kind', () => kindOf(document)),
@@ -204,10 +223,12 @@ export const asDiffusers = (model: Model, half = false): Checked<AsDiffusers> =>
             unetFolder(model, half),
             E.map((f) => [f]),
           ),
-          pipe(
-            firstStageFolder(document.firstStage, weights.firstStage ?? {}, half),
-            E.map((f) => [f]),
-          ),
+          document.firstStage.kind === 'pixels'
+            ? E.right([])
+            : pipe(
+                firstStageFolder(stageFolder, document.firstStage, weights.firstStage ?? {}, half),
+                E.map((f) => [f]),
+              ),
           ...text.map((part, k) => textFolder(part, k, model, half)),
         ]),
         E.map((all) => all.flat()),

@@ -2,7 +2,7 @@ import { type Checked, collect, fail } from '../error.ts'
 import { toLayout } from '../io/key-map.ts'
 import type { UnwrittenArray, UnwrittenArrays, WrittenDtype } from '../io/safetensors-writer.ts'
 import type { StoredArray, UnreadArray, UnreadArrays } from '../io/stored.ts'
-import type { Layout, Place } from '../nn/layout.ts'
+import { keysAt, type Layout, type Place } from '../nn/layout.ts'
 import { E, pipe, TE } from '../prelude.ts'
 
 /** Arrays of our networks as those of files in another's layout, each read when it is written. */
@@ -29,10 +29,11 @@ const shapeOf = (parts: readonly Part[]): readonly number[] => {
     return [Math.max(...parts.map((part) => part.place.rows?.[1] ?? 0)), ...array.shape.slice(1)]
   return place.transpose === true
     ? array.shape.toReversed()
-    : place.matrix === true
-      ? array.shape.slice(0, 2)
-      : array.shape
+    : whole(place, place.trailing === undefined ? array.shape : array.shape.slice(0, 2))
 }
+/** Of one of the arrays that are packed in ours. */
+const whole = ({ joined }: Place, shape: readonly number[]): readonly number[] =>
+  joined === undefined ? shape : [(shape[0] ?? 0) / joined.keys.length, ...shape.slice(1)]
 
 /** What a part is, written in single precision where a file has it in 16 bits. */
 const wide = (array: StoredArray, dtype: WrittenDtype): StoredArray =>
@@ -86,7 +87,7 @@ export const writtenIn = (layout: Layout, found: UnreadArrays, half = false): Ch
     ),
     E.flatMap((parts) => {
       const byKey = new Map<string, readonly Part[]>()
-      for (const part of parts) byKey.set(part.place.key, [...(byKey.get(part.place.key) ?? []), part])
+      for (const part of parts) for (const key of keysAt(part.place)) byKey.set(key, [...(byKey.get(key) ?? []), part])
       return collect([...byKey].map(([key, own]) => written(key, own, layout, half)))
     }),
     E.map(Object.fromEntries),

@@ -109,8 +109,8 @@ describe.each(readdirSync(folder))('%s', (file) => {
 
   it('has all that our graph declares, by the names and shapes of diffusers', () => {
     const theirs = own.map(({ name, shape: s }) => {
-      const { key = name, matrix = false } = layout(name) ?? {}
-      return [key, matrix ? s.slice(0, 2) : s] as const
+      const { key = name, trailing } = layout(name) ?? {}
+      return [key, trailing ? s.slice(0, 2) : s] as const
     })
     expect(Object.fromEntries(theirs)).toEqual(read.state_dict)
   })
@@ -120,7 +120,7 @@ describe.each(readdirSync(folder))('%s', (file) => {
     const said = Object.keys(read.state_dict).map((key) => {
       const ours = back(key) ?? ''
       expect(layout(ours)?.key).toBe(key)
-      return [key, layout(ours)?.matrix ? { key: prefix + ours, shape: shapes.get(ours) } : prefix + ours] as const
+      return [key, layout(ours)?.trailing ? { key: prefix + ours, shape: shapes.get(ours) } : prefix + ours] as const
     })
     expect(Object.fromEntries(said)).toEqual(read.original)
   })

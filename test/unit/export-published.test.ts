@@ -43,18 +43,20 @@ const readBack = (where: Where, of: Written) =>
   )
 
 describe('a published model that is exported', () => {
-  it.each(['Stable Diffusion 2', 'Stable Diffusion XL refiner', 'classes, quantised', 'label maps', 'boxes'] as const)(
-    'for the original code, and imported, is what it was: %s',
-    async (name) => {
-      const model = modelOf(name)
-      const path = join(dir, `${name}.safetensors`)
-      const said = await done(writeCompVis(path, model, false))
-      expect(said.some((text) => text.includes('is zeros'))).toBe(name === 'Stable Diffusion 2')
-      expect(await readBack({ path, yaml: path.replace('.safetensors', '.yaml') }, model)).toMatchObject(
-        documents[name],
-      )
-    },
-  )
+  it.each([
+    'Stable Diffusion 2',
+    'Stable Diffusion XL refiner',
+    'classes, quantised',
+    'unconditional',
+    'label maps',
+    'boxes',
+  ] as const)('for the original code, and imported, is what it was: %s', async (name) => {
+    const model = modelOf(name)
+    const path = join(dir, `${name}.safetensors`)
+    const said = await done(writeCompVis(path, model, false))
+    expect(said.some((text) => text.includes('is zeros'))).toBe(name === 'Stable Diffusion 2')
+    expect(await readBack({ path, yaml: path.replace('.safetensors', '.yaml') }, model)).toMatchObject(documents[name])
+  })
   it.each(['Stable Diffusion 1', 'Stable Diffusion XL', 'Stable Diffusion XL refiner'] as const)(
     'as a folder of diffusers, and imported, is what it was: %s',
     async (name) => {
@@ -100,6 +102,14 @@ describe('a published model that is exported', () => {
         }),
       )
     }
+  })
+  it('as a folder of diffusers, and imported, is what it was: pixels', async () => {
+    const model = modelOf('pixels')
+    await done(writeDiffusers(join(dir, 'pixels'), model, false))
+    const read = await readBack({ path: join(dir, 'pixels') }, model)
+    expect(read).toMatchObject({ ...documents.pixels, steps: 1000, guidance: 1, side: 8 })
+    const places = await writeCompVis(join(dir, 'pixels.safetensors'), model, false)()
+    expect(E.isLeft(places) && places.left.map(({ at }) => at)).toEqual(['/firstStage/kind'])
   })
   it('is refused by name where a format has no place for it', async () => {
     const places = async (e: Effect<unknown>) => {

@@ -1,11 +1,16 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { boxesOf, boxesOfText, boxTokensOf, tokensOfBoxes } from '../../src/data/boxes.ts'
 import { type Checked, showErrors } from '../../src/error.ts'
 import { floats, ints, type Value } from '../../src/execute/executor.ts'
 import { onnx } from '../../src/execute/onnx/index.ts'
 import { drawPipeline } from '../../src/pipelines/draw.ts'
+import { withDiffusers } from '../../src/pipelines/read-diffusers.ts'
 import type { Pipeline, Request } from '../../src/pipelines/request.ts'
-import { E } from '../../src/prelude.ts'
+import { writeDiffusers } from '../../src/pipelines/write.ts'
+import { E, TE } from '../../src/prelude.ts'
 import { keyedNoise } from '../../src/samplers/index.ts'
 import { type documents, modelOf } from './published-models.ts'
 
@@ -116,6 +121,33 @@ describe('boxes', () => {
   it('are asked for', async () => {
     const { drawn } = await seenBy('boxes', {})
     expect(E.isLeft(drawn) && drawn.left.map(({ at }) => at)).toEqual(['--boxes'])
+  })
+})
+
+describe('a model that draws by nothing', () => {
+  const draw = async (name: 'unconditional' | 'pixels', pipeline: Pick<Pipeline, 'document' | 'weights'>) => {
+    const drawn = await drawPipeline({
+      executor: onnx('cpu'),
+      pipeline: { ...pipeline, tokenizers: [] },
+      request: {
+        ...{ count: 1, height: 16, width: 16, steps: 4, guidance: 1, guidanceRescale: 0, eta: 0, strength: 1 },
+        ...{ pictureGuidance: 1, clipSkip: 0 },
+      },
+      noise: (wanted, pictures) => keyedNoise(3, pictures)(wanted),
+    })()
+    expect(right(drawn).shape, name).toEqual([1, 3, 16, 16])
+    return [...right(drawn).data].map(Number)
+  }
+  it.each(['unconditional', 'pixels'] as const)('draws the same as a folder of diffusers: %s', async (name) => {
+    const dir = await mkdtemp(join(tmpdir(), 'latentgraph-kinds-'))
+    const model = modelOf(name)
+    right(await writeDiffusers(join(dir, name), model, false)())
+    const own = await draw(name, model)
+    const again = right(
+      await withDiffusers(join(dir, name), undefined, (read) => TE.fromTask(() => draw(name, read)))(),
+    )
+    expect(Math.max(...own.map((x, i) => Math.abs(x - (again[i] ?? Number.NaN))))).toBeLessThan(1e-4)
+    await rm(dir, { recursive: true })
   })
 })
 

@@ -111,6 +111,22 @@ export const documents = {
     conditioning: { classes: { entries: 5, dim: 16 } },
     sampling: compvis,
   },
+  unconditional: {
+    firstStage: { kind: 'vq', network: { ...autoencoder, doubleZ: false }, entries: 16 },
+    unet: { ...unet, heads: { by: 'channels', channels: 16 } },
+    conditioning: {},
+    sampling: { ...compvis, sampler: 'ddim' },
+  },
+  pixels: {
+    firstStage: { kind: 'pixels', channels: 3 },
+    unet: {
+      ...unet,
+      ...{ inChannels: 3, outChannels: 3, heads: { by: 'count', count: 1 }, attention: { kind: 'self', order: 'new' } },
+      ...{ timesteps: 'sines-first', downPadding: 'behind', norm: { groups: 32, eps: 1e-6 } },
+    },
+    conditioning: {},
+    sampling: { by: 'diffusers', scheduler: 'DDPMScheduler', config: {} },
+  },
   'label maps': {
     firstStage: { kind: 'vq', network: { ...autoencoder, doubleZ: false }, entries: 16 },
     unet: { ...unet, inChannels: 7, heads: { by: 'count', count: 1 } },

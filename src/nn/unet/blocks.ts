@@ -5,6 +5,7 @@ import {
   averagePool2,
   conv2d,
   dropout,
+  type GroupNorm,
   groupNorm,
   type Layer,
   linear,
@@ -21,11 +22,16 @@ export interface Resample {
   readonly conv?: boolean
   /** Channels of the convolution's result; x's where left out. */
   readonly out?: number
+  /** Whether the convolution's zeros stand at the right and bottom alone, as in the autoencoder. */
+  readonly behind?: boolean
 }
 /** Halves height and width; the convolution's zeros stand on all sides, unlike in the autoencoder. */
-export const downsample = (s: Scope, { conv = true, out }: Resample = {}): Layer =>
+export const downsample = (s: Scope, { conv = true, out, behind = false }: Resample = {}): Layer =>
   conv
-    ? shared((x) => pipe(x, conv2d(at(s, 'op'), { out: out ?? channels(x), kernel: 3, stride: 2, padding: 1 })))
+    ? shared((x) => {
+        const padding = behind ? ([0, 0, 1, 1] as const) : 1
+        return pipe(x, conv2d(at(s, 'op'), { out: out ?? channels(x), kernel: 3, stride: 2, padding }))
+      })
     : averagePool2
 /** Doubles height and width. */
 export const upsample = (s: Scope, { conv = true, out }: Resample = {}): Layer =>
@@ -43,6 +49,7 @@ export interface ResBlock {
   readonly dropout?: number
   /** Kernel of the convolution that carries x over where its channels change. */
   readonly skipKernel?: 1 | 3
+  readonly norm?: GroupNorm | undefined
 }
 const resampling = { none: identity<Tensor>, down: averagePool2, up: upsample2 }
 
@@ -59,7 +66,7 @@ export const resBlock = (
   { embedding, resample = 'none', scaleShiftNorm = false, ...options }: ResBlock,
 ): Layer =>
   shared((x) => {
-    const { out = channels(x), skipKernel = 1, dropout: rate = 0 } = options
+    const { out = channels(x), skipKernel = 1, dropout: rate = 0, norm: by = {} } = options
     const resized = resampling[resample]
     const skip = conv2d(at(s, 'skip_connection'), { out, kernel: skipKernel, padding: (skipKernel - 1) / 2 })
     const told = pipe(
@@ -68,10 +75,10 @@ export const resBlock = (
       linear(at(s, 'emb_layers.1'), { out: scaleShiftNorm ? 2 * out : out }),
       unsqueeze(2, 3),
     )
-    const norm = groupNorm(at(s, 'out_layers.0'))
+    const norm = groupNorm(at(s, 'out_layers.0'), by)
     return pipe(
       x,
-      groupNorm(at(s, 'in_layers.0')),
+      groupNorm(at(s, 'in_layers.0'), by),
       silu,
       resized,
       conv2d(at(s, 'in_layers.2'), { out, kernel: 3, padding: 1 }),
@@ -116,12 +123,12 @@ const transformerDepth = ({ depth, middleDepth }: TransformerConfig, level: Stan
       : (ofLevel(depth, level) ?? 0)
 
 const attend =
-  ({ attention, heads }: TrunkConfig, { context }: Told, stand: Stand): Module =>
+  ({ attention, heads, norm }: TrunkConfig, { context }: Told, stand: Stand): Module =>
   (s) =>
   (x) => {
     const width = channels(x)
     if (attention.kind === 'self')
-      return pipe(x, attentionBlock(s, { heads: headCount(heads, width, stand), order: attention.order }))
+      return pipe(x, attentionBlock(s, { heads: headCount(heads, width, stand), order: attention.order, norm }))
     const count = headCount(heads, width, { ...stand, way: 'down' })
     return pipe(
       x,
@@ -138,18 +145,18 @@ const attend =
 
 const residual =
   (
-    { scaleShiftNorm, dropout }: TrunkConfig,
+    { scaleShiftNorm, dropout, norm }: TrunkConfig,
     { embedding }: Told,
     options: Pick<ResBlock, 'out' | 'resample'>,
   ): Module =>
   (s) =>
-    resBlock(s, { embedding, scaleShiftNorm, dropout, ...options })
+    resBlock(s, { embedding, scaleShiftNorm, dropout, norm, ...options })
 
 const enlarged = { down: downsample, up: upsample }
 const resized = (c: TrunkConfig, told: Told, way: Way): Module =>
   c.resample === 'residual'
     ? residual(c, told, { resample: way })
-    : (s) => enlarged[way](s, { conv: c.resample === 'conv' })
+    : (s) => enlarged[way](s, { conv: c.resample === 'conv', behind: c.downPadding === 'behind' })
 
 const blocks = (s: Scope, modules: readonly (readonly Module[])[]): readonly Layer[] =>
   modules.map((parts, i) => sequential(...parts)(at(s, i)))

@@ -3,6 +3,7 @@ import {
   flag,
   list,
   nullable,
+  number,
   orList,
   record,
   tagged,
@@ -78,6 +79,15 @@ const optional = {
   /** Width of a vector that is added to the timestep embedding through two dense layers [adm_in_channels]. */
   vector: width,
 }
+/** What other networks of this family do otherwise: those of DDPM, and of diffusers' `UNet2DModel`. */
+const other = {
+  /** Sines before cosines, their frequencies spread over one less [flip_sin_to_cos, freq_shift]; cosines first where left out. */
+  timesteps: word(['cosines-first', 'sines-first']),
+  /** Zeros of strided convolutions around the map, or at its right and bottom alone, as autoencoders have them [downsample_padding]. */
+  downPadding: word(['around', 'behind']),
+  /** Of all group normalisations. */
+  norm: record({}, { groups: withDefault(width, 32), eps: withDefault(number({ min: 1e-12, max: 1 }), 1e-5) }),
+}
 /** What all networks of this family are declared by. */
 export const trunkFields = { required, defaulted, conditioned, optional }
 
@@ -90,7 +100,7 @@ export const unetConfig = record(
     /** Predict logits over the entries of a codebook of this size instead of `outChannels` [n_embed]. */
     codebook: withDefault(nullable(entries), null),
   },
-  optional,
+  { ...optional, ...other },
 )
 export type UNetConfig = Decoded<typeof unetConfig>
 
@@ -107,4 +117,7 @@ export const encoderUNetConfig = record(
 export type EncoderUNetConfig = Decoded<typeof encoderUNetConfig>
 
 /** What both have in common. */
-export type TrunkConfig = Pick<UNetConfig, keyof typeof required | keyof typeof defaulted | 'attention'>
+export type TrunkConfig = Pick<
+  UNetConfig,
+  keyof typeof required | keyof typeof defaulted | 'attention' | keyof typeof other
+>

@@ -1,7 +1,7 @@
 import { at, faulty, type Scope, shared, silu, sumAll, type Tensor } from '../../declare/index.ts'
 import { showType } from '../../graph/types.ts'
 import { flow, pipe } from '../../prelude.ts'
-import { timeMlp, timestepEmbedding } from '../embedding.ts'
+import { getTimestepEmbedding, timeMlp, timestepEmbedding } from '../embedding.ts'
 import { conv2d, embedding, groupNorm, type Layer, type Mode, zeros } from '../layers.ts'
 import { type Residuals, skipConnected } from '../skip-connected.ts'
 import { inputBlocks, middleBlock, outputBlocks, type Told } from './blocks.ts'
@@ -17,8 +17,15 @@ export interface Conditioning {
 }
 
 /** Embeddings of timesteps [N], as [N, 4 channels]. */
-export const timeEmbedding = (s: Scope, channels: number): Layer =>
-  flow(timestepEmbedding(channels), timeMlp(s, 4 * channels))
+export const timeEmbedding = (
+  s: Scope,
+  channels: number,
+  order: NonNullable<TrunkConfig['timesteps']> = 'cosines-first',
+): Layer =>
+  flow(
+    order === 'cosines-first' ? timestepEmbedding(channels) : getTimestepEmbedding(channels),
+    timeMlp(s, 4 * channels),
+  )
 
 type Labelled = Pick<UNetConfig, 'classes' | 'vector'>
 const labelsOf = ({ classes, vector }: Labelled): string =>
@@ -64,7 +71,7 @@ const misgiven = (s: Scope, c: TrunkConfig & Labelled, { context, y }: Condition
 /** Timesteps and labels as one embedding [N, 4 modelChannels], and the context: what every block is told. */
 export const toldBy = (s: Scope, c: TrunkConfig & Labelled) => {
   const width = 4 * c.modelChannels
-  const ofTime = timeEmbedding(at(s, 'time_embed'), c.modelChannels)
+  const ofTime = timeEmbedding(at(s, 'time_embed'), c.modelChannels, c.timesteps)
   const ofLabel =
     c.vector !== undefined
       ? timeMlp(at(s, 'label_emb.0'), width)
@@ -98,11 +105,14 @@ export const unet = (s: Scope, config: UNetConfig, { training = false }: Mode = 
     const out =
       c.codebook === null
         ? flow(
-            groupNorm(at(s, 'out.0')),
+            groupNorm(at(s, 'out.0'), c.norm),
             silu,
             conv2d(at(s, 'out.2'), { out: c.outChannels, kernel: 3, padding: 1, init: zeros }),
           )
-        : flow(groupNorm(at(s, 'id_predictor.0')), conv2d(at(s, 'id_predictor.1'), { out: c.codebook, kernel: 1 }))
+        : flow(
+            groupNorm(at(s, 'id_predictor.0'), c.norm),
+            conv2d(at(s, 'id_predictor.1'), { out: c.codebook, kernel: 1 }),
+          )
     return pipe(
       x,
       skipConnected(

@@ -61,6 +61,9 @@ const attentionFields = (c: UNetConfig, code: Code): Json => {
   }
 }
 
+/** The groups that the original code normalises by. */
+const groups = 32
+
 /** `UNetModel`; `side` is that of the latents, which CompVis' code asks for and does not use. */
 export const originalUNet = (c: UNetConfig, code: Code, side: number): Checked<Json> => {
   const { attention } = c
@@ -88,6 +91,14 @@ export const originalUNet = (c: UNetConfig, code: Code, side: number): Checked<J
       },
     }),
     sound([
+      ...refused(c.timesteps !== 'sines-first', '/unet/timesteps', '"cosines-first"', c.timesteps),
+      ...refused(c.downPadding !== 'behind', '/unet/downPadding', '"around"', c.downPadding),
+      ...refused(
+        c.norm === undefined || (c.norm.groups === groups && c.norm.eps === 1e-5),
+        '/unet/norm',
+        `${groups} groups, eps 1e-5`,
+        c.norm,
+      ),
       ...refused(heads !== undefined, '/unet/heads', 'the same number or the same width at all levels', c.heads),
       ...refused(
         code === 'ldm' || (attention.kind === 'transformer' && (!attention.widenHeads || c.heads.by === 'count')),
@@ -98,9 +109,6 @@ export const originalUNet = (c: UNetConfig, code: Code, side: number): Checked<J
     ]),
   )
 }
-
-/** The groups that the original code normalises by. */
-const groups = 32
 
 const ddconfig = (c: AutoencoderConfig): Json => ({
   double_z: c.doubleZ,

@@ -14,14 +14,14 @@ const resnet = (ours: string, theirs: string): Names =>
 
 /** How files name an attention's projections: before diffusers 0.17 (`older`), and since. */
 export type AttentionNames = 'older' | 'newer'
-const projections = {
+export const attentionProjections = {
   newer: { q: 'to_q', k: 'to_k', v: 'to_v', proj_out: 'to_out.0' },
   older: { q: 'query', k: 'key', v: 'value', proj_out: 'proj_attn' },
 } as const
 
 const attention = (ours: string, theirs: string, names: AttentionNames): Names => [
   ...inside(ours, theirs, { norm: 'group_norm' }),
-  ...inside(ours, theirs, projections[names]).map((named): Named => ({ ...named, matrix: true })),
+  ...inside(ours, theirs, attentionProjections[names]).map((named): Named => ({ ...named, trailing: 2 })),
 ]
 
 const both = (ours: string, theirs = ours): Named => ({ ours, theirs })

@@ -1,11 +1,13 @@
-import type { Layout } from '../../nn/layout.ts'
+import type { Joined, Layout } from '../../nn/layout.ts'
 
 /** A module by our name, which is the original's, and by that of diffusers; whatever lies in it has the same name in both. */
 export interface Named {
   readonly ours: string
   readonly theirs: string
-  /** Ours is a 1x1 convolution, theirs a linear layer. */
-  readonly matrix?: boolean
+  /** Ours is a convolution of kernel 1, along a sequence (1) or a map (2), theirs a linear layer. */
+  readonly trailing?: 1 | 2
+  /** Ours packs several of theirs, of which `theirs` is the first. */
+  readonly joined?: Joined
 }
 /** All modules of a network. */
 export type Names = readonly Named[]
@@ -30,7 +32,12 @@ export const toTheirs = (names: Names): Layout => {
     const [module, rest = ''] = found(modules, name) ?? []
     if (module === undefined) return undefined
     const key = module.theirs + rest
-    return module.matrix === true && rest === '.weight' ? { key, matrix: true } : { key }
+    const { trailing, joined } = module
+    return {
+      key,
+      ...(trailing !== undefined && rest === '.weight' ? { trailing } : {}),
+      ...(joined === undefined ? {} : { joined: { ...joined, keys: joined.keys.map((own) => own + rest) } }),
+    }
   }
 }
 

@@ -1,5 +1,5 @@
 import { type Checked, failure, type LatentError } from '../../error.ts'
-import type { AutoencoderConfig, ControlNetConfig, HeadsConfig, TrunkConfig } from '../../nn/index.ts'
+import type { AutoencoderConfig, ControlNetConfig, HeadsConfig, TrunkConfig, UNetConfig } from '../../nn/index.ts'
 import { E, pipe } from '../../prelude.ts'
 import type { DiffusersAutoencoder } from './autoencoder.ts'
 import type { DiffusersControlNet } from './controlnet.ts'
@@ -7,6 +7,7 @@ import type { Json } from './fields.ts'
 import type { DiffusersTinyAutoencoder } from './tiny.ts'
 import type { VectorLayers } from './trunk.ts'
 import type { DiffusersUNet } from './unet.ts'
+import { usualNorm } from './unet-2d.ts'
 
 /** Our configurations as diffusers' `config.json`. Errors (`config`): what diffusers has no network for, by our fields. */
 
@@ -41,6 +42,9 @@ const trunkProblems = (c: Labelled): readonly LatentError[] => {
         ? attention.depth
         : undefined
   return [
+    ...refused(c.timesteps !== 'sines-first', '/unet/timesteps', '"cosines-first"', c.timesteps),
+    ...refused(c.downPadding !== 'behind', '/unet/downPadding', '"around"', c.downPadding),
+    ...refused(c.norm === undefined, '/unet/norm', 'none', c.norm),
     ...refused(attention.kind === 'transformer', '/unet/attention/kind', '"transformer"', attention.kind),
     ...refused(c.resample === 'conv', '/unet/resample', '"conv"', c.resample),
     ...refused(channelMultipliers[0] === 1, '/unet/channelMultipliers/0', '1', channelMultipliers[0]),
@@ -114,6 +118,57 @@ export const unetDocument = ({ unet: c, sampleSize, vectorLayers, timeIdDim }: D
     sample_size: sampleSize,
     ...(timeIdDim === undefined ? {} : { addition_time_embed_dim: timeIdDim }),
   }))
+
+/** The width of heads that all levels have; null for one head, undefined where they differ. */
+const headWidth = ({ heads, channelMultipliers, modelChannels }: UNetConfig): number | null | undefined => {
+  if (heads.by === 'channels') return heads.channels
+  if (heads.by === 'levels' || (heads.upsample ?? heads.count) !== heads.count) return undefined
+  if (heads.count === 1) return null
+  const widths = new Set(channelMultipliers.map((m) => (m * modelChannels) / heads.count))
+  const [own] = widths
+  return widths.size === 1 && own !== undefined && Number.isInteger(own) ? own : undefined
+}
+
+/** A `UNet2DModel`. */
+export const unet2dDocument = ({ unet: c, sampleSize }: DiffusersUNet): Checked<Json> => {
+  const { norm = usualNorm } = c
+  const width = headWidth(c)
+  const attends = c.channelMultipliers.map((_, level) => c.attentionFactors.includes(2 ** level))
+  const types = (way: 'Down' | 'Up') => attends.map((yes) => `${yes ? 'Attn' : ''}${way}Block2D`)
+  const cosinesFirst = c.timesteps !== 'sines-first'
+  return sound([
+    ...refused(c.attention.kind === 'self', '/unet/attention/kind', '"self"', c.attention.kind),
+    ...refused(c.resample === 'conv', '/unet/resample', '"conv"', c.resample),
+    ...refused(!c.scaleShiftNorm, '/unet/scaleShiftNorm', 'false', c.scaleShiftNorm),
+    ...refused(c.channelMultipliers[0] === 1, '/unet/channelMultipliers/0', '1', c.channelMultipliers[0]),
+    ...refused(c.classes === null, '/unet/classes', 'null', c.classes),
+    ...refused(c.vector === undefined, '/unet/vector', 'none', c.vector),
+    ...refused(c.codebook === null, '/unet/codebook', 'null', c.codebook),
+    ...refused(width !== undefined, '/unet/heads', 'one head, or heads of one width at all levels', c.heads),
+  ])(() => ({
+    _class_name: 'UNet2DModel',
+    act_fn: 'silu',
+    add_attention: true,
+    attention_head_dim: width,
+    block_out_channels: widths(c),
+    center_input_sample: false,
+    down_block_types: types('Down'),
+    downsample_padding: c.downPadding === 'behind' ? 0 : 1,
+    dropout: c.dropout,
+    flip_sin_to_cos: cosinesFirst,
+    freq_shift: cosinesFirst ? 0 : 1,
+    in_channels: c.inChannels,
+    layers_per_block: c.resBlocks,
+    mid_block_scale_factor: 1,
+    norm_eps: norm.eps,
+    norm_num_groups: norm.groups,
+    out_channels: c.outChannels,
+    resnet_time_scale_shift: 'default',
+    sample_size: sampleSize,
+    time_embedding_type: 'positional',
+    up_block_types: types('Up').toReversed(),
+  }))
+}
 
 /** A `ControlNetModel`. */
 export const controlNetDocument = ({ controlNet: c, vectorLayers }: DiffusersControlNet): Checked<Json> =>

@@ -6,7 +6,7 @@ import { float } from '../../../graph/types.ts'
 import type { StoredArrays } from '../../../io/stored.ts'
 import { tinyScaled } from '../../../nn/autoencoder/tiny.ts'
 import { vectorQuantizer } from '../../../nn/quantize.ts'
-import type { FirstStage } from '../../../pipelines/document.ts'
+import type { Networked } from '../../../pipelines/document.ts'
 import { decoder, encoder, latentsOf, scaledLatents } from '../../../pipelines/first-stage.ts'
 import { readYaml } from '../../../pipelines/read.ts'
 import { type ReadFirstStage, withFirstStageFile, withFirstStageFolder } from '../../../pipelines/read-first-stage.ts'
@@ -92,7 +92,7 @@ export const firstStageExpectations = (c: PipelineCase): StoredArrays => {
 }
 
 type Row = (executor: Executor, read: ReadFirstStage, inputs: Values) => Effect<Values>
-const rows: { readonly [K in FirstStage['kind']]: Row } = {
+const rows: { readonly [K in Networked['kind']]: Row } = {
   kl: (executor, read, { picture, noise }) =>
     effect(async (run) => {
       const { stage } = read
