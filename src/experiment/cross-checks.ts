@@ -14,7 +14,7 @@ import { optimizerRules, trainingRules } from './training-rules.ts'
 
 /** Rules between fields of an experiment that need no graph. Each gives the problems it finds. */
 
-/** The number of groups of every GroupNorm in the U-Net. */
+/** The number of groups of every GroupNorm in the U-Net, where it says none. */
 const unetGroups = 32
 
 interface Levels {
@@ -256,7 +256,7 @@ const unetRules = (experiment: Experiment, diffusion: Diffusion): Problems => {
       `at most ${halved + 1} levels: ${on.kind === 'identity' ? 'pictures' : 'latents'} of ${latents}x${latents} can be halved ${halved} times`,
       `${unet.channelMultipliers.length} levels`,
     ),
-    ...widthRule(`${at}/modelChannels`, unet.modelChannels, unetGroups),
+    ...widthRule(`${at}/modelChannels`, unet.modelChannels, unet.norm?.groups ?? unetGroups),
     ...placesRule(`${at}/attentionFactors`, unet.attentionFactors, factors(unet)),
     ...headRules(diffusion),
     ...contextRules(unet, context),

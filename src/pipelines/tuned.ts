@@ -35,8 +35,9 @@ const refused = (fits: boolean, expected: string, got: string): readonly LatentE
 
 /** What nothing can be trained beside yet. */
 const problems = ({ firstStage: stage, conditioning: told }: PipelineDocument): readonly LatentError[] => [
-  ...refused(stage.kind !== 'tiny', 'a model with a first stage of kind "kl" or "vq"', stage.kind),
-  ...refused(stage.shift === 0, 'latents that nothing is taken from', `shift ${stage.shift}`),
+  ...(stage.kind === 'tiny' || stage.kind === 'pixels'
+    ? refused(false, 'a model with a first stage of kind "kl" or "vq"', stage.kind)
+    : refused(stage.shift === 0, 'latents that nothing is taken from', `shift ${stage.shift}`)),
   ...refused(told.classes === null, 'a model that is told texts, or nothing', 'classes'),
   ...refused(told.boxes === null, 'a model that is told texts, or nothing', 'boxes'),
   ...refused(told.sizes?.aesthetic !== true, 'a model that draws by itself', 'a refiner'),
@@ -65,9 +66,11 @@ const scheduleOf = ({ sampling: drawn, predicts }: PipelineDocument): Checked<Sc
       })
 }
 
+const scaleOf = ({ firstStage: stage }: PipelineDocument): number => (stage.kind === 'pixels' ? 1 : stage.scale)
+
 /** Convolutions take pictures of any size; where attention is among them goes with it. */
 const stageOf = ({ firstStage: stage }: PipelineDocument, size: number): Checked<FirstStage> => {
-  if (stage.kind === 'tiny') return fail('config', at, '"kl" | "vq"', stage.kind)
+  if (stage.kind === 'tiny' || stage.kind === 'pixels') return fail('config', at, '"kl" | "vq"', stage.kind)
   const { resolution, attentionResolutions } = stage.network
   return decode(firstStage)({
     ...(stage.kind === 'vq' ? { kind: 'vq', quantizer: { kind: 'nearest', entries: stage.entries } } : { kind: 'kl' }),
@@ -128,7 +131,7 @@ const modelOf = (pipeline: Pipeline, { size, dropout }: Tuned): Checked<TunedMod
         predicts: document.predicts,
         variance: { kind: 'fixed' },
         latents: 'unquantised',
-        latentScale: { kind: 'fixed', value: document.firstStage.scale },
+        latentScale: { kind: 'fixed', value: scaleOf(document) },
       },
     })),
   )
@@ -234,7 +237,7 @@ export const publishedBase = (dir: string, e: Experiment): Effect<Base> =>
           ...(diffusion === undefined ? {} : { diffusion: { ...withoutAdapter(diffusion), ...model.diffusion } }),
         },
         ...(document.conditioning.text.length === 0 ? {} : { tokens: tokensOf(knowing) }),
-        scale: document.firstStage.scale,
+        scale: scaleOf(document),
         firstStage: await valuesOf('firstStage'),
         diffusion: held,
         begins: await run(TE.fromEither(beginsOf(pipeline, diffusion?.adapter, held))),
