@@ -48,6 +48,7 @@ type Adapter = NonNullable<NonNullable<Experiment['diffusion']>['adapter']>
 /** What is trained, in a few words, out of the leaves of a step. */
 const saysAdapter = (adapter: Adapter, leaves: readonly string[]): string => {
   if (adapter.kind === 'lora') return `rank ${adapter.rank} on ${adaptedIn(leaves).length} weights`
+  if (adapter.kind === 'controlnet') return 'a ControlNet'
   const encoders = leaves.filter(isAdapters).length
   return `${adapter.token}, ${adapter.vectors} ${adapter.vectors === 1 ? 'vector' : 'vectors'} for each of ${encoders} text ${encoders === 1 ? 'encoder' : 'encoders'}`
 }

@@ -12,7 +12,10 @@ export const lowResolutionOption = '--low-resolution'
 
 export const labelMapOption = '--label-map'
 
+export const hintOption = '--hint'
+
 export interface ConditionOptions extends FromOptions {
+  readonly hint?: string
   readonly lowResolution?: string
   readonly labelMap?: string
 }
@@ -62,6 +65,15 @@ const asked: {
       const { map, facts } = await run(readLabelMap(path, { size: side, labels }))
       return { picture: Float32Array.from(map), rest, ...taken(path, facts, side) }
     }),
+  hint: ({ shape: [, side = 0] }, { hint: path, ...rest }) =>
+    effect(async (run) => {
+      const expected = `a picture of ${side}x${side} pixels, which the model is to follow`
+      if (path === undefined) return run(TE.left([failure('usage', hintOption, expected, 'nothing')]))
+      const { colours, facts } = await run(
+        decodePicture(path, await run(readBytes(path)), { size: side, kernel: 'cubic' }),
+      )
+      return { picture: Float32Array.from(colours, (byte) => byte / 255), rest, ...taken(path, facts, side) }
+    }),
   mask: ({ shape: [channels = 0, side = 0] }, { from, mask, ...rest }) =>
     effect(async (run) => {
       if (from === undefined || mask === undefined)
@@ -97,10 +109,11 @@ export const conditionOf = (
   count: number,
 ): Effect<Condition> =>
   effect(async (run) => {
-    const { lowResolution, labelMap, ...rest } = options
+    const { lowResolution, labelMap, hint, ...rest } = options
     const alone = [
       [lowResolutionOption, lowResolution, 'low resolution'],
       [labelMapOption, labelMap, 'label map'],
+      [hintOption, hint, 'hint'],
     ] as const
     for (const [option, given, what] of alone)
       if (given !== undefined && condition?.asks !== what)

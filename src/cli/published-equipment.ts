@@ -73,8 +73,9 @@ export const withEquipment = <A>(
     const beside = controlConfig ?? (await run(yamlBeside(control)))
     const yaml = beside === undefined ? undefined : await run(readYaml(beside))
     return run(
-      withControlNet({ path: control, ...(yaml === undefined ? {} : { yaml }) }, (found) =>
-        use(controlled(equipped, found)),
+      withControlNet(
+        { path: trainedIn(control, adapterFiles.control), ...(yaml === undefined ? {} : { yaml }) },
+        (found) => use(controlled(equipped, found)),
       ),
     )
   })

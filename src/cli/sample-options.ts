@@ -34,7 +34,7 @@ export interface Options extends SamplingOptions, ConditionOptions, AskedOptions
 /** Of published models alone. */
 type PublishedAlone = Pick<
   PublishedSampling,
-  | ('pictureGuidance' | 'clipSkip' | 'weigh' | 'size' | 'depth' | 'hint' | 'controlScale' | 'boxes' | 'aesthetic')
+  | ('pictureGuidance' | 'clipSkip' | 'weigh' | 'size' | 'depth' | 'controlScale' | 'boxes' | 'aesthetic')
   | ('lora' | 'loraMerge' | 'embedding' | 'control' | 'controlConfig')
 >
 const publishedAlone: readonly (readonly [keyof PublishedAlone, string])[] = [
@@ -43,7 +43,6 @@ const publishedAlone: readonly (readonly [keyof PublishedAlone, string])[] = [
   ['weigh', '--weigh'],
   ['size', '--size'],
   ['depth', '--depth'],
-  ['hint', '--hint'],
   ['boxes', boxesOption],
   ['aesthetic', '--aesthetic'],
   ['controlScale', '--control-scale'],

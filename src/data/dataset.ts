@@ -27,6 +27,8 @@ export interface Batch {
   readonly coverage?: Float32Array
   /** The label of each pixel, `[n, height, width]`. */
   readonly maps?: Float32Array
+  /** What a picture is to follow, `[n, 3, height, width]` in [0, 1]. */
+  readonly hints?: Float32Array
 }
 
 /** Pictures that are read when they are needed. */

@@ -1,13 +1,12 @@
-import { join } from 'node:path'
 import { type Checked, type Effect, fail } from '../error.ts'
-import { readBytes, sha256 } from '../io/bytes.ts'
+import { readBytes } from '../io/bytes.ts'
 import { decodeAt, decodePicture, type Picture } from '../io/images.ts'
 import { E, pipe, RNEA, TE } from '../prelude.ts'
-import { type About, type Batch, type Dataset, type Found, loaded } from './dataset.ts'
+import { type Batch, type Dataset, type Found, loaded } from './dataset.ts'
 import type { Keep } from './decode.ts'
 import { type FolderOptions, findFolder } from './folder.ts'
 import { type Encoding, oneChannelALabel, oneLabel } from './held.ts'
-import { collectFew, several, suchAs } from './left-out.ts'
+import { paired } from './paired.ts'
 
 export interface LabelMapOptions {
   /** Width and height in pixels of what comes out. */
@@ -91,67 +90,6 @@ export const findLabelMaps = (dir: string, options: LabelMapOptions): Effect<Fou
 export const loadLabelMaps = (dir: string, options: LabelMapOptions): Effect<Dataset> =>
   loaded(findLabelMaps(dir, options))
 
-/** What a picture and its label map have in common: the path without the kind of file. */
-const stem = (name: string): string => name.replace(/\.[^./]+$/, '')
-
-const stemsOf = (dir: string, maps: Dataset): Checked<ReadonlyMap<string, number>> => {
-  const places = new Map<string, number>()
-  const all = Array.from({ length: maps.n }, (_, i) => maps.about(i).name)
-  for (const [i, name] of all.entries()) if (!places.has(stem(name))) places.set(stem(name), i)
-  return pipe(
-    collectFew(
-      all.map((name, i): Checked<string> => {
-        const first = all[places.get(stem(name)) ?? i] ?? name
-        return first === name ? E.right(name) : fail('data', join(dir, name), `one label map of ${stem(name)}`, first)
-      }),
-    ),
-    E.map(() => places),
-  )
-}
-
-/** Which map is whose. */
-const mapOf = (dir: string, pictures: Dataset, places: ReadonlyMap<string, number>): Checked<readonly number[]> =>
-  collectFew(
-    Array.from({ length: pictures.n }, (_, i): Checked<number> => {
-      const { name } = pictures.about(i)
-      const index = places.get(stem(name))
-      return index === undefined
-        ? fail('data', join(dir, stem(name)), `the label map of ${name}`, 'no such file')
-        : E.right(index)
-    }),
-  )
-
-const unusedNotes = (maps: Dataset, used: ReadonlySet<number>): readonly string[] => {
-  const unused = Array.from({ length: maps.n }, (_, i) => i).filter((i) => !used.has(i))
-  return unused.length === 0
-    ? []
-    : [`${several(unused.length, 'label map')} without a picture${suchAs(unused.map((i) => maps.about(i).name))}`]
-}
-
-const withMap = (picture: About, map: About): About => ({
-  ...picture,
-  bytes: picture.bytes + map.bytes,
-  sha256: sha256(picture.sha256 + map.sha256),
-})
-
-const joined = (dir: string, pictures: Dataset, maps: Dataset): Checked<Dataset> =>
-  pipe(
-    stemsOf(dir, maps),
-    E.flatMap((places) => mapOf(dir, pictures, places)),
-    E.map((of) => ({
-      ...pictures,
-      about: (i) => withMap(pictures.about(i), maps.about(of[i] ?? -1)),
-      read: (indices) =>
-        pipe(
-          TE.Do,
-          TE.bind('batch', () => pictures.read(indices)),
-          TE.bind('labels', () => maps.read(Int32Array.from(indices, (i) => of[i] ?? -1))),
-          TE.map(({ batch, labels }) => ({ ...batch, maps: labels.pictures })),
-        ),
-      notes: [...pictures.notes, ...maps.notes, ...unusedNotes(maps, new Set(of))],
-    })),
-  )
-
 /**
  * Pictures with their label maps, which a folder has under the same names, whatever the kinds of files. Errors: those of
  * `loadLabelMaps`; `data` for a picture without a map, or with two.
@@ -161,14 +99,5 @@ export const withLabelMaps =
   (pictures: Found): Effect<Found> =>
     pipe(
       findFolder(dir, mapOptions(options, oneLabel)),
-      TE.map((maps) => ({
-        ...pictures,
-        bytes: pictures.bytes + maps.bytes,
-        load: pipe(
-          TE.Do,
-          TE.bind('pictures', () => pictures.load),
-          TE.bind('maps', () => maps.load),
-          TE.flatMapEither((loadedBoth) => joined(dir, loadedBoth.pictures, loadedBoth.maps)),
-        ),
-      })),
+      TE.map((maps) => paired({ dir, what: 'label map', put: (labels) => ({ maps: labels }) }, maps)(pictures)),
     )

@@ -5,8 +5,10 @@ import type { Buffers } from '../nn/stateful.ts'
 import { pipe, RR } from '../prelude.ts'
 import { type Decoded, didYouMean, integer, list, nonEmpty, number, record, tagged, withDefault } from '../schema.ts'
 import { substitution } from '../transform/index.ts'
-import type { Conditioner } from './conditioner.ts'
+import type { Conditioner, Space } from './conditioner.ts'
 import type { Conditioning } from './conditioning.ts'
+import { controlFields, controlPrefix, hintCondition } from './control.ts'
+import { hybrid } from './hybrid.ts'
 import { inversionFields, inversionPrefix, withNewWord } from './new-word.ts'
 import { type Problems, problem } from './problems.ts'
 
@@ -30,6 +32,8 @@ export const adapter = tagged('kind', {
   lora,
   /** A word of its own, with embeddings for the model's text encoders (Gal et al. 2022). */
   'textual-inversion': inversionFields,
+  /** A copy of the U-Net's way down that sees a picture for each (Zhang et al. 2023). */
+  controlnet: controlFields,
 })
 export type AdapterConfig = Decoded<typeof adapter>
 type Of<K extends AdapterConfig['kind']> = Extract<AdapterConfig, { readonly kind: K }>
@@ -40,6 +44,7 @@ export const adapterName = 'lora'
 const prefixes: { readonly [K in AdapterConfig['kind']]: string } = {
   lora: `${adapterName}/`,
   'textual-inversion': inversionPrefix,
+  controlnet: controlPrefix,
 }
 export const isAdapters = (leaf: string): boolean => Object.values(prefixes).some((prefix) => leaf.startsWith(prefix))
 
@@ -107,6 +112,7 @@ const rules: { readonly [K in AdapterConfig['kind']]: Rules<K> } = {
     )
   },
   'textual-inversion': () => [],
+  controlnet: () => [],
 }
 const rulesOf = <K extends AdapterConfig['kind']>(kind: K, config: Of<K>, leaves: readonly string[]): Problems =>
   rules[kind](config, leaves)
@@ -120,7 +126,10 @@ export const conditionerWith = (
   config: AdapterConfig | undefined,
   conditioning: Conditioning,
   conditioner: Conditioner,
+  space: Space,
 ): Conditioner =>
-  config?.kind === 'textual-inversion' && conditioning.kind === 'frozen-text'
-    ? withNewWord(config, conditioning)(conditioner)
-    : conditioner
+  config?.kind === 'controlnet'
+    ? hybrid(conditioner, hintCondition(config, space))
+    : config?.kind === 'textual-inversion' && conditioning.kind === 'frozen-text'
+      ? withNewWord(config, conditioning)(conditioner)
+      : conditioner

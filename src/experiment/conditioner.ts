@@ -11,6 +11,7 @@ import type { Problems } from './problems.ts'
 export const conditioningLeaves = {
   labels: 'labels',
   beside: 'beside',
+  hint: 'hint',
   /** A picture without what is missing, and where that is among the latents, where the first stage encodes it. */
   masked: 'masked',
   mask: 'mask',
@@ -42,6 +43,8 @@ export interface Told {
   readonly context?: Tensor
   /** Further channels of x_t. */
   readonly beside?: Tensor
+  /** Pictures [N, 3, H, W] in [0, 1] that a ControlNet sees. */
+  readonly hint?: Tensor
 }
 
 /** What is asked for, or known of the data: a class for each picture, and where the condition is a picture or a text one for each. */
@@ -94,15 +97,17 @@ export interface LabelMaps {
 
 /** Square pictures as a condition. */
 export interface PictureCondition {
-  /** What a person gives: a small picture, a picture and what of it is to be drawn anew, or the label of each pixel. */
-  readonly asks: 'low resolution' | 'mask' | 'label map'
+  /** What a person gives: a small picture, a picture and what of it is to be drawn anew, the label of each pixel, or what to follow. */
+  readonly asks: 'low resolution' | 'mask' | 'label map' | 'hint'
   /** What such a picture is, in a word or two. */
   readonly name: string
   readonly shape: Shape
   /** What is told of whole pictures of the data; what of it is chance is drawn by a source for each. */
-  readonly of: (known: Pick<Batch, 'pictures' | 'maps'>, random: (picture: number) => Random) => Float32Array
+  readonly of: (known: Pick<Batch, 'pictures' | 'maps' | 'hints'>, random: (picture: number) => Random) => Float32Array
   /** Where the data's label maps lie, and how many labels there are, where the condition is made of them. */
   readonly maps?: LabelMaps
+  /** Where the data's hints lie. */
+  readonly hints?: string
   /** As pictures of the data's size, to be looked at. */
   readonly shown: (conditions: Float32Array) => Float32Array
   /** The same by interpolation, where that can be: what a model has to beat. */

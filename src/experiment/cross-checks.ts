@@ -1,6 +1,7 @@
 import type { Checked } from '../error.ts'
 import { E, pipe } from '../prelude.ts'
 import { conditionerOf, tells } from './conditioning.ts'
+import { controlRules } from './control.ts'
 import { autoencoderOf, type Diffusion, type Experiment, type FirstStage } from './document.ts'
 import { codeRules, weightRules } from './first-stage-rules.ts'
 import { labelMapRules } from './label-map-rules.ts'
@@ -229,7 +230,8 @@ const unetRules = (experiment: Experiment, diffusion: Diffusion): Problems => {
   const said = channelsSaid(diffusion)
   const halved = halvings(latents)
   const what = on.kind === 'identity' ? 'as the pictures' : 'as /firstStage/network/latentChannels'
-  const { channels: beside, context, rules, pictures } = conditionerOf(diffusion.conditioning, space)
+  const conditioner = conditionerOf(diffusion.conditioning, space)
+  const { channels: beside, context, rules, pictures } = conditioner
   const inputs = beside === 0 ? what : `${channels}, ${what}, and ${beside} beside them for the condition`
   return [
     ...unless(
@@ -249,6 +251,7 @@ const unetRules = (experiment: Experiment, diffusion: Diffusion): Problems => {
       setting({ [`${at}/outChannels`]: said * channels }),
     ),
     ...(Number.isInteger(latents) ? rules : []),
+    ...(diffusion.adapter?.kind === 'controlnet' ? controlRules(diffusion.adapter, conditioner, space) : []),
     ...labelMapRules(experiment, pictures?.maps),
     ...unless(
       !Number.isInteger(latents) || latents % factorOf(unet) === 0,

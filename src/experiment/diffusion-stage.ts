@@ -20,6 +20,7 @@ import { type Checked, fail } from '../error.ts'
 import { feedTypes, type Graph } from '../graph/graph.ts'
 import { float, type Shape } from '../graph/types.ts'
 import type { Loss } from '../losses/index.ts'
+import type { ControlNetConfig } from '../nn/controlnet.ts'
 import type { Buffers } from '../nn/stateful.ts'
 import { unet } from '../nn/unet/unet.ts'
 import { E, pipe, RR } from '../prelude.ts'
@@ -28,6 +29,7 @@ import type { Path } from '../schedulers/path.ts'
 import { optimise } from '../transform/index.ts'
 import { conditionerWith, trainingAdapter, withAdapter } from './adapter.ts'
 import { type Conditioner, conditionerOf, conditioningLeaves, type Told } from './conditioning.ts'
+import { controlNetOf, controlOf } from './control.ts'
 import type { Diffusion } from './document.ts'
 import { denoisingObjective, noiseOf } from './objective-terms.ts'
 import { processOf } from './process.ts'
@@ -53,6 +55,8 @@ export interface LatentDiffusion {
   readonly latent: Shape
   readonly classes: number
   readonly conditioner: Conditioner
+  /** A ControlNet that is trained beside the U-Net. */
+  readonly control?: ControlNetConfig
   /** What pictures are encoded to: moments of a posterior, latents that are not quantised yet, or nothing else than they are. */
   readonly encodes: Diffused['kind']
   /** Whether predictions of x_0 are kept in the range of pictures while sampling. */
@@ -64,12 +68,19 @@ export const nullLabel = ({ classes }: LatentDiffusion): number => classes
 
 export const latentDiffusion = (config: Diffusion, on: Diffused, classes: number): Checked<LatentDiffusion> => {
   const space = spaceOf(on, classes)
-  const conditioner = conditionerWith(config.adapter, config.conditioning, conditionerOf(config.conditioning, space))
+  const conditioner = conditionerWith(
+    config.adapter,
+    config.conditioning,
+    conditionerOf(config.conditioning, space),
+    space,
+  )
+  const { classes: labels } = conditioner
+  const unetOf = labels === null ? config.unet : { ...config.unet, classes: labels }
   return pipe(
     processOf(config.schedule),
     E.map((process) => ({
-      config:
-        conditioner.classes === null ? config : { ...config, unet: { ...config.unet, classes: conditioner.classes } },
+      config: { ...config, unet: unetOf },
+      ...(config.adapter?.kind === 'controlnet' ? { control: controlNetOf(config.adapter, unetOf, space) } : {}),
       process,
       path: process.path,
       latent: space.latent,
@@ -83,14 +94,17 @@ export const latentDiffusion = (config: Diffusion, on: Diffused, classes: number
 
 /** What the network sees at x_t, told of a condition: `DiffusionWrapper` of ldm/models/diffusion/ddpm.py. */
 const network =
-  ({ config }: LatentDiffusion, training: boolean) =>
-  ({ beside, ...given }: Told): Denoiser =>
-    (config.variance.kind === 'learned' ? varianceDenoiser : denoiser)(config.predicts, (xt, t) => {
+  ({ config, control }: LatentDiffusion, training: boolean) =>
+  (all: Told): Denoiser => {
+    const { beside, hint: _, ...given } = all
+    return (config.variance.kind === 'learned' ? varianceDenoiser : denoiser)(config.predicts, (xt, t) => {
       const x = beside === undefined ? xt : concat(1, xt, beside)
       const told: readonly (Tensor | undefined)[] = Object.values(given)
-      const said = unet('', config.unet, { training })(x, t, given)
+      const residuals = control && controlOf(control, xt, t, all, { training })
+      const said = unet('', config.unet, { training })(x, t, { ...given, residuals })
       return withAdapter(config.adapter, said, [x, t, ...told.filter((y) => y !== undefined)])
     })
+  }
 
 const asTheyAre = ({ latent }: LatentDiffusion, batch: number): Tensor =>
   input(diffusionLeaves.moments, float(batch, ...latent))

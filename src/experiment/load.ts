@@ -24,11 +24,12 @@ const conditionIn = (folder: string, stage: FirstStage): FirstStage => {
 }
 
 const toldIn = (folder: string, diffusion: Diffusion): Diffusion => {
-  const { conditioning } = diffusion
+  const { conditioning, adapter } = diffusion
   const placed = <C extends object>(c: C): C =>
     'path' in c && typeof c.path === 'string' ? { ...c, path: resolve(folder, c.path) } : c
   return {
     ...diffusion,
+    ...(adapter?.kind === 'controlnet' ? { adapter: { ...adapter, hints: resolve(folder, adapter.hints) } } : {}),
     conditioning:
       conditioning.kind === 'hybrid' ? { ...conditioning, beside: placed(conditioning.beside) } : placed(conditioning),
   }

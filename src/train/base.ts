@@ -10,13 +10,18 @@ import {
 import { type Effect, type Errors, effect, fail, failure } from '../error.ts'
 import type { Values } from '../execute/executor.ts'
 import { adapterName, isAdapters } from '../experiment/adapter.ts'
+import { controlPrefix, copiedBy } from '../experiment/control.ts'
 import type { LatentDiffusion } from '../experiment/diffusion-stage.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { inversionPrefix } from '../experiment/new-word.ts'
 import { differ } from '../experiment/same.ts'
 import type { Shape } from '../graph/types.ts'
+import { writeFileAtomic } from '../io/atomic.ts'
+import { toLayout } from '../io/key-map.ts'
 import { unwritten, writeSafetensors } from '../io/safetensors-writer.ts'
+import type { StoredArrays } from '../io/stored.ts'
 import { TE } from '../prelude.ts'
+import { controlNetDocument, controlNetNames, toTheirs } from '../published/diffusers/index.ts'
 import { inversionFiles, inversionOf } from '../text/inversion-files.ts'
 import type { Base, RunOptions } from './options.ts'
 import { groupOf } from './state.ts'
@@ -103,7 +108,22 @@ const learntIn = ({ config: { adapter } }: LatentDiffusion, state: Values): LowR
 }
 
 /** What of a run's folder models are drawn with. */
-export const adapterFiles = { lora: 'adapter.diffusers.safetensors', word: 'learned_embeds.safetensors' } as const
+export const adapterFiles = {
+  lora: 'adapter.diffusers.safetensors',
+  word: 'learned_embeds.safetensors',
+  control: 'controlnet',
+} as const
+
+/** What the leaves of a step begin with: as the base says, or as the weights that they are copies of. */
+export const beginsOf = ({ begins = {}, diffusion }: Base, leaves: readonly string[]): Values => ({
+  ...begins,
+  ...Object.fromEntries(
+    leaves.flatMap((leaf) => {
+      const copied = diffusion[copiedBy(leaf) ?? '']
+      return copied === undefined ? [] : [[leaf, copied] as const]
+    }),
+  ),
+})
 
 type Adapter = NonNullable<LatentDiffusion['config']['adapter']>
 /** Writes files into a folder; a line of each. */
@@ -145,7 +165,35 @@ const writeWord: Write = (dir, { config: { adapter } }, state) =>
     return lines
   })
 
-const writers: { readonly [K in Adapter['kind']]: Write } = { lora: writeLora, 'textual-inversion': writeWord }
+/** A folder of diffusers. */
+const writeControl: Write = (dir, { control }, state) =>
+  effect(async (run) => {
+    if (control === undefined) return []
+    const weights = drawnWith(state)
+    const arrays: StoredArrays = Object.fromEntries(
+      Object.entries(weights).flatMap(([name, { shape, data }]) =>
+        name.startsWith(controlPrefix)
+          ? [[name.slice(controlPrefix.length), { dtype: 'float32', shape, data: Float32Array.from(data) }] as const]
+          : [],
+      ),
+    )
+    const folder = join(dir, adapterFiles.control)
+    const config = await run(TE.fromEither(controlNetDocument({ controlNet: control })))
+    const theirs = await run(TE.fromEither(toLayout(toTheirs(controlNetNames(control)))(arrays)))
+    await run(
+      writeSafetensors(join(folder, 'diffusion_pytorch_model.safetensors'), unwritten(theirs), { format: 'pt' }),
+    )
+    await run(
+      writeFileAtomic(join(folder, 'config.json'), new TextEncoder().encode(`${JSON.stringify(config, null, 2)}\n`)),
+    )
+    return [`the ControlNet, as diffusers has it: ${folder}`]
+  })
+
+const writers: { readonly [K in Adapter['kind']]: Write } = {
+  lora: writeLora,
+  'textual-inversion': writeWord,
+  controlnet: writeControl,
+}
 
 /** Writes what was learnt into its run's folder as other programs read it; says where. Errors: `file`. */
 export const adapterFilesOf = (

@@ -2,6 +2,7 @@ import type { Random } from '../data/batches.ts'
 import { type Dataset, type Found, heldOutOf, loaded, split } from '../data/dataset.ts'
 import { findEmoji } from '../data/emoji.ts'
 import { findFolder } from '../data/folder.ts'
+import { withHints } from '../data/hints.ts'
 import { findLabelMaps, withLabelMaps } from '../data/labels.ts'
 import { several } from '../data/left-out.ts'
 import { findShapes } from '../data/shapes.ts'
@@ -86,10 +87,12 @@ export const findData = (e: Experiment): Effect<Found> => {
   const { data, firstStage } = e
   const coverage = firstStage.kind === 'kl' && firstStage.loss.weights?.kind === 'transparency'
   const told = e.diffusion && conditionerOf(e.diffusion.conditioning, spaceOf(diffusedOf(e), 0)).pictures
+  const adapter = e.diffusion?.adapter
   const maps = labelMapsOf(e, told?.maps)
   return pipe(
     foundBy(data.kind, data, { coverage }),
     TE.flatMap(maps === undefined ? TE.right : withLabelMaps(maps.path, { size: data.size, labels: maps.labels })),
+    TE.flatMap(adapter?.kind === 'controlnet' ? withHints(adapter.hints, { size: data.size }) : TE.right),
     TE.map((found) => (coverage ? { ...found, load: pipe(found.load, TE.flatMap(transparent)) } : found)),
     TE.map((found) => ({ ...found, load: pipe(found.load, TE.map(withTemplates(e))) })),
   )

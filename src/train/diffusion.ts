@@ -22,14 +22,15 @@ import { showingOf } from './showing.ts'
 import { runStage } from './stage.ts'
 import { captionTokens } from './texts.ts'
 
-/** Pictures, and the labels of their pixels, mirrored alike. */
+/** Pictures, the labels of their pixels and what they follow, mirrored alike. */
 const mirroredBatch = (
-  { pictures, maps, ...rest }: Batch,
+  { pictures, maps, hints, ...rest }: Batch,
   mirror: (pictures: Float32Array) => Float32Array,
-): Pick<Batch, 'pictures' | 'maps'> => ({
+): Pick<Batch, 'pictures' | 'maps' | 'hints'> => ({
   ...rest,
   pictures: mirror(pictures),
   ...(maps === undefined ? {} : { maps: mirror(maps) }),
+  ...(hints === undefined ? {} : { hints: mirror(hints) }),
 })
 
 /** Trains the diffusion stage of a run; returns its state. */

@@ -7,7 +7,7 @@ import { diffusedOf, latentScaleOf } from '../experiment/space.ts'
 import { sweep, writeFileAtomic } from '../io/atomic.ts'
 import { type Owned, owning } from '../io/owner.ts'
 import { TE } from '../prelude.ts'
-import { adapterFilesOf, baseOf } from './base.ts'
+import { adapterFilesOf, baseOf, beginsOf } from './base.ts'
 import { picturesOf } from './data.ts'
 import { showDataFacts } from './data-facts.ts'
 import { trainDiffusion } from './diffusion.ts'
@@ -154,7 +154,7 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
       scale,
       firstStage: first.state,
       base: base?.diffusion ?? {},
-      ...(base?.begins === undefined ? {} : { begins: base.begins }),
+      ...(base === undefined ? {} : { begins: beginsOf(base, Object.keys(opened.diffusion.stage.step.leaves)) }),
     })().finally(async () => {
       for (const open of [encoded, learntTold, heldOutTold]) await open?.close()
     })

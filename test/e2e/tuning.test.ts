@@ -1,9 +1,9 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { sha256 } from '../../src/io/bytes.ts'
 import { writeSmallModel } from '../published-model.ts'
-import { build, pixelsOf, type Workplace, workplace } from './program.ts'
+import { build, drawPictures, pixelsOf, type Workplace, workplace } from './program.ts'
 
 /** What is trained beside a published model: interrupted, gone on with, drawn with. */
 
@@ -90,6 +90,27 @@ test('a word: on with the same bits, drawn with as other programs have it', slow
   const by = (embedding: string) => drawn('--embedding', embedding, '--prompt', 'a <toy> circle')
   const withRun = await by('word')
   expect((await by('word/toy.safetensors:<toy>')).equals(withRun)).toBe(true)
+})
+
+test('a ControlNet: on with the same bits, drawn with as diffusers has it', slow, async () => {
+  await drawPictures(at('pictures'))
+  await drawPictures(at('hints'))
+  const names = (await readdir(at('pictures'), { recursive: true })).filter((name) => name.endsWith('.png')).toSorted()
+  const lines = names.map((name) => JSON.stringify({ file_name: name, text: `a ${name.split('/')[0]}` }))
+  await writeFile(at('pictures/metadata.jsonl'), lines.join('\n'))
+  const data = { kind: 'folder', path: 'pictures', size: 16, heldOut: 4 }
+  await write('control.json', { kind: 'controlnet', hints: 'hints' }, { data })
+  const runs = await trained('control')
+  const file = 'controlnet/diffusion_pytorch_model.safetensors'
+  await same(runs, [file, 'controlnet/config.json', 'samples.png', 'diffusion/metrics.jsonl'])
+  const hint = ['--hint', 'hints/disc/03.png']
+  expect((await drawn('--control', 'control', ...hint)).equals(await drawn())).toBe(false)
+  const own = ['sample', 'control', '--prompt', 'a disc', '--count', '1', '--steps', '3', '--out', 'own.png']
+  expect((await place().run(own)).err).toMatch(/^--hint\n {2}expected a picture of 16x16 pixels/)
+  const { code, err } = await place().run([...own, ...hint])
+  expect(code, err).toBe(0)
+  await rm(at('hints/disc/03.png'))
+  expect((await place().run(['check', 'control.json'])).err).toMatch(/disc\/03\n {2}expected the hint of disc\/03.png/)
 })
 
 test('what cannot be trained beside a model is told by name', slow, async () => {

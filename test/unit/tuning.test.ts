@@ -2,21 +2,28 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { drawKey, fillNormal } from '../../src/distributions/random.ts'
 import { type Checked, type Effect, showErrors } from '../../src/error.ts'
-import type { Value, Values } from '../../src/execute/executor.ts'
+import { executorByName } from '../../src/execute/auto.ts'
+import type { Executor, Value, Values } from '../../src/execute/executor.ts'
 import { floats } from '../../src/execute/executor.ts'
 import { reference } from '../../src/execute/reference/index.ts'
-import { latentDiffusion } from '../../src/experiment/diffusion-stage.ts'
+import { latentDiffusion, samplingProgram } from '../../src/experiment/diffusion-stage.ts'
 import type { Experiment } from '../../src/experiment/document.ts'
 import { decodeExperiment } from '../../src/experiment/load.ts'
 import { inversionLeaf } from '../../src/experiment/new-word.ts'
 import { diffusedOf } from '../../src/experiment/space.ts'
+import { feedTypes } from '../../src/graph/graph.ts'
+import { size } from '../../src/graph/types.ts'
 import { withWord } from '../../src/pipelines/inversions.ts'
 import type { Request } from '../../src/pipelines/request.ts'
 import { embeddedTexts } from '../../src/pipelines/texts.ts'
 import { publishedBase } from '../../src/pipelines/tuned.ts'
 import { completed } from '../../src/pipelines/tuning.ts'
 import { E } from '../../src/prelude.ts'
+import { beginsOf } from '../../src/train/base.ts'
+import { planExperiment } from '../../src/train/plan.ts'
+import { initialParameters } from '../../src/train/state.ts'
 import { encodeCaptions } from '../../src/train/told.ts'
 import { smallModel, writeSmallModel } from '../published-model.ts'
 
@@ -39,10 +46,11 @@ const training = {
   optimizer: { kind: 'adam' },
   learningRate: { kind: 'constant', rate: 1e-3 },
 }
-const experimentOf = async (adapter: object): Promise<Experiment> => {
+const experimentOf = async (adapter: object, more: object = {}): Promise<Experiment> => {
   const document = {
     name: 'tuned',
     data: { kind: 'shapes', size: 16, count: 4 },
+    ...more,
     adapter: { ...adapter, of: join(state.dir, 'model') },
     training,
   }
@@ -116,5 +124,56 @@ describe('what training beside a published model tells the network', () => {
     })
     const found = await wrong()
     expect(E.isLeft(found) ? showErrors(found.left) : 'nothing').toContain('/adapter/token')
+  })
+})
+
+describe('what is trained', () => {
+  /** A step of sampling with the weights that training begins with, of leaves by chance. */
+  const stepOf = async (executor: Executor, e: Experiment, adapted: boolean): Promise<Values> => {
+    const base = await awaited(publishedBase(join(state.dir, 'model'), e))
+    if (e.diffusion === undefined) throw new Error('no diffusion')
+    const { adapter: _, ...plain } = e.diffusion
+    const model = right(latentDiffusion(adapted ? e.diffusion : plain, diffusedOf(e), 0))
+    const { graph } = right(samplingProgram(model, e.sampling, 1))
+    const weights = { ...initialParameters(graph, 1), ...base.diffusion }
+    const all = { ...weights, ...beginsOf(base, Object.keys(weights)) }
+    const fed = Object.entries(feedTypes(graph)).map(([name, { shape }]): readonly [string, Value] => {
+      const data = new Float32Array(size(shape))
+      fillNormal(drawKey(7, { step: 0, name, sample: 0 }), data)
+      return [name, all[name] ?? floats(shape, data.map(Math.abs))]
+    })
+    const executable = await awaited(executor.compile(graph, { mode: 'training' }))
+    return awaited(executable.run(Object.fromEntries(fed)))
+  }
+  it.each([
+    ['an adapter', { kind: 'lora', rank: 2 }],
+    ['a ControlNet', { kind: 'controlnet', hints: 'hints' }],
+  ])('leaves the network, of %s, as it is where it begins, to the bit', { timeout: 120_000 }, async (_, adapter) => {
+    const e = await experimentOf(adapter)
+    for (const executor of [reference, right(executorByName('onnx:cpu'))]) {
+      const [plain, adapted] = [await stepOf(executor, e, false), await stepOf(executor, e, true)]
+      expect(Object.keys(adapted)).toEqual(Object.keys(plain))
+      for (const [name, { data }] of Object.entries(plain)) {
+        expect(data.every(Number.isFinite)).toBe(true)
+        expect(adapted[name]?.data).toEqual(data)
+      }
+    }
+  })
+  it("is, of a ControlNet, all of it and nothing of the U-Net's; it begins as a copy", async () => {
+    const e = await experimentOf({ kind: 'controlnet', hints: 'hints' })
+    const plan = right(planExperiment(e, 0))
+    const leaves = Object.keys(plan.diffusion?.step.leaves ?? {})
+    expect(leaves.filter((name) => !/^(optimizer\.\w+\.)?control\./.test(name))).toEqual([])
+    const base = await awaited(publishedBase(join(state.dir, 'model'), e))
+    const begins = beginsOf(base, leaves)
+    expect(Object.keys(begins).length).toBeGreaterThan(20)
+    for (const [name, value] of Object.entries(begins)) expect(value).toBe(base.diffusion[name.replace('control.', '')])
+  })
+  it('takes a hint of the size that its convolutions bring down to the latents', async () => {
+    const document = { ...{ name: 'tuned', data: { kind: 'shapes', size: 16 }, training } }
+    const adapter = { kind: 'controlnet', hints: 'hints', widths: [16, 32, 32], of: join(state.dir, 'model') }
+    const { document: whole } = await awaited(completed({ ...document, adapter }))
+    const found = decodeExperiment(whole)
+    expect(E.isLeft(found) ? showErrors(found.left) : '').toMatch(/adapter\/widths\n {2}expected 2 numbers/)
   })
 })
