@@ -1,5 +1,6 @@
 import { boxLabels } from '../data/boxes.ts'
 import { type Effect, effect, fail } from '../error.ts'
+import { beginsOf, replaces } from '../pipelines/conditions.ts'
 import type { ControlRequest } from '../pipelines/control.ts'
 import type { PipelineDocument } from '../pipelines/document.ts'
 import { factorOf } from '../pipelines/first-stage.ts'
@@ -95,10 +96,16 @@ const refused = (document: PipelineDocument, o: PublishedSampling): Effect<unkno
     [
       '--mask',
       o.mask,
-      beside?.kind === 'mask-and-latents' || beside?.kind === 'masked-latents',
-      'a model that fills in what a mask covers',
+      replaces(document) || beside?.kind === 'mask-and-latents' || beside?.kind === 'masked-latents',
+      'a model that fills in what a mask covers, or is told of nothing beside x_t',
     ],
     ['--strength', o.strength, o.from !== undefined, 'a picture to begin with, --from'],
+    [
+      '--strength',
+      o.strength,
+      beginsOf(document) !== 'never',
+      'none: the model is told of the picture, and begins with noise',
+    ],
     [
       '--from',
       beside?.kind === 'low-resolution' ? o.from : undefined,
@@ -178,6 +185,11 @@ const picturesOf = (document: PipelineDocument, o: PublishedSampling): Effect<Pi
     const enlarged = low && { width: low.width * factor, height: low.height * factor }
     const size = enlarged ?? from ?? asked ?? hint ?? labels ?? square
     const mask = await read(o.mask, size)
+    const redrawn = mask && grey(mask.pixels)
+    if (redrawn?.data.every((x) => Number(x) < 0.5) === true)
+      return run(
+        TE.fromEither(fail('usage', `--mask ${o.mask}`, 'white where the picture is drawn anew', 'no such pixel')),
+      )
     const depth = await read(o.depth, size)
     const control: ControlRequest | undefined = hint && {
       hint: hint.pixels,
@@ -191,7 +203,7 @@ const picturesOf = (document: PipelineDocument, o: PublishedSampling): Effect<Pi
       notes,
       given: {
         ...(from === undefined ? {} : { picture: from.pixels }),
-        ...(mask === undefined ? {} : { mask: grey(mask.pixels) }),
+        ...(redrawn === undefined ? {} : { mask: redrawn }),
         ...(depth === undefined ? {} : { depth: grey(depth.pixels) }),
         ...(low === undefined ? {} : { lowResolution: signed(low.pixels) }),
         ...(labels === undefined ? {} : { labelMap: labels.map }),
@@ -225,7 +237,7 @@ const requestFor = (
     const { size, given, notes } = await run(picturesOf(document, o))
     const classes = await run(classesOf(document, o.class, count))
     const boxes = await run(boxesFor(document, o))
-    const fills = document.conditioning.beside?.kind === 'mask-and-latents'
+    const begins = given.picture !== undefined && given.mask === undefined && beginsOf(document) === 'always'
     const usual = document.conditioning.sizes?.aesthetic === true ? usualRefinement : usualStrength
     return {
       count,
@@ -236,7 +248,7 @@ const requestFor = (
       guidanceRescale: o.guidanceRescale ?? 0,
       pictureGuidance: o.pictureGuidance ?? usualPictureGuidance,
       eta: o.eta ?? 0,
-      strength: o.strength ?? (given.picture !== undefined && !fills ? usual : 1),
+      strength: o.strength ?? (begins ? usual : 1),
       clipSkip: o.clipSkip ?? 0,
       ...(o.aesthetic === undefined ? {} : { aesthetic: o.aesthetic }),
       ...(prompts.length === 0 ? {} : { prompt: prompts }),

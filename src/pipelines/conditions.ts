@@ -6,7 +6,7 @@ import type { Graph } from '../graph/graph.ts'
 import { size } from '../graph/types.ts'
 import { pipe, TE } from '../prelude.ts'
 import { using } from '../train/inference.ts'
-import type { Beside } from './document.ts'
+import type { Beside, PipelineDocument } from './document.ts'
 import { encodePixels, latentsOf, scaledLatents } from './first-stage.ts'
 import { type Branch, branches, type Guidance } from './guidance.ts'
 import { toldLeaves } from './network.ts'
@@ -81,12 +81,14 @@ const computed = (
     return found ?? (await run(TE.fromEither(fail('run', component, 'an output', 'none'))))
   })
 
+/** Whether drawing begins at a picture: always where there is one, only where less than all is drawn anew, or never. */
+type Begins = 'always' | 'below strength 1' | 'never'
+
 interface BesideRow<B extends Beside> {
   readonly of: (given: Given, beside: B) => Effect<Value>
   /** What stands for no condition. */
   readonly nothing: 'same' | 'zeros'
-  /** Whether drawing begins at the picture: always, only where less than all is drawn anew, or never. */
-  readonly begins: 'always' | 'below strength 1' | 'never'
+  readonly begins: Begins
   /** Whether what is not drawn is put back into the picture. */
   readonly putsBack?: boolean
 }
@@ -188,11 +190,30 @@ export const beginnable = ({ pipeline: { document }, request }: Given): Effect<v
     ? missing('--from', 'a picture to draw anew: the model refines what another has drawn')
     : TE.right(undefined)
 
+/** When a model begins drawing at a picture. */
+export const beginsOf = ({ conditioning: { beside } }: PipelineDocument): Begins =>
+  beside === null ? 'always' : besides[beside.kind].begins
+
 /** Whether drawing begins at a picture that is given. */
 export const beginsAtPicture = ({ pipeline: { document }, request }: Given): boolean => {
-  const { beside } = document.conditioning
-  const begins = beside === null ? 'always' : besides[beside.kind].begins
+  const begins = beginsOf(document)
   return request.picture !== undefined && (begins === 'always' || (begins !== 'never' && request.strength < 1))
+}
+
+/** Whether a model that is told of no mask fills in what one covers: what stays is put in at every step [Lugmayr 2022, RePaint]. */
+export const replaces = ({ conditioning: { beside } }: PipelineDocument): boolean => beside === null
+
+/** Of each latent whether it stays, [N, 1, h, w]: none of its pixels is drawn anew. Undefined where nothing is to stay. */
+export const staying = ({ pipeline: { document }, request: { mask }, place }: Given): Value | undefined => {
+  if (mask === undefined || !replaces(document)) return undefined
+  const [n = 1, , height = 0, width = 0] = mask.shape
+  const [h, w] = place
+  const stays = new Float32Array(n * h * w).fill(1)
+  for (const [i, x] of binary(mask).data.entries()) {
+    const [item, row, column] = [Math.floor(i / (height * width)), Math.floor(i / width) % height, i % width]
+    if (Number(x) > 0) stays[(item * h + Math.floor((row * h) / height)) * w + Math.floor((column * w) / width)] = 0
+  }
+  return floats([n, 1, h, w], stays)
 }
 
 /** Pictures as they are shown: with what a mask kept put back where the model is one for that, in [0, 1]. */
@@ -200,8 +221,8 @@ export const finished = ({ pipeline: { document }, request }: Given, decoded: Va
   const { beside } = document.conditioning
   const { picture, mask } = request
   const kept = mapValue(decoded, (x) => Math.min(Math.max(Math.fround(x / 2 + 0.5), 0), 1))
-  if (beside === null || besides[beside.kind].putsBack !== true || picture === undefined || mask === undefined)
-    return kept
+  const putsBack = beside === null ? replaces(document) : besides[beside.kind].putsBack === true
+  if (!putsBack || picture === undefined || mask === undefined) return kept
   const [n = 1, channels = 1, ...positions] = decoded.shape
   const plane = size(positions)
   const [pictures, masks] = [repeated(picture, n), repeated(binary(mask), n)]

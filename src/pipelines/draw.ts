@@ -1,11 +1,11 @@
-import { type Effect, effect, fail } from '../error.ts'
+import { type Checked, type Effect, effect, fail } from '../error.ts'
 import type { Executor, Value, Values } from '../execute/executor.ts'
-
+import { size } from '../graph/types.ts'
 import { E, TE } from '../prelude.ts'
 import { leaves, noised, type PlannedStep, sample } from '../samplers/index.ts'
 import { usingBaked } from '../train/inference.ts'
 import { readied } from './applied.ts'
-import { beginnable, beginsAtPicture, encoded, finished, type Given, toldOf } from './conditions.ts'
+import { beginnable, beginsAtPicture, encoded, finished, type Given, staying, toldOf } from './conditions.ts'
 import { type ControlRequest, controlFeeds, controlLeaves } from './control.ts'
 import type { PipelineDocument } from './document.ts'
 import { decodeLatents, factorOf, latentChannels, scaledLatents } from './first-stage.ts'
@@ -39,22 +39,56 @@ export const guidanceOf = (
   return pictureGuidance < 1 ? { kind: 'none' } : { kind: 'picture', text: guidance, picture: pictureGuidance }
 }
 
-/** x before the first step. */
-const beginning = (given: Given, walk: Walk): Effect<Value> =>
+interface Begun {
+  /** x before the first step. */
+  readonly x: Value
+  /** The picture, where drawing begins at one. */
+  readonly latents?: Value
+}
+const beginning = (given: Given, walk: Walk): Effect<Begun> =>
   effect(async (run) => {
     const { pipeline, request, place, noise } = given
     const { firstStage } = pipeline.document
     const shape = [request.count, latentChannels(firstStage), ...place]
+    const drawn = () => noise({ name: draws.start, step: 0, shape }, upTo(request.count))
     if (!beginsAtPicture(given) || request.picture === undefined)
-      return mapValue(noise({ name: draws.start, step: 0, shape }, upTo(request.count)), (x) => x * walk.initial)
-    const latents = scaledLatents(firstStage, await run(encoded(given, signed(request.picture), draws.posterior)))
-    given.see('init', latents)
-    return noised(
-      walk.start,
-      repeated(latents, request.count),
-      noise({ name: draws.start, step: 0, shape }, upTo(request.count)),
-    )
+      return { x: mapValue(drawn(), (x) => x * walk.initial) }
+    const encoding = await run(encoded(given, signed(request.picture), draws.posterior))
+    const latents = repeated(scaledLatents(firstStage, encoding), request.count)
+    given.see('init', scaledLatents(firstStage, encoding))
+    return { x: noised(walk.start, latents, drawn()), latents }
   })
+
+/** What of a picture stays, for all that are drawn. */
+interface Known {
+  readonly latents: Value
+  /** [count, 1, h, w]: 1 where it does. */
+  readonly stays: Value
+}
+/** Errors (`usage`): a mask without a picture. */
+const knownOf = (given: Given, { latents }: Begun): Checked<Known | undefined> => {
+  const stays = staying(given)
+  return stays === undefined
+    ? E.right(undefined)
+    : latents === undefined
+      ? fail('usage', '--from', 'a picture, of which a mask says what stays', 'nothing')
+      : E.right({ latents, stays: repeated(stays, given.request.count) })
+}
+const knownFeeds = (known: Known | undefined, pictures: readonly number[]): Values =>
+  known === undefined
+    ? {}
+    : { [leaves.x0]: batchOf(known.latents, 1, pictures), [leaves.mask]: batchOf(known.stays, 1, pictures) }
+
+/** Latents in the end: where they are to stay, those of the picture. */
+const putBack = (x: Value, known: Known | undefined): Value => {
+  if (known === undefined) return x
+  const [, channels = 1, ...positions] = x.shape
+  const plane = size(positions)
+  return mapValue(x, (value, i) => {
+    const stays = known.stays.data[Math.floor(i / (channels * plane)) * plane + (i % plane)] ?? 0
+    return stays > 0 ? (known.latents.data[i] ?? 0) : value
+  })
+}
 
 /** The ControlNet as it is asked. Errors (`usage`): one without a picture for it, or the other way round. */
 const controlOf = ({ control: config }: Pipeline, { control: request }: Request) =>
@@ -96,19 +130,27 @@ const walked = (given: Given, { onStep, see, atATime }: Drawing): Effect<Value> 
     await run(beginnable(given))
     const walk = await run(TE.fromEither(walkOf(document, request)))
     const guidance = guidanceOf(document, request)
-    const start = await run(beginning(given, walk))
-    tell('start', start)
+    const begun = await run(beginning(given, walk))
+    const known = await run(TE.fromEither(knownOf(given, begun)))
+    tell('start', begun.x)
     const told = await run(toldOf(given, guidance))
     const watch = see !== undefined
     const control = await run(TE.fromEither(controlOf(pipeline, request)))
     const batch = Math.min(atATime ?? request.count, request.count)
     const count = branches[guidance.kind].length
     const part = (pictures: readonly number[]) => ({
-      from: batchOf(start, 1, pictures),
+      from: batchOf(begun.x, 1, pictures),
       told: Object.fromEntries(Object.entries(told).map(([name, value]) => [name, batchOf(value, count, pictures)])),
     })
     const first = part(upTo(batch))
-    const asked = { shape: first.from.shape, guidance, told: first.told, watch, ...control }
+    const asked = {
+      shape: first.from.shape,
+      guidance,
+      told: first.told,
+      inpaint: known !== undefined,
+      watch,
+      ...control,
+    }
     const step = await run(TE.fromEither(pipelineStep(document, walk, asked)))
     const { graph, baked } = await run(readied(step, 'unet', pipeline))
     const drawing = new Set(walk.plan.steps.flatMap(({ draws: drawn, index }) => (drawn ? [index] : [])))
@@ -130,7 +172,12 @@ const walked = (given: Given, { onStep, see, atATime }: Drawing): Effect<Value> 
                   wanted.name !== leaves.noise || drawing.has(wanted.step)
                     ? noise(wanted, pictures)
                     : zerosOf(wanted.shape),
-                feeds: { ...own.told, ...guidanceFeeds(guidance), ...hintFeeds(request, pictures) },
+                feeds: {
+                  ...own.told,
+                  ...guidanceFeeds(guidance),
+                  ...hintFeeds(request, pictures),
+                  ...knownFeeds(known, pictures),
+                },
                 ...(request.control === undefined
                   ? {}
                   : { stepFeeds: controlSteps(request.control, walk.plan.steps.length) }),
@@ -146,7 +193,7 @@ const walked = (given: Given, { onStep, see, atATime }: Drawing): Effect<Value> 
             )
             found.push(batchOf(x, 1, upTo(Math.min(batch, request.count - b * batch))))
           }
-          return stacked(found)
+          return putBack(stacked(found), known)
         }),
       ),
     )

@@ -38,6 +38,8 @@ export interface StepOptions {
   readonly told: ToldValues
   /** A ControlNet, and what it is asked. */
   readonly control?: { readonly config: ControlNetConfig; readonly request: ControlRequest }
+  /** Whether a part of the picture is known, and stays. */
+  readonly inpaint: boolean
   /** Whether steps give what is only looked at. */
   readonly watch: boolean
 }
@@ -46,7 +48,7 @@ export interface StepOptions {
 export const pipelineStep = (
   { unet: config, predicts }: PipelineDocument,
   walk: Walk,
-  { shape, guidance, told, control, watch }: StepOptions,
+  { shape, guidance, told, control, inpaint, watch }: StepOptions,
 ): Checked<Graph> => {
   const count = branches[guidance.kind].length
   const network = unet('', config)
@@ -84,6 +86,7 @@ export const pipelineStep = (
   return pipe(
     stepGraph(walk.plan, denoise, {
       shape,
+      inpaint,
       ...(walk.keep === undefined ? {} : { keep: walk.keep }),
       ...(watch ? { watch: ['predX0', 'seen', 'said'] as const, shows } : {}),
     }),
