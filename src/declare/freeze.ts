@@ -1,31 +1,13 @@
 import { type Checked, failure, type LatentError } from '../error.ts'
 import type { Graph, Node } from '../graph/graph.ts'
+import { postorder } from '../graph/order.ts'
 import { type Shape, sameType, showType } from '../graph/types.ts'
 import { E } from '../prelude.ts'
 import { parting } from './place.ts'
 import { apply, isTensor, type Tensor } from './tensor.ts'
 
 /** Every expression below the roots once, operands before users. Iterative: depth grows with the model. */
-export const topological = (roots: readonly Tensor[]): readonly Tensor[] => {
-  const done = new Set<Tensor>()
-  const order: Tensor[] = []
-  const pending = [...roots].reverse()
-  while (pending.length > 0) {
-    const x = pending.at(-1)
-    if (x === undefined) break
-    const missing = done.has(x) ? [] : x.args.filter((a) => !done.has(a))
-    if (missing.length > 0) {
-      pending.push(...missing.reverse())
-      continue
-    }
-    pending.pop()
-    if (!done.has(x)) {
-      done.add(x)
-      order.push(x)
-    }
-  }
-  return order
-}
+export const topological = (roots: readonly Tensor[]): readonly Tensor[] => postorder(roots, (x) => x.args)
 
 /** The name of a leaf that is fed. */
 export const leafName = (x: Tensor): string | undefined =>

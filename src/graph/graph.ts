@@ -39,6 +39,15 @@ export const nodeAt = (g: Graph, i: number): Node => {
 }
 export const operandTypes = (g: Graph, n: Node): readonly TensorType[] => n.operands.map((i) => nodeAt(g, i).type)
 
+/** Of each node the nodes that read it, in order, one that reads it twice as often. */
+export const readersIn = (g: Graph): readonly (readonly number[])[] => {
+  const readers: number[][] = g.nodes.map(() => [])
+  g.nodes.forEach(({ operands }, i) => {
+    for (const o of operands) readers[o]?.push(i)
+  })
+  return readers
+}
+
 /** The name under which a leaf is fed; undefined for every other node. */
 export const feedName = (n: Node): string | undefined =>
   isNode('input')(n) || isNode('parameter')(n) || isNode('noise')(n) ? n.attributes.name : undefined

@@ -1,3 +1,4 @@
+import { RR } from '../prelude.ts'
 import {
   type Codec,
   type Decoded,
@@ -149,65 +150,69 @@ export type Attributes = { readonly [K in OpKind]: Decoded<(typeof attributes)[K
 /** A total table over the op kinds. */
 export type OpTable<F extends { readonly [K in OpKind]: unknown }> = { readonly [K in OpKind]: F[K] }
 
+/** Ops by family, each in one: what they have in common is said once, in every table over op kinds. */
+export const families = {
+  leaf: ['input', 'parameter', 'noise', 'constant'],
+  unary: ['neg', 'abs', 'sign', 'exp', 'log', 'sqrt', 'tanh', 'sigmoid', 'erf', 'sin', 'cos', 'floor', 'silu'],
+  /** Their result is their first operand. */
+  identity: ['stopGradient', 'mark', 'recompute', 'barrier'],
+  arithmetic: ['add', 'sub', 'mul', 'div', 'maximum', 'minimum'],
+  comparison: ['equal', 'less'],
+  choice: ['cast', 'select'],
+  reduction: ['sum', 'reduceMax', 'argMax', 'argMin', 'softmax'],
+  product: ['matmul'],
+  convolution: ['conv2d', 'convInputGrad', 'convWeightGrad'],
+  movement: [
+    'reshape',
+    'transpose',
+    'slice',
+    'pad',
+    'concat',
+    'broadcast',
+    'gather',
+    'scatterAdd',
+    'upsampleNearest',
+    'maxPool',
+  ],
+  normalisation: ['groupNorm', 'standardize', 'groupRstd'],
+} as const satisfies Readonly<Record<string, readonly OpKind[]>>
+export type Family = keyof typeof families
+/** The ops of a family, or of several. */
+export type OpOf<F extends Family> = (typeof families)[F][number]
+/** Each element of the result depends on those at its place. */
+export type ElementwiseOp = OpOf<'unary' | 'identity' | 'arithmetic' | 'comparison' | 'choice'>
+/** Rows of a table for all ops of a family. */
+export const each = <K extends OpKind, A>(ops: readonly K[], row: A): Readonly<Record<K, A>> => {
+  const rows = RR.fromEntries(ops.map((op) => [op, row] as const))
+  if (hasAll(ops, rows)) return rows
+  throw new Error('a table without all of its rows')
+}
+const hasAll = <K extends string, A>(
+  keys: readonly K[],
+  rows: Readonly<Record<string, A>>,
+): rows is Readonly<Record<K, A>> => keys.every((key) => key in rows)
+
+const { leaf, unary, identity, arithmetic, comparison } = families
+/** Ops whose operands broadcast as NumPy's do. */
+export const broadcastingOps: ReadonlySet<OpKind> = new Set<OpKind>([...arithmetic, ...comparison, 'select'])
+
 /** Number of operands; `null` where it varies (one or more). */
 export const arity: { readonly [K in OpKind]: number | null } = {
-  input: 0,
-  parameter: 0,
-  noise: 0,
-  constant: 0,
-  neg: 1,
-  abs: 1,
-  sign: 1,
-  exp: 1,
-  log: 1,
-  sqrt: 1,
-  tanh: 1,
-  sigmoid: 1,
-  erf: 1,
-  sin: 1,
-  cos: 1,
-  floor: 1,
-  silu: 1,
-  cast: 1,
-  stopGradient: 1,
-  mark: 1,
-  recompute: 1,
+  ...each(leaf, 0),
+  ...each([...unary, ...identity, 'cast'], 1),
+  ...each([...arithmetic, ...comparison, ...families.product, ...families.convolution], 2),
   barrier: 2,
-  add: 2,
-  sub: 2,
-  mul: 2,
-  div: 2,
-  maximum: 2,
-  minimum: 2,
-  equal: 2,
-  less: 2,
   select: 3,
-  sum: 1,
-  reduceMax: 1,
-  argMax: 1,
-  argMin: 1,
-  softmax: 1,
-  matmul: 2,
-  conv2d: 2,
-  convInputGrad: 2,
-  convWeightGrad: 2,
-  reshape: 1,
-  transpose: 1,
-  slice: 1,
-  pad: 1,
+  ...each([...families.reduction, ...families.movement], 1),
   concat: null,
-  broadcast: 1,
   gather: 2,
   scatterAdd: 2,
-  upsampleNearest: 1,
-  maxPool: 1,
+  ...each(families.normalisation, 1),
   groupNorm: 3,
-  standardize: 1,
-  groupRstd: 1,
 }
 
 /** Ops whose result is another view of their first operand: the same numbers in the same order. */
-export const viewOps: ReadonlySet<OpKind> = new Set(['reshape', 'stopGradient', 'mark', 'recompute', 'barrier'])
+export const viewOps: ReadonlySet<OpKind> = new Set(['reshape', ...identity])
 
 export const opKinds = Object.keys(attributes).filter((k): k is OpKind => k in attributes)
 export const isOpKind = (s: string): s is OpKind => Object.hasOwn(attributes, s)

@@ -1,5 +1,5 @@
 import { E, type Either } from '../prelude.ts'
-import { type Attributes, arity, type OpKind } from './ops.ts'
+import { type Attributes, arity, each, families, type OpKind } from './ops.ts'
 import {
   broadcastShapes,
   type DType,
@@ -134,33 +134,13 @@ const rules: { readonly [K in OpKind]: Rule<K> } = {
         ? ok(type.dtype, type.shape)
         : misfit(`${size(type.shape)} numbers for ${showType(type)}, or one for all`, `${data.length} numbers`),
 
-  neg: numericUnary,
-  abs: numericUnary,
-  sign: numericUnary,
-  exp: wideUnary,
-  log: wideUnary,
-  sqrt: wideUnary,
-  tanh: floatUnary,
-  sigmoid: floatUnary,
-  erf: wideUnary,
-  sin: wideUnary,
-  cos: wideUnary,
-  floor: floatUnary,
-  silu: floatUnary,
+  ...each(families.unary, wideUnary),
+  ...each(['neg', 'abs', 'sign'], numericUnary),
+  ...each(['tanh', 'sigmoid', 'floor', 'silu'], floatUnary),
+  ...each(families.identity, identity),
+  ...each(families.arithmetic, elementwise()),
+  ...each(families.comparison, elementwise('bool')),
   cast: ({ to }, ts) => ok(to, at(ts, 0).shape),
-  stopGradient: identity,
-  mark: identity,
-  recompute: identity,
-  barrier: identity,
-
-  add: elementwise(),
-  sub: elementwise(),
-  mul: elementwise(),
-  div: elementwise(),
-  maximum: elementwise(),
-  minimum: elementwise(),
-  equal: elementwise('bool'),
-  less: elementwise('bool'),
 
   select: (_, ts) => {
     const [condition, a, b] = [at(ts, 0), at(ts, 1), at(ts, 2)]
@@ -212,14 +192,14 @@ const rules: { readonly [K in OpKind]: Rule<K> } = {
     const x = [dim(y.shape, 0), dim(w.shape, 1), ...window.size]
     return rank4(y, w) && wide(y, w) && convolves(x, w.shape, y.shape, window)
       ? ok('float32', x)
-      : misfit(`dy and weight of a convolution over [${window.size.join(', ')}]`, showTypes(ts))
+      : misfit(`dy and weight of a convolution over ${showShape(window.size)}`, showTypes(ts))
   },
   convWeightGrad: (window, ts) => {
     const [x, y] = [at(ts, 0), at(ts, 1)]
     const w = [dim(y.shape, 1), dim(x.shape, 1), ...window.kernel]
     return rank4(x, y) && wide(x, y) && convolves(x.shape, w, y.shape, window)
       ? ok('float32', w)
-      : misfit(`x and dy of a convolution with kernel [${window.kernel.join(', ')}]`, showTypes(ts))
+      : misfit(`x and dy of a convolution with kernel ${showShape(window.kernel)}`, showTypes(ts))
   },
 
   reshape: ({ shape }, ts) =>

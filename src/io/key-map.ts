@@ -1,4 +1,5 @@
 import { type Checked, collect, fail } from '../error.ts'
+import { showShape } from '../graph/types.ts'
 import { type Joined, keysAt, type Layout, type Place, runsOf } from '../nn/layout.ts'
 import { E, pipe } from '../prelude.ts'
 import { elementsOf, type StoredArray, type StoredArrays } from './stored.ts'
@@ -63,7 +64,7 @@ const taken =
     if (found.dtype !== 'float32') return fail('file', key, 'floating-point numbers', found.dtype)
     const [first = 0] = found.shape
     if (rows !== undefined && first < rows[1]) return fail('file', key, `at least ${rows[1]} rows`, `${first}`)
-    if (transpose && found.shape.length !== 2) return fail('file', key, 'a matrix', `[${found.shape.join(', ')}]`)
+    if (transpose && found.shape.length !== 2) return fail('file', key, 'a matrix', showShape(found.shape))
     const part = rows === undefined ? found : rowsOf(found, rows)
     return E.right(transpose ? transposed(part) : part)
   }

@@ -1,5 +1,6 @@
 import { type Checked, collect, fail } from '../error.ts'
 import { type Graph, parameters } from '../graph/graph.ts'
+import { showShape } from '../graph/types.ts'
 import { fromLayout } from '../io/key-map.ts'
 import type { StoredArray, UnreadArray, UnreadArrays } from '../io/stored.ts'
 import { keysAt, type Layout, type Place } from '../nn/layout.ts'
@@ -67,7 +68,6 @@ export interface Matched {
   readonly used: readonly string[]
 }
 
-const show = (shape: readonly number[]): string => `[${shape.join(', ')}]`
 const mostMissing = 8
 
 /** What a graph has parameters for, out of a file of a layout. Errors (`file`): what is missing, or of another shape. */
@@ -95,7 +95,7 @@ export const matched = (graph: Graph, layout: Layout, found: UnreadArrays, at: s
         const own = placed(name, place, array, found)
         return own.shape.length === shape.length && own.shape.every((d, i) => d === shape[i])
           ? E.right([name, own])
-          : fail('file', `${at}: ${place.key}`, show(shape), show(own.shape))
+          : fail('file', `${at}: ${place.key}`, showShape(shape), showShape(own.shape))
       }),
     ),
     E.map((entries) => ({

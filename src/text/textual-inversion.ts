@@ -1,5 +1,6 @@
 import { basename, extname } from 'node:path'
 import { type Checked, collect, type Effect, type Errors, fail, failure } from '../error.ts'
+import { showShape } from '../graph/types.ts'
 import { readSafetensors } from '../io/safetensors.ts'
 import { countNonFinite, type StoredArray, type StoredArrays } from '../io/stored.ts'
 import { describe, isKind, type Pick, readTorch, type TorchDict, type TorchValue } from '../io/torch/index.ts'
@@ -47,9 +48,9 @@ const vectorsOf = (array: StoredArray, at: string): Checked<Vectors> => {
   const { shape } = array
   const [count = 0, width = 0] = shape.length === 1 ? [1, shape[0]] : shape
   if (array.dtype !== 'float32' || shape.length < 1 || shape.length > 2)
-    return fail('file', at, 'floating-point vectors, one or a table of them', `${array.dtype} [${shape.join(', ')}]`)
+    return fail('file', at, 'floating-point vectors, one or a table of them', `${array.dtype} ${showShape(shape)}`)
   if (count < 1 || count > mostVectors || width < 1)
-    return fail('file', at, `1 to ${mostVectors} vectors`, `[${shape.join(', ')}]`)
+    return fail('file', at, `1 to ${mostVectors} vectors`, showShape(shape))
   const wrong = countNonFinite(array.data)
   return wrong === 0
     ? E.right({ dtype: 'float32', shape: [count, width], data: array.data })

@@ -4,6 +4,7 @@ import { type Effect, effect } from '../error.ts'
 import type { Values } from '../execute/executor.ts'
 import { autoencoderOf, type Experiment } from '../experiment/document.ts'
 import { diffusedOf, latentScaleOf } from '../experiment/space.ts'
+import { showShape } from '../graph/types.ts'
 import { sweep, writeFileAtomic } from '../io/atomic.ts'
 import { type Owned, owning } from '../io/owner.ts'
 import { TE } from '../prelude.ts'
@@ -132,7 +133,7 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
     const encoded = await run(encodeLatents(diffusedOf(e), encoding, options, picturesOf(data.train)))
     const { scale } = encoded
     const what = model.encodes === 'identity' ? 'pictures, not encoded' : 'latents'
-    say(`${what}: [${model.latent.join(', ')}], multiplied by ${scale.toFixed(4)}`)
+    say(`${what}: ${showShape(model.latent)}, multiplied by ${scale.toFixed(4)}`)
     await run(writeText(join(o.dir, 'latents.json'), JSON.stringify({ scale, classes: facts.classes })))
     const words = base?.words ?? wordsOf(model.conditioner, data.train)
     const tokens = base?.tokens ?? (await run(TE.fromEither(tokensOf(model.conditioner, words))))

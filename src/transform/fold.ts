@@ -11,7 +11,7 @@ import {
 } from '../declare/index.ts'
 import type { Graph, Node } from '../graph/graph.ts'
 import { isNode } from '../graph/graph.ts'
-import type { OpKind } from '../graph/ops.ts'
+import { broadcastingOps, type OpKind } from '../graph/ops.ts'
 import { sameShape, sameType } from '../graph/types.ts'
 import { pipe } from '../prelude.ts'
 
@@ -32,7 +32,6 @@ const arithmetic = {
 const isArithmetic = (op: OpKind): op is keyof typeof arithmetic => Object.hasOwn(arithmetic, op)
 
 const movement: readonly OpKind[] = ['reshape', 'transpose', 'slice', 'broadcast', 'upsampleNearest']
-const broadcasting: readonly OpKind[] = ['add', 'sub', 'mul', 'div', 'maximum', 'minimum', 'equal', 'less', 'select']
 
 /** The one number a float constant holds everywhere. */
 const uniform = (x: Tensor | undefined): number | undefined =>
@@ -112,7 +111,7 @@ const straighten = (x: Tensor): Tensor => {
 
 /** Elementwise ops broadcast by themselves: they need no operand broadcast for them. */
 const dropBroadcasts = (x: Tensor): Tensor => {
-  if (!broadcasting.includes(x.op) || !x.args.some((a) => a.op === 'broadcast')) return x
+  if (!broadcastingOps.has(x.op) || !x.args.some((a) => a.op === 'broadcast')) return x
   const bare = x.args.map((a) => (a.op === 'broadcast' ? (a.args[0] ?? a) : a))
   const candidates = [bare, ...x.args.map((_, i) => x.args.map((a, j) => (i === j ? (bare[j] ?? a) : a)))]
   return (

@@ -1,13 +1,6 @@
 import { apply, concat, isTensor, rebuild, refreeze, rewrite, type Tensor } from '../declare/index.ts'
-import type { Graph } from '../graph/graph.ts'
+import { type Graph, readersIn } from '../graph/graph.ts'
 import { sameShape } from '../graph/types.ts'
-
-const usesOf = (g: Graph): readonly number[] => {
-  const uses = g.nodes.map(() => 0)
-  for (const i of [...g.nodes.flatMap(({ operands }) => operands), ...Object.values(g.outputs)])
-    uses[i] = (uses[i] ?? 0) + 1
-  return uses
-}
 
 /** What stacks: arrays that differ in their number of items alone. */
 const stackable = (a: Tensor | undefined, b: Tensor | undefined): boolean =>
@@ -33,11 +26,11 @@ const merged = (a: Tensor, b: Tensor): Tensor | undefined =>
  *     convWeightGrad(x, dy) + convWeightGrad(x', dy') = convWeightGrad([x; x'], [dy; dy']), stacked along N
  */
 export const mergeGradients = (g: Graph): Graph => {
-  const uses = usesOf(g)
+  const [readers, outputs] = [readersIn(g), new Set(Object.values(g.outputs))]
   return refreeze(
     rewrite(g, (n, args) => {
       const [a, b] = args
-      const alone = n.op === 'add' && n.operands.every((o) => uses[o] === 1)
+      const alone = n.op === 'add' && n.operands.every((o) => readers[o]?.length === 1 && !outputs.has(o))
       return (alone && a !== undefined && b !== undefined ? merged(a, b) : undefined) ?? rebuild(n, args)
     }),
   )

@@ -1,32 +1,15 @@
 import { cast, constant, input, isTensor, rebuild, refreeze, rewrite, type Tensor } from '../declare/index.ts'
 import { type Graph, isNode } from '../graph/graph.ts'
 import { roundings } from '../graph/half.ts'
-import type { OpKind } from '../graph/ops.ts'
+import { families, type OpKind } from '../graph/ops.ts'
 import { float, type Half } from '../graph/types.ts'
 import { pipe } from '../prelude.ts'
 
 /** Ops whose results are among their operands' numbers, or these with another sign: nothing is left to round. */
 const exact: ReadonlySet<OpKind> = new Set<OpKind>([
-  'neg',
-  'abs',
-  'sign',
-  'floor',
-  'stopGradient',
-  'mark',
-  'recompute',
-  'barrier',
-  'maximum',
-  'minimum',
-  'select',
-  'reshape',
-  'transpose',
-  'slice',
-  'pad',
-  'concat',
-  'broadcast',
-  'gather',
-  'upsampleNearest',
-  'maxPool',
+  ...(['neg', 'abs', 'sign', 'floor', 'maximum', 'minimum', 'select'] as const),
+  ...families.identity,
+  ...families.movement.filter((op) => op !== 'scatterAdd'),
 ])
 
 const isConstant = isTensor('constant')

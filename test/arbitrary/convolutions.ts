@@ -128,7 +128,7 @@ const links: readonly Link[] = [
   (g) => onto(g, pipe(last(g), reshape(size(last(g).shape)), sub(0.125), reshape(...last(g).shape))),
   (g) => {
     const [c = 1] = last(g).shape.slice(1)
-    const own = (name: string): Tensor => parameter('', `${name}${c}`, [c], { kind: 'ones' })
+    const own = (name: string): Tensor => parameter('', `${name}${g.all.length}`, [c], { kind: 'ones' })
     return onto(g, pipe(last(g), groupNorm(own('scale'), own('shift'), { groups: 4, eps: 1e-2 })))
   },
   (g) => ((last(g).shape[2] ?? 9) <= 4 ? onto(g, upsampleNearest(2, 1)(last(g))) : g),

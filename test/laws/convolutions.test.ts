@@ -4,7 +4,7 @@ import { fillNormal, key } from '../../src/distributions/random.ts'
 import { floats, type Value, type Values } from '../../src/execute/executor.ts'
 import { inOrder } from '../../src/execute/onnx/calls.ts'
 import { planned } from '../../src/execute/onnx/compile.ts'
-import { type Costs, measured } from '../../src/execute/onnx/costs.ts'
+import type { Costs } from '../../src/execute/onnx/costs.ts'
 import { onnx } from '../../src/execute/onnx/index.ts'
 import { algorithmsOf } from '../../src/execute/onnx/layouts.ts'
 import { reference } from '../../src/execute/reference/index.ts'
@@ -16,36 +16,7 @@ import { check } from '../arbitrary/check.ts'
 import { arbitraryLayer, arbitraryNetwork, type Layer, layerOutputs } from '../arbitrary/convolutions.ts'
 import { tolerances } from '../arbitrary/executors.ts'
 import { difference, runOn } from '../arbitrary/run.ts'
-
-/** What sends arrays of 16 channels and a few positions through every way to compute a convolution. */
-const never = Number.POSITIVE_INFINITY
-const untiled = {
-  tiled: { ...measured.tiled, narrow: never },
-  tiledGradient: { ...measured.tiledGradient, narrow: never },
-}
-const all: Costs = { ...measured, ...untiled, blockedPositions: never, fewChannels: 0, pointwisePositions: 0 }
-const costs = {
-  'over tiles': {
-    ...all,
-    tiled: { narrow: 1, wide: 1, fewestTiles: 1, written: never },
-    tiledGradient: { narrow: 1, ratio: never, written: never },
-  },
-  'in blocks, taps gathered': { ...all, blockedPositions: 1, gathered: never },
-  'transposed, a row of taps at a time': {
-    ...all,
-    transposed: { channels: never, positions: never },
-    gathered: 0,
-    halved: { positions: 1, product: 1 },
-  },
-  'rotated, taps beside each other': {
-    ...all,
-    transposed: { channels: 0, positions: 0 },
-    fewChannels: 16,
-    pointwisePositions: never,
-    gathered: 0,
-  },
-} as const satisfies Readonly<Record<string, Costs>>
-const ways = Object.entries(costs)
+import { ways } from '../arbitrary/ways.ts'
 
 const feedsOf = (g: Graph, seed: number): Values =>
   Object.fromEntries(

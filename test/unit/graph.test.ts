@@ -18,7 +18,7 @@ import { decodeGraph, encodeGraph } from '../../src/graph/codec.ts'
 import { cost } from '../../src/graph/cost.ts'
 import { feedTypes, type Graph, inputs, noises, outputTypes, parameters } from '../../src/graph/graph.ts'
 import { contentHash } from '../../src/graph/hash.ts'
-import { arity, isOpKind, opKinds } from '../../src/graph/ops.ts'
+import { arity, families, isOpKind, opKinds } from '../../src/graph/ops.ts'
 import { printGraph } from '../../src/graph/print.ts'
 import { broadcastAxes, broadcastShapes, float, int, strides } from '../../src/graph/types.ts'
 import { E, pipe } from '../../src/prelude.ts'
@@ -184,4 +184,8 @@ describe('cost', () => {
     const { parameters: count, parameterBytes } = cost(frozen({ y: pipe(weight, add(again)) }))
     expect([count, parameterBytes]).toEqual([12, 48])
   })
+})
+
+test('every op is in one family', () => {
+  expect(Object.values(families).flat().sort()).toEqual([...opKinds].sort())
 })

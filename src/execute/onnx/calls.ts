@@ -47,6 +47,13 @@ export interface Algorithms {
     | 'shifted dy'
   readonly attention: 'whole' | 'streamed'
 }
+/** The plainest of each: what stands before anything is chosen, and where no other fits. */
+export const plainest = {
+  conv2d: 'direct',
+  convInputGrad: 'rotated',
+  convWeightGrad: 'shifted x',
+  attention: 'whole',
+} as const satisfies Algorithms
 export type AlgorithmOf<K extends CallKind> = K extends keyof Algorithms ? Algorithms[K] : never
 
 /** A node of a graph, or several as one, with what was decided of how it is computed. Immutable. */
@@ -72,6 +79,8 @@ export const isCall =
   <K extends CallKind>(op: K) =>
   (c: Call): c is Call<K> =>
     c.op === op
+/** The way in which a call of one of these ops is computed. */
+export const algorithmOf = <K extends keyof Algorithms>(c: Call<K>): Algorithms[K] => c.algorithm ?? plainest[c.op]
 export const shapeOf = (c: Call): Shape => c.type.shape
 /** The operand at `i`; arity is checked before there are calls. */
 export const operand = (c: Call, i: number): Call => {

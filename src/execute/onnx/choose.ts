@@ -1,6 +1,7 @@
+import type { OpOf } from '../../graph/ops.ts'
 import { size } from '../../graph/types.ts'
 import { type Geometry, geometry } from '../geometry.ts'
-import { type Algorithms, type Call, isCall, operand, rewriteCalls, shapeOf } from './calls.ts'
+import { type Algorithms, type Call, isCall, operand, plainest, rewriteCalls, shapeOf } from './calls.ts'
 import { kernels } from './devices.ts'
 import type { Target } from './target.ts'
 import { resultSide, tileCount, tilePlaces } from './tiles.ts'
@@ -11,8 +12,7 @@ interface Way<A> {
   readonly algorithm: A
   readonly fits: (g: Geometry, target: Target, weight: Call) => boolean
 }
-type Convolution = 'conv2d' | 'convInputGrad' | 'convWeightGrad'
-export const geometryOf = (c: Call<Convolution>): Geometry => {
+export const geometryOf = (c: Call<OpOf<'convolution'>>): Geometry => {
   const [a, b] = [shapeOf(operand(c, 0)), shapeOf(operand(c, 1))]
   const y = shapeOf(c)
   if (isCall('conv2d')(c)) return geometry(a, b, y, c.attributes)
@@ -122,11 +122,14 @@ export const choose = (target: Target) =>
   rewriteCalls(() => (c) => {
     if (isCall('conv2d')(c)) {
       const ways = c.type.dtype === 'float32' ? convolutions : convolutions.filter((w) => w.algorithm === 'widened')
-      return { ...c, algorithm: choice(ways, 'direct', [geometryOf(c), target, operand(c, 1)]) }
+      return { ...c, algorithm: choice(ways, plainest.conv2d, [geometryOf(c), target, operand(c, 1)]) }
     }
     if (isCall('convInputGrad')(c))
-      return { ...c, algorithm: choice(inputGradients, 'rotated', [geometryOf(c), target, operand(c, 1)]) }
+      return { ...c, algorithm: choice(inputGradients, plainest.convInputGrad, [geometryOf(c), target, operand(c, 1)]) }
     if (isCall('convWeightGrad')(c))
-      return { ...c, algorithm: choice(weightGradients, 'shifted x', [geometryOf(c), target, operand(c, 1)]) }
-    return isCall('attention')(c) ? { ...c, algorithm: isStreamed(c, target) ? 'streamed' : 'whole' } : c
+      return {
+        ...c,
+        algorithm: choice(weightGradients, plainest.convWeightGrad, [geometryOf(c), target, operand(c, 1)]),
+      }
+    return isCall('attention')(c) ? { ...c, algorithm: isStreamed(c, target) ? 'streamed' : plainest.attention } : c
   })

@@ -1,4 +1,4 @@
-import type { OpKind } from '../../graph/ops.ts'
+import { broadcastingOps } from '../../graph/ops.ts'
 import { broadcastShapes, type Shape, sameShape } from '../../graph/types.ts'
 import {
   type Call,
@@ -23,9 +23,7 @@ export const aliases = rewriteCalls(() => (c) => {
   return isAlias && of !== undefined ? of : c
 })
 
-const broadcasting: ReadonlySet<CallKind> = new Set<OpKind>([
-  ...(['add', 'sub', 'mul', 'div', 'maximum', 'minimum', 'equal', 'less', 'select'] as const),
-])
+const broadcasting: ReadonlySet<CallKind> = broadcastingOps
 /** What an array was broadcast or filled from. */
 const source = (c: Call): Call => {
   if (isCall('broadcast')(c)) return source(operand(c, 0))

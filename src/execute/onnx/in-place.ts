@@ -1,10 +1,10 @@
-import { type Graph, isNode, type Node, nodeAt } from '../../graph/graph.ts'
-import type { OpKind } from '../../graph/ops.ts'
+import { type Graph, isNode, type Node, nodeAt, readersIn } from '../../graph/graph.ts'
+import { families, type OpKind } from '../../graph/ops.ts'
 import { sameType } from '../../graph/types.ts'
 import type { Carry } from '../executor.ts'
 
 /** Ops that may write where they read: each element depends on the elements at its own place alone. */
-const elementwise: readonly OpKind[] = ['add', 'sub', 'mul', 'div', 'maximum', 'minimum']
+const elementwise: readonly OpKind[] = families.arithmetic
 
 /** How far above the result the readers of the old value are looked for; an optimiser's slots need 2. */
 const reach = 3
@@ -25,10 +25,7 @@ const nearAncestors = (g: Graph, from: number): ReadonlySet<number> => {
  * not, for a convolution's input gradient may still read them.
  */
 export const writableInPlace = (g: Graph, carry: Carry): ReadonlySet<string> => {
-  const readers = new Map<number, number[]>()
-  g.nodes.forEach((n, i) => {
-    for (const o of n.operands) readers.set(o, [...(readers.get(o) ?? []), i])
-  })
+  const readers = readersIn(g)
   const leaves = new Map<string, number[]>()
   g.nodes.forEach((n: Node, i) => {
     if (isNode('parameter')(n) || isNode('input')(n)) {
@@ -47,7 +44,7 @@ export const writableInPlace = (g: Graph, carry: Carry): ReadonlySet<string> => 
       const safe =
         elementwise.includes(node.op) &&
         sameType(node.type, nodeAt(g, source).type) &&
-        (readers.get(source) ?? []).every((r) => before.has(r))
+        (readers[source] ?? []).every((r) => before.has(r))
       return safe ? [output] : []
     }),
   )

@@ -2,8 +2,8 @@ import { sameShape } from '../../graph/types.ts'
 import { pipe, RR } from '../../prelude.ts'
 import { isIdentity, type Order, orders, range, renamed } from '../layout.ts'
 import {
-  type AlgorithmOf,
   type Algorithms,
+  algorithmOf,
   type Call,
   type CallKind,
   type Calls,
@@ -51,8 +51,9 @@ const lying: { readonly [K in keyof Algorithms]: { readonly [A in Algorithms[K]]
 }
 /** The algorithms that an op has. */
 export const algorithmsOf = (op: keyof Algorithms): readonly string[] => Object.keys(lying[op])
-const hasWays = (op: CallKind): op is keyof Algorithms => Object.hasOwn(lying, op)
-const lyingOf = <K extends keyof Algorithms>(op: K, algorithm: AlgorithmOf<K>): Lying => lying[op][algorithm]
+const hasWays = (c: Call): c is Call<keyof Algorithms> => Object.hasOwn(lying, c.op)
+const chosenOf = <K extends keyof Algorithms>(c: Call<K>): Lying => lying[c.op][algorithmOf(c)]
+export const lyingOf = (c: Call): Lying => (hasWays(c) ? chosenOf(c) : asDeclared)
 
 /** The order of axes that a layout is; undefined for those that are none. */
 export const orderOf = (layout: Layout, rank: number): Order | undefined =>
@@ -133,7 +134,7 @@ export const layouts = (calls: Calls): Calls => {
       const of = operand(c, 0)
       return viewed(c, typeof of.layout === 'string' ? inLayout(of, 'plain') : of)
     }
-    const { reads, makes } = hasWays(c.op) && c.algorithm !== undefined ? lyingOf(c.op, c.algorithm) : asDeclared
+    const { reads, makes } = lyingOf(c)
     return { ...c, operands: c.operands.map((o, i) => inLayout(o, reads[i] ?? 'plain')), layout: makes }
   })
   return pipe(

@@ -1,4 +1,5 @@
 import { roundings } from '../../graph/half.ts'
+import { type ElementwiseOp, each, families } from '../../graph/ops.ts'
 import type { DType } from '../../graph/types.ts'
 import { type Dense, get, type Kernels, operand, spread, total } from './dense.ts'
 import { erf } from './erf.ts'
@@ -34,35 +35,7 @@ const casts: { readonly [D in DType]: (x: number) => number } = {
 const identity = total((_: object, xs: readonly Dense[]) => operand(xs, 0).data)
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x))
 
-export const elementwise: Kernels<
-  | 'neg'
-  | 'abs'
-  | 'sign'
-  | 'exp'
-  | 'log'
-  | 'sqrt'
-  | 'tanh'
-  | 'sigmoid'
-  | 'erf'
-  | 'sin'
-  | 'cos'
-  | 'floor'
-  | 'silu'
-  | 'cast'
-  | 'stopGradient'
-  | 'mark'
-  | 'recompute'
-  | 'barrier'
-  | 'add'
-  | 'sub'
-  | 'mul'
-  | 'div'
-  | 'maximum'
-  | 'minimum'
-  | 'equal'
-  | 'less'
-  | 'select'
-> = {
+export const elementwise: Kernels<ElementwiseOp> = {
   neg: numericUnary((x) => -x),
   abs: numericUnary(Math.abs),
   sign: numericUnary(Math.sign),
@@ -77,10 +50,7 @@ export const elementwise: Kernels<
   floor: unary(Math.floor),
   silu: unary((x) => x * sigmoid(x)),
   cast: ({ to }, xs) => unary(casts[to])({}, xs, operand(xs, 0).type),
-  stopGradient: identity,
-  mark: identity,
-  recompute: identity,
-  barrier: identity,
+  ...each(families.identity, identity),
   add: binary((a, b) => a + b),
   sub: binary((a, b) => a - b),
   mul: binary((a, b) => a * b, Math.imul),

@@ -1,3 +1,4 @@
+import type { OpOf } from '../../graph/ops.ts'
 import { size, strides } from '../../graph/types.ts'
 import { E } from '../../prelude.ts'
 import {
@@ -24,9 +25,7 @@ const indexing = (rows: number, { data }: Dense, compute: () => Float64Array): C
     : E.left({ expected: `indices of at least 0 and below ${rows}`, got: `${data[outside]} at position ${outside}` })
 }
 
-export const movement: Kernels<
-  'reshape' | 'transpose' | 'slice' | 'pad' | 'concat' | 'broadcast' | 'gather' | 'scatterAdd' | 'upsampleNearest'
-> = {
+export const movement: Kernels<Exclude<OpOf<'movement'>, 'maxPool'>> = {
   reshape: total((_, xs) => operand(xs, 0).data),
   transpose: total(({ permutation }, xs, { shape }) => {
     const { type, data } = operand(xs, 0)

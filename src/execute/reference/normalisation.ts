@@ -1,4 +1,4 @@
-import type { Attributes } from '../../graph/ops.ts'
+import type { Attributes, OpOf } from '../../graph/ops.ts'
 import { size } from '../../graph/types.ts'
 import { type Dense, dim, get, type Kernels, operand, total } from './dense.ts'
 
@@ -25,7 +25,7 @@ const standardized = (x: Dense, attributes: Attributes['groupNorm']): Float64Arr
   })
 }
 
-export const normalisation: Kernels<'groupNorm' | 'standardize' | 'groupRstd'> = {
+export const normalisation: Kernels<OpOf<'normalisation'>> = {
   groupNorm: total((attributes, xs) => {
     const [x, weight, bias] = [operand(xs, 0), operand(xs, 1), operand(xs, 2)]
     const [channels, perChannel] = [dim(x.type.shape, 1), size(x.type.shape.slice(2))]

@@ -1,4 +1,4 @@
-import type { Attributes } from '../../graph/ops.ts'
+import type { Attributes, OpOf } from '../../graph/ops.ts'
 import { type Shape, size } from '../../graph/types.ts'
 import { broadcastStrides, dim, get, type Kernels, operand, positions, total } from './dense.ts'
 
@@ -51,7 +51,7 @@ const eachTerm = (
           }
 }
 
-export const products: Kernels<'matmul' | 'conv2d' | 'convInputGrad' | 'convWeightGrad'> = {
+export const products: Kernels<OpOf<'product' | 'convolution'>> = {
   matmul: total(({ transposeA, transposeB }, xs, { shape }) => {
     const [a, b] = [operand(xs, 0), operand(xs, 1)]
     const [m, n] = [dim(shape, shape.length - 2), dim(shape, shape.length - 1)]

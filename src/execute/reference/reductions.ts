@@ -1,3 +1,4 @@
+import type { OpOf } from '../../graph/ops.ts'
 import { type Shape, size, strides } from '../../graph/types.ts'
 import { type Dense, dim, get, type Kernels, operand, positions, total } from './dense.ts'
 
@@ -41,7 +42,7 @@ const firstBest = (beats: (a: number, b: number) => boolean) =>
     return Float64Array.from(lines(type.shape, axis), best)
   })
 
-export const reductions: Kernels<'sum' | 'reduceMax' | 'argMax' | 'argMin' | 'softmax' | 'maxPool'> = {
+export const reductions: Kernels<OpOf<'reduction'> | 'maxPool'> = {
   sum: total(({ axes }, xs, { dtype, shape }) => {
     const plus = dtype === 'int32' ? (a: number, b: number) => (a + b) | 0 : (a: number, b: number) => a + b
     return reduce(operand(xs, 0), axes, shape, 0, plus)

@@ -1,4 +1,4 @@
-import { feedName, type Graph, isNode, type Node, nodeAt } from '../../graph/graph.ts'
+import { feedName, type Graph, isNode, type Node, nodeAt, readersIn } from '../../graph/graph.ts'
 import { type OpKind, viewOps } from '../../graph/ops.ts'
 import { size } from '../../graph/types.ts'
 import { withOutputs } from '../../transform/index.ts'
@@ -64,19 +64,11 @@ const isPointwise = (g: Graph, n: Node): boolean => {
   )
 }
 
-const usersOf = (g: Graph): readonly (readonly number[])[] => {
-  const users: number[][] = g.nodes.map(() => [])
-  g.nodes.forEach((n, i) => {
-    for (const o of n.operands) users[o]?.push(i)
-  })
-  return users
-}
-
 /** Pointwise nodes that only such nodes and the outputs read. */
-const tailOf = (g: Graph, users: readonly (readonly number[])[], excluded: (node: number) => boolean) => {
+const tailOf = (g: Graph, readers: readonly (readonly number[])[], excluded: (node: number) => boolean) => {
   const tail = new Set<number>()
   for (let i = g.nodes.length - 1; i >= 0; i--)
-    if (!excluded(i) && isPointwise(g, nodeAt(g, i)) && (users[i] ?? []).every((u) => tail.has(u))) tail.add(i)
+    if (!excluded(i) && isPointwise(g, nodeAt(g, i)) && (readers[i] ?? []).every((r) => tail.has(r))) tail.add(i)
   return tail
 }
 
@@ -101,13 +93,13 @@ const isWorth = (g: Graph, group: readonly number[]): boolean =>
 
 /** The groups of the greatest tail of which each is worth a loop. */
 const worthwhile = (g: Graph, baked: ReadonlySet<string>) => {
-  const users = usersOf(g)
+  const readers = readersIn(g)
   const excluded = new Set<number>()
   g.nodes.forEach((n, i) => {
     if (n.operands.some((o) => baked.has(feedName(nodeAt(g, sourceAt(g, new Set(), o))) ?? ''))) excluded.add(i)
   })
   for (;;) {
-    const tail = tailOf(g, users, (i) => excluded.has(i))
+    const tail = tailOf(g, readers, (i) => excluded.has(i))
     const groups = groupsOf(g, tail)
     const worthless = groups.filter((group) => !isWorth(g, group))
     if (worthless.length === 0) return { tail, groups }

@@ -1,3 +1,4 @@
+import type { OpOf } from '../../graph/ops.ts'
 import type { Shape } from '../../graph/types.ts'
 import { type Geometry, geometry } from '../geometry.ts'
 import type { Attributes } from './kernel.ts'
@@ -71,7 +72,7 @@ const byKernel: WeightGradient = (x, dy, w) => {
 /** x[n,h,w,c], dy[n,oh,ow,o] -> [kh,kw,c,o] */
 const weightGradient = ({ has }: Target): WeightGradient => (has('Conv2DBackpropFilter') ? byKernel : byTaps)
 
-type Convolution = Pick<LoweringTable, 'conv2d' | 'convInputGrad' | 'convWeightGrad'>
+type Convolution = Pick<LoweringTable, OpOf<'convolution'>>
 export const convolutionLowerings: Convolution = {
   conv2d: (site) => {
     const [x, weight] = [operand(site, 0), operand(site, 1)]

@@ -1,4 +1,4 @@
-import type { OpKind } from '../../graph/ops.ts'
+import { type ElementwiseOp, each, families, type OpKind } from '../../graph/ops.ts'
 import { sameShape, size } from '../../graph/types.ts'
 import { binary, comparison, unary } from './arithmetic.ts'
 import { cosine, exponential, sine } from './functions.ts'
@@ -57,38 +57,7 @@ const select: Lowering<'select'> = (site) => {
   )
 }
 
-type Elementwise = Pick<
-  LoweringTable,
-  | 'constant'
-  | 'neg'
-  | 'abs'
-  | 'sign'
-  | 'exp'
-  | 'log'
-  | 'sqrt'
-  | 'tanh'
-  | 'sigmoid'
-  | 'erf'
-  | 'sin'
-  | 'cos'
-  | 'floor'
-  | 'silu'
-  | 'cast'
-  | 'stopGradient'
-  | 'mark'
-  | 'recompute'
-  | 'barrier'
-  | 'add'
-  | 'sub'
-  | 'mul'
-  | 'div'
-  | 'maximum'
-  | 'minimum'
-  | 'equal'
-  | 'less'
-  | 'select'
->
-export const elementwiseLowerings: Elementwise = {
+export const elementwiseLowerings: Pick<LoweringTable, ElementwiseOp | 'constant'> = {
   constant: ({ node: { attributes } }) => constant(attributes.type, attributes.data),
   neg: byDType((x) => unary('Neg', x), negated),
   abs: byDType((x) => unary('Abs', x), magnitude),
@@ -108,10 +77,7 @@ export const elementwiseLowerings: Elementwise = {
     const [x, { to }] = [operand(site, 0), site.node.attributes]
     return to === 'bool' && dtypeOf(x) !== 'bool' ? comparison('NotEqual', x, scalar(dtypeOf(x), 0)) : cast(x, to)
   },
-  stopGradient: alias,
-  mark: alias,
-  recompute: alias,
-  barrier: alias,
+  ...each(families.identity, alias),
   add: arithmetic('Add'),
   sub: arithmetic('Sub'),
   mul: arithmetic('Multiply'),

@@ -1,8 +1,9 @@
 import { broadcastShapes, type Shape, sameShape, size } from '../../graph/types.ts'
 import { RR } from '../../prelude.ts'
+import { inverse, isIdentity, permuted, range } from '../layout.ts'
 import type { Attributes, Kernel } from './kernel.ts'
 import { reached } from './program.ts'
-import { type Call, call, isIdentity, permuted, type Roots, reshape, transpose, type Value } from './value.ts'
+import { type Call, call, type Roots, reshape, transpose, type Value } from './value.ts'
 
 /**
  * TensorFlow.js convolves channels last, graphs say channels first, so lowerings write a transpose before and after
@@ -16,10 +17,8 @@ interface View {
   readonly base: Value
   readonly axes: readonly number[]
 }
-const range = (length: number): readonly number[] => Array.from({ length }, (_, i) => i)
 const plain = (base: Value): View => ({ base, axes: range(base.type.shape.length) })
 const shapeOf = ({ base, axes }: View): Shape => permuted(base.type.shape, axes)
-const inverse = (axes: readonly number[]): readonly number[] => range(axes.length).map((i) => axes.indexOf(i))
 
 /** Whether a transpose leaves the elements where they are, because it moves axes of length 1 only. */
 const movesNothing = (shape: Shape, axes: readonly number[]): boolean => {
@@ -103,10 +102,7 @@ const renamed = (named: Listed | undefined, axes: readonly number[]): readonly n
     .sort((a, b) => a - b)
 const reordered = (perAxis: Listed | undefined, axes: readonly number[]): Listed => {
   const all = listOf(perAxis)
-  const inOrder = inverse(axes).flatMap((i) => {
-    const found = all[i]
-    return found === undefined ? [] : [found]
-  })
+  const inOrder = permuted(all, inverse(axes))
   return rows(inOrder).length > 0 ? rows(inOrder) : numbers(inOrder)
 }
 

@@ -1,23 +1,11 @@
+import type { OpOf } from '../../graph/ops.ts'
 import { size } from '../../graph/types.ts'
 import { oneHot, scatterIntegers } from './integers.ts'
 import { type LoweringTable, operand } from './lowering.ts'
 import { broadcast, call, cast, concat, dtypeOf, pad, reshape, shapeOf, slice, transpose } from './value.ts'
 import { channelsFirst, channelsLast } from './window.ts'
 
-type Movement = Pick<
-  LoweringTable,
-  | 'reshape'
-  | 'transpose'
-  | 'slice'
-  | 'pad'
-  | 'concat'
-  | 'broadcast'
-  | 'gather'
-  | 'scatterAdd'
-  | 'upsampleNearest'
-  | 'maxPool'
->
-export const movementLowerings: Movement = {
+export const movementLowerings: Pick<LoweringTable, OpOf<'movement'>> = {
   reshape: (site) => reshape(operand(site, 0), site.node.attributes.shape),
   transpose: (site) => transpose(operand(site, 0), site.node.attributes.permutation),
   slice: (site) => slice(operand(site, 0), site.node.attributes.start, site.node.attributes.size),

@@ -1,4 +1,4 @@
-import type { Attributes } from '../../graph/ops.ts'
+import type { Attributes, OpOf } from '../../graph/ops.ts'
 import { size } from '../../graph/types.ts'
 import { binary, over, plus, unary } from './arithmetic.ts'
 import { type LoweringTable, operand } from './lowering.ts'
@@ -24,7 +24,7 @@ const standardised = (x: Value, attributes: Attributes['standardize']): Value =>
   return reshape(binary('Multiply', centred, rstd), shapeOf(x))
 }
 
-type Normalisation = Pick<LoweringTable, 'groupNorm' | 'standardize' | 'groupRstd'>
+type Normalisation = Pick<LoweringTable, OpOf<'normalisation'>>
 export const normalisationLowerings: Normalisation = {
   groupNorm: (site) => {
     const perChannel = site.node.type.shape.map((d, i) => (i === 1 ? d : 1))

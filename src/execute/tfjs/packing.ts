@@ -1,14 +1,15 @@
 import { pipe, RR } from '../../prelude.ts'
 import type { Values } from '../executor.ts'
 import type { Types } from '../feeds.ts'
+import { inverse, orders } from '../layout.ts'
 import { type Device, disposeAll, type Tensors, uploadAll } from './device.ts'
 import { type Kept, moveTransposes } from './layout.ts'
 import { prepare } from './machine.ts'
 import { schedule } from './program.ts'
 import { leaf } from './value.ts'
 
-/** [O, C, h, w] kept as [h, w, C, O], as TensorFlow's convolutions read it: where each axis lies. */
-const filter = [3, 2, 0, 1] as const
+/** Filters are kept as TensorFlow's convolutions read them: where each axis lies. */
+const filter = inverse(orders.hwio)
 
 /** How constants are kept: every array of rank 4 is taken for a filter. */
 export const keptOf = (types: Types): Kept =>

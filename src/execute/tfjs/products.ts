@@ -1,4 +1,4 @@
-import type { Attributes } from '../../graph/ops.ts'
+import type { Attributes, OpOf } from '../../graph/ops.ts'
 import { type Shape, size } from '../../graph/types.ts'
 import { type LoweringTable, operand } from './lowering.ts'
 import { broadcast, call, reshape, shapeOf, sum, transpose, type Value } from './value.ts'
@@ -32,7 +32,7 @@ const argument = (kernel: 'ArgMax' | 'ArgMin', x: Value, axis: number, shape: Sh
     ? reshape(argument(kernel, reshape(x, [1, ...shapeOf(x)]), 1, [1]), shape)
     : call(kernel, [x], { dtype: 'int32', shape }, { axis })
 
-type Products = Pick<LoweringTable, 'sum' | 'reduceMax' | 'argMax' | 'argMin' | 'softmax' | 'matmul'>
+type Products = Pick<LoweringTable, OpOf<'reduction' | 'product'>>
 export const productLowerings: Products = {
   sum: (site) => reshape(sum(operand(site, 0), site.node.attributes.axes), site.node.type.shape),
   reduceMax: (site) => {

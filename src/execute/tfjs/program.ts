@@ -1,3 +1,4 @@
+import { postorder } from '../../graph/order.ts'
 import { RR } from '../../prelude.ts'
 import type { Attributes, Kernel } from './kernel.ts'
 import type { Constant, Roots, Value } from './value.ts'
@@ -18,23 +19,9 @@ export interface Program {
   readonly outputs: Readonly<Record<string, number>>
 }
 
-/** Everything the roots reach, inputs before users. Iterative: depth grows with the model. */
-export const reached = (roots: readonly Value[]): readonly Value[] => {
-  const done = new Set<Value>()
-  const pending = [...roots].reverse()
-  while (pending.length > 0) {
-    const top = pending.at(-1)
-    if (top === undefined) break
-    const missing = done.has(top) || top.kind !== 'call' ? [] : top.inputs.filter((x) => !done.has(x))
-    if (missing.length > 0) {
-      pending.push(...missing.reverse())
-      continue
-    }
-    pending.pop()
-    done.add(top)
-  }
-  return [...done]
-}
+/** Everything that the roots reach, inputs before users. */
+export const reached = (roots: readonly Value[]): readonly Value[] =>
+  postorder(roots, (v) => (v.kind === 'call' ? v.inputs : []))
 
 /** Constants up to this many elements are compared by content, larger ones by identity. */
 const smallConstant = 1024

@@ -1,4 +1,5 @@
 import { type DType, type Shape, sameShape, size, type TensorType } from '../../graph/types.ts'
+import { isIdentity, permuted } from '../layout.ts'
 import type { Attributes, Kernel } from './kernel.ts'
 
 /**
@@ -58,8 +59,6 @@ const shaped = (x: Value, shape: Shape): TensorType => ({ dtype: x.type.dtype, s
 
 export const reshape = (x: Value, shape: Shape): Value =>
   sameShape(x.type.shape, shape) ? x : call('Reshape', [x], shaped(x, shape), { shape })
-export const permuted = (shape: Shape, permutation: readonly number[]): Shape => permutation.map((p) => shape[p] ?? 0)
-export const isIdentity = (permutation: readonly number[]): boolean => permutation.every((p, i) => p === i)
 export const transpose = (x: Value, permutation: readonly number[]): Value =>
   isIdentity(permutation)
     ? x

@@ -1,11 +1,12 @@
 import type { Geometry } from '../geometry.ts'
+import { inverse, orders } from '../layout.ts'
 import { transpose, type Value } from './value.ts'
 
-export const channelsLast = (x: Value): Value => transpose(x, [0, 2, 3, 1])
-export const channelsFirst = (x: Value): Value => transpose(x, [0, 3, 1, 2])
+export const channelsLast = (x: Value): Value => transpose(x, orders.nhwc)
+export const channelsFirst = (x: Value): Value => transpose(x, inverse(orders.nhwc))
 /** [O, C, h, w] -> [h, w, C, O], and back */
-export const filterLast = (w: Value): Value => transpose(w, [2, 3, 1, 0])
-export const filterFirst = (w: Value): Value => transpose(w, [3, 2, 0, 1])
+export const filterLast = (w: Value): Value => transpose(w, orders.hwio)
+export const filterFirst = (w: Value): Value => transpose(w, inverse(orders.hwio))
 
 const samePadding = (extent: number, kernel: number, stride: number): readonly [number, number] => {
   const whole = Math.max((Math.ceil(extent / stride) - 1) * stride + kernel - extent, 0)

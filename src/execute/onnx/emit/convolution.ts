@@ -1,6 +1,7 @@
+import type { OpOf } from '../../../graph/ops.ts'
 import type { DType } from '../../../graph/types.ts'
 import type { Geometry } from '../../geometry.ts'
-import type { Algorithms } from '../calls.ts'
+import { type Algorithms, algorithmOf } from '../calls.ts'
 import { geometryOf } from '../choose.ts'
 import type { Target } from '../target.ts'
 import { type Attributes, call, concat, filledWith, ints, text, type Value } from '../value.ts'
@@ -56,24 +57,13 @@ const inputGradients: { readonly [A in Algorithms['convInputGrad']]: InputGradie
     }),
 }
 
-const conv2d: Emit<'conv2d'> = (site) =>
-  convolutions[site.call.algorithm ?? 'direct'](site.values, geometryOf(site.call), site)
+const conv2d: Emit<'conv2d'> = (site) => convolutions[algorithmOf(site.call)](site.values, geometryOf(site.call), site)
 const convInputGrad: Emit<'convInputGrad'> = (site) =>
-  inputGradients[site.call.algorithm ?? 'rotated'](
-    valueAt(site, 0),
-    valueAt(site, 1),
-    geometryOf(site.call),
-    site.target,
-  )
+  inputGradients[algorithmOf(site.call)](valueAt(site, 0), valueAt(site, 1), geometryOf(site.call), site.target)
 const convWeightGrad: Emit<'convWeightGrad'> = (site) =>
-  weightGradients[site.call.algorithm ?? 'shifted x'](
-    valueAt(site, 0),
-    valueAt(site, 1),
-    geometryOf(site.call),
-    site.target,
-  )
+  weightGradients[algorithmOf(site.call)](valueAt(site, 0), valueAt(site, 1), geometryOf(site.call), site.target)
 
-export const convolutionEmits: Pick<EmitTable, 'conv2d' | 'convInputGrad' | 'convWeightGrad'> = {
+export const convolutionEmits: Pick<EmitTable, OpOf<'convolution'>> = {
   conv2d,
   convInputGrad,
   convWeightGrad,

@@ -1,3 +1,4 @@
+import { type ElementwiseOp, each, families } from '../../../graph/ops.ts'
 import { type Shape, size } from '../../../graph/types.ts'
 import type { CallKind } from '../calls.ts'
 import { arrayOf, call, cast, concat, filledWith, float, int, int64s, reshape, scalar, type Value } from '../value.ts'
@@ -74,57 +75,23 @@ const heldBack = (x: Value, until: Value, shape: Shape): Value =>
 const silu: Emit<'silu'> = (site) =>
   asOften(site.call, call('QuickGelu', [valueAt(site, 0)], { alpha: float(1) }, 'com.microsoft'))
 
-type Elementwise = Pick<
-  EmitTable,
-  | 'constant'
-  | 'neg'
-  | 'abs'
-  | 'sign'
-  | 'exp'
-  | 'log'
-  | 'sqrt'
-  | 'tanh'
-  | 'sigmoid'
-  | 'erf'
-  | 'sin'
-  | 'cos'
-  | 'floor'
-  | 'silu'
-  | 'cast'
-  | 'stopGradient'
-  | 'mark'
-  | 'recompute'
-  | 'barrier'
-  | 'add'
-  | 'sub'
-  | 'mul'
-  | 'div'
-  | 'maximum'
-  | 'minimum'
-  | 'equal'
-  | 'less'
-  | 'select'
-  | 'relu'
->
-export const elementwiseEmits: Elementwise = {
+export const elementwiseEmits: Pick<EmitTable, ElementwiseOp | 'constant' | 'relu'> = {
   constant,
   neg: negative,
   abs,
   sign,
   exp,
-  log: elementwise('Log'),
-  sqrt: elementwise('Sqrt'),
-  tanh: elementwise('Tanh'),
-  sigmoid: elementwise('Sigmoid'),
-  erf: elementwise('Erf'),
+  log: unary('Log'),
+  sqrt: unary('Sqrt'),
+  tanh: unary('Tanh'),
+  sigmoid: unary('Sigmoid'),
+  erf: unary('Erf'),
   sin,
   cos,
-  floor: elementwise('Floor'),
+  floor: unary('Floor'),
   silu,
   cast: (site) => cast(valueAt(site, 0), site.call.attributes.to),
-  stopGradient: (site) => valueAt(site, 0),
-  mark: (site) => valueAt(site, 0),
-  recompute: (site) => valueAt(site, 0),
+  ...each(families.identity, (site: Site<CallKind>) => valueAt(site, 0)),
   barrier: (site) => heldBack(valueAt(site, 0), valueAt(site, 1), site.call.type.shape),
   add: elementwise('Add'),
   sub: elementwise('Sub'),

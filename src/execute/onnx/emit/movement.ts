@@ -1,3 +1,4 @@
+import type { OpOf } from '../../../graph/ops.ts'
 import { sameShape, size } from '../../../graph/types.ts'
 import {
   absent,
@@ -16,20 +17,7 @@ import {
 } from '../value.ts'
 import { type EmitTable, operandShape, valueAt } from './emit.ts'
 
-type Movement = Pick<
-  EmitTable,
-  | 'reshape'
-  | 'transpose'
-  | 'slice'
-  | 'pad'
-  | 'concat'
-  | 'broadcast'
-  | 'gather'
-  | 'scatterAdd'
-  | 'upsampleNearest'
-  | 'maxPool'
->
-export const movementEmits: Movement = {
+export const movementEmits: Pick<EmitTable, OpOf<'movement'>> = {
   reshape: (site) => reshape(valueAt(site, 0), site.call.attributes.shape),
   /** Its result lies as its operand does. */
   transpose: (site) => valueAt(site, 0),

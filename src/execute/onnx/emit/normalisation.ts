@@ -1,4 +1,4 @@
-import type { Attributes } from '../../../graph/ops.ts'
+import type { Attributes, OpOf } from '../../../graph/ops.ts'
 import type { Shape } from '../../../graph/types.ts'
 import type { Call } from '../calls.ts'
 import { call, filledWith, float, int, type OnnxNode, reshape, result, type Value } from '../value.ts'
@@ -36,7 +36,7 @@ const scaledInOnePass: Scaling = (x, [, channels = 0], weight, bias, of) =>
     }),
   )
 
-type Normalisation = Pick<EmitTable, 'groupNorm' | 'standardize' | 'groupRstd'>
+type Normalisation = Pick<EmitTable, OpOf<'normalisation'>>
 export const normalisationEmits: Normalisation = {
   groupNorm: (site) => {
     const { dtype, shape } = site.call.type

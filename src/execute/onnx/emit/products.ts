@@ -1,6 +1,6 @@
-import type { Attributes } from '../../../graph/ops.ts'
+import type { Attributes, OpOf } from '../../../graph/ops.ts'
 import { type Shape, size } from '../../../graph/types.ts'
-import { type Algorithms, operand } from '../calls.ts'
+import { type Algorithms, algorithmOf, operand } from '../calls.ts'
 import { type Device, kernels } from '../devices.ts'
 import { call, cast, float, floats, int, int64s, reduceSum, reshape, scalar, swapLast, type Value } from '../value.ts'
 import { type Emit, type EmitTable, kernelsOf, operandShape, type Site, valueAt } from './emit.ts'
@@ -88,7 +88,7 @@ const oneOp: Emit<'attention'> = (site) => {
 }
 const attentions: { readonly [A in Algorithms['attention']]: Emit<'attention'> } = { whole: threeOps, streamed: oneOp }
 
-type Products = Pick<EmitTable, 'sum' | 'reduceMax' | 'argMax' | 'argMin' | 'softmax' | 'matmul' | 'attention'>
+type Products = Pick<EmitTable, OpOf<'reduction' | 'product'> | 'attention'>
 export const productEmits: Products = {
   sum: (site) => reduceSum(valueAt(site, 0), site.call.attributes.axes, site.call.attributes.keepDims),
   reduceMax: (site) => {
@@ -107,5 +107,5 @@ export const productEmits: Products = {
       [valueAt(site, 1), operandShape(site, 1)],
       site.call.attributes,
     ),
-  attention: (site) => attentions[site.call.algorithm ?? 'whole'](site),
+  attention: (site) => attentions[algorithmOf(site.call)](site),
 }
