@@ -1,4 +1,4 @@
-import type { Attributes, OpKind } from '../../graph/ops.ts'
+import { type Attributes, type ElementwiseOp, each, families } from '../../graph/ops.ts'
 import { type DType, type Shape, size } from '../../graph/types.ts'
 import type { Draft } from './draft.ts'
 import { apply, type Expression, float, kindOf, type LoopOp, load, loadsOf, spreadTo, whole } from './expression.ts'
@@ -47,37 +47,8 @@ export const constantOf = ({ type, data }: Attributes['constant']): Expression |
   return data.length === 1 ? (kindOf(type.dtype) === 'float' ? float(value) : whole(value)) : undefined
 }
 
-export type Arithmetic =
-  | 'neg'
-  | 'abs'
-  | 'sign'
-  | 'exp'
-  | 'log'
-  | 'sqrt'
-  | 'tanh'
-  | 'sigmoid'
-  | 'erf'
-  | 'sin'
-  | 'cos'
-  | 'floor'
-  | 'silu'
-  | 'cast'
-  | 'stopGradient'
-  | 'mark'
-  | 'recompute'
-  | 'barrier'
-  | 'add'
-  | 'sub'
-  | 'mul'
-  | 'div'
-  | 'maximum'
-  | 'minimum'
-  | 'equal'
-  | 'less'
-  | 'select'
-
 /** Ops on one element after another; nothing is computed before it is known what reads it. */
-export const arithmetic: Lowerings<Arithmetic & OpKind> = {
+export const arithmetic: Lowerings<ElementwiseOp> = {
   neg: one(of('neg'), of('negInt')),
   abs: one(of('abs'), of('absInt')),
   sign: one(sign, signInt),
@@ -92,10 +63,7 @@ export const arithmetic: Lowerings<Arithmetic & OpKind> = {
   floor: one(of('floor')),
   silu: one(silu),
   cast: ({ to }, [x]) => casts[to](x),
-  stopGradient: same,
-  mark: same,
-  recompute: same,
-  barrier: same,
+  ...each(families.identity, same),
   add: two('add', 'addInt'),
   sub: two('sub', 'subInt'),
   mul: two('mul', 'mulInt'),
