@@ -3,7 +3,7 @@ import { type Effect, effect, fail } from '../error.ts'
 import type { Executor } from '../execute/executor.ts'
 import { adaptedIn, isAdapters } from '../experiment/adapter.ts'
 import { autoencoderOf, type Experiment } from '../experiment/document.ts'
-import { type Declaration, loadDeclaration } from '../experiment/load.ts'
+import { type Declaration, loadDeclaration, placedBy } from '../experiment/load.ts'
 import { type Problems, problem, refusing } from '../experiment/problems.ts'
 import { type Graph, parameters } from '../graph/graph.ts'
 import { pipe, TE } from '../prelude.ts'
@@ -153,7 +153,8 @@ const graphReport = (graph: Graph): Effect<Report> =>
   })
 
 const reportOf = (declared: Declaration): Effect<Report> => {
-  if (declared.kind === 'experiment') return experimentReport(declared.experiment)
+  if (declared.kind === 'experiment')
+    return pipe(experimentReport(declared.experiment), TE.mapLeft(placedBy(declared.asWritten)))
   return declared.kind === 'graph' ? graphReport(declared.graph) : publishedReport(declared.model)
 }
 /** The executor whose plan is asked for. */

@@ -1,5 +1,6 @@
 import { effect } from '../error.ts'
-import { loadExperiment } from '../experiment/load.ts'
+import { loadWritten, placedBy } from '../experiment/load.ts'
+import { pipe, TE } from '../prelude.ts'
 import { type Register, setOption, several } from './command.ts'
 import { inRunFolder } from './run-folder.ts'
 
@@ -32,10 +33,12 @@ Examples:
         effect(async (go) => {
           const sets = executor === undefined ? set : [...set, `/executor=${executor}`]
           const { completed } = await import('../pipelines/tuning.ts')
-          const experiment = await go(loadExperiment(file, sets, completed))
+          const { experiment, asWritten } = await go(loadWritten(file, sets, completed))
           const { trainSession } = await import('./session.ts')
           return go(
-            inRunFolder({ file, out, resume }, (owned) => trainSession({ experiment, owned, resume }, terminal)),
+            inRunFolder({ file, out, resume }, (owned) =>
+              pipe(trainSession({ experiment, owned, resume }, terminal), TE.mapLeft(placedBy(asWritten))),
+            ),
           )
         }),
       ),

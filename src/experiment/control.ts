@@ -6,6 +6,8 @@ import { type ControlNetConfig, controlNet } from '../nn/controlnet.ts'
 import type { Mode } from '../nn/layers.ts'
 import type { Residuals } from '../nn/skip-connected.ts'
 import type { UNetConfig } from '../nn/unet/config.ts'
+import { E } from '../prelude.ts'
+import { controlNetDocument } from '../published/diffusers/index.ts'
 import { type Decoded, list, nonEmpty, record } from '../schema.ts'
 import { type Conditioner, conditioningLeaves, type Space, type Told, unconditional } from './conditioner.ts'
 import { type Problems, problem, setting, unless } from './problems.ts'
@@ -53,13 +55,28 @@ export const controlNetOf = (
   hintWidths: widthsOf(c, space),
 })
 
-export const controlRules = (c: Control, conditioner: Conditioner, space: Space): Problems => {
+/** What would keep a trained one from being written. */
+const kinds = (c: Control, unet: UNetConfig, space: Space): Problems => {
+  const document = controlNetDocument({ controlNet: controlNetOf(c, unet, space) })
+  return E.isRight(document)
+    ? []
+    : document.left.map(({ at, expected, got }) =>
+        problem(
+          '/diffusion/adapter/of',
+          `a U-Net that diffusers has a ControlNet for: ${expected} at /diffusion${at}`,
+          got,
+        ),
+      )
+}
+
+export const controlRules = (c: Control, unet: UNetConfig, conditioner: Conditioner, space: Space): Problems => {
   const here = '/diffusion/adapter'
   const count = halvings(space) + 1
   return [
     ...(conditioner.pictures === undefined
       ? []
       : [problem(`${here}/kind`, '"lora", as the model is told pictures already', 'controlnet')]),
+    ...kinds(c, unet, space),
     ...unless(
       widthsOf(c, space).length === count,
       `${here}/widths`,

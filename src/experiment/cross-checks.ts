@@ -251,7 +251,7 @@ const unetRules = (experiment: Experiment, diffusion: Diffusion): Problems => {
       setting({ [`${at}/outChannels`]: said * channels }),
     ),
     ...(Number.isInteger(latents) ? rules : []),
-    ...(diffusion.adapter?.kind === 'controlnet' ? controlRules(diffusion.adapter, conditioner, space) : []),
+    ...(diffusion.adapter?.kind === 'controlnet' ? controlRules(diffusion.adapter, unet, conditioner, space) : []),
     ...labelMapRules(experiment, pictures?.maps),
     ...unless(
       !Number.isInteger(latents) || latents % factorOf(unet) === 0,

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
-import { type Checked, collect, type Effect, effect, failure } from '../error.ts'
+import { type Checked, collect, type Effect, type Errors, effect, failure } from '../error.ts'
 import { decodeGraph } from '../graph/codec.ts'
 import type { Graph } from '../graph/graph.ts'
 import { readBytes } from '../io/bytes.ts'
@@ -97,32 +97,55 @@ export interface Whole {
 export type Completion = (document: unknown) => Effect<Whole>
 const asItIs: Completion = (document) => TE.right({ document, asWritten: identity })
 
+/** Errors at pointers as a file has them. */
+export const placedBy = (asWritten: Whole['asWritten']): ((errors: Errors) => Errors) =>
+  RNEA.map(({ hint, ...e }) => ({
+    ...e,
+    at: asWritten(e.at),
+    ...(hint === undefined
+      ? {}
+      : { hint: hint.replace(/(--set '?)(\/[^\s=']+)/g, (_, set, pointer) => `${set}${asWritten(pointer)}`) }),
+  }))
+
+/** An experiment, and pointers into it as its file has them. */
+export interface Written {
+  readonly experiment: Experiment
+  readonly asWritten: Whole['asWritten']
+}
+
 const experimentOf =
-  (path: string): ((whole: Whole) => Checked<Experiment>) =>
+  (path: string): ((whole: Whole) => Checked<Written>) =>
   ({ document, asWritten }) =>
     pipe(
       decodeExperiment(document),
-      E.map(relativeTo(dirname(path))),
-      E.mapLeft(RNEA.map((e) => ({ ...e, at: asWritten(e.at) }))),
+      E.map((e) => ({ experiment: relativeTo(dirname(path))(e), asWritten })),
+      E.mapLeft(placedBy(asWritten)),
     )
 
-/**
- * Reads an experiment's file, applies `/json/pointer=value` settings, checks every field and how they fit. Relative
- * paths in it are resolved against its folder. Errors: `file`, `usage`, `config`.
- */
-export const loadExperiment = (
+/** As `loadExperiment`, of documents that may be completed. */
+export const loadWritten = (
   path: string,
   sets: readonly string[] = [],
   complete: Completion = asItIs,
-): Effect<Experiment> =>
+): Effect<Written> =>
   pipe(
     fileOf(path, { expected: 'the file of an experiment', runs: false }),
     TE.flatMap((file) => pipe(loadDocument(file, sets), TE.flatMap(complete), TE.flatMapEither(experimentOf(file)))),
   )
 
+/**
+ * Reads an experiment's file, applies `/json/pointer=value` settings, checks every field and how they fit. Relative
+ * paths in it are resolved against its folder. Errors: `file`, `usage`, `config`.
+ */
+export const loadExperiment = (path: string, sets: readonly string[] = []): Effect<Experiment> =>
+  pipe(
+    loadWritten(path, sets),
+    TE.map(({ experiment }) => experiment),
+  )
+
 /** What a file may declare: an experiment, a published model, ours or as CompVis writes it, or a graph as `encodeGraph` gives it. */
 export type Declaration =
-  | { readonly kind: 'experiment'; readonly experiment: Experiment }
+  | ({ readonly kind: 'experiment' } & Written)
   | { readonly kind: 'published'; readonly model: PublishedModel }
   | { readonly kind: 'graph'; readonly graph: Graph }
 
@@ -159,7 +182,7 @@ export const loadDeclaration = (
                   : pipe(
                       complete(document),
                       TE.flatMapEither(experimentOf(file)),
-                      TE.map((e) => ({ kind: 'experiment', experiment: e })),
+                      TE.map((written) => ({ kind: 'experiment', ...written })),
                     ),
         ),
       ),

@@ -91,11 +91,18 @@ export const showingOf = (
       rows: [condition.name, 'ours', 'true'],
       ...(captions === undefined ? {} : { captions }),
       grid: (drawn) => stacked([like(condition.shown(told)), drawn, whole]),
-      restoration: (drawn) => ({
-        condition: condition.name,
-        pictures: whole.n,
-        psnr: mean(psnrs(whole, drawn)),
-        ...(condition.baseline === undefined ? {} : { baseline: mean(psnrs(whole, like(condition.baseline(told)))) }),
-      }),
+      // What follows a hint need not come near the picture that this was made of.
+      ...(condition.asks === 'hint'
+        ? {}
+        : {
+            restoration: (drawn: Items) => ({
+              condition: condition.name,
+              pictures: whole.n,
+              psnr: mean(psnrs(whole, drawn)),
+              ...(condition.baseline === undefined
+                ? {}
+                : { baseline: mean(psnrs(whole, like(condition.baseline(told)))) }),
+            }),
+          }),
     }
   })

@@ -8,11 +8,13 @@ import { executorByName } from '../../src/execute/auto.ts'
 import type { Executor, Value, Values } from '../../src/execute/executor.ts'
 import { floats } from '../../src/execute/executor.ts'
 import { reference } from '../../src/execute/reference/index.ts'
+import { unconditional } from '../../src/experiment/conditioner.ts'
+import { controlRules } from '../../src/experiment/control.ts'
 import { latentDiffusion, samplingProgram } from '../../src/experiment/diffusion-stage.ts'
 import type { Experiment } from '../../src/experiment/document.ts'
-import { decodeExperiment } from '../../src/experiment/load.ts'
+import { decodeExperiment, placedBy } from '../../src/experiment/load.ts'
 import { inversionLeaf } from '../../src/experiment/new-word.ts'
-import { diffusedOf } from '../../src/experiment/space.ts'
+import { diffusedOf, spaceOf } from '../../src/experiment/space.ts'
 import { feedTypes } from '../../src/graph/graph.ts'
 import { size } from '../../src/graph/types.ts'
 import { withWord } from '../../src/pipelines/inversions.ts'
@@ -169,11 +171,23 @@ describe('what is trained', () => {
     expect(Object.keys(begins).length).toBeGreaterThan(20)
     for (const [name, value] of Object.entries(begins)) expect(value).toBe(base.diffusion[name.replace('control.', '')])
   })
+  it('is no ControlNet that diffusers has none of', async () => {
+    const e = await experimentOf({ kind: 'controlnet', hints: 'hints' })
+    if (e.diffusion?.adapter?.kind !== 'controlnet') throw new Error('no ControlNet')
+    const unet = { ...e.diffusion.unet, attention: { kind: 'self', order: 'legacy' } as const }
+    const space = spaceOf(diffusedOf(e), 0)
+    expect(controlRules(e.diffusion.adapter, e.diffusion.unet, unconditional, space)).toEqual([])
+    expect(controlRules(e.diffusion.adapter, unet, unconditional, space)).toMatchObject([
+      { at: '/diffusion/adapter/of', got: '"self"' },
+    ])
+  })
   it('takes a hint of the size that its convolutions bring down to the latents', async () => {
     const document = { ...{ name: 'tuned', data: { kind: 'shapes', size: 16 }, training } }
     const adapter = { kind: 'controlnet', hints: 'hints', widths: [16, 32, 32], of: join(state.dir, 'model') }
-    const { document: whole } = await awaited(completed({ ...document, adapter }))
+    const { document: whole, asWritten } = await awaited(completed({ ...document, adapter }))
     const found = decodeExperiment(whole)
+    const told = E.isLeft(found) ? placedBy(asWritten)(found.left) : undefined
+    expect(told?.map(({ hint }) => hint)).toEqual(["--set '/adapter/widths=[16,32]'"])
     expect(E.isLeft(found) ? showErrors(found.left) : '').toMatch(/adapter\/widths\n {2}expected 2 numbers/)
   })
 })
