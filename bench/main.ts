@@ -1,111 +1,72 @@
-import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
+import { chart } from './chart.ts'
+import { compare, type Row } from './compare.ts'
+import { type Growth, growth, growthLine } from './growth.ts'
+import { machine, showMachine, usualModes } from './machine.ts'
 import { benchOptions } from './options.ts'
-import { type Answer, here, median, ours, type Side, side } from './side.ts'
+import { peerModeNames } from './peer.ts'
 import { sideBySide, smallWorks } from './side-by-side.ts'
+import { comparedWorks, flopsOfWork } from './works.ts'
 
 const asked = benchOptions(process.argv.slice(2))
 if (typeof asked === 'number') process.exit(asked)
 const options = asked
-const { rounds, threads } = options
+const { executor, precision, rounds, threads, python } = options
 
-/** Sources are beside the compiled bench's parent: dist/bench -> bench. */
-const peerScript = [here('./peers/torch_peer.py'), here('../../bench/peers/torch_peer.py')].find(existsSync) ?? ''
-/** glibc keeps freed memory, as ONNX Runtime's arena does: kinder to the peer. */
-const keptMemory = { MALLOC_TRIM_THRESHOLD_: '4000000000', MALLOC_MMAP_THRESHOLD_: '4000000000' }
-const torch = (): Side =>
-  side(
-    spawn(options.python, [peerScript], {
-      stdio: ['pipe', 'pipe', 'ignore'],
-      env: { ...process.env, ...keptMemory },
-    }).on('error', () => undefined),
-  )
-
-interface Row {
-  readonly work: string
-  readonly peer: string
-  readonly oursMs: number
-  readonly peerMs: number | null
-  readonly ratio: number | null
-  readonly oursPeakMiB: number
-  readonly peerPeakMiB: number | null
+const cell = (x: number | null | undefined, digits: number, width: number): string =>
+  (x === null || x === undefined ? '-' : x.toFixed(digits)).padStart(width)
+const heading = ['ours', ...peerModeNames].map((name) => name.padStart(14)).join('')
+const line = ({ work, ours, peers, ratio, share }: Row): string => {
+  const times = [ours, ...peerModeNames.map((mode) => peers[mode])]
+  return [
+    `${work.padEnd(20)}${times.map((t) => cell(t?.ms, 1, 14)).join('')}${cell(ratio, 2, 8)}${cell(share === null ? null : share * 100, 0, 7)}`,
+    `${'  peak MiB'.padEnd(20)}${times.map((t) => cell(t?.peakMiB, 0, 14)).join('')}`,
+  ].join('\n')
 }
 
-const warmUp = 3
-const compare = async (work: string): Promise<Row> => {
-  const [us, them] = [ours(), torch()]
-  const mine = await us.ask({ cmd: 'setup', work, threads, executor: options.executor })
-  if (mine.ok !== true) throw new Error(mine.reason)
-  const other = await them.ask({ cmd: 'setup', work: work.split('/')[0], threads, config: {} })
-  const present = other.ok === true
-  if (!present)
-    console.log(`no peer for ${work}: ${other.reason ?? 'PyTorch is absent (apt-get install python3-torch)'}`)
-  if (other.referenceBlas === true)
-    console.log('PyTorch runs on the reference BLAS here, which flatters us: apt-get install libopenblas0-openmp')
-  const [ourMs, theirMs]: [number[], number[]] = [[], []]
-  for (let i = 0; i < rounds + warmUp; i++) {
-    const a = await us.ask({ cmd: 'run', repeats: 1 })
-    if (a.ok === false) throw new Error(a.reason)
-    const b: Answer = present ? await them.ask({ cmd: 'run', repeats: 1 }) : {}
-    if (i === 0 && present) {
-      const [x, y] = [a.values?.[0] ?? Number.NaN, b.values?.[0] ?? Number.NaN]
-      if (!(Math.abs(x - y) <= 1e-4 * Math.abs(y))) throw new Error(`${work}: not the same work: ${x} here, ${y} there`)
-    }
-    if (i >= warmUp) {
-      ourMs.push(...(a.ms ?? []))
-      theirMs.push(...(b.ms ?? []))
-    }
-  }
-  const [ourMemory, theirMemory] = [await us.ask({ cmd: 'memory' }), present ? await them.ask({ cmd: 'memory' }) : {}]
-  us.end()
-  them.end()
-  return {
-    work,
-    peer: present ? `PyTorch (${other.blas ?? 'unknown BLAS'})` : 'none',
-    oursMs: median(ourMs),
-    peerMs: present ? median(theirMs) : null,
-    ratio: present ? median(ourMs) / median(theirMs) : null,
-    oursPeakMiB: ourMemory.absoluteMiB ?? Number.NaN,
-    peerPeakMiB: theirMemory.absoluteMiB ?? null,
-  }
-}
-
-const cell = (x: number | null, digits: number, width: number): string =>
-  (x === null ? '-' : x.toFixed(digits)).padStart(width)
-const print = (r: Row): void =>
+const withPeers = async (): Promise<object> => {
+  const chosen = options.work ?? comparedWorks
+  const about = await machine(python, threads, ['float32', 'bfloat16'])
+  const modes = options.modes ?? usualModes(about)
+  console.log(showMachine(about))
+  for (const mode of peerModeNames.filter((name) => options.modes === undefined && !modes.includes(name)))
+    console.log(`no ${mode}: this processor has no arithmetic in it; --mode ${mode} measures it all the same`)
   console.log(
-    `${r.work.padEnd(20)}${cell(r.oursMs, 1, 9)}${cell(r.peerMs, 1, 10)}${cell(r.ratio, 2, 8)}${cell(r.oursPeakMiB, 0, 11)}${cell(r.peerPeakMiB, 0, 11)}   ${r.peer}`,
+    `medians of ${rounds} alternated runs in ms, ${threads} threads, ours ${executor} in ${precision}; whoever waits is stopped`,
   )
-
-const withPeer = async (): Promise<readonly Row[]> => {
-  console.log(
-    `medians of ${rounds} alternated runs, ${threads} threads, ${options.executor}; ratio below 1: we are faster`,
-  )
-  console.log(
-    `${'work'.padEnd(20)}${'ours ms'.padStart(9)}${'peer ms'.padStart(10)}${'ratio'.padStart(8)}${'ours MiB'.padStart(11)}${'peer MiB'.padStart(11)}   peer`,
-  )
+  console.log(`${'work'.padEnd(20)}${heading}${'ratio'.padStart(8)}${'% peak'.padStart(7)}`)
   const rows: Row[] = []
-  for (const work of options.work ?? [
-    'unet-sample',
-    'sample-guided',
-    'unet-train',
-    'unet-train/2',
-    'autoencoder-decode',
-    'autoencoder-train',
-    'autoencoder-train/2',
-    'gan-train',
-    'gan-lpips-train',
-  ]) {
-    const row = await compare(work)
-    print(row)
+  for (const [i, work] of chosen.entries()) {
+    if (process.stderr.isTTY) process.stderr.write(`${i + 1} of ${chosen.length}: ${work}\r`)
+    const row = await compare(work, flopsOfWork(work), about.peak[precision], {
+      ...{ executor, precision, modes, rounds, threads, python },
+      say: console.log,
+    })
+    console.log(line(row))
+    for (const [mode, reason] of Object.entries(row.absent)) console.log(`  no ${mode}: ${reason}`)
     rows.push(row)
   }
-  return rows
+  console.log('ratio: our time over that of the fastest mode of PyTorch in the same precision; below 1 is faster')
+  if (options.svg !== undefined) await writeFile(options.svg, await chart(rows, showMachine(about)))
+  return { machine: about, threads, rounds, rows }
 }
 
-const rows =
-  options.executors === undefined
-    ? await withPeer()
-    : await sideBySide(options.executors, options.work ?? smallWorks, { rounds, threads })
-if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(rows, null, 2)}\n`)
+const growing = async (): Promise<readonly Growth[]> => {
+  console.log(
+    `${executor} in ${precision}, ${threads} threads: how the time of a step of the U-Net grows, medians of ${rounds}`,
+  )
+  const found: Growth[] = []
+  for await (const g of growth({ executor, precision, rounds, threads })) {
+    console.log(growthLine(g))
+    found.push(g)
+  }
+  return found
+}
+
+const measured =
+  options.executors !== undefined
+    ? await sideBySide(options.executors, options.work ?? smallWorks, { rounds, threads })
+    : options.growth === true
+      ? await growing()
+      : await withPeers()
+if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(measured, null, 2)}\n`)

@@ -1,16 +1,22 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { executorNames } from '../src/execute/auto.ts'
+import { type PeerMode, type Precision, peerModeNames, peerModes } from './peer.ts'
 import { works } from './works.ts'
 
 /** What `npm run bench -- ...` was asked for. */
 export interface BenchOptions {
   readonly work: readonly string[] | undefined
   readonly executor: string
+  readonly precision: Precision
+  readonly modes: readonly PeerMode[] | undefined
+  /** How our time grows, in place of peers. */
+  readonly growth: boolean | undefined
   /** Our executors beside each other, in place of PyTorch. */
   readonly executors: readonly string[] | undefined
   readonly rounds: number
   readonly threads: number
   readonly json: string | undefined
+  readonly svg: string | undefined
   readonly python: string
 }
 
@@ -26,11 +32,12 @@ const count = (text: string): number => {
 }
 const work = oneOf(Object.keys(works))
 const executor = oneOf(executorNames)
+const mode = oneOf(peerModeNames)
 
 const command = (): Command =>
   new Command('npm run bench --')
     .description(
-      "Our works beside eager PyTorch's, two processes taking turns, iteration by iteration: medians and their ratio, below 1 is faster. NAME/2 is the work in two micro-batches here, in one there.",
+      "Our works beside PyTorch's, in each of its modes: processes taking turns, iteration by iteration; medians, and their ratio to the fastest mode of the same precision, below 1 is faster. NAME/2 is the work in two micro-batches here, in one there.",
     )
     .option(
       '--work <name>',
@@ -44,6 +51,24 @@ const command = (): Command =>
     .option('--executors <names>', 'our executors beside each other, on small works: onnx:cpu,tfjs:wasm', (names) =>
       names.split(',').map(executor),
     )
+    .addOption(
+      new Option('--precision <dtype>', 'what ours is computed in')
+        .choices([...new Set(Object.values(peerModes))])
+        .default('float32'),
+    )
+    .option(
+      '--mode <name>',
+      `a mode of PyTorch alone: ${peerModeNames.join(', ')}; can be repeated`,
+      (name: string, before?: readonly string[]) => [...(before ?? []), mode(name)],
+      undefined,
+    )
+    .addOption(
+      new Option(
+        '--growth',
+        'how our training step of the U-Net grows with batch, size and parameters, in place of peers',
+      ).conflicts(['executors', 'work']),
+    )
+    .option('--svg <file>', 'what was measured beside PyTorch, as a picture')
     .option('--rounds <n>', 'runs of each side', count, 15)
     .option('--threads <n>', 'of each side', count, 2)
     .option('--json <file>', 'what was measured, as JSON')
@@ -56,7 +81,10 @@ const command = (): Command =>
 /** The options, or the exit code of a command line that asks for help (0) or cannot be understood (2), after it was told. */
 export const benchOptions = (args: readonly string[]): BenchOptions | number => {
   try {
-    return command().parse(args, { from: 'user' }).opts<BenchOptions>()
+    const { mode: modes, ...given } = command()
+      .parse(args, { from: 'user' })
+      .opts<Omit<BenchOptions, 'modes'> & { mode?: readonly PeerMode[] }>()
+    return { ...given, modes }
   } catch (reason) {
     if (reason instanceof CommanderError) return reason.exitCode === 0 ? 0 : 2
     throw reason

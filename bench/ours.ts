@@ -3,14 +3,21 @@ import { createInterface } from 'node:readline'
 import { type Effect, showErrors } from '../src/error.ts'
 import { executorByName } from '../src/execute/auto.ts'
 import type { Executable, Values } from '../src/execute/executor.ts'
+import { inHalf } from '../src/execute/in-half.ts'
 import { E, TE, t } from '../src/prelude.ts'
 import { sample } from '../src/samplers/index.ts'
-import { type Work, works } from './works.ts'
+import { type Work, workNamed } from './works.ts'
 
 /** Our side of the bench: one work a process, spoken to as `peers/README.md` says. */
 
 const Request = t.union([
-  t.type({ cmd: t.literal('setup'), work: t.string, threads: t.number, executor: t.string }),
+  t.type({
+    cmd: t.literal('setup'),
+    work: t.string,
+    threads: t.number,
+    executor: t.string,
+    precision: t.keyof({ float32: null, bfloat16: null }),
+  }),
   t.type({ cmd: t.literal('run'), repeats: t.number }),
   t.type({ cmd: t.literal('memory') }),
   t.type({ cmd: t.literal('quit') }),
@@ -31,14 +38,16 @@ const resetPeak = (): void => {
   }
 }
 
+type SetUp = Extract<t.TypeOf<typeof Request>, { readonly cmd: 'setup' }>
 type Iterate = () => Promise<number>
 const first = (values: Values, name: string): number => values[name]?.data[0] ?? Number.NaN
 
-const setUp = async (work: string, threads: number, executorName: string): Promise<Iterate> => {
-  const make = works[work]
+const setUp = async ({ work, threads, executor: name, precision }: SetUp): Promise<Iterate> => {
+  const make = workNamed(work)
   if (make === undefined) throw new Error(`no work named ${work}`)
   const w = await must(TE.fromEither(make()))
-  const executor = await must(TE.fromEither(executorByName(executorName)))
+  const found = await must(TE.fromEither(executorByName(name)))
+  const executor = precision === 'float32' ? found : inHalf(precision)(found)
   if (w.kind === 'forward') {
     const x = await must(executor.compile(w.graph, { mode: 'sampling', constants: w.weights, threads }))
     return async () => first(await must(x.run(w.feeds)), 'value')
@@ -73,7 +82,7 @@ const answer = async (r: t.TypeOf<typeof Request>): Promise<unknown> => {
   if (r.cmd === 'setup') {
     resetPeak()
     before = status('VmRSS')
-    iterate = await setUp(r.work, r.threads, r.executor)
+    iterate = await setUp(r)
     return { ok: true }
   }
   if (r.cmd === 'memory') return { peakMiB: status('VmHWM') - before, absoluteMiB: status('VmHWM') }

@@ -26,7 +26,7 @@ interface Runner {
 const begin = async (executor: string, work: string, threads: number): Promise<Runner & { readonly value: number }> => {
   const started = performance.now()
   const side = ours()
-  const made = await side.ask({ cmd: 'setup', work, threads, executor })
+  const made = await side.ask({ cmd: 'setup', work, threads, executor, precision: 'float32' })
   const first = made.ok === true ? await side.ask({ cmd: 'run', repeats: 1 }) : made
   const [value] = first.values ?? []
   if (value === undefined) throw new Error(first.reason ?? 'no answer')

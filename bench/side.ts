@@ -14,6 +14,8 @@ export const Answer = t.partial({
   absoluteMiB: t.number,
   blas: t.string,
   referenceBlas: t.boolean,
+  torch: t.string,
+  flops: t.number,
 })
 export type Answer = t.TypeOf<typeof Answer>
 
@@ -21,18 +23,21 @@ export interface Side {
   readonly ask: (request: object) => Promise<Answer>
   readonly end: () => void
 }
+/** A process is stopped while it is not asked: threads that wait by spinning would slow down whoever's turn it is. */
 export const side = (process: ChildProcess): Side => {
   const { stdin, stdout } = process
   if (stdin === null || stdout === null) throw new Error('a bench process without pipes')
   const lines = createInterface({ input: stdout })[Symbol.asyncIterator]()
   return {
     ask: async (request) => {
+      process.kill('SIGCONT')
       stdin.write(`${JSON.stringify(request)}\n`)
       const { value, done } = await lines.next()
+      process.kill('SIGSTOP')
       const reply: unknown = done === true ? { ok: false, reason: 'the process ended' } : JSON.parse(value)
       return Answer.is(reply) ? reply : { ok: false, reason: 'an unreadable answer' }
     },
-    end: () => process.kill(),
+    end: () => process.kill('SIGKILL'),
   }
 }
 

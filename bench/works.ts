@@ -5,6 +5,7 @@ import { diagonalGaussian, sample } from '../src/distributions/gaussian.ts'
 import type { Checked } from '../src/error.ts'
 import { floats, ints, type Value, type Values } from '../src/execute/executor.ts'
 import type { Training } from '../src/experiment/document.ts'
+import { cost } from '../src/graph/cost.ts'
 import { type Graph, parameters } from '../src/graph/graph.ts'
 import { float, int, type Shape, size } from '../src/graph/types.ts'
 import { discriminatorTurn, generatorTurn, inMicroBatches, klAutoencoderLoss } from '../src/losses/index.ts'
@@ -12,6 +13,8 @@ import { decode, encode } from '../src/nn/autoencoder/autoencoder.ts'
 import type { AutoencoderConfig } from '../src/nn/autoencoder/config.ts'
 import { discriminator } from '../src/nn/discriminator.ts'
 import { lpips } from '../src/nn/lpips.ts'
+import { clipText } from '../src/nn/text/clip.ts'
+import { clipTextModels } from '../src/nn/text/clip-config.ts'
 import type { UNetConfig } from '../src/nn/unet/config.ts'
 import { unet } from '../src/nn/unet/unet.ts'
 import { E, pipe } from '../src/prelude.ts'
@@ -204,13 +207,35 @@ const adversarialStep = (perceptual: boolean): Checked<StepPlan> => {
   )
 }
 
+const tokens = 77
 const unetSample = (config: UNetConfig, from: Shape): Checked<Work> => {
   const [items = 0] = from
-  return forward(unet('', config)(input('x', float(...from)), input('t', int(items))), {
+  const { attention } = config
+  const contextShape = attention.kind === 'transformer' ? [items, tokens, attention.contextDim] : undefined
+  const context = contextShape === undefined ? {} : { context: input('context', float(...contextShape)) }
+  return forward(unet('', config)(input('x', float(...from)), input('t', int(items)), context), {
     x: hashed('x', from),
     t: ints([items], middles(items)),
+    ...(contextShape === undefined ? {} : { context: hashed('context', contextShape) }),
   })
 }
+
+/** Stable Diffusion 1's U-Net at half its width: 215 M parameters. */
+const unetHalf: UNetConfig = {
+  ...unetA,
+  modelChannels: 160,
+  channelMultipliers: [1, 2, 4, 4],
+  attentionFactors: [1, 2, 4],
+  heads: { by: 'count', count: 8 },
+  attention: { kind: 'transformer', contextDim: 768, depth: 1, widenHeads: true },
+}
+const textEncode = (items: number): Checked<Work> =>
+  forward(clipText('', clipTextModels['ViT-L-14'])(input('ids', int(items, tokens))).last, {
+    ids: ints(
+      [items, tokens],
+      Int32Array.from({ length: items * tokens }, (_, i) => (7919 * i) % 49408),
+    ),
+  })
 /** As many rows of a shape. */
 const rowsOf = ([, ...rest]: Shape, rows: number): Shape => [rows, ...rest]
 
@@ -281,8 +306,62 @@ const autoencoderTrain = (config: AutoencoderConfig, from: Shape, to: Shape, mic
   )
 }
 
+/** Works that grow along one axis, the others as in `unet-train`; those of `parameters` are told their count in millions. */
+export const grownWorks: Readonly<Record<string, readonly { readonly at: number; readonly name: string }[]>> = {
+  batch: [1, 2, 4, 8, 16].map((at) => ({ at, name: `unet-train@batch=${at}` })),
+  size: [16, 32, 64].map((at) => ({ at, name: `unet-train@size=${at}` })),
+  parameters: [
+    [1.6, 32],
+    [6.5, 64],
+    [14.5, 96],
+    [25.8, 128],
+    [40.4, 160],
+  ].map(([at = 0, channels = 0]) => ({ at, name: `unet-train@channels=${channels}` })),
+}
+const grown: Readonly<Record<string, (n: number) => Checked<Work>>> = {
+  batch: (n) => unetTrain(unetA, [n, 4, 32, 32]),
+  size: (n) => unetTrain(unetA, [2, 4, n, n]),
+  channels: (n) => unetTrain({ ...unetA, modelChannels: n, heads: { by: 'count', count: 2 } }, [2, 4, 32, 32]),
+}
+/** A work by its name; `unet-train@batch=4` is one of those that grow. */
+export const workNamed = (name: string): (() => Checked<Work>) | undefined => {
+  const [, axis = '', n] = /^unet-train@(\w+)=(\d+)$/.exec(name) ?? []
+  const grows = grown[axis]
+  return grows === undefined ? works[name] : () => grows(Number(n))
+}
+
+/** Works that are compared unless others are asked for. */
+export const comparedWorks = [
+  'unet-sample',
+  'unet-text-sample',
+  'text-encode',
+  'sample-guided',
+  'unet-train',
+  'unet-train/2',
+  'autoencoder-decode',
+  'autoencoder-train',
+  'autoencoder-train/2',
+  'gan-train',
+  'gan-lpips-train',
+  'sd-half-sample',
+] as const
+
+/** Operations of one iteration. */
+export const flopsOfWork = (name: string): number => {
+  const made = works[name]?.()
+  if (made === undefined || E.isLeft(made)) return Number.NaN
+  const work = made.right
+  return work.kind === 'sampling'
+    ? work.plan.steps.length * cost(work.graph).flops
+    : cost(work.kind === 'step' ? work.plan.graph : work.graph).flops
+}
+
 export const works: Readonly<Record<string, () => Checked<Work>>> = {
   'unet-sample': () => unetSample(unetA, latents),
+  'unet-text-sample': () =>
+    unetSample({ ...unetA, attention: { kind: 'transformer', contextDim: 256, depth: 1, widenHeads: true } }, latents),
+  'sd-half-sample': () => unetSample(unetHalf, [1, 4, 64, 64]),
+  'text-encode': () => textEncode(4),
   'sample-guided': () => guidedSampling(unetEmoji, latentsEmoji),
   'unet-train': () => unetTrain(unetA, latents),
   'autoencoder-decode': () =>

@@ -92,6 +92,71 @@ class AttentionBlock(nn.Module):
         return (x + self.proj_out(h)).reshape(b, c, *spatial)
 
 
+class CrossAttention(nn.Module):
+    def __init__(self, channels, context_dim, heads):
+        super().__init__()
+        self.heads = heads
+        self.to_q = nn.Linear(channels, channels, bias=False)
+        self.to_k = nn.Linear(context_dim, channels, bias=False)
+        self.to_v = nn.Linear(context_dim, channels, bias=False)
+        self.to_out = nn.Sequential(nn.Linear(channels, channels))
+
+    def forward(self, x, context=None):
+        context = x if context is None else context
+        q, k, v = (layer(of).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+                   for layer, of in ((self.to_q, x), (self.to_k, context), (self.to_v, context)))
+        return self.to_out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class GEGLU(nn.Module):
+    def __init__(self, channels, inner):
+        super().__init__()
+        self.proj = nn.Linear(channels, 2 * inner)
+
+    def forward(self, x):
+        x, gate = self.proj(x).chunk(2, dim=-1)
+        return x * F.gelu(gate)
+
+
+class FeedForward(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.net = nn.Sequential(GEGLU(channels, 4 * channels), nn.Identity(), nn.Linear(4 * channels, channels))
+
+    def forward(self, x):
+        return self.net(x)
+
+
+class BasicTransformerBlock(nn.Module):
+    def __init__(self, channels, context_dim, heads):
+        super().__init__()
+        self.attn1 = CrossAttention(channels, channels, heads)
+        self.ff = FeedForward(channels)
+        self.attn2 = CrossAttention(channels, context_dim, heads)
+        self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(channels) for _ in range(3))
+
+    def forward(self, x, context):
+        x = x + self.attn1(self.norm1(x))
+        x = x + self.attn2(self.norm2(x), context)
+        return x + self.ff(self.norm3(x))
+
+
+class SpatialTransformer(nn.Module):
+    def __init__(self, channels, context_dim, heads):
+        super().__init__()
+        self.norm = nn.GroupNorm(32, channels, eps=1e-6)
+        self.proj_in = nn.Conv2d(channels, channels, 1)
+        self.transformer_blocks = nn.ModuleList([BasicTransformerBlock(channels, context_dim, heads)])
+        self.proj_out = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x, context):
+        h, size = self.proj_in(self.norm(x)), x.shape[2:]
+        h = h.flatten(2).transpose(1, 2)
+        for block in self.transformer_blocks:
+            h = block(h, context)
+        return x + self.proj_out(h.transpose(1, 2).unflatten(2, size))
+
+
 class Downsample(nn.Module):
     def __init__(self, channels):
         super().__init__()
@@ -113,16 +178,17 @@ class Upsample(nn.Module):
 
 
 class Stage(nn.Sequential):
-    def forward(self, x, emb):
+    def forward(self, x, emb, context=None):
         for layer in self:
-            x = layer(x, emb) if isinstance(layer, ResBlock) else layer(x)
+            x = (layer(x, emb) if isinstance(layer, ResBlock)
+                 else layer(x, context) if isinstance(layer, SpatialTransformer) else layer(x))
         return x
 
 
 class UNetModel(nn.Module):
     def __init__(self, in_channels=4, out_channels=4, model_channels=64, channel_mult=(1, 2, 2), num_res_blocks=2,
                  attention_resolutions=(4,), num_heads=-1, num_head_channels=-1, num_classes=None, dropout=0.0,
-                 use_scale_shift_norm=False, use_new_attention_order=False):
+                 use_scale_shift_norm=False, use_new_attention_order=False, context_dim=None):
         super().__init__()
         self.model_channels = model_channels
         emb = model_channels * 4
@@ -134,6 +200,8 @@ class UNetModel(nn.Module):
             return ResBlock(c_in, emb, c_out, dropout, use_scale_shift_norm)
 
         def attention(c):
+            if context_dim is not None:
+                return SpatialTransformer(c, context_dim, num_heads if num_head_channels == -1 else c // num_head_channels)
             return AttentionBlock(c, num_heads, num_head_channels, use_new_attention_order)
 
         ch, ds, skips = model_channels, 1, [model_channels]
@@ -164,17 +232,17 @@ class UNetModel(nn.Module):
                 self.output_blocks.append(Stage(*layers))
         self.out = nn.Sequential(nn.GroupNorm(32, ch), nn.SiLU(), nn.Conv2d(model_channels, out_channels, 3, padding=1))
 
-    def forward(self, x, timesteps, y=None):
+    def forward(self, x, timesteps, y=None, context=None):
         emb = self.time_embed(timestep_embedding(timesteps, self.model_channels))
         if y is not None:
             emb = emb + self.label_emb(y)
         skips = []
         for block in self.input_blocks:
-            x = block(x, emb)
+            x = block(x, emb, context)
             skips.append(x)
-        x = self.middle_block(x, emb)
+        x = self.middle_block(x, emb, context)
         for block in self.output_blocks:
-            x = block(torch.cat([x, skips.pop()], dim=1), emb)
+            x = block(torch.cat([x, skips.pop()], dim=1), emb, context)
         return self.out(x)
 
 
@@ -347,3 +415,49 @@ class LPIPS(nn.Module):
             unit_a, unit_b = (f / (torch.sqrt(torch.sum(f**2, dim=1, keepdim=True)) + 1e-10) for f in (a, b))
             total = total + lin((unit_a - unit_b)**2).mean([2, 3], keepdim=True)
         return total
+
+
+# ---- CLIP's text transformer (transformers' CLIPTextModel)
+
+class CLIPAttention(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.k_proj, self.v_proj, self.q_proj, self.out_proj = (nn.Linear(width, width) for _ in range(4))
+
+    def forward(self, x):
+        q, k, v = (layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+                   for layer in (self.q_proj, self.k_proj, self.v_proj))
+        return self.out_proj(F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2))
+
+
+class CLIPLayer(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.self_attn = CLIPAttention(width, heads)
+        self.layer_norm1, self.layer_norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.mlp = nn.ModuleDict(dict(fc1=nn.Linear(width, 4 * width), fc2=nn.Linear(4 * width, width)))
+
+    def forward(self, x):
+        x = x + self.self_attn(self.layer_norm1(x))
+        h = self.mlp['fc1'](self.layer_norm2(x))
+        return x + self.mlp['fc2'](h * torch.sigmoid(1.702 * h))
+
+
+class CLIPText(nn.Module):
+    def __init__(self, vocabulary=49408, positions=77, width=768, layers=12, heads=12):
+        super().__init__()
+        text_model = nn.ModuleDict(dict(
+            embeddings=nn.ModuleDict(dict(token_embedding=nn.Embedding(vocabulary, width),
+                                          position_embedding=nn.Embedding(positions, width))),
+            encoder=nn.ModuleDict(dict(layers=nn.ModuleList([CLIPLayer(width, heads) for _ in range(layers)]))),
+            final_layer_norm=nn.LayerNorm(width)))
+        self.transformer = nn.ModuleDict(dict(text_model=text_model))
+
+    def forward(self, ids):
+        text_model = self.transformer['text_model']
+        embeddings = text_model['embeddings']
+        x = embeddings['token_embedding'](ids) + embeddings['position_embedding'].weight
+        for layer in text_model['encoder']['layers']:
+            x = layer(x)
+        return text_model['final_layer_norm'](x)

@@ -10,7 +10,7 @@ import time
 
 UNET = dict(in_channels=4, out_channels=4, model_channels=64, channel_mult=[1, 2, 2], num_res_blocks=2,
             attention_resolutions=[4], num_heads=-1, num_head_channels=32, num_classes=None, dropout=0.0,
-            use_scale_shift_norm=False, use_new_attention_order=False)
+            use_scale_shift_norm=False, use_new_attention_order=False, context_dim=None)
 DIFFUSION = dict(batch=8, size=[32, 32], timesteps=None, classes=None)
 AUTOENCODER = dict(ch=32, ch_mult=[1, 2, 4], num_res_blocks=1, in_channels=3, out_ch=3, z_channels=4, embed_dim=4,
                    resolution=64, attn_resolutions=[])
@@ -32,7 +32,44 @@ def count(module):
 
 
 def inputs(name, *shape):
-    return hashed(f'bench:in.{name}', shape).float()
+    return arranged(hashed(f'bench:in.{name}', shape).float())
+
+
+# ---- modes: how PyTorch runs what the works below declare
+
+MODE = 'eager'
+MODES = ('eager', 'channels_last', 'compiled', 'bfloat16')
+
+
+def arranged(x):
+    """Pictures as the mode has them."""
+    return x.contiguous(memory_format=torch.channels_last) if MODE in ('channels_last', 'bfloat16') and x.dim() == 4 else x
+
+
+def float32(result):
+    return tuple(map(float32, result)) if isinstance(result, tuple) else result.float()
+
+
+def in_bfloat16(method):
+    def run(*args, **kwargs):
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            result = method(*args, **kwargs)
+        return float32(result)
+    return run
+
+
+def prepared(model, *methods):
+    """The model, its weights by the formula, its methods in the mode of this process."""
+    fill_by_formula(model)
+    if MODE in ('channels_last', 'bfloat16'):
+        model.to(memory_format=torch.channels_last)
+    for name in methods or ('forward',):
+        method = getattr(model, name)
+        if MODE == 'bfloat16':
+            setattr(model, name, in_bfloat16(method))
+        if MODE == 'compiled':
+            setattr(model, name, torch.compile(method))
+    return model
 
 
 def timesteps(config):
@@ -47,19 +84,31 @@ def classes(config):
 
 
 def unet_sample(config):
-    model = fill_by_formula(models.UNetModel(**take(config, UNET))).eval()
+    model = prepared(models.UNetModel(**take(config, UNET))).eval()
     x = inputs('x', config['batch'], config['in_channels'], *config['size'])
     t, y = timesteps(config), classes(config)
+    context = None if config['context_dim'] is None else inputs('context', config['batch'], 77, config['context_dim'])
 
     def run():
         with torch.no_grad():
-            return model(x, t, y).abs().mean()
+            return model(x, t, y, context).abs().mean()
+    return run, count(model)
+
+
+def text_encode(config):
+    model = prepared(models.CLIPText()).eval()
+    n = config['batch']
+    ids = torch.tensor([[(7919 * (77 * i + j)) % 49408 for j in range(77)] for i in range(n)])
+
+    def run():
+        with torch.no_grad():
+            return model(ids).abs().mean()
     return run, count(model)
 
 
 def sample_guided(config):
     """DPM-Solver++(2M) of 25 steps, trailing, v-prediction, guidance 2.5: one call a step, without and with classes together."""
-    model = fill_by_formula(models.UNetModel(**take(config, UNET))).eval()
+    model = prepared(models.UNetModel(**take(config, UNET))).eval()
     n, none = config['batch'], config['num_classes'] - 1
     x_start = inputs('x', n, config['in_channels'], *config['size'])
     y = torch.cat([torch.full((n,), none), torch.arange(n) % none])
@@ -89,7 +138,7 @@ def sample_guided(config):
 
 
 def unet_train(config):
-    model = fill_by_formula(models.UNetModel(**take(config, UNET))).train()
+    model = prepared(models.UNetModel(**take(config, UNET))).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=config['learning_rate'], betas=config['betas'],
                                   weight_decay=config['weight_decay'])
     shape = (config['batch'], config['in_channels'], *config['size'])
@@ -109,7 +158,7 @@ def unet_train(config):
 
 
 def autoencoder(config):
-    model = fill_by_formula(models.AutoencoderKL(**take(config, AUTOENCODER)))
+    model = prepared(models.AutoencoderKL(**take(config, AUTOENCODER)), 'forward', 'decode')
     side = config['resolution'] >> len(config['ch_mult']) - 1
     latent = inputs('noise', config['batch'], config['embed_dim'], side, side)
     return model, latent
@@ -148,8 +197,8 @@ def gan_train(config):
     """The reference's two optimiser turns a batch (LPIPSWithDiscriminator after disc_start, hinge): in each turn only the
     parameters of its optimiser require gradients, as Lightning's toggle_optimizer has it."""
     model, noise = autoencoder(config)
-    discriminator = fill_by_formula(models.NLayerDiscriminator(config['in_channels'], config['ndf'], config['n_layers']))
-    perceptual = fill_by_formula(models.LPIPS()).eval() if config['perceptual_weight'] > 0 else None
+    discriminator = prepared(models.NLayerDiscriminator(config['in_channels'], config['ndf'], config['n_layers']))
+    perceptual = prepared(models.LPIPS()).eval() if config['perceptual_weight'] > 0 else None
     settings = dict(lr=config['learning_rate'], betas=config['betas'])
     of_model = torch.optim.Adam(model.parameters(), **settings)
     of_discriminator = torch.optim.Adam(discriminator.parameters(), **settings)
@@ -196,6 +245,11 @@ def gan_train(config):
 
 WORKS = {
     'unet-sample': (unet_sample, given(UNET, DIFFUSION)),
+    'unet-text-sample': (unet_sample, given(UNET, DIFFUSION, dict(context_dim=256))),
+    'sd-half-sample': (unet_sample, given(UNET, DIFFUSION, dict(
+        model_channels=160, channel_mult=[1, 2, 4, 4], attention_resolutions=[1, 2, 4], num_heads=8, num_head_channels=-1,
+        context_dim=768, batch=1, size=[64, 64]))),
+    'text-encode': (text_encode, dict(batch=4)),
     'sample-guided': (sample_guided, given(UNET, DIFFUSION, dict(
         channel_mult=[1, 2], num_res_blocks=1, attention_resolutions=[2], num_classes=11, batch=16, size=[8, 8]))),
     'unet-train': (unet_train, given(UNET, DIFFUSION, OPTIMIZER)),
@@ -233,7 +287,11 @@ class Server:
     def __init__(self):
         self.iterate, self.before = None, None
 
-    def setup(self, work, threads=2, config=None):
+    def setup(self, work, threads=2, config=None, mode='eager'):
+        global MODE
+        if mode not in MODES:
+            raise ValueError(f'unknown mode {mode!r}; known: {", ".join(MODES)}')
+        MODE = mode
         if self.iterate is not None:
             raise ValueError('one work a process: start another peer')
         if work not in WORKS:
@@ -264,6 +322,23 @@ class Server:
             values.append(value.item())
         return dict(ms=ms, values=values)
 
+    def threads(self, threads):
+        torch.set_num_threads(threads)
+        return dict(ok=True, torch=torch.__version__)
+
+    def peak(self, dtype='float32'):
+        """Operations a second of a product of square matrices, the best of some, as large as a tenth of a second allows."""
+        best = 0
+        for size in (128, 256, 512, 1024, 2048):
+            a, b = (torch.rand(size, size).to(getattr(torch, dtype)) for _ in range(2))
+            start = time.perf_counter()
+            torch.mm(a, b)
+            seconds = time.perf_counter() - start
+            best = max(best, 2 * size**3 / seconds)
+            if seconds > 0.1:
+                break
+        return dict(flops=best)
+
     def memory(self):
         if self.before is None:
             raise ValueError('memory before setup')
@@ -273,7 +348,7 @@ class Server:
 
 def main():
     server = Server()
-    commands = dict(setup=server.setup, run=server.run, memory=server.memory)
+    commands = dict(setup=server.setup, run=server.run, memory=server.memory, peak=server.peak, threads=server.threads)
     for line in sys.stdin:
         try:
             request = json.loads(line)

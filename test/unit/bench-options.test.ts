@@ -38,6 +38,8 @@ test('what is asked for is done', () => {
   expect(benchOptions(['--work', 'unet-sample', '--work', 'gan-train', '--rounds', '3'])).toEqual({
     work: ['unet-sample', 'gan-train'],
     executor: 'onnx:cpu',
+    precision: 'float32',
+    modes: undefined,
     rounds: 3,
     threads: 2,
     python: '/usr/bin/python3',
