@@ -1,11 +1,14 @@
 import { type Checked, type Effect, effect, fail } from '../error.ts'
-import type { Asked } from '../experiment/conditioning.ts'
+import type { Asked, KnownCondition } from '../experiment/conditioning.ts'
 import { readBytes } from '../io/bytes.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { didYouMean } from '../schema.ts'
 import type { TextReader } from '../text/prompt.ts'
 import { labelRows } from '../train/pictures.ts'
+import { boxesExpected, boxesOption, readBoxItems } from './boxes-option.ts'
 import type { TrainedRun } from './trained-run.ts'
+
+export const vectorOption = '--vector'
 
 /** What `sample` is asked for, by its options: classes, or texts. */
 
@@ -16,6 +19,8 @@ export interface AskedOptions {
   readonly negative?: string
   readonly fromClass?: string
   readonly fromPrompt?: string
+  readonly vector?: string
+  readonly boxes?: string
 }
 
 /** A row of each. */
@@ -118,13 +123,69 @@ const refused = (options: readonly (readonly [string, unknown])[], why: string):
   return given === undefined ? E.right(undefined) : fail('usage', given[0], why, 'given')
 }
 
+/** `0.5,1,-2` */
+const vectorOf = (given: string, count: number): Checked<readonly number[]> => {
+  const numbers = given.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)))
+  return numbers.length === count && numbers.every(Number.isFinite)
+    ? E.right(numbers)
+    : fail('usage', vectorOption, `${count} numbers, with commas between them`, given)
+}
+
+/** What is known of what is to be drawn, beside pixels. */
+const byKnown = (known: KnownCondition, o: AskedOptions, each: number): Effect<Requested> =>
+  effect(async (run) => {
+    const numbersOf: { readonly [A in KnownCondition['asks']]: () => Effect<readonly number[]> } = {
+      vector: () =>
+        TE.fromEither(
+          o.vector === undefined
+            ? fail('usage', vectorOption, `${known.width} numbers, with commas between them`, 'nothing')
+            : vectorOf(o.vector, known.width),
+        ),
+      boxes: () =>
+        o.boxes === undefined
+          ? TE.fromEither(fail('usage', boxesOption, boxesExpected, 'nothing'))
+          : pipe(
+              readBoxItems(o.boxes),
+              TE.flatMapEither((boxes) => known.of({ boxes }, boxesOption)),
+            ),
+    }
+    const numbers = await run(numbersOf[known.asks]())
+    const asked: Asked = {
+      labels: Array.from({ length: each }, () => 0),
+      known: Float32Array.from({ length: each * numbers.length }, (_, i) => numbers[i % numbers.length] ?? 0),
+    }
+    return { asked, kinds: 1, shown: asked, notes: [] }
+  })
+
+/** Options of what other models are told. */
+const unknown = (o: AskedOptions): readonly (readonly [string, unknown])[] => [
+  ['--class', o.class],
+  ['--from-class', o.fromClass],
+  ['--prompt', o.prompt?.[0]],
+  ['--prompts', o.prompts],
+  ['--from-prompt', o.fromPrompt],
+  ['--negative', o.negative],
+]
+
 /** What the options ask a model for, `each` pictures of a kind. Errors: `usage`, `file`. */
 export const requestedOf = (
   { model: { conditioner }, classes, tokens }: Pick<TrainedRun, 'model' | 'classes' | 'tokens'>,
   o: AskedOptions,
   each: number,
-): Effect<Requested> =>
-  tokens !== undefined
+): Effect<Requested> => {
+  const { known } = conditioner
+  const others = [
+    [vectorOption, known?.asks === 'vector' ? undefined : o.vector, 'no vector: the model is told none'],
+    [boxesOption, known?.asks === 'boxes' ? undefined : o.boxes, 'no boxes: the model is told none'],
+  ] as const
+  const other = others.find(([, given]) => given !== undefined)
+  if (other !== undefined) return TE.fromEither(fail('usage', other[0], other[2], 'given'))
+  if (known !== undefined)
+    return pipe(
+      TE.fromEither(refused(unknown(o), `no more than what the model is told: --${known.asks}`)),
+      TE.flatMap(() => byKnown(known, o, each)),
+    )
+  return tokens !== undefined
     ? pipe(
         TE.fromEither(
           refused(
@@ -150,3 +211,4 @@ export const requestedOf = (
           E.flatMap(() => byClasses(conditioner.classes === null ? [] : classes, o, each)),
         ),
       )
+}

@@ -53,8 +53,10 @@ const wordsFor = (e: Experiment, plan: Plan): Effect<Words | undefined> =>
     if (conditioner?.text === undefined) return undefined
     const { loadData, parted } = await import('../train/data.ts')
     const { captionRules, wordsOf } = await import('../train/texts.ts')
+    const { knownRules } = await import('../train/known.ts')
     const dataset = await run(loadData(e))
     await run(TE.fromEither(refusing(captionRules(conditioner, dataset))))
+    await run(TE.fromEither(refusing(knownRules(conditioner, dataset))))
     return wordsOf(conditioner, (await run(TE.fromEither(parted(e, dataset)))).train)
   })
 

@@ -4,8 +4,7 @@ import type { Experiment } from '../experiment/document.ts'
 import { requested } from '../experiment/sampling.ts'
 import type { Half } from '../graph/types.ts'
 import { E, flow, pipe, RNEA } from '../prelude.ts'
-import type { AskedOptions } from './asked.ts'
-import { boxesOption } from './boxes-option.ts'
+import { type AskedOptions, vectorOption } from './asked.ts'
 import type { ConditionOptions } from './condition-picture.ts'
 import type { PublishedSampling } from './sample-published.ts'
 
@@ -34,7 +33,7 @@ export interface Options extends SamplingOptions, ConditionOptions, AskedOptions
 /** Of published models alone. */
 type PublishedAlone = Pick<
   PublishedSampling,
-  | ('pictureGuidance' | 'clipSkip' | 'weigh' | 'size' | 'depth' | 'controlScale' | 'boxes' | 'aesthetic')
+  | ('pictureGuidance' | 'clipSkip' | 'weigh' | 'size' | 'depth' | 'controlScale' | 'aesthetic')
   | ('lora' | 'loraMerge' | 'embedding' | 'control' | 'controlConfig')
 >
 const publishedAlone: readonly (readonly [keyof PublishedAlone, string])[] = [
@@ -43,7 +42,6 @@ const publishedAlone: readonly (readonly [keyof PublishedAlone, string])[] = [
   ['weigh', '--weigh'],
   ['size', '--size'],
   ['depth', '--depth'],
-  ['boxes', boxesOption],
   ['aesthetic', '--aesthetic'],
   ['controlScale', '--control-scale'],
   ['lora', '--lora'],
@@ -56,6 +54,7 @@ const experimentsAlone: readonly (readonly [keyof Options, string])[] = [
   ['spacing', '--spacing'],
   ['checkpoint', '--checkpoint'],
   ['ema', '--ema'],
+  ['vector', vectorOption],
   ['invert', '--invert'],
   ['fromClass', '--from-class'],
   ['fromPrompt', '--from-prompt'],

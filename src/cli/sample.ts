@@ -4,6 +4,7 @@ import { samplerNames } from '../experiment/sampling.ts'
 import { halves } from '../graph/types.ts'
 import { TE } from '../prelude.ts'
 import { spacings } from '../schedulers/levels.ts'
+import { vectorOption } from './asked.ts'
 import { boxesOption } from './boxes-option.ts'
 import { checkpointOption, emaOption, type Register, several } from './command.ts'
 import { labelMapOption, lowResolutionOption } from './condition-picture.ts'
@@ -56,6 +57,7 @@ export const sample: Register = (program, { terminal, run, again }) => {
       `${boxesOption} <boxes>`,
       'what is where: "left,top,right,bottom class; ..." in shares of the sides, or a file',
     )
+    .option(`${vectorOption} <numbers>`, 'numbers with commas between them, of a model that is told some')
     .option('--seed <n>', 'of the noise; that of the experiment where left out', natural)
     .option('--count <n>', 'pictures of each class', count)
     .addOption(checkpointOption())

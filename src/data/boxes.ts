@@ -13,7 +13,9 @@ const boxItem = record({
 })
 /** As files have them: `[{ "box": [0.1, 0.2, 0.5, 0.9], "class": "cat" }]`. */
 export const boxItems = list(boxItem)
-type BoxItem = Decoded<typeof boxItem>
+export type BoxItem = Decoded<typeof boxItem>
+/** Classes of things, as an experiment says them. */
+export const boxItemClasses = either(list(nonEmpty, { min: 1, max: 4096 }), integer({ min: 1, max: 65535 }))
 
 /** In shares of the picture's sides, y downwards: `x0 < x1`, `y0 < y1`; `label` is the number of a class. */
 export interface Box {
@@ -55,19 +57,15 @@ const boxOf =
       : fail('data', `${at}/${i}/box`, 'left below right, and top below bottom', JSON.stringify(box))
   }
 
-/** Boxes of a file's JSON. Errors (`config`, `data`): each with its place behind `at`. */
-export const boxesOf = (document: unknown, classes: BoxClasses, at: string): Checked<readonly Box[]> =>
-  pipe(
-    document,
-    decode(boxItems, { base: at }),
-    E.flatMap((items) => collect(items.map(boxOf(classes, at)))),
-  )
+/** Boxes with the numbers of their classes. Errors (`data`): each with its place behind `at`. */
+export const boxesFrom = (items: readonly BoxItem[], classes: BoxClasses, at: string): Checked<readonly Box[]> =>
+  collect(items.map(boxOf(classes, at)))
 
 const written = /^\s*([\d.]+)\s*,\s*([\d.]+)\s*,\s*([\d.]+)\s*,\s*([\d.]+)\s+(\S.*?)\s*$/
 /** Whether a text says boxes, rather than where a file of them lies. */
 export const saysBoxes = (text: string): boolean => text.trim() === '' || /^\s*[\d.]+\s*,/.test(text)
 /** Boxes of a text: `0.1,0.2,0.5,0.9 cat; 0,0,1,0.4 sky`. Errors (`data`): the first part that is none. */
-export const boxesOfText = (text: string, classes: BoxClasses, at: string): Checked<readonly Box[]> =>
+export const boxItemsOfText = (text: string, at: string): Checked<readonly BoxItem[]> =>
   pipe(
     collect(
       text
@@ -83,7 +81,7 @@ export const boxesOfText = (text: string, classes: BoxClasses, at: string): Chec
             : E.right({ box: found.slice(0, 4).map(Number), class: name })
         }),
     ),
-    E.flatMap((items) => boxesOf(items, classes, at)),
+    E.flatMap(decode(boxItems, { tag: 'data', base: at })),
   )
 
 /** How boxes become tokens: so many of one vocabulary at most, and behind them whether the picture's own frame. */

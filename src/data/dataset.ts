@@ -2,6 +2,7 @@ import type { Effect } from '../error.ts'
 import { pipe, TE } from '../prelude.ts'
 import type { Random } from './batches.ts'
 import { permutation } from './batches.ts'
+import type { BoxItem } from './boxes.ts'
 
 /** What is known of one picture without looking at it, and what tells it from every other. */
 export interface About {
@@ -9,6 +10,10 @@ export interface About {
   readonly name: string
   readonly class?: string
   readonly caption?: string
+  /** Numbers that are known of it. */
+  readonly vector?: readonly number[]
+  /** What is where in it. */
+  readonly boxes?: readonly BoxItem[]
   /** Size of its file. */
   readonly bytes: number
   /** SHA-256 of its file's content, in hexadecimal; where a label map belongs to it, of both. */

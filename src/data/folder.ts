@@ -243,7 +243,7 @@ const datasetOf = (
     height: options.size,
     width: options.size,
     classes,
-    about: listed.map(({ file: name, class: label, text: caption }, i): About => {
+    about: listed.map(({ file: name, class: label, text: caption, vector, boxes }, i): About => {
       const { bytes = 0, sha256 = '', pixels = '' } = files[i] ?? {}
       return {
         name,
@@ -252,6 +252,8 @@ const datasetOf = (
         group: pixels,
         ...(label === undefined ? {} : { class: label }),
         ...(caption === undefined ? {} : { caption }),
+        ...(vector === undefined ? {} : { vector }),
+        ...(boxes === undefined ? {} : { boxes }),
       }
     }),
     notes: [

@@ -2,6 +2,8 @@ import { posix } from 'node:path'
 import { evaluate, parse } from '@humanwhocodes/momoa'
 import { type Checked, type Errors, fail, failure, reasonOf } from '../error.ts'
 import { E, pipe, RA } from '../prelude.ts'
+import { type Codec, decode, list, number } from '../schema.ts'
+import { type BoxItem, boxItems } from './boxes.ts'
 import { collectFew, several, suchAs } from './left-out.ts'
 
 /** A picture of a folder: its path from there, with `/` between folders, and what is said about it. */
@@ -9,6 +11,8 @@ export interface Listed {
   readonly file: string
   readonly text?: string | undefined
   readonly class?: string | undefined
+  readonly vector?: readonly number[] | undefined
+  readonly boxes?: readonly BoxItem[] | undefined
   /** Where it is listed, for errors. */
   readonly at: string
 }
@@ -21,8 +25,10 @@ export interface Metadata {
   readonly notes: readonly string[]
 }
 
-const members = ['file_name', 'text', 'class'] as const
+const members = ['file_name', 'text', 'class', 'vector', 'boxes'] as const
 type Member = (typeof members)[number]
+const quoted = members.map((name) => `"${name}"`)
+const readMembers = `${quoted.slice(0, -1).join(', ')} and ${quoted.at(-1)}`
 
 interface Line extends Listed {
   readonly unread: readonly string[]
@@ -37,7 +43,12 @@ const objectOf = (line: string, at: string): Checked<ReadonlyMap<string, unknown
     ),
     E.flatMap((body) => {
       if (body.type !== 'Object')
-        return fail('data', at, '{ "file_name": string, "text"?: string, "class"?: string }', line.slice(0, 120))
+        return fail(
+          'data',
+          at,
+          '{ "file_name": string, "text"?: string, "class"?: string, "vector"?: numbers, "boxes"?: boxes }',
+          line.slice(0, 120),
+        )
       const entries = body.members.map(
         ({ name, value }) => [name.type === 'String' ? name.value : name.name, evaluate(value)] as const,
       )
@@ -48,12 +59,27 @@ const objectOf = (line: string, at: string): Checked<ReadonlyMap<string, unknown
     }),
   )
 
-const textOf = (at: string, found: ReadonlyMap<string, unknown>, member: Member): Checked<string | undefined> => {
+const textOf = (
+  at: string,
+  found: ReadonlyMap<string, unknown>,
+  member: Exclude<Member, 'vector' | 'boxes'>,
+): Checked<string | undefined> => {
   const value = found.get(member)
   return value === undefined || (typeof value === 'string' && (value !== '' || member === 'text'))
     ? E.right(value)
     : fail('data', at, `"${member}": a string${member === 'text' ? '' : ' with a name'}`, JSON.stringify(value))
 }
+
+const listed =
+  <A>(codec: Codec<A>, member: 'vector' | 'boxes') =>
+  (at: string, found: ReadonlyMap<string, unknown>): Checked<A | undefined> => {
+    const value = found.get(member)
+    return value === undefined
+      ? E.right(undefined)
+      : pipe(value, decode(codec, { tag: 'data', base: `${at}: "${member}"` }))
+  }
+const vectorIn = listed(list(number(), { min: 1, max: 65536 }), 'vector')
+const boxesIn = listed(boxItems, 'boxes')
 
 const placeOf = (at: string, file: string | undefined, keys: readonly string[]): Checked<string> =>
   file === undefined
@@ -72,8 +98,18 @@ const lineOf = (line: string, at: string): Checked<readonly Line[]> =>
         E.bind('file', ({ found, name }) => placeOf(at, name, [...found.keys()])),
         E.bind('text', ({ found }) => textOf(at, found, 'text')),
         E.bind('class', ({ found }) => textOf(at, found, 'class')),
-        E.map(({ found, file, text, class: label }) => [
-          { file, text, class: label, at, unread: [...found.keys()].filter((k) => !members.some((m) => m === k)) },
+        E.bind('vector', ({ found }) => vectorIn(at, found)),
+        E.bind('boxes', ({ found }) => boxesIn(at, found)),
+        E.map(({ found, file, text, class: label, vector, boxes }) => [
+          {
+            file,
+            text,
+            class: label,
+            vector,
+            boxes,
+            at,
+            unread: [...found.keys()].filter((k) => !members.some((m) => m === k)),
+          },
         ]),
       )
 
@@ -109,9 +145,7 @@ const unreadNotes = (lines: readonly Line[]): readonly string[] => {
   const unread = [...new Set(lines.flatMap((line) => line.unread))]
   return unread.length === 0
     ? []
-    : [
-        `${metadataName}: nothing reads ${unread.map((k) => `"${k}"`).join(', ')}; a line's "file_name", "text" and "class" are read`,
-      ]
+    : [`${metadataName}: nothing reads ${unread.map((k) => `"${k}"`).join(', ')}; a line's ${readMembers} are read`]
 }
 
 /** Names that a person would take for one class. */
@@ -151,7 +185,7 @@ const linesOf = (path: string, bytes: Uint8Array): Checked<readonly string[]> =>
 }
 
 /**
- * What a `metadata.jsonl` says: lines of `{ "file_name", "text"?, "class"? }`. Errors: `data`, with the line: no UTF-8, no JSON, a
+ * What a `metadata.jsonl` says: lines of `{ "file_name", "text"?, "class"?, "vector"?, "boxes"? }`. Errors: `data`, with the line: no UTF-8, no JSON, a
  * member of another type, a file outside of the folder or listed twice, a caption or a class for some pictures alone.
  */
 export const parseMetadata = (path: string, bytes: Uint8Array): Checked<Metadata> =>

@@ -3,6 +3,7 @@ import type { Effect } from '../error.ts'
 import { sha256 } from '../io/bytes.ts'
 import { TE } from '../prelude.ts'
 import type { Random } from './batches.ts'
+import type { BoxItem } from './boxes.ts'
 import { type About, type Dataset, type Found, loaded } from './dataset.ts'
 import { colours, held } from './held.ts'
 import { captionOf, palette, type Saying, sayingOf, sceneOf, shapes, type Thing } from './scenes.ts'
@@ -46,6 +47,17 @@ export const paint = (things: readonly Thing[], size: number): Uint8Array => {
   return Uint8Array.from(sums, (sum) => Math.round((255 * sum) / (looks * looks)))
 }
 
+/** How many things there are, and of the first its radius and its middle. */
+const vectorOf = (things: readonly Thing[]): readonly number[] => {
+  const { radius = 0, x = 0, y = 0 } = things[0] ?? {}
+  return [things.length, radius, x, y]
+}
+/** A thing by its shape in the square that it fills. */
+const boxOf = ({ x, y, radius, shape }: Thing): BoxItem => ({
+  box: [x - radius, y - radius, x + radius, y + radius],
+  class: shape,
+})
+
 /** What caption i of a kind says; `unseen`: of sorts that no picture of the data has. Not what the data's pictures say. */
 export const askedSaying = (i: number, unseen: boolean): Saying =>
   sayingOf(chance(unseen ? 'asked-unseen' : 'asked', i), unseen)
@@ -55,9 +67,17 @@ const dataset = ({ size, count }: ShapesOptions): Dataset => {
   const pictures = new Uint8Array(count * each)
   const about = Array.from({ length: count }, (_, i): About => {
     const saying = sayingOf(chance('saying', i))
-    const bytes = paint(sceneOf(saying, chance('scene', i)), size)
+    const things = sceneOf(saying, chance('scene', i))
+    const bytes = paint(things, size)
     pictures.set(bytes, i * each)
-    return { name: `shapes ${i + 1}`, caption: captionOf(saying), bytes: bytes.length, sha256: sha256(bytes) }
+    return {
+      name: `shapes ${i + 1}`,
+      caption: captionOf(saying),
+      vector: vectorOf(things),
+      boxes: things.map(boxOf),
+      bytes: bytes.length,
+      sha256: sha256(bytes),
+    }
   })
   return held({ about, encoding: colours, pictures, height: size, width: size, classes: [], notes: [] })
 }

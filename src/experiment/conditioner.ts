@@ -1,6 +1,8 @@
 import type { Random } from '../data/batches.ts'
-import type { Batch } from '../data/dataset.ts'
+import type { BoxClasses } from '../data/boxes.ts'
+import type { About, Batch } from '../data/dataset.ts'
 import type { Tensor } from '../declare/index.ts'
+import type { Checked } from '../error.ts'
 import type { Values } from '../execute/executor.ts'
 import type { Shape } from '../graph/types.ts'
 import type { Problems } from './problems.ts'
@@ -26,6 +28,8 @@ export const conditioningLeaves = {
   vector: 'vector',
   awayContext: 'away_context',
   awayVector: 'away_vector',
+  /** Of boxes, as tokens. */
+  boxes: 'boxes',
 } as const
 
 /** Where diffusion takes place: [C, h, w] of latents, [C, H, W] of pictures, as many classes as the data has. */
@@ -53,6 +57,8 @@ export interface Asked {
   readonly pictures?: Float32Array
   /** Of texts, as many for each picture as the model has positions. */
   readonly tokens?: Int32Array
+  /** Of what is known of pictures beside their pixels, as many numbers for each as the model is told. */
+  readonly known?: Float32Array
   /** What guidance leads away from, one for all pictures; no condition where left out. */
   readonly negative?: { readonly label: number } | { readonly tokens: Int32Array }
 }
@@ -81,6 +87,10 @@ export interface Conditioner {
   readonly away?: (batch: number) => Told
   /** What the leaves are fed. */
   readonly feeds: (asked: Asked) => Values
+  /** Width of a vector that is added to the time; none where left out. */
+  readonly vector?: number
+  /** Where the condition is known of pictures beside their pixels. */
+  readonly known?: KnownCondition
   /** Where the condition is a picture. */
   readonly pictures?: PictureCondition
   /** Where the condition is a text: how many tokens a text has, and how many are learnt of the captions; null where words are known. */
@@ -93,6 +103,16 @@ export interface Conditioner {
 export interface LabelMaps {
   readonly path: string
   readonly labels: number
+}
+
+/** What is known of pictures beside their pixels, as so many numbers of each. */
+export interface KnownCondition {
+  readonly asks: 'vector' | 'boxes'
+  readonly width: number
+  /** What is in boxes. */
+  readonly classes?: BoxClasses
+  /** Errors (`data`, `usage`): what is not known of one, or does not fit, behind its place. */
+  readonly of: (about: Pick<About, 'vector' | 'boxes'>, at: string) => Checked<readonly number[]>
 }
 
 /** Square pictures as a condition. */

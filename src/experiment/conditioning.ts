@@ -6,6 +6,7 @@ import { type Decoded, integer, number, record, tagged, withDefault, word } from
 import { type Conditioner, conditioningLeaves, type Space, type Told, unconditional } from './conditioner.ts'
 import { frozenText, frozenTextFields } from './frozen-text.ts'
 import { hybrid } from './hybrid.ts'
+import { boxesConditioner, boxesFields, vectorConditioner, vectorFields } from './known-conditions.ts'
 import { labelMap, labelMapFields } from './label-map.ts'
 import { inpainting, inpaintingLayouts, superResolution } from './picture-conditions.ts'
 import { textConditioner, textFields } from './text-condition.ts'
@@ -19,6 +20,10 @@ const toldCodecs = {
   class: record({}, { dropout: withDefault(number({ min: 0, max: 1 }), 0.1) }),
   /** What captions say, through a text transformer that is trained with the U-Net, to its cross-attention (Rombach et al. 2022, section 3.3). */
   text: textFields,
+  /** Numbers that are known of a picture, added to the time [adm]. */
+  vector: vectorFields,
+  /** Things in their boxes, as tokens through a transformer that is trained with the U-Net (Rombach et al. 2022, section 4.3.1). */
+  boxes: boxesFields,
   /** What captions say, through the text encoders of a published model, which are held. */
   'frozen-text': frozenTextFields,
 } as const
@@ -74,6 +79,8 @@ const makers: { readonly [K in Kind]: (c: Of<K>, space: Space) => Conditioner } 
   none: () => unconditional,
   class: classConditioner,
   text: textConditioner,
+  vector: vectorConditioner,
+  boxes: boxesConditioner,
   'frozen-text': frozenText,
   'super-resolution': superResolution,
   inpainting,

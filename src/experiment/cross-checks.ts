@@ -347,6 +347,13 @@ const diffusionRules = (experiment: Experiment, diffusion: Diffusion): Problems 
     '"text", as only what is trained beside a published model is told by its text encoders',
     'frozen-text',
   ),
+  ...unless(
+    !diffusion.training.flip || !tells('boxes', diffusion.conditioning),
+    '/diffusion/training/flip',
+    'false, as boxes are not mirrored',
+    diffusion.training.flip,
+    setting({ '/diffusion/training/flip': false }),
+  ),
   ...newWordRules(diffusion),
   ...unetRules(experiment, diffusion),
   ...scheduleRules(diffusion),

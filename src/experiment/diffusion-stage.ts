@@ -66,6 +66,12 @@ export interface LatentDiffusion {
 /** The label that stands for "no class", behind the data's own. */
 export const nullLabel = ({ classes }: LatentDiffusion): number => classes
 
+/** What the U-Net embeds beside the time, as the condition says. */
+const embedded = ({ classes, vector }: Conditioner): Partial<Diffusion['unet']> => ({
+  ...(classes === null ? {} : { classes }),
+  ...(vector === undefined ? {} : { vector }),
+})
+
 export const latentDiffusion = (config: Diffusion, on: Diffused, classes: number): Checked<LatentDiffusion> => {
   const space = spaceOf(on, classes)
   const conditioner = conditionerWith(
@@ -74,8 +80,7 @@ export const latentDiffusion = (config: Diffusion, on: Diffused, classes: number
     conditionerOf(config.conditioning, space),
     space,
   )
-  const { classes: labels } = conditioner
-  const unetOf = labels === null ? config.unet : { ...config.unet, classes: labels }
+  const unetOf = { ...config.unet, ...embedded(conditioner) }
   return pipe(
     processOf(config.schedule),
     E.map((process) => ({

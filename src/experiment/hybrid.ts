@@ -40,6 +40,8 @@ export const hybrid = (told: Conditioner, beside: Conditioner): Conditioner => {
     feeds: (asked) => ({ ...told.feeds(asked), ...beside.feeds(asked) }),
     ...(beside.pictures === undefined ? {} : { pictures: beside.pictures }),
     ...(told.text === undefined ? {} : { text: told.text }),
+    ...(told.vector === undefined ? {} : { vector: told.vector }),
+    ...(told.known === undefined ? {} : { known: told.known }),
     rules: [...within('told')(told.rules), ...within('beside')(beside.rules)],
   }
 }

@@ -2,6 +2,7 @@ import { type Checked, fail, failure, type LatentError } from '../error.ts'
 import type { Value, Values } from '../execute/executor.ts'
 import type { Conditioning } from '../experiment/conditioning.ts'
 import type { Diffusion, Experiment } from '../experiment/document.ts'
+import { boxEncoder } from '../experiment/known-conditions.ts'
 import { parameters } from '../graph/graph.ts'
 import { elementsOf, type UnreadArray, type UnreadArrays } from '../io/stored.ts'
 import { E, pipe, TE } from '../prelude.ts'
@@ -66,6 +67,8 @@ const conditions: { readonly [K in Conditioning['kind']]: (c: Of<K>, channels: n
   'frozen-text': () => undefined,
   'super-resolution': (_, channels) => ({ beside: { kind: 'low-resolution', channels } }),
   'label-map': () => undefined,
+  vector: () => undefined,
+  boxes: (c) => ({ boxes: { encoder: boxEncoder(c) } }),
   hybrid: ({ told, beside }, channels) => {
     const [one, other] = [told, beside].map((part) => conditionsOf(part.kind, part, channels))
     return one === undefined || other === undefined ? undefined : { ...one, ...other }
@@ -122,6 +125,7 @@ const arraysOf = (state: Values, prefix: string, names: readonly string[]): Chec
 const places: Readonly<Record<string, readonly [stage: 'firstStage' | 'diffusion', prefix: string]>> = {
   firstStage: ['firstStage', ''],
   'text.0': ['diffusion', 'cond_stage_model.'],
+  boxes: ['diffusion', 'cond_stage_model.'],
 }
 
 /** Words of its own, as the files of a tokenizer. */

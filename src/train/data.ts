@@ -124,7 +124,15 @@ export interface Parted {
 const unreadNotes = (e: Experiment, { n, classes, about }: Dataset): readonly string[] => {
   if (!('path' in e.data)) return []
   const captions = Array.from({ length: n }, (_, i) => about(i).caption).filter((caption) => caption !== undefined)
+  const asks = e.diffusion && conditionerOf(e.diffusion.conditioning, spaceOf(diffusedOf(e), 0)).known?.asks
+  const others = (['vector', 'boxes'] as const).flatMap((name) => {
+    const count = Array.from({ length: n }, (_, i) => about(i)[name]).filter((own) => own !== undefined).length
+    return count === 0 || asks === name
+      ? []
+      : [`"${name}" of ${several(count, 'picture')}: nothing of this experiment reads them`]
+  })
   return [
+    ...others,
     ...(captions.length === 0 || readsTexts(e.diffusion?.conditioning)
       ? []
       : [`captions of ${several(captions.length, 'picture')}: nothing of this experiment reads them`]),

@@ -14,6 +14,7 @@ import { randomOf } from './data.ts'
 import { drawPictures } from './drawing.ts'
 import { mirrored } from './first-stage.ts'
 import { asPart } from './inference.ts'
+import { knownOf } from './known.ts'
 import type { Learnt } from './latents.ts'
 import type { Opened } from './opening.ts'
 import type { RunOptions } from './options.ts'
@@ -64,6 +65,7 @@ export const trainDiffusion = (
   const feedsOf = ({ moments, data, told }: Learnt) => {
     const classes = labelsOf(data)
     const captions = tokens === undefined ? undefined : captionTokens(tokens, data)
+    const known = knownOf(conditioner, data)
     return (
       indices: ArrayLike<number>,
       mirror: (pictures: Float32Array) => Float32Array,
@@ -74,6 +76,7 @@ export const trainDiffusion = (
         const asked: Asked = {
           labels: Array.from(indices, (i) => classes?.[i] ?? nullLabel(model)),
           ...(captions === undefined ? {} : { tokens: captions(indices) }),
+          ...known(indices),
           ...(conditioner.pictures === undefined
             ? {}
             : { pictures: conditioner.pictures.of(mirroredBatch(await run(data.read(indices)), mirror), random) }),

@@ -100,12 +100,13 @@ const rowsFor = <A extends Float32Array | Int32Array>(
 }
 
 /** What is asked for pictures of these numbers; 0 beyond the last. */
-const askedFor = ({ labels, pictures, tokens, negative }: Asked, numbers: readonly number[]): Asked => ({
+const askedFor = ({ labels, pictures, tokens, known, negative }: Asked, numbers: readonly number[]): Asked => ({
   labels: numbers.map((i) => labels[i] ?? 0),
   ...(pictures === undefined
     ? {}
     : { pictures: rowsFor(pictures, labels.length, numbers, (n) => new Float32Array(n)) }),
   ...(tokens === undefined ? {} : { tokens: rowsFor(tokens, labels.length, numbers, (n) => new Int32Array(n)) }),
+  ...(known === undefined ? {} : { known: rowsFor(known, labels.length, numbers, (n) => new Float32Array(n)) }),
   ...(negative === undefined ? {} : { negative }),
 })
 

@@ -9,6 +9,7 @@ import { TE } from '../prelude.ts'
 import { budgetRule } from './budget.ts'
 import { dataLines, findData, type Parted, parted } from './data.ts'
 import { precisionNotes, precisionRule } from './in-precision.ts'
+import { knownRules } from './known.ts'
 import { memoryHere, memoryLine, memoryOf, memoryRule } from './memory.ts'
 import { type Plan, planDrawing, planExperiment } from './plan.ts'
 import { captionNotes, captionRules } from './texts.ts'
@@ -40,6 +41,7 @@ export const prepare = (e: Experiment, executor: string = e.executor): Effect<Pr
     const dataset = await run(found.load)
     const conditioner = plan.diffusion?.model.conditioner ?? unconditional
     await run(TE.fromEither(refusing(captionRules(conditioner, dataset))))
+    await run(TE.fromEither(refusing(knownRules(conditioner, dataset))))
     const data = await run(TE.fromEither(parted(e, dataset)))
     const notes = captionNotes(conditioner, data.train).map((note) => `data: ${note}`)
     return {

@@ -5,6 +5,7 @@ import type { LatentDiffusion } from '../experiment/diffusion-stage.ts'
 import type { TextReader } from '../text/prompt.ts'
 import { picturesOf, randomOf } from './data.ts'
 import { firstItems, type Items, psnrs, range } from './inference.ts'
+import { knownOf } from './known.ts'
 import { labelRows } from './pictures.ts'
 import { captionTokens } from './texts.ts'
 
@@ -64,12 +65,13 @@ export const showingOf = (
       tokens === undefined
         ? {}
         : { tokens: captionTokens(tokens, data)(indices), captions: indices.map((i) => data.about(i).caption ?? '') }
-    if (tokens !== undefined && condition === undefined) {
+    const known = knownOf(conditioner, data)
+    if ((tokens !== undefined || conditioner.known !== undefined) && condition === undefined) {
       const whole = await run(firstItems(heldOut, perRow))
       const indices = range(0, whole.n)
       const { captions, ...read } = texts(indices)
       return {
-        asked: { labels: indices.map(() => 0), ...read },
+        asked: { labels: indices.map(() => 0), ...read, ...known(indices) },
         columns: whole.n,
         rows: ['ours', 'true'],
         ...(captions === undefined ? {} : { captions }),
@@ -80,13 +82,13 @@ export const showingOf = (
       return { asked: { labels: labelRows(classes, perRow) }, columns: perRow, rows: [], grid: (drawn) => drawn }
     const whole = await run(firstItems(heldOut, perRow))
     const indices = range(0, whole.n)
-    const known = await run(data.read(indices))
+    const whatIs = await run(data.read(indices))
     const classOf = labelsOf(data)
     const { captions, ...read } = texts(indices)
-    const told = condition.of(known, (i) => randomOf(seed, 'condition', 'shown', String(i)))
+    const told = condition.of(whatIs, (i) => randomOf(seed, 'condition', 'shown', String(i)))
     const like = (data: Float32Array): Items => ({ ...whole, data })
     return {
-      asked: { labels: indices.map((i) => classOf?.[i] ?? 0), ...read, pictures: told },
+      asked: { labels: indices.map((i) => classOf?.[i] ?? 0), ...read, ...known(indices), pictures: told },
       columns: whole.n,
       rows: [condition.name, 'ours', 'true'],
       ...(captions === undefined ? {} : { captions }),

@@ -91,7 +91,9 @@ describe('loadFolder', () => {
       { name: 'deep/a.png', caption: 'light', class: 'y' },
     ])
     expect(right(await read([1, 0])()).labels).toEqual(Int32Array.from([1, 0]))
-    expect(notes).toEqual(['metadata.jsonl: nothing reads "other"; a line\'s "file_name", "text" and "class" are read'])
+    expect(notes).toEqual([
+      'metadata.jsonl: nothing reads "other"; a line\'s "file_name", "text", "class", "vector" and "boxes" are read',
+    ])
   })
 
   it('knows the class, the caption, the size and the hash of every file', async () => {

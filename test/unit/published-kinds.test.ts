@@ -2,7 +2,14 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { boxesOf, boxesOfText, boxTokensOf, tokensOfBoxes } from '../../src/data/boxes.ts'
+import {
+  type BoxClasses,
+  boxesFrom,
+  boxItems,
+  boxItemsOfText,
+  boxTokensOf,
+  tokensOfBoxes,
+} from '../../src/data/boxes.ts'
 import { type Checked, showErrors } from '../../src/error.ts'
 import { floats, ints, type Value } from '../../src/execute/executor.ts'
 import { onnx } from '../../src/execute/onnx/index.ts'
@@ -10,8 +17,9 @@ import { drawPipeline } from '../../src/pipelines/draw.ts'
 import { withDiffusers } from '../../src/pipelines/read-diffusers.ts'
 import type { Pipeline, Request } from '../../src/pipelines/request.ts'
 import { writeDiffusers } from '../../src/pipelines/write.ts'
-import { E, TE } from '../../src/prelude.ts'
+import { E, pipe, TE } from '../../src/prelude.ts'
 import { keyedNoise } from '../../src/samplers/index.ts'
+import { decode } from '../../src/schema.ts'
 import { type documents, modelOf } from './published-models.ts'
 
 const right = <A>(c: Checked<A>): A => {
@@ -75,6 +83,18 @@ describe('a model that is told label maps', () => {
     expect(E.isLeft(drawn) && drawn.left.map(({ at }) => at)).toEqual(['--label-map'])
   })
 })
+
+const boxesOfText = (text: string, classes: BoxClasses, at: string) =>
+  pipe(
+    boxItemsOfText(text, at),
+    E.flatMap((items) => boxesFrom(items, classes, at)),
+  )
+const boxesOf = (document: unknown, classes: BoxClasses, at: string) =>
+  pipe(
+    document,
+    decode(boxItems, { base: at }),
+    E.flatMap((items) => boxesFrom(items, classes, at)),
+  )
 
 describe('boxes', () => {
   // By taming's ObjectsBoundingBoxConditionalBuilder(no_max_objects=2, no_tokens=30, encode_crop=True): 5 places a side.

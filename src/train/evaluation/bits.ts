@@ -20,6 +20,7 @@ import {
   using,
   weightsFor,
 } from '../inference.ts'
+import { knownOf } from '../known.ts'
 import { noiseFeeds } from '../state.ts'
 import { captionTokens } from '../texts.ts'
 import { fedBy } from '../told.ts'
@@ -99,6 +100,7 @@ export const bitsFigures = (known: Known, heldOut: Dataset, o: BitsOptions): Eff
       asked.push({
         labels: numbers.map((n) => labels?.[n] ?? nullLabel(model)),
         ...(tokens === undefined ? {} : { tokens: captionTokens(tokens, heldOut)(numbers) }),
+        ...knownOf(conditioner, heldOut)(numbers),
         ...(conditioner.pictures === undefined
           ? {}
           : {

@@ -8,6 +8,7 @@ import { TE } from '../../prelude.ts'
 import { type Parted, picturesOf, randomOf } from '../data.ts'
 import { drawPictures } from '../drawing.ts'
 import { type Items, type Rows, rowsOf } from '../inference.ts'
+import { knownOf } from '../known.ts'
 import { memoryHere, programBytes, shownBytes } from '../memory.ts'
 import { heldOutLayout, writePictures } from '../pictures.ts'
 import { captionTokens } from '../texts.ts'
@@ -32,6 +33,7 @@ const conditionsFor = (
     return {
       labels: chosen.map((i) => labels?.[i] ?? 0),
       ...(tokens === undefined ? {} : { tokens: captionTokens(tokens, train)(chosen) }),
+      ...knownOf(conditioner, train)(chosen),
       ...(conditioner.pictures === undefined
         ? {}
         : {
