@@ -3,6 +3,7 @@ import { type Checked, collect, type Effect, type Errors, effect, fail, failure,
 import { type Shape, size } from '../graph/types.ts'
 import { readBytes } from '../io/bytes.ts'
 import { readTensorFile } from '../io/checkpoint-file.ts'
+import { transposedMatrix } from '../io/key-map.ts'
 import type { TensorFile } from '../io/safetensors.ts'
 import { countNonFinite } from '../io/stored.ts'
 import { E, pipe, TE } from '../prelude.ts'
@@ -26,16 +27,13 @@ const fileShape = (located: readonly Located[]): Shape => {
   return [rows.length === 0 ? out : Math.max(...rows), ...rest]
 }
 
-const turned = (data: Float32Array, rows: number, columns: number): Float32Array =>
-  Float32Array.from(data, (_, i) => data[(i % rows) * columns + Math.floor(i / rows)] ?? 0)
-
 /** A file's change as that of one of our weights. */
 const ours = (change: LowRank, { network, parameter, place }: Located): LowRank => {
   const shape = network.shapes[parameter] ?? []
   const { rank, down, up } = change
   const [out = 1, ...rest] = change.shape
   if (place.transpose === true)
-    return { ...change, shape, down: turned(up, out, rank), up: turned(down, rank, size(rest)) }
+    return { ...change, shape, down: transposedMatrix(up, out, rank), up: transposedMatrix(down, rank, size(rest)) }
   return place.rows === undefined
     ? { ...change, shape }
     : { ...change, shape, up: up.slice(place.rows[0] * rank, place.rows[1] * rank) }

@@ -324,7 +324,7 @@ export const samplePublished = (dir: string, options: PublishedSampling, termina
         )
         state.bar?.done()
         const [n = 0, ...shape] = drawn.shape
-        const items = await go(finite('pictures', { n, shape, data: Float32Array.from(drawn.data, (x) => 2 * x - 1) }))
+        const items = await go(finite('pictures', { n, shape, data: Float32Array.from(signed(drawn).data) }))
         await go(writePictures(options.out, items, { columns, seed }))
       })
     return run(withPublishedRun(dir, (pipeline) => withEquipment(pipeline, options, draw)))

@@ -8,10 +8,17 @@ type Floats = Extract<StoredArray, { readonly dtype: 'float32' }>
 
 const isFloats = (array: StoredArray): array is Floats => array.dtype === 'float32'
 
+/** A matrix of so many rows and columns with these exchanged. A loop: `from` of typed arrays takes thirty times as long with a function. */
+export const transposedMatrix = (data: Float32Array, rows: number, columns: number): Float32Array => {
+  const out = new Float32Array(data.length)
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++) out[column * rows + row] = data[row * columns + column] ?? 0
+  return out
+}
 const transposed = ({ shape: [rows = 0, columns = 0], data }: Floats): Floats => ({
   dtype: 'float32',
   shape: [columns, rows],
-  data: Float32Array.from(data, (_, i) => data[(i % rows) * columns + Math.floor(i / rows)] ?? 0),
+  data: transposedMatrix(data, rows, columns),
 })
 const rowsOf = ({ shape, data }: Floats, [from, to]: readonly [number, number]): Floats => {
   const row = elementsOf(shape.slice(1))

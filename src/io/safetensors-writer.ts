@@ -9,11 +9,17 @@ import { elementsOf, type StoredArray, type StoredArrays, type StoredDtype, stor
 
 /** What arrays are written as: what they are, or 16 bits that are nearest to their single precision. */
 export type WrittenDtype = StoredDtype | 'float16' | 'bfloat16'
+/** Numbers of 16 bits as they are. */
+export interface HalfArray {
+  readonly dtype: 'float16' | 'bfloat16'
+  readonly shape: readonly number[]
+  readonly data: Uint16Array
+}
 /** An array that is made, or read, when its turn to be written comes. */
 export interface UnwrittenArray {
   readonly dtype: WrittenDtype
   readonly shape: readonly number[]
-  readonly read: Effect<StoredArray>
+  readonly read: Effect<StoredArray | HalfArray>
 }
 export type UnwrittenArrays = Readonly<Record<string, UnwrittenArray>>
 type Texts = Readonly<Record<string, string>>
@@ -47,7 +53,7 @@ const narrowed = (data: Float32Array, narrow: (bits: number) => number): Uint8Ar
 const narrowings = { float16: floatToHalfBits, bfloat16: bfloatBits } as const
 
 /** The bytes of an array as it is written. */
-const encoded = ([name, { dtype, shape }]: Entry, array: StoredArray): Checked<Uint8Array> =>
+const encoded = ([name, { dtype, shape }]: Entry, array: StoredArray | HalfArray): Checked<Uint8Array> =>
   array.data.length !== elementsOf(shape)
     ? fail('file', name, `${elementsOf(shape)} elements of shape ${excerpt(shape)}`, `${array.data.length}`)
     : array.dtype === dtype

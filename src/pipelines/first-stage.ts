@@ -11,7 +11,7 @@ import { E, pipe, TE } from '../prelude.ts'
 import { usingBaked } from '../train/inference.ts'
 import { optimise } from '../transform/index.ts'
 import type { FirstStage, Networked } from './document.ts'
-import { batchOf, stacked, upTo } from './request.ts'
+import { batchOf, mapValue, stacked, upTo } from './request.ts'
 import { bakedOf, type Weights } from './weights.ts'
 
 /** Between pictures and latents. */
@@ -121,20 +121,16 @@ export const latentsOf = ({ kind }: FirstStage, moments: Value, noise: Value | u
   if (kind !== 'kl') return moments
   const [n = 0, doubled = 0, ...positions] = moments.shape
   const each = (doubled / 2) * positions.reduce((a, b) => a * b, 1)
-  const data = Float32Array.from({ length: n * each }, (_, i) => {
+  const data = new Float32Array(n * each)
+  for (let i = 0; i < data.length; i++) {
     const at = Math.floor(i / each) * 2 * each + (i % each)
-    const [mean = 0, logvar = 0] = [moments.data[at], moments.data[at + each]]
-    const std = Math.exp(0.5 * Math.min(Math.max(logvar, least), most))
-    return noise === undefined ? mean : mean + std * (noise.data[i] ?? 0)
-  })
+    const mean = moments.data[at] ?? 0
+    const std = Math.exp(0.5 * Math.min(Math.max(moments.data[at + each] ?? 0, least), most))
+    data[i] = noise === undefined ? mean : mean + std * (noise.data[i] ?? 0)
+  }
   return floats([n, doubled / 2, ...positions], data)
 }
 
 /** As diffusion sees them. */
 export const scaledLatents = (stage: FirstStage, latents: Value): Value =>
-  stage.kind === 'pixels'
-    ? latents
-    : floats(
-        latents.shape,
-        Float32Array.from(latents.data, (x) => (x - stage.shift) * stage.scale),
-      )
+  stage.kind === 'pixels' ? latents : mapValue(latents, (x) => (x - stage.shift) * stage.scale)

@@ -4,12 +4,14 @@ import { type Checked, collect, type Effect, type Errors, effect, fail } from '.
 import { writeFileAtomic } from '../io/atomic.ts'
 import { withCheckpointFile } from '../io/checkpoint-file.ts'
 import {
+  type HalfArray,
   type UnwrittenArray,
   type UnwrittenArrays,
   type WrittenDtype,
   writeSafetensors,
 } from '../io/safetensors-writer.ts'
-import { countNonFinite, type UnreadArray, type UnreadArrays } from '../io/stored.ts'
+import { readPart } from '../io/source.ts'
+import { countNonFinite, type StoredArray, type UnreadArray, type UnreadArrays } from '../io/stored.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { decode } from '../schema.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
@@ -40,6 +42,33 @@ const dtypes: Readonly<Record<string, WrittenDtype>> = {
   F64: 'float64',
 }
 
+/** Bits that stand for no number have all of an exponent's. */
+const exponents = { float16: 0x7c00, bfloat16: 0x7f80 } as const
+const countBrokenBits = (data: Uint16Array, exponent: number): number => {
+  let count = 0
+  for (let i = 0; i < data.length; i++) if (((data[i] ?? 0) & exponent) === exponent) count += 1
+  return count
+}
+const countBroken = (array: StoredArray | HalfArray): number =>
+  array.dtype === 'float16' || array.dtype === 'bfloat16'
+    ? countBrokenBits(array.data, exponents[array.dtype])
+    : array.data instanceof Float32Array || array.data instanceof Float64Array
+      ? countNonFinite(array.data)
+      : 0
+
+/** What is written of an array: 16 bits as they lie in its file, everything else as it is read. */
+const written = ({ place, shape, bytes, read }: UnreadArray, dtype: WrittenDtype): UnwrittenArray['read'] =>
+  place === undefined || (dtype !== 'float16' && dtype !== 'bfloat16')
+    ? read
+    : pipe(
+        readPart(place.path, place.position, bytes),
+        TE.map(({ buffer, byteOffset, byteLength }) => ({
+          dtype,
+          shape,
+          data: new Uint16Array(buffer, byteOffset, byteLength / 2),
+        })),
+      )
+
 /** An array as it is, which is read, and looked at, when it is written. */
 const unwritten = (at: string, array: UnreadArray): Effect<UnwrittenArray> => {
   const dtype = dtypes[array.dtype]
@@ -49,12 +78,11 @@ const unwritten = (at: string, array: UnreadArray): Effect<UnwrittenArray> => {
         dtype,
         shape: array.shape,
         read: pipe(
-          array.read,
-          TE.flatMapEither((read) => {
-            const broken =
-              read.data instanceof Float32Array || read.data instanceof Float64Array ? countNonFinite(read.data) : 0
+          written(array, dtype),
+          TE.flatMapEither((own) => {
+            const broken = countBroken(own)
             return broken === 0
-              ? E.right(read)
+              ? E.right(own)
               : fail('file', at, 'finite numbers', `${broken} that are NaN or infinite`)
           }),
         ),

@@ -9,8 +9,12 @@ import { E, pipe, TE } from '../prelude.ts'
 export type Component = 'unet' | 'firstStage' | 'classes' | 'boxes' | 'rescaler' | 'control' | `text.${number}`
 export type Weights = Readonly<Record<string, UnreadArrays>>
 
-const numbers = ({ data }: StoredArray): Float32Array =>
-  data instanceof Float32Array ? data : Float32Array.from<number | bigint>(data, Number)
+const numbers = ({ data }: StoredArray): Float32Array => {
+  if (data instanceof Float32Array) return data
+  const out = new Float32Array(data.length)
+  for (let i = 0; i < out.length; i++) out[i] = Number(data[i])
+  return out
+}
 
 /** The arrays of a graph's parameters, by name and in their shapes. Errors: `file`, a parameter that no array is there for. */
 const arraysOf = (graph: Graph, component: Component, weights: Weights): Checked<UnreadArrays> =>

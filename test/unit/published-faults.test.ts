@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -6,6 +6,8 @@ import { input } from '../../src/declare/index.ts'
 import { type Effect, effect, failure, showErrors } from '../../src/error.ts'
 import { floats } from '../../src/execute/executor.ts'
 import { float } from '../../src/graph/types.ts'
+import { withCheckpointFile } from '../../src/io/checkpoint-file.ts'
+import { writeSafetensors } from '../../src/io/safetensors-writer.ts'
 import type { UnreadArray } from '../../src/io/stored.ts'
 import { drawsByItself, noFolder } from '../../src/pipelines/alone.ts'
 import { residualsOf } from '../../src/pipelines/control.ts'
@@ -88,6 +90,41 @@ test('weights of which one is no number leave nothing behind', async () => {
   await mkdir(dir)
   expect(await said(writePublishedRun(dir, model))).toMatch(/^firstStage: decoder\.bias\n {2}expected finite numbers/)
   expect(await readdir(dir)).toEqual([])
+})
+
+test('numbers of 16 bits are written as they lie, and looked at', async () => {
+  const file = join(place.dir, 'half.safetensors')
+  /** The largest, the smallest, a subnormal one, zeros of both signs. */
+  const finite = [0x7bff, 0x0001, 0x83ff, 0x8000, 0x0000, 0x3c00]
+  const written = (dtype: 'float16' | 'bfloat16', bits: readonly number[], dir: string) =>
+    effect(async (run) => {
+      const shape = [bits.length]
+      const half = { dtype, shape, data: Uint16Array.from(bits) } as const
+      await run(writeSafetensors(file, { bias: { dtype, shape, read: TE.right(half) } }))
+      await run(
+        withCheckpointFile(file, {}, ({ arrays }) => {
+          const bias = arrays.bias
+          if (bias === undefined) return TE.left([failure('file', 'bias', 'an array', 'none')])
+          return writePublishedRun(dir, {
+            document: readingTexts(886, { from: 'folder', name: 'tokenizer' }),
+            ...{ tokenizers: [], folders: {}, leftOver: [], remarks: [] },
+            weights: {
+              unet: { bias: { ...bias, read: TE.left([failure('file', 'bias', 'its bits', 'its numbers')]) } },
+            },
+          })
+        }),
+      )
+    })
+  for (const dtype of ['float16', 'bfloat16'] as const) {
+    const dir = join(place.dir, dtype)
+    expect(await said(written(dtype, finite, dir))).toBe('')
+    expect((await readFile(join(dir, 'unet.safetensors'))).equals(await readFile(file))).toBe(true)
+  }
+  for (const bits of [0x7c00, 0xfe00])
+    expect(await said(written('float16', [...finite, bits], join(place.dir, 'broken-half')))).toMatch(
+      /finite numbers\n.*1 that/,
+    )
+  expect(await said(written('bfloat16', [0x7f80], join(place.dir, 'broken-half')))).toMatch(/finite numbers\n.*1 that/)
 })
 
 test('more steps than there are timesteps are refused', () => {
