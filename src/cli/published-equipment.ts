@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Checked, type Effect, effect, fail } from '../error.ts'
 import type { Pipeline } from '../pipelines/request.ts'
@@ -32,6 +32,14 @@ const trainedIn = (path: string, name: string): string => {
   return existsSync(inside) ? inside : path
 }
 
+/** The same; of a file that is wanted. Errors (`usage`): a folder without it. */
+const fileIn = (flag: string, path: string, name: string): Checked<string> => {
+  const found = trainedIn(path, name)
+  return found === path && statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+    ? fail('usage', flag, `a file, or the folder of a run that has trained ${name}`, path)
+    : E.right(found)
+}
+
 /** The model with all that is asked for, for as long as `use` takes. Errors: `usage`, `file`, `data`. */
 export const withEquipment = <A>(
   pipeline: Pipeline,
@@ -54,7 +62,9 @@ export const withEquipment = <A>(
     const networks = lora.length === 0 ? [] : await run(TE.fromEither(adaptableNetworks(pipeline.document)))
     for (const given of lora) {
       const { path, weight } = await run(TE.fromEither(weighted(given)))
-      const adapter = await run(readAdapter(trainedIn(path, adapterFiles.lora), networks))
+      const adapter = await run(
+        readAdapter(await run(TE.fromEither(fileIn('--lora', path, adapterFiles.lora))), networks),
+      )
       equipped = {
         ...equipped,
         adapters: [...(equipped.adapters ?? []), { adapter, weight, merge: loraMerge === true }],
@@ -63,7 +73,12 @@ export const withEquipment = <A>(
     for (const given of embedding) {
       const [, path = given, token] = /^(.+):([^:/\\]+)$/.exec(given) ?? []
       equipped = await run(
-        withWord(equipped, await run(readTextualInversion(trainedIn(path, adapterFiles.word), token))),
+        withWord(
+          equipped,
+          await run(
+            readTextualInversion(await run(TE.fromEither(fileIn('--embedding', path, adapterFiles.word))), token),
+          ),
+        ),
       )
     }
     if (control === undefined)

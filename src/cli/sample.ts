@@ -82,10 +82,20 @@ export const sample: Register = (program, { terminal, run, again }) => {
     )
     .option('--depth <picture>', 'a map of depths, bright what is near, of a model that is told one')
     .option('--aesthetic <score>', 'of a refiner: how pleasing its pictures are, 6 of 10 where left out', notNegative)
-    .option('--lora <file[:weight]>', 'an adapter, and how much it counts; can be repeated', several, [])
+    .option(
+      '--lora <file[:weight]>',
+      'an adapter, or the run that trained it, and how much it counts; can be repeated',
+      several,
+      [],
+    )
     .option('--lora-merge', 'change the weights by the adapters once, rather than add terms at each step')
-    .option('--embedding <file[:word]>', 'a word of textual inversion; can be repeated', several, [])
-    .option('--control <path>', 'a ControlNet: a folder of diffusers, or an original file')
+    .option(
+      '--embedding <file[:word]>',
+      'a word of textual inversion, or the run that trained it; can be repeated',
+      several,
+      [],
+    )
+    .option('--control <path>', 'a ControlNet: a folder of diffusers, an original file, or the run that trained it')
     .option('--control-config <file>', 'its YAML, where it does not lie beside it')
     .option('--hint <picture>', 'what the ControlNet is to follow')
     .option('--control-scale <number>', 'how much it counts', notNegative)
