@@ -69,6 +69,8 @@ const classOf = (entry: unknown): string | undefined =>
 export interface ModelIndex {
   readonly model: string
   readonly firstStage: Known['firstStage']
+  /** Where the U-Net and the scheduler lie: in folders of their names, or of a model without a first stage beside the index. */
+  readonly places: { readonly unet: string; readonly scheduler: string }
   readonly texts: readonly (typeof textComponents)[number][]
   /** Whether it is told how pleasing pictures are: a refiner of XL, which has the second encoder alone. */
   readonly aesthetic: boolean
@@ -95,6 +97,11 @@ export const readModelIndex = (folder: string): Effect<ModelIndex> =>
     const names = await run(namesIn(folder))
     const aesthetic = count === 2 && index.requires_aesthetics_score === true
     const texts = aesthetic ? textComponents.slice(1) : textComponents.slice(0, count)
+    const besideIndex = (component: string): boolean =>
+      firstStage === undefined &&
+      !names.includes(component) &&
+      names.includes(component === 'scheduler' ? 'scheduler_config.json' : 'config.json')
+    const placeOf = (component: 'unet' | 'scheduler'): string => (besideIndex(component) ? '' : component)
     const needed = [
       ...['unet', ...(firstStage === undefined ? [] : [firstStage]), 'scheduler'],
       ...texts.flatMap(({ encoder, tokenizer }) => [encoder, tokenizer]),
@@ -110,7 +117,7 @@ export const readModelIndex = (folder: string): Effect<ModelIndex> =>
                   'the class of a component that is drawn with',
                   JSON.stringify(index[component]) ?? 'nothing',
                 )
-              : names.includes(component)
+              : names.includes(component) || besideIndex(component)
                 ? E.right(component)
                 : fail('file', join(folder, component), `a folder, as ${indexFile} lists it`, 'nothing there'),
         ),
@@ -121,6 +128,7 @@ export const readModelIndex = (folder: string): Effect<ModelIndex> =>
     return {
       model: aesthetic ? `${model} refiner` : model,
       firstStage,
+      places: { unet: placeOf('unet'), scheduler: placeOf('scheduler') },
       texts,
       aesthetic,
       zerosForNothing: index.force_zeros_for_empty_prompt === true,

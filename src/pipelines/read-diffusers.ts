@@ -162,6 +162,7 @@ const usual = (sampling: PipelineSampling, xl: boolean): { readonly steps: numbe
 interface Configured {
   readonly document: PipelineDocument
   readonly vectorLayers: VectorLayers | undefined
+  readonly unetFolder: string
   /** Of the first stage, where there is one. */
   readonly stageFolder: string
   /** Folders of the encoders of texts, in their order. */
@@ -180,12 +181,13 @@ export const configuredBy = (folder: string): Effect<Configured> =>
       model,
       texts,
       firstStage: stageFolder,
+      places,
       aesthetic,
       zerosForNothing,
       notRead,
     } = await run(readModelIndex(folder))
     const network = await run(
-      TE.fromEither(readUNet(await run(readJson(at('unet', 'config.json'))), at('unet', 'config.json'))),
+      TE.fromEither(readUNet(await run(readJson(at(places.unet, 'config.json'))), at(places.unet, 'config.json'))),
     )
     const stage: FirstStage =
       stageFolder === undefined
@@ -195,7 +197,7 @@ export const configuredBy = (folder: string): Effect<Configured> =>
               readFirstStage(await run(readJson(at(stageFolder, 'config.json'))), at(stageFolder, 'config.json')),
             ),
           )
-    const scheduler = at('scheduler', 'scheduler_config.json')
+    const scheduler = at(places.scheduler, 'scheduler_config.json')
     const sampling = await run(TE.fromEither(readScheduler(await run(readJson(scheduler)), scheduler)))
     const xl = network.timeIdDim !== undefined
     const parts: unknown[] = []
@@ -216,7 +218,7 @@ export const configuredBy = (folder: string): Effect<Configured> =>
         TE.fromEither(
           fail(
             'config',
-            at('unet', 'config.json'),
+            at(places.unet, 'config.json'),
             `${Object.keys(besideChannels).join(', ')} channels beside the latents`,
             `${more}`,
           ),
@@ -248,6 +250,7 @@ export const configuredBy = (folder: string): Effect<Configured> =>
     return {
       document,
       vectorLayers: network.vectorLayers,
+      unetFolder: places.unet,
       stageFolder: stageFolder ?? 'vae',
       encoders: texts.map(({ encoder }) => encoder),
       folders: Object.fromEntries(texts.map(({ tokenizer }) => [tokenizer, at(tokenizer)])),
@@ -292,11 +295,11 @@ const layoutOf = ({ document, vectorLayers }: Configured, component: Component, 
 }
 
 /** Where the components of a model lie in its folder. */
-const folderOf = ({ encoders, stageFolder }: Configured, component: string): string =>
+const folderOf = ({ encoders, stageFolder, unetFolder }: Configured, component: string): string =>
   component === 'firstStage'
     ? stageFolder
     : component === 'unet'
-      ? 'unet'
+      ? unetFolder
       : (encoders[Number(component.split('.')[1])] ?? component)
 
 /** Of the position of each token, which is its number. */

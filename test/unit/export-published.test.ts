@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -108,6 +108,15 @@ describe('a published model that is exported', () => {
     await done(writeDiffusers(join(dir, 'pixels'), model, false))
     const read = await readBack({ path: join(dir, 'pixels') }, model)
     expect(read).toMatchObject({ ...documents.pixels, steps: 1000, guidance: 1, side: 8 })
+    // As google/ddpm-* lie: all beside the index.
+    for (const [folder, file] of [
+      ['unet', 'config.json'],
+      ['unet', 'diffusion_pytorch_model.safetensors'],
+      ['scheduler', 'scheduler_config.json'],
+    ] as const)
+      renameSync(join(dir, 'pixels', folder, file), join(dir, 'pixels', file))
+    for (const folder of ['unet', 'scheduler']) rmSync(join(dir, 'pixels', folder), { recursive: true })
+    expect(await readBack({ path: join(dir, 'pixels') }, model)).toEqual(read)
     const places = await writeCompVis(join(dir, 'pixels.safetensors'), model, false)()
     expect(E.isLeft(places) && places.left.map(({ at }) => at)).toEqual(['/firstStage/kind'])
   })
