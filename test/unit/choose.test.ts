@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import * as D from '../../src/declare/index.ts'
 import { type Algorithms, inOrder } from '../../src/execute/onnx/calls.ts'
-import { planned } from '../../src/execute/onnx/compile.ts'
+import { lower, planned } from '../../src/execute/onnx/compile.ts'
+import { measured } from '../../src/execute/onnx/costs.ts'
 import { float } from '../../src/graph/types.ts'
 import { pipe } from '../../src/prelude.ts'
 import { graphOf } from './onnx-support.ts'
@@ -43,7 +44,7 @@ const chosen = ({ n = 1, c, o, side, kernel = 3, stride = 1, weight = 'fed' }: C
 describe('where one algorithm ends and the next begins', () => {
   const cases: readonly (readonly [string, Convolution, Partial<ReturnType<typeof chosen>>])[] = [
     ['128 positions are worth blocks', { n: 2, c: 32, o: 32, side: 8 }, { y: 'blocked', dx: 'blocked' }],
-    ['fewer are not', { n: 1, c: 32, o: 32, side: [8, 15] }, { y: 'direct', dx: 'rotated' }],
+    ['fewer are not', { n: 1, c: 32, o: 32, side: [1, 127] }, { y: 'direct', dx: 'rotated' }],
     ['but where the weight is known', { c: 32, o: 32, side: 8, weight: 'baked' }, { y: 'blocked', dx: 'blocked' }],
     ['blocks take whole blocks of channels of x', { n: 2, c: 24, o: 32, side: 8 }, { y: 'direct', dx: 'transposed' }],
     ['and of y', { n: 2, c: 32, o: 24, side: 8 }, { y: 'direct' }],
@@ -53,14 +54,14 @@ describe('where one algorithm ends and the next begins', () => {
     ['to more', { c: 17, o: 12, side: 12 }, { dx: 'rotated' }],
     ['on few positions, from more than 16 channels', { c: 40, o: 17, side: 8 }, { dx: 'transposed' }],
     ['from 16', { c: 40, o: 16, side: 8 }, { dx: 'rotated' }],
-    ['on more positions', { c: 40, o: 17, side: [8, 9] }, { dx: 'rotated' }],
+    ['on more positions', { c: 40, o: 17, side: [5, 13] }, { dx: 'rotated' }],
     ['wide convolutions over tiles', { c: 128, o: 256, side: 16, weight: 'hwio' }, { y: 'minimal', dx: 'minimal' }],
     ['of whatever side is the wide one', { c: 256, o: 128, side: 16, weight: 'hwio' }, { y: 'minimal', dx: 'minimal' }],
     ['of weights known beforehand', { c: 128, o: 256, side: 16, weight: 'baked' }, { y: 'minimal', dx: 'minimal' }],
     ['not of weights fed as declared', { c: 128, o: 256, side: 16 }, { y: 'blocked', dx: 'blocked' }],
-    ['not a narrower one', { c: 112, o: 256, side: 16, weight: 'hwio' }, { y: 'blocked', dx: 'blocked' }],
-    ['nor one less wide', { c: 128, o: 240, side: 16, weight: 'hwio' }, { y: 'blocked', dx: 'blocked' }],
-    ['nor on fewer tiles', { c: 128, o: 256, side: [16, 14], weight: 'hwio' }, { y: 'blocked', dx: 'blocked' }],
+    ['not a narrower one', { c: 127, o: 256, side: 16, weight: 'hwio' }, { y: 'direct', dx: 'rotated' }],
+    ['nor one less wide', { c: 128, o: 255, side: 16, weight: 'hwio' }, { y: 'direct', dx: 'rotated' }],
+    ['nor on fewer tiles', { c: 128, o: 256, side: [2, 126], weight: 'hwio' }, { y: 'blocked', dx: 'blocked' }],
     ['nor on maps of odd sides', { c: 128, o: 256, side: [16, 17], weight: 'hwio' }, { y: 'blocked', dx: 'blocked' }],
     ['up to so many numbers', { c: 128, o: 256, side: [2, 1170], weight: 'hwio' }, { y: 'minimal', dx: 'minimal' }],
     ['not beyond', { c: 128, o: 256, side: [2, 1172], weight: 'hwio' }, { y: 'blocked', dx: 'blocked' }],
@@ -79,7 +80,7 @@ describe('where one algorithm ends and the next begins', () => {
     ['of dy too', { c: 32, o: 8, side: 8 }, { dw: 'columns of dy' }],
     ['of it no more either', { c: 32, o: 9, side: 8 }, { dw: 'gathered dy' }],
     ['not over strides', { c: 32, o: 8, side: 8, stride: 2 }, { dw: 'gathered x' }],
-    ['one tap, on more positions than 64', { c: 32, o: 32, side: [8, 9], kernel: 1 }, { dw: 'positions' }],
+    ['one tap, on more positions than 64', { c: 32, o: 32, side: [5, 13], kernel: 1 }, { dw: 'positions' }],
     ['on 64', { c: 32, o: 32, side: 8, kernel: 1 }, { dw: 'gathered x' }],
     ['gathered up to so many numbers', { c: 12, o: 12, side: [22, 1010] }, { dw: 'gathered x' }],
     ['not beyond', { c: 12, o: 12, side: [22, 1011] }, { dw: 'shifted x' }],
@@ -87,4 +88,40 @@ describe('where one algorithm ends and the next begins', () => {
     ['of dy not beyond', { c: 14, o: 12, side: [22, 1011] }, { dw: 'shifted dy' }],
   ]
   test.each(cases)('%s: %j', (_, of, expected) => expect(chosen(of)).toMatchObject(expected))
+})
+
+describe('what is decided of sums and of attention', () => {
+  /** Whether a sum over positions, of a product of o by c numbers, is made in two parts. */
+  const inTwo = (c: number, o: number, positions: number): boolean => {
+    const x = D.input('x', float(1, c, 1, positions))
+    const dy = D.input('dy', float(1, o, 1, positions))
+    const dw = D.convWeightGrad(x, [1, 3], { stride: [1, 1], padding: [0, 1, 0, 1] })(dy)
+    const { initializers } = lower(graphOf({ dw }), { ...target, costs: { ...measured, gathered: 0 } })
+    return initializers.some(
+      ({ value }) => value.kind === 'constant' && value.data.join() === `2,${positions / 2},${c}`,
+    )
+  }
+  test.each([
+    ['2048 positions are two parts', [12, 12, 2048], true],
+    ['fewer are one', [12, 12, 2046], false],
+    ['but of a large product', [128, 128, 512], true],
+    ['not of a smaller one', [127, 128, 512], false],
+    ['an odd number is one', [12, 12, 2049], false],
+  ] as const)('%s', (_, [c, o, positions], expected) => expect(inTwo(c, o, positions)).toBe(expected))
+
+  const attention = (keys: number, mode: 'sampling' | 'training', device: 'cpu' | 'wasm' | 'webgpu' = 'cpu') => {
+    const [q, k, v] = [
+      D.input('q', float(2, 1000, 4)),
+      D.input('k', float(2, keys, 4)),
+      D.input('v', float(2, keys, 3)),
+    ]
+    const y = pipe(q, D.matmul(k, { transposeB: true }), D.softmax(-1), D.matmul(v))
+    const calls = inOrder(planned(graphOf({ y }), { device, mode, block: null }))
+    return calls.find(({ op }) => op === 'attention')?.algorithm
+  }
+  test('attention is streamed from 4,000,000 scores on, when sampling, where there is such a kernel', () => {
+    expect([attention(2000, 'sampling'), attention(1999, 'sampling')]).toEqual(['streamed', 'whole'])
+    expect(attention(2000, 'training')).toBe('whole')
+    expect([attention(2000, 'sampling', 'wasm'), attention(2000, 'sampling', 'webgpu')]).toEqual(['whole', 'whole'])
+  })
 })
