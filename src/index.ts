@@ -38,6 +38,7 @@ export {
   type Value,
   type Values,
 } from './execute/executor.ts'
+export { type Explained, type ExplainOptions, explainText } from './execute/explain.ts'
 export { inHalf } from './execute/in-half.ts'
 export { onnx } from './execute/onnx/index.ts'
 export { reference } from './execute/reference/index.ts'

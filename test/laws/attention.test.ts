@@ -24,25 +24,25 @@ const arbitraryAttention = fc.record({
   keys: fc.integer({ min: 1, max: 90 }),
   width: fc.integer({ min: 1, max: 40 }),
   values: fc.integer({ min: 1, max: 40 }),
-  turned: fc.record({ q: fc.boolean(), k: fc.boolean(), v: fc.boolean() }),
+  transposed: fc.record({ q: fc.boolean(), k: fc.boolean(), v: fc.boolean() }),
   columns: fc.boolean(),
   peaked: fc.boolean(),
 })
 type Declared = typeof arbitraryAttention extends fc.Arbitrary<infer A> ? A : never
 
-const weightsOf = ({ leading, queries, keys, width, turned, peaked }: Declared): Tensor => {
+const weightsOf = ({ leading, queries, keys, width, transposed, peaked }: Declared): Tensor => {
   const of = (name: string, rows: number, isTurned: boolean): Tensor =>
     input(name, float(...leading, ...(isTurned ? [width, rows] : [rows, width])))
-  const [q, k] = [of('q', queries, turned.q), of('k', keys, turned.k)]
+  const [q, k] = [of('q', queries, transposed.q), of('k', keys, transposed.k)]
   const scaled = pipe(q, mul(peaked ? 30 : 0.3))
-  return pipe(scaled, matmul(k, { transposeA: turned.q, transposeB: !turned.k }), softmax(-1))
+  return pipe(scaled, matmul(k, { transposeA: transposed.q, transposeB: !transposed.k }), softmax(-1))
 }
 const attended = (of: Declared, weights: Tensor): Tensor => {
-  const { leading, keys, values, turned, columns } = of
-  const v = input('v', float(...leading, ...(turned.v ? [values, keys] : [keys, values])))
+  const { leading, keys, values, transposed, columns } = of
+  const v = input('v', float(...leading, ...(transposed.v ? [values, keys] : [keys, values])))
   return columns
-    ? pipe(v, matmul(weights, { transposeA: !turned.v, transposeB: true }))
-    : pipe(weights, matmul(v, { transposeB: turned.v }))
+    ? pipe(v, matmul(weights, { transposeA: !transposed.v, transposeB: true }))
+    : pipe(weights, matmul(v, { transposeB: transposed.v }))
 }
 const feedsOf = (g: Graph, seed: number): Values =>
   Object.fromEntries(
@@ -69,7 +69,7 @@ test('attention in one op is attention, wherever positions and channels lie', ()
 
 const declared: Declared = {
   ...{ leading: [2], queries: 5, keys: 6, width: 4, values: 3, columns: false, peaked: false },
-  turned: { q: false, k: false, v: false },
+  transposed: { q: false, k: false, v: false },
 }
 test('it is two products where scores are few, where weights are read elsewhere, and where leading axes differ', () => {
   const weights = weightsOf(declared)

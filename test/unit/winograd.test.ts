@@ -73,10 +73,10 @@ describe('gradients of 3x3 weights', () => {
     agrees(graphOf({ dw: D.convWeightGrad(x(2, 16, 7, 8), [3, 3], same)(D.input('y', float(2, 16, 7, 8))) })))
 })
 
-/** How weights of so many channels reach convolutions: constant, or turned from [h, w, C, O] at every run. */
+/** How weights of so many channels reach convolutions: constant, or lying as [h, w, C, O] at every run. */
 const weights = {
   constant: (name: string, o: number, c: number) => parameter(name, o, c, 3, 3),
-  turned: (name: string, o: number, c: number) => pipe(parameter(name, 3, 3, c, o), D.transpose(3, 2, 0, 1)),
+  hwio: (name: string, o: number, c: number) => pipe(parameter(name, 3, 3, c, o), D.transpose(3, 2, 0, 1)),
 }
 const optionsFor = (kind: string, g: Graph): CompileOptions => {
   if (kind !== 'constant') return training

@@ -13,7 +13,12 @@ import type { Model } from './proto.ts'
 import { recomputed } from './recompute.ts'
 import type { Target } from './target.ts'
 
-/** A step of what happens to a graph, by its name: from a thing to a thing of the same kind. */
+/**
+ * What happens to a graph, in order: rewrites of it, its cutting into stages, and of each graph in these the lowering to calls of which
+ * everything is decided; `expand` writes those down in ONNX.
+ */
+
+/** A step of it, by its name: from a thing to a thing of the same kind. */
 export type Pass<A> = readonly [name: string, pass: (a: A) => A]
 export const through =
   <A>(passes: readonly Pass<A>[]) =>

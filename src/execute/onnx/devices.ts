@@ -1,7 +1,7 @@
 /** Where ONNX Runtime runs a graph. `wasm` is onnxruntime-web's CPU. */
 export type Device = 'cpu' | 'wasm' | 'webgpu'
 
-/** What lowerings ask of a device. */
+/** What is asked of a device. */
 export interface Kernels {
   /** Products with transposed operands. */
   readonly fusedMatMul: boolean
