@@ -4,7 +4,7 @@ import { type Expression, leading, load, loadsOf, overViews } from './expression
 import type { Library } from './load.ts'
 import { loopOf, type Nest, type Reduction } from './loop.ts'
 import type { Arguments, Array as Given, HostInstruction, Instruction } from './plan.ts'
-import { dense, isDistinct, keyOf, liesAs, orderOf, reshaped, touched, type View } from './view.ts'
+import { dense, isDistinct, keyOf, liesAs, orderOf, reshaped, spread, touched, type View } from './view.ts'
 
 /** What is made while a plan is drafted, and has to be given back to the library. */
 export const ownership = (library: Library) => {
@@ -26,7 +26,7 @@ const int64 = (xs: readonly number[]): BigInt64Array => BigInt64Array.from(xs, B
 export { int64 }
 
 /** Axes in the order in which a new array is laid: as what it is computed from lies; a repeated axis behind the one before it. */
-const orderFor = (e: Expression, shape: Shape): Shape => {
+export const orderFor = (e: Expression, shape: Shape): Shape => {
   const lead = leading([e])
   if (lead === undefined || touched(lead) <= 1) return shape.map((_, i) => i)
   let last = Number.MAX_SAFE_INTEGER
@@ -40,6 +40,8 @@ const orderFor = (e: Expression, shape: Shape): Shape => {
 
 /** Elements from which on a copy in another order is the library's: a loop of ours reads them one by one. */
 const longCopy = 4096
+/** Elements along the innermost axis up to which a loop is all beginnings and ends. */
+const shortAxis = 16
 
 /** Collects buffers and instructions; every method appends what it needs. */
 export const drafting = (library: Library, ownership: Ownership) => {
@@ -49,8 +51,34 @@ export const drafting = (library: Library, ownership: Ownership) => {
   const fresh = (shape: Shape, order?: Shape): View => dense(buffer(size(shape) * 4), shape, order)
   const push = (instruction: Instruction): void => void instructions.push(instruction)
 
-  const nest = (of: Nest): void => {
-    if (size(of.shape) === 0) return
+  const expanded = new Map<string, View>()
+  /** A small array that repeats along an axis, with its repetitions in memory. */
+  const unrolled = (v: View, axis: number, order: Shape): View => {
+    const shape = v.shape.map((d, i) => (i === axis || (v.strides[i] ?? 0) !== 0 ? d : 1))
+    const key = `${keyOf({ ...v, shape })} ${axis} ${order}`
+    const known = expanded.get(key)
+    const made = known ?? dense(buffer(size(shape) * 4), shape, order)
+    expanded.set(key, made)
+    if (known === undefined)
+      nest({ shape, values: [{ value: load({ ...v, shape }), into: made }], reduced: [], reduction: undefined })
+    return spread(made, v.shape)
+  }
+  /** The same nest, where its innermost axis is longer than a few elements because small arrays no longer repeat along it. */
+  const widened = (of: Nest): Nest => {
+    const lead = leading(of.values.map(({ value }) => value))
+    if (lead === undefined || touched(lead) < longCopy) return of
+    const order = orderOf(lead)
+    const axis = order.findLast((a) => (of.shape[a] ?? 1) !== 1)
+    if (axis === undefined || (of.shape[axis] ?? 1) > shortAxis) return of
+    const isSmall = (v: View): boolean =>
+      v.strides[axis] === 0 && touched(v) > 1 && touched(v) * (of.shape[axis] ?? 1) * 8 <= touched(lead)
+    const over = (v: View): View => (isSmall(v) ? unrolled(v, axis, order) : v)
+    return { ...of, values: of.values.map(({ value, into }) => ({ value: overViews(value, over) ?? value, into })) }
+  }
+
+  const nest = (given: Nest): void => {
+    if (size(given.shape) === 0) return
+    const of = widened(given)
     push({
       kind: 'loop',
       node,

@@ -261,9 +261,11 @@ const imports = Object.entries(lanes).map(([name, { from, to, arity }]) => {
 
 /** Loops as a module in WebAssembly's text, and the name of each one's function. Loops of the same arithmetic and steps share one. */
 export const moduleText = (loops: readonly Loop[]): { readonly text: string; readonly names: readonly string[] } => {
-  const known = new Map<string, string>()
+  const [known, written] = [new Map<string, string>(), new Map<string, string>()]
   const names = loops.map((loop) => {
-    const body = writing(loop)
+    const like = JSON.stringify(loop, (key, value) => (key === 'buffer' || key === 'offset' ? undefined : value))
+    const body = written.get(like) ?? writing(loop)
+    written.set(like, body)
     const name = known.get(body) ?? `loop${known.size}`
     known.set(body, name)
     return name

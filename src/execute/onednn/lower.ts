@@ -7,6 +7,8 @@ import { plan as schedule } from '../reference/evaluate.ts'
 import { arithmetic, constantOf } from './arithmetic.ts'
 import { type Draft, drafting, type Ownership } from './draft.ts'
 import { apply, type Expression, load, loadsOf, partsOf } from './expression.ts'
+import { type Handover, inPlace } from './in-place.ts'
+import { keeping } from './keeping.ts'
 import type { Library } from './load.ts'
 import type { Lowerings, Operand, Operands } from './lowering.ts'
 import { movement } from './movement.ts'
@@ -67,9 +69,10 @@ export interface Setting {
 export const planOf = (graph: Graph, library: Library, ownership: Ownership, { carry, fixed }: Setting): Plan => {
   const draft = drafting(library, ownership)
   const { steps } = schedule(graph)
-  const outputs = new Set(Object.values(graph.outputs))
-  const users = new Map<number, number>()
-  for (const { index } of steps) for (const o of nodeAt(graph, index).operands) users.set(o, (users.get(o) ?? 0) + 1)
+  const isKept = keeping(
+    graph,
+    steps.map(({ index }) => index),
+  )
   const values = new Map<number, Operand>()
   const valueAt = (i: number): Operand => {
     const found = values.get(i)
@@ -102,8 +105,7 @@ export const planOf = (graph: Graph, library: Library, ownership: Ownership, { c
     const n = nodeAt(graph, index)
     draft.at(index)
     const value = resultOf(n)
-    const often = (users.get(index) ?? 0) > 1 || outputs.has(index)
-    const isStored = value.kind === 'apply' && (often || isLarge(value))
+    const isStored = value.kind === 'apply' && (isKept(index) || isLarge(value))
     values.set(index, { type: n.type, value: isStored ? load(draft.store(value, n.type.shape)) : value })
   }
 
@@ -119,18 +121,21 @@ export const planOf = (graph: Graph, library: Library, ownership: Ownership, { c
     return { name, type, view: apart ? draft.laid(copyOf(draft, view), type.shape) : view }
   })
   const finals: Record<string, Placed> = {}
+  const handovers: Handover[] = []
   for (const { name, type, view } of ends) {
     const into = carry[name]
     if (into === undefined) finals[name] = { view, ...type }
     else {
       leaf(into, type)
-      draft.write(leaves[into]?.view ?? view, load(view))
+      const target = leaves[into]?.view ?? view
+      handovers.push({ at: draft.instructions.length, from: view, into: target })
+      draft.write(target, load(view))
     }
   }
   const fed = Object.entries(leaves).flatMap(([name, { view }]) => (fixed.has(name) ? [] : [view.buffer]))
   return {
     buffers: draft.buffers,
-    ...split(draft.instructions, fed),
+    ...split(inPlace(draft.instructions, handovers), fed),
     leaves,
     fixed,
     carried: carriedLeaves,

@@ -47,6 +47,9 @@ const livesOf = ({ buffers, once, each, leaves, fixed, carried, constants, outpu
 const isFed = ({ leaves, fixed, carried }: Pick<Plan, 'leaves' | 'fixed' | 'carried'>, buffer: number): boolean =>
   Object.entries(leaves).some(([name, { view }]) => view.buffer === buffer && !fixed.has(name) && !carried.has(name))
 
+/** Buffers up to this size share no memory: a look for room among thousands of them would gain kilobytes. */
+const small = 2048
+
 export interface Layout {
   /** Of each buffer, in bytes. */
   readonly addresses: readonly number[]
@@ -58,8 +61,15 @@ export const layoutOf = (plan: Plan): Layout => {
   const addresses: number[] = plan.buffers.map(() => 0)
   const placed: (Life & { readonly address: number })[] = []
   let bytes = 0
-  for (const life of [...livesOf(plan)].sort((a, b) => b.bytes - a.bytes || a.from - b.from)) {
-    let address = 0
+  const lives = [...livesOf(plan)].sort((a, b) => b.bytes - a.bytes || a.from - b.from)
+  const apart = lives.filter(({ bytes: own }) => own <= small)
+  for (const { buffer, bytes: own } of apart) {
+    addresses[buffer] = bytes
+    bytes += own
+  }
+  const first = bytes
+  for (const life of lives.slice(0, lives.length - apart.length)) {
+    let address = first
     for (const other of placed) {
       if (other.to < life.from || life.to < other.from) continue
       if (other.address >= address + life.bytes) break

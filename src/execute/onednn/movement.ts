@@ -3,10 +3,10 @@ import { type Shape, size } from '../../graph/types.ts'
 import { E } from '../../prelude.ts'
 import type { Dense, Kernel } from '../reference/dense.ts'
 import { kernels } from '../reference/kernels.ts'
-import type { Draft } from './draft.ts'
+import { type Draft, orderFor } from './draft.ts'
 import { type Expression, float, kindOf, load, overViews, whole } from './expression.ts'
 import type { Lowerings, Operand } from './lowering.ts'
-import { orderOf, part, permuted, spread } from './view.ts'
+import { part, permuted, spread } from './view.ts'
 
 /** The kernel of the reference over row-major arrays, for what no loop of ours and no primitive does. */
 const byReference =
@@ -30,8 +30,8 @@ const viewed = (e: Expression, view: Parameters<typeof overViews>[1]): Expressio
 const zero = ({ type }: Pick<Operand, 'type'>): Expression => (kindOf(type.dtype) === 'float' ? float(0) : whole(0))
 
 /** An array laid in the order of one of those that go into it. */
-const roomFor = (draft: Draft, shape: Shape, { value }: Operand) =>
-  value.kind === 'load' ? draft.fresh(shape, orderOf(value.view)) : draft.fresh(shape)
+const roomFor = (draft: Draft, shape: Shape, { value, type }: Operand) =>
+  draft.fresh(shape, orderFor(value, type.shape))
 
 export const movement: Lowerings<
   | 'reshape'

@@ -24,6 +24,8 @@ const addressable = 2 ** 32 - pageBytes
 /** A plan over memory of its own. */
 export interface Program {
   readonly plan: Plan
+  /** What a step runs, in order. */
+  readonly steps: readonly { readonly instruction: Instruction; readonly run: () => Checked<void> }[]
   /** Writes leaves; others are left as they are. */
   readonly feed: (values: Values) => void
   /** Runs what is computed once. */
@@ -149,6 +151,7 @@ export const programOf = (library: Library, graph: Graph, setting: Setting): Eff
     for (const { view, data, dtype } of plan.constants) numbersOf({ view, dtype, shape: view.shape }).set(data)
     return {
       plan,
+      steps: plan.each.map((instruction, i) => ({ instruction, run: each[i] ?? (() => done) })),
       feed: (values) => {
         for (const [name, { data }] of Object.entries(values)) {
           const placed = plan.leaves[name]
