@@ -261,20 +261,24 @@ const requestFor = (
     }
   })
 
-export const samplePublished = (dir: string, options: PublishedSampling, terminal: Terminal): Effect<void> =>
+export const samplePublished = (
+  dir: string,
+  options: PublishedSampling,
+  terminal: Terminal,
+): Effect<readonly string[]> =>
   effect(async (run) => {
     const { withPublishedRun } = await import('../pipelines/run-files.ts')
     const { drawPipeline } = await import('../pipelines/draw.ts')
     const { takesEta, withSampler } = await import('../pipelines/scheduler.ts')
     const { keyedNoise } = await import('../samplers/index.ts')
     const { chooseExecutor } = await import('./session.ts')
-    const { writePictures } = await import('../train/pictures.ts')
+    const { writeDrawn } = await import('./picture-file.ts')
     const { checkPictureCount } = await import('./picture-count.ts')
     const { finite } = await import('../train/inference.ts')
     const { progress } = await import('../train/progress.ts')
     const say = (text: string): void => terminal.err(`${text}\n`)
     const seed = options.seed ?? 0
-    const draw = (read: Pipeline): Effect<void> =>
+    const draw = (read: Pipeline): Effect<readonly string[]> =>
       effect(async (go) => {
         await go(refused(read.document, options))
         const document =
@@ -325,7 +329,7 @@ export const samplePublished = (dir: string, options: PublishedSampling, termina
         state.bar?.done()
         const [n = 0, ...shape] = drawn.shape
         const items = await go(finite('pictures', { n, shape, data: Float32Array.from(signed(drawn).data) }))
-        await go(writePictures(options.out, items, { columns, seed }))
+        return go(writeDrawn(options.out, items, { columns, seed }))
       })
     return run(withPublishedRun(dir, (pipeline) => withEquipment(pipeline, options, draw)))
   })

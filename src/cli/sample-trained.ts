@@ -3,11 +3,11 @@ import { inHalf } from '../execute/in-half.ts'
 import { type Sampling, saysSampling } from '../experiment/sampling.ts'
 import { E, TE } from '../prelude.ts'
 import { drawPictures } from '../train/drawing.ts'
-import { writePictures } from '../train/pictures.ts'
 import { progress } from '../train/progress.ts'
 import { requestedOf } from './asked.ts'
 import { conditionOf } from './condition-picture.ts'
 import { checkPictureCount } from './picture-count.ts'
+import { writeDrawn } from './picture-file.ts'
 import { begin } from './sample-from.ts'
 import { type Options, type SamplingOptions, withSampling } from './sample-options.ts'
 import { chooseExecutor } from './session.ts'
@@ -29,7 +29,7 @@ const countOf = ({ count, invert }: Options, { perClass }: Sampling): Checked<nu
       : fail('usage', '--count', '1 with --invert, as all would be alike', `${count}`)
 
 /** Draws what the options ask for, and writes the picture. */
-export const sampleTrained = (dir: string, options: Options, terminal: Terminal): Effect<void> =>
+export const sampleTrained = (dir: string, options: Options, terminal: Terminal): Effect<readonly string[]> =>
   effect(async (go) => {
     const trained = await go(openRun(dir, { checkpoint: options.checkpoint, ema: options.ema }))
     if (trained.average !== undefined) terminal.err(`${trained.average}\n`)
@@ -75,5 +75,5 @@ export const sampleTrained = (dir: string, options: Options, terminal: Terminal)
       ),
     )
     state.bar?.done()
-    await go(writePictures(options.out, finish(pictures), { columns, seed }))
+    return go(writeDrawn(options.out, finish(pictures), { columns, seed }))
   })

@@ -40,8 +40,8 @@ export const sample: Register = (program, { terminal, run, again }) => {
     .argument('[run]', 'the folder of the run')
     .option('--repeat <picture>', 'draw again what a picture says that it was drawn by; options beside it change that')
     .requiredOption(
-      '--out <file>',
-      'the picture to write, in the format that its name ends with: .png, .jpg, .webp, .avif, .tiff',
+      '--out <path>',
+      'the picture to write, in the format that its name ends with: .png, .jpg, .webp, .avif, .tiff; or a folder, folder/, for a PNG of each',
     )
     .option('--class <name>', 'of this class alone; else a row of every class')
     .option('--prompt <text>', 'what to draw, of a model that reads texts; can be repeated: a row of each', several, [])
@@ -131,12 +131,12 @@ export const sample: Register = (program, { terminal, run, again }) => {
           await go(TE.fromEither(applicable(options, published)))
           await go(TE.fromEither(checkFrom(options)))
           await go(checkPictureFile(options.out))
-          await go(
+          const files = await go(
             published
               ? (await import('./sample-published.ts')).samplePublished(dir, options, terminal)
               : (await import('./sample-trained.ts')).sampleTrained(dir, options, terminal),
           )
-          await go(keepSettings(options.out, { run: dir, args: typed }))
+          for (const file of files) await go(keepSettings(file, { run: dir, args: typed }))
           terminal.out(`${options.out}\n`)
           return exitCodes.done
         }),

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import type { Checked, Effect } from '../error.ts'
+import { type Checked, type Effect, effect } from '../error.ts'
 import { shownScale } from '../experiment/data-rules.ts'
 import { size } from '../graph/types.ts'
 import { gridFits, writeGrid } from '../io/images.ts'
@@ -30,14 +30,24 @@ export const picturesFit = (
   columns: number,
 ): Checked<unknown> => gridFits(path, { n, height, width, columns, scale: shownScale(height) })
 
-const writeRows = (path: string, { n, shape, data }: Items, columns: number): Effect<void> => {
+const writeRows = (path: string, { n, shape, data }: Items, columns: number, scale?: number): Effect<void> => {
   const [channels = 0, height = 0, width = 0] = shape
-  return writeGrid(path, data, { n, channels, height, width, columns, scale: shownScale(height) })
+  return writeGrid(path, data, { n, channels, height, width, columns, scale: scale ?? shownScale(height) })
 }
 
 /** Pictures in rows. Errors: `data`, `file`. */
 export const writePictures = (path: string, pictures: Items, { columns, seed }: Shown): Effect<void> =>
   writeRows(path, inColour(pictures, seed), columns)
+
+/** Each picture by itself, pixel by pixel, at the path of its place. Errors: `data`, `file`. */
+export const writeEach = (paths: readonly string[], pictures: Items, seed: number): Effect<void> => {
+  const { shape, data } = inColour(pictures, seed)
+  const each = size(shape)
+  return effect(async (run) => {
+    for (const [i, path] of paths.entries())
+      await run(writeRows(path, { n: 1, shape, data: data.subarray(i * each, (i + 1) * each) }, 1, 1))
+  })
+}
 
 /**
  * Inputs in rows over their reconstructions; whole rows alone. Colours that are projected are scaled in each by itself, as the

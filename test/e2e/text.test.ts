@@ -67,6 +67,16 @@ test('draws by prompts, a row of each', slow, async () => {
   expect((await pixelsOf(at('c.png'))).equals(await pixelsOf(at('e.png')))).toBe(false)
 })
 
+test('draws each picture into a folder, and again by any of them', slow, async () => {
+  const asked = ['sample', 'straight', '--prompt', 'a red circle', '--count', '2', '--out', 'each/']
+  expect((await place().run(asked)).code).toBe(0)
+  expect(await sharp(at('each/2.png')).metadata()).toMatchObject({ width: 16, height: 16 })
+  expect((await place().run(['sample', '--repeat', 'each/2.png', '--out', 'again/'])).code).toBe(0)
+  for (const name of ['1.png', '2.png'])
+    expect((await readFile(at('again', name))).equals(await readFile(at('each', name))), name).toBe(true)
+  expect((await place().run(asked)).err).toMatch(/^--out\n {2}expected a folder that is empty or not there yet/)
+})
+
 test('is told how many captions are true', slow, async () => {
   const options = ['--count', '8', '--steps', '2', '--captions', '3']
   const { code, out, err } = await place().run(['evaluate', 'straight', ...options])
