@@ -30,9 +30,9 @@ export const picturesFit = (
   columns: number,
 ): Checked<unknown> => gridFits(path, { n, height, width, columns, scale: shownScale(height) })
 
-const writeRows = (path: string, { n, shape, data }: Items, columns: number, scale?: number): Effect<void> => {
+const writeRows = (path: string, { n, shape, data }: Items, columns: number): Effect<void> => {
   const [channels = 0, height = 0, width = 0] = shape
-  return writeGrid(path, data, { n, channels, height, width, columns, scale: scale ?? shownScale(height) })
+  return writeGrid(path, data, { n, channels, height, width, columns, scale: shownScale(height) })
 }
 
 /** Pictures in rows. Errors: `data`, `file`. */
@@ -42,10 +42,12 @@ export const writePictures = (path: string, pictures: Items, { columns, seed }: 
 /** Each picture by itself, pixel by pixel, at the path of its place. Errors: `data`, `file`. */
 export const writeEach = (paths: readonly string[], pictures: Items, seed: number): Effect<void> => {
   const { shape, data } = inColour(pictures, seed)
-  const each = size(shape)
+  const [[channels = 0, height = 0, width = 0], each] = [shape, size(shape)]
   return effect(async (run) => {
     for (const [i, path] of paths.entries())
-      await run(writeRows(path, { n: 1, shape, data: data.subarray(i * each, (i + 1) * each) }, 1, 1))
+      await run(
+        writeGrid(path, data.subarray(i * each, (i + 1) * each), { n: 1, channels, height, width, columns: 1, gap: 0 }),
+      )
   })
 }
 
