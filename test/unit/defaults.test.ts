@@ -259,7 +259,7 @@ const run = {
 }
 const sgdDeclared = { kind: 'sgd', momentum: 0, weightDecay: 0 }
 const ran = {
-  ...{ ...run, optimizer: sgdDeclared, microBatches: 1, accumulate: 1, flip: false },
+  ...{ ...run, optimizer: sgdDeclared, microBatches: 1, accumulate: 1, precision: 'float32', flip: false },
   ...{ logEvery: 50, previewEvery: 500, checkpointEvery: 500 },
 }
 const perceptual = { weight: 0, heads: 'learned', files: [] }
