@@ -6,7 +6,10 @@ import { contracted } from '../contract.ts'
 import type { Carry, Executable, Executor, Stepper, Values } from '../executor.ts'
 import { readingFiles } from '../files.ts'
 import { threadsHere } from '../onnx/threads.ts'
+import { ownership } from './draft.ts'
+import { explained } from './explain.ts'
 import { type Library, library } from './load.ts'
+import { planOf } from './lower.ts'
 import { type Program, programOf } from './program.ts'
 
 interface Compiled {
@@ -66,6 +69,16 @@ const executable = (compiled: Compiled): Executable => {
  */
 export const onednn: Executor = contracted({
   name: 'onednn',
+  explain: (graph, { threads = threadsHere(), baked = [] }) =>
+    effect(async (run) => {
+      const lib = await run(library)
+      lib.setThreads(threads)
+      const owner = ownership(lib)
+      const plan = planOf(graph, lib, owner, { carry: {}, fixed: new Set(baked) })
+      const rows = explained(graph, plan, threads)
+      owner.release()
+      return rows
+    }),
   compile: readingFiles((graph, { constants = {}, threads = threadsHere() }) =>
     effect(async (run) => executable({ library: await run(library), graph, constants, threads })),
   ),

@@ -1,0 +1,16 @@
+/**
+ * What is expected of a machine: it says how long a plan takes, and chooses nothing. Measured with oneDNN 3.2 on one thread of a processor
+ * with AVX2 (Zen 3) while others worked on it: docs/decisions/0017.
+ */
+export interface Pace {
+  /** Floating-point operations a millisecond and thread of products and convolutions, and of gradients of weights. */
+  readonly flops: number
+  readonly weightGradientFlops: number
+  /** Bytes a millisecond that a loop or a reordering goes through. */
+  readonly bytes: number
+  /** Operations a millisecond of a loop's arithmetic, 4 elements each; loops run on one thread. */
+  readonly steps: number
+  /** Milliseconds to call a primitive or a loop. */
+  readonly call: number
+}
+export const measured: Pace = { flops: 6.3e7, weightGradientFlops: 3.5e7, bytes: 8e6, steps: 1.6e6, call: 0.002 }
