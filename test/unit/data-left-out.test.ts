@@ -287,7 +287,7 @@ describe('metadata.jsonl', () => {
       'metadata.jsonl:2 every member once "class" twice',
       'metadata.jsonl:3 "file_name": a string with a name ""',
       'metadata.jsonl:4 "class": a string with a name ""',
-      'metadata.jsonl:5 { "file_name": string, "text"?: string, "class"?: string } [1]',
+      'metadata.jsonl:5 { "file_name": string, "text"?: string, "class"?: string, "vector"?: numbers, "boxes"?: boxes } [1]',
       'metadata.jsonl:6 "file_name": a string only class',
     ])
   })
@@ -297,7 +297,7 @@ describe('metadata.jsonl', () => {
     await put('metadata.csv', 'file_name')
     await metadata({ file_name: 'a.png', label: 3, class: 'Cat' }, { file_name: 'b.png', label: 4, class: 'cat ' })
     expect((await known()).notes).toEqual([
-      'metadata.jsonl: nothing reads "label"; a line\'s "file_name", "text" and "class" are read',
+      'metadata.jsonl: nothing reads "label"; a line\'s "file_name", "text", "class", "vector" and "boxes" are read',
       'left out 1 (not read: metadata comes from metadata.jsonl in the folder itself): metadata.csv',
       'left out 1 (pictures that metadata.jsonl does not list): c.png',
       'classes of their own, though they look alike: "Cat", "cat "',
