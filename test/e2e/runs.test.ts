@@ -351,7 +351,7 @@ describe('wrong input: one message, an exit code, nothing written', () => {
     ],
     'no run to sample': [
       () => ['sample', 'nope', '--out', 'w.png'],
-      /nope\/experiment\.json\n {2}expected a readable file/,
+      /^nope\n {2}expected the folder of a run\n[\s\S]*straight/,
     ],
     'a class that is none': [
       () => ['sample', 'straight', '--class', 'disk', '--out', 'w.png'],
