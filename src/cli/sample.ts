@@ -124,13 +124,13 @@ export const sample: Register = (program, { terminal, run, again }) => {
           }
           if (dir === undefined)
             return go(TE.fromEither(fail('usage', '<run>', 'the folder of a run, or --repeat <picture>', 'neither')))
+          await go(checkPictureFile(options.out))
           await go(heldRun(dir))
           const { isPublishedRun } = await import('../pipelines/run-files.ts')
           const { keepSettings } = await import('./picture-settings.ts')
           const published = await isPublishedRun(dir)
           await go(TE.fromEither(applicable(options, published)))
           await go(TE.fromEither(checkFrom(options)))
-          await go(checkPictureFile(options.out))
           const files = await go(
             published
               ? (await import('./sample-published.ts')).samplePublished(dir, options, terminal)

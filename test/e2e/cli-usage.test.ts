@@ -33,12 +33,12 @@ describe('a command line that cannot be understood', () => {
     [['check', 'a', 'b'], 'too many arguments'],
     [['train', emoji, '--set', 'seed=7'], 'expected /json/pointer=value'],
     [['train', emoji, '--resume', '--out', '/nowhere/at/all'], 'expected a run to go on with'],
-    [['sample', 'x'], '--out <file>'],
+    [['sample', 'x'], '--out <path>'],
     [['sample', 'x', '--out', 'a.bmp'], 'such as a.png'],
     [['sample', 'x', '--out', 'a'], '.png | .jpg | .jpeg | .webp'],
     [['sample', 'x', '--out', 'my run.gif'], "such as 'my run.png'"],
     [['sample', 'x', '--out', at('graphs')], 'such as'],
-    [['sample', 'x', '--out', 'a.png', '--out', 'b.png'], "'--out <file>' is given twice: a.png, b.png"],
+    [['sample', 'x', '--out', 'a.png', '--out', 'b.png'], "'--out <path>' is given twice: a.png, b.png"],
     [['sample', 'x', '--out', 'a.png', '--eta', '1.5'], 'a number from 0 to 1'],
     [['train', emoji, '--executor', 'onnx:cpu', '--set', '/executor=auto'], 'name an executor each'],
     [['check', emoji, '--set', '/seed=1e400'], 'got      1e400'],
@@ -95,7 +95,8 @@ describe('bad input', () => {
 
   it('says which files are missing', async () => {
     expect(await failing('check', join(state.folder, 'none.json'))).toContain('none.json')
-    expect(await failing('sample', state.folder, '--out', 'a.png')).toContain('experiment.json')
+    const { code, err } = await running('sample', state.folder, '--out', 'a.png')
+    expect([code, err]).toEqual([2, expect.stringContaining('expected the folder of a run')])
     expect(await failing('check', emoji, '--set', '/data={"kind":"folder","path":"no-such-folder"}')).toContain(
       'no-such-folder',
     )
