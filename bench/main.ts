@@ -8,6 +8,8 @@ import { peerModeNames } from './peer.ts'
 import { sideBySide, smallWorks } from './side-by-side.ts'
 import { comparedWorks, flopsOfWork } from './works.ts'
 
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
+
 const asked = benchOptions(process.argv.slice(2))
 if (typeof asked === 'number') process.exit(asked)
 const options = asked

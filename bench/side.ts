@@ -23,21 +23,31 @@ export interface Side {
   readonly ask: (request: object) => Promise<Answer>
   readonly end: () => void
 }
-/** A process is stopped while it is not asked: threads that wait by spinning would slow down whoever's turn it is. */
-export const side = (process: ChildProcess): Side => {
-  const { stdin, stdout } = process
+/**
+ * A process is stopped while it is not asked: threads that wait by spinning would slow down whoever's turn it is. None outlives the bench,
+ * however that ends.
+ */
+export const side = (child: ChildProcess): Side => {
+  const { stdin, stdout } = child
   if (stdin === null || stdout === null) throw new Error('a bench process without pipes')
   const lines = createInterface({ input: stdout })[Symbol.asyncIterator]()
+  const end = (): void => {
+    child.kill('SIGKILL')
+  }
+  process.once('exit', end)
   return {
     ask: async (request) => {
-      process.kill('SIGCONT')
+      child.kill('SIGCONT')
       stdin.write(`${JSON.stringify(request)}\n`)
       const { value, done } = await lines.next()
-      process.kill('SIGSTOP')
+      child.kill('SIGSTOP')
       const reply: unknown = done === true ? { ok: false, reason: 'the process ended' } : JSON.parse(value)
       return Answer.is(reply) ? reply : { ok: false, reason: 'an unreadable answer' }
     },
-    end: () => process.kill('SIGKILL'),
+    end: () => {
+      process.removeListener('exit', end)
+      end()
+    },
   }
 }
 

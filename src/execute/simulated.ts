@@ -1,5 +1,5 @@
 import { feedTypes, type Graph, outputTypes } from '../graph/graph.ts'
-import type { Half, TensorType } from '../graph/types.ts'
+import { type Half, isHalf, type TensorType } from '../graph/types.ts'
 import { pipe, RR, TE } from '../prelude.ts'
 import { simulate } from '../transform/index.ts'
 import { only } from './carry.ts'
@@ -13,7 +13,7 @@ const named =
   (values: Values): Values =>
     RR.mapWithIndex((name, v: Value): Value => {
       const dtype = types[name]?.dtype
-      return v.dtype === 'float32' && (dtype === 'bfloat16' || dtype === 'float16') ? { ...v, dtype } : v
+      return v.dtype === 'float32' && dtype !== undefined && isHalf(dtype) ? { ...v, dtype } : v
     })(values)
 
 /**

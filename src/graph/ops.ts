@@ -213,6 +213,12 @@ export const arity: { readonly [K in OpKind]: number | null } = {
 
 /** Ops whose result is another view of their first operand: the same numbers in the same order. */
 export const viewOps: ReadonlySet<OpKind> = new Set(['reshape', ...identity])
+/** Ops whose results are among their operands' numbers, or these with another sign: of operands in half precision they are so too. */
+export const exactOps: ReadonlySet<OpKind> = new Set<OpKind>([
+  ...(['neg', 'abs', 'sign', 'floor', 'maximum', 'minimum', 'select'] as const),
+  ...identity,
+  ...families.movement.filter((op) => op !== 'scatterAdd'),
+])
 
 export const opKinds = Object.keys(attributes).filter((k): k is OpKind => k in attributes)
 export const isOpKind = (s: string): s is OpKind => Object.hasOwn(attributes, s)

@@ -34,7 +34,7 @@ export interface LossScale {
   ) => { readonly state: Tensors; readonly log: Tensors }
 }
 
-export const unscaled: LossScale = {
+export const noLossScale: LossScale = {
   leaves: [],
   scaled: (loss) => loss,
   unscaled: (gradients) => gradients,

@@ -26,7 +26,7 @@ import { E, pipe, RR } from '../prelude.ts'
 import { learningRate } from '../schedulers/learning-rate.ts'
 import { grad, type Intent, optimise, substitution, trainable } from '../transform/index.ts'
 import { type Accumulation, accumulating, emptySums } from './accumulate.ts'
-import { dynamicLossScale, type LossScale, unscaled } from './loss-scale.ts'
+import { dynamicLossScale, type LossScale, noLossScale } from './loss-scale.ts'
 import { initialValue, powerName } from './state.ts'
 
 /** A carried array, and the parameter whose first value it begins with: itself, or of an average what it averages. */
@@ -218,7 +218,7 @@ export const stepOfTurns = (
       precision,
     )
   const accumulation = accumulating(accumulate)
-  const scale = precision === 'float16' ? dynamicLossScale() : unscaled
+  const scale = precision === 'float16' ? dynamicLossScale() : noLossScale
   const moved = turns.map((turn, i) => ({
     name: turn.name,
     prefix: i === 0 ? '' : `${turn.name}_`,

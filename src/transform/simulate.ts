@@ -1,16 +1,9 @@
 import { cast, constant, input, isTensor, rebuild, refreeze, rewrite, type Tensor } from '../declare/index.ts'
 import { type Graph, isNode } from '../graph/graph.ts'
 import { roundings } from '../graph/half.ts'
-import { families, type OpKind } from '../graph/ops.ts'
+import { exactOps } from '../graph/ops.ts'
 import { float, type Half } from '../graph/types.ts'
 import { pipe } from '../prelude.ts'
-
-/** Ops whose results are among their operands' numbers, or these with another sign: nothing is left to round. */
-const exact: ReadonlySet<OpKind> = new Set<OpKind>([
-  ...(['neg', 'abs', 'sign', 'floor', 'maximum', 'minimum', 'select'] as const),
-  ...families.identity,
-  ...families.movement.filter((op) => op !== 'scatterAdd'),
-])
 
 const isConstant = isTensor('constant')
 const isInput = isTensor('input')
@@ -33,7 +26,7 @@ export const simulate =
       if (isConstant(x)) return constant(x.attributes.data.map(roundings[dtype]), float(...x.shape))
       if (isInput(x)) return rounded(input(x.attributes.name, float(...x.shape), x.attributes.meaning))
       if (isNode('cast')(node)) return rounded(args[0] ?? x)
-      return exact.has(node.op) ? x : rounded(x)
+      return exactOps.has(node.op) ? x : rounded(x)
     })
     return refreeze(outputs)
   }

@@ -1,3 +1,5 @@
+/** Longer than 400 lines: all of it tries the run that is trained at its beginning. */
+
 import { createHash } from 'node:crypto'
 import { cp, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'

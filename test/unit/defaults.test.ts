@@ -1,3 +1,5 @@
+/** Longer than 400 lines: what is left out stands in one table, beside what is documented of it. */
+
 import { describe, expect, test } from 'vitest'
 import { constant, freeze, input, noise, scalar, type Tensor, vector } from '../../src/declare/index.ts'
 import { denoiser } from '../../src/diffusion/denoiser.ts'

@@ -1,6 +1,6 @@
 import { feedName, type Graph, isNode, type Node, type NodeOf, nodeAt } from '../../graph/graph.ts'
 import type { OpKind } from '../../graph/ops.ts'
-import { viewOps } from '../../graph/ops.ts'
+import { exactOps } from '../../graph/ops.ts'
 import { isHalf, type TensorType } from '../../graph/types.ts'
 import type { Carry } from '../executor.ts'
 import { plan as schedule } from '../reference/evaluate.ts'
@@ -21,28 +21,6 @@ type Leaf = 'input' | 'parameter' | 'noise' | 'constant'
 type Inner = Exclude<OpKind, Leaf>
 const lowerings: Lowerings<Inner> = { ...arithmetic, ...movement, ...reductions, ...products }
 const isInner = (n: Node): n is NodeOf<Inner> => Object.hasOwn(lowerings, n.op)
-
-/** Ops whose results are of half precision because their operands are. */
-const exact: ReadonlySet<OpKind> = new Set([
-  ...viewOps,
-  ...([
-    'transpose',
-    'slice',
-    'pad',
-    'concat',
-    'broadcast',
-    'gather',
-    'upsampleNearest',
-    'maxPool',
-    'select',
-    'maximum',
-    'minimum',
-    'neg',
-    'abs',
-    'sign',
-    'cast',
-  ] as const),
-])
 
 /** Loads and steps of one loop; beyond, a part is stored. */
 const most = { loads: 12, parts: 160 } as const
@@ -99,7 +77,7 @@ export const planOf = (graph: Graph, library: Library, ownership: Ownership, { c
     if (isNode('constant')(n)) return constant(n)
     if (!isInner(n)) throw new Error(`${n.op} has no lowering`)
     const computed = lowered(n, n.operands.map(valueAt), draft)
-    return isHalf(n.type.dtype) && !exact.has(n.op) ? apply(n.type.dtype, computed) : computed
+    return isHalf(n.type.dtype) && n.op !== 'cast' && !exactOps.has(n.op) ? apply(n.type.dtype, computed) : computed
   }
   for (const { index } of steps) {
     const n = nodeAt(graph, index)
