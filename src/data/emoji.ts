@@ -25,8 +25,23 @@ const Emoji = t.type({
 type Emoji = t.TypeOf<typeof Emoji>
 const Emojis = t.array(Emoji)
 
-/** `Component` has skin tones and hair, which are no pictures of their own. */
-const leftOut: ReadonlySet<string> = new Set(['Flags', 'Component'])
+/** The categories of Unicode but `Flags`, which are too alike, and `Component`: skin tones and hair are no pictures of their own. */
+export const emojiCategories = [
+  'Activities',
+  'Animals & Nature',
+  'Food & Drink',
+  'Objects',
+  'People & Body',
+  'Smileys & Emotion',
+  'Symbols',
+  'Travel & Places',
+] as const
+export type EmojiCategory = (typeof emojiCategories)[number]
+
+export interface EmojiOptions extends Partial<PictureOptions> {
+  /** All where left out. */
+  readonly categories?: readonly EmojiCategory[]
+}
 
 /** Code points that only say how a thing is shown: joiner, variation, gender, direction, skin tones, hair. */
 const modifier = /^(200D|FE0E|FE0F|2640|2642|27A1|1F3F[B-F]|1F9B[0-3])$/
@@ -84,15 +99,16 @@ const readEmojis = (path: string): Effect<readonly Emoji[]> =>
   )
 
 /** As `loadEmoji`, but nothing is decoded yet. Errors: `data`, `file`. */
-export const findEmoji = (options: Partial<PictureOptions> = {}): Effect<Found> => {
+export const findEmoji = ({ categories = emojiCategories, ...options }: EmojiOptions = {}): Effect<Found> => {
   const layout = { ...options, size: options.size ?? 32 }
+  const taken: ReadonlySet<string> = new Set(categories)
   return pipe(
     TE.Do,
     TE.bind('folder', () => packageFolder),
     TE.bind('all', ({ folder }) => readEmojis(join(folder, 'emoji.json'))),
     TE.map(({ folder, all }) => {
       const emojis = all
-        .filter((emoji) => emoji.has_img_twitter && !leftOut.has(emoji.category))
+        .filter((emoji) => emoji.has_img_twitter && taken.has(emoji.category))
         .sort((a, b) => byCodePoint(a.short_name, b.short_name))
       const classes = [...new Set(emojis.map(({ category }) => category))].sort(byCodePoint)
       return {
@@ -129,4 +145,4 @@ export const findEmoji = (options: Partial<PictureOptions> = {}): Effect<Found> 
  * resized to `size` (default 32) on a background (default white). Classes are the categories, captions the names that
  * Unicode gives them, in lower case, groups the base emoji. In order of short name. Errors: `data`, `file`.
  */
-export const loadEmoji = (options: Partial<PictureOptions> = {}): Effect<Dataset> => loaded(findEmoji(options))
+export const loadEmoji = (options: EmojiOptions = {}): Effect<Dataset> => loaded(findEmoji(options))

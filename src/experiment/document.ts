@@ -1,3 +1,4 @@
+import { emojiCategories } from '../data/emoji.ts'
 import { executorNames } from '../execute/names.ts'
 import { halves } from '../graph/types.ts'
 import { adoptedWeight, adversarialFields, norms, vqAutoencoderDefaults } from '../losses/index.ts'
@@ -45,7 +46,7 @@ const picture = { size: withDefault(integer({ min: 8, max: 2048 }), 32) }
 const heldOut = { heldOut: integer({ min: 1, max: 1e6 }) }
 export const dataSource = tagged('kind', {
   /** The pictures of the npm package `emoji-datasource-twitter`, classes by category. */
-  emoji: record({}, picture, heldOut),
+  emoji: record({}, picture, { ...heldOut, categories: list(word(emojiCategories), { min: 1 }) }),
   /** Generated pictures of coloured shapes with captions that say exactly what is there. */
   shapes: record({}, { ...picture, count: withDefault(integer({ min: 2, max: 1e6 }), 6000) }, heldOut),
   /** A folder with `metadata.jsonl`, or with one folder a class; relative to the experiment's file. */

@@ -35,7 +35,8 @@ const finders: {
     wanted: { readonly coverage: boolean },
   ) => Effect<Found>
 } = {
-  emoji: ({ size: side }, wanted) => findEmoji({ size: side, ...wanted }),
+  emoji: ({ size: side, categories }, wanted) =>
+    findEmoji({ size: side, ...wanted, ...(categories === undefined ? {} : { categories }) }),
   shapes: (source) => TE.right(findShapes(source)),
   folder: ({ path, size: side }, wanted) => findFolder(path, { size: side, ...wanted }),
   segmentation: ({ path, ...options }) => findLabelMaps(path, options),

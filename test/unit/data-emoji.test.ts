@@ -32,6 +32,13 @@ describe('the built-in emoji', () => {
     console.info(`1,636 emoji in ${elapsed.toFixed(0)} ms`)
   })
 
+  it('are of some categories where they are named', async () => {
+    const some = right(await loadEmoji({ categories: ['Food & Drink', 'Animals & Nature'] })())
+    expect(some.classes).toEqual(['Animals & Nature', 'Food & Drink'])
+    const wanted = range.filter((i) => some.classes.includes(emoji.about(i).class ?? ''))
+    expect(Array.from({ length: some.n }, (_, i) => some.about(i).name)).toEqual(wanted.map((i) => emoji.about(i).name))
+  })
+
   it('lie in [-1, 1] on white', async () => {
     expect(pictures.every((v) => v >= -1 && v <= 1)).toBe(true)
     const { pictures: apple } = right(await emoji.read([names.indexOf('apple')])())
