@@ -71,6 +71,28 @@ export const showError = (e: LatentError): string =>
 
 export const showErrors = (es: Errors): string => RA.map(showError)(es).join('\n\n')
 
+/** Errors as one exception, for programs that throw: its message is what a person reads, `errors` are the data. */
+export interface Thrown extends Error {
+  readonly errors: Errors
+}
+const thrown = (errors: Errors): Thrown => Object.assign(new Error(showErrors(errors)), { name: 'LatentError', errors })
+const valueOrThrow = <A>(result: Checked<A>): A => {
+  if (E.isLeft(result)) throw thrown(result.left)
+  return result.right
+}
+
+/**
+ * The value of a result, or of an effect, which it runs, as a promise. Throws, or rejects with, one `Thrown` that says every problem.
+ *
+ * @example
+ * const run = await orThrow(loadRun('runs/emoji'))
+ */
+export function orThrow<A>(effect: Effect<A>): Promise<A>
+export function orThrow<A>(result: Checked<A>): A
+export function orThrow<A>(given: Checked<A> | Effect<A>): A | Promise<A> {
+  return typeof given === 'function' ? given().then(valueOrThrow) : valueOrThrow(given)
+}
+
 /** What a third-party exception says, for turning it into an error at the edge. */
 export const reasonOf = (u: unknown): string => (u instanceof Error ? u.message : String(u))
 

@@ -21,8 +21,10 @@ export {
   type Errors,
   effect,
   type LatentError,
+  orThrow,
   showError,
   showErrors,
+  type Thrown,
 } from './error.ts'
 export { auto, executorByName, executorNames } from './execute/auto.ts'
 export {
@@ -56,7 +58,9 @@ export { printGraph } from './graph/print.ts'
 export { type DType, float, int, type Shape, showType, size, type TensorType } from './graph/types.ts'
 export { readCheckpointFile } from './io/checkpoint-file.ts'
 export { type FiledArrays, fileArrays, filedArrays } from './io/file-arrays.ts'
+export { readPicture, writePicture } from './io/images.ts'
 export { type LoadReport, loadReport, type Wanted } from './io/load-report.ts'
+export { type GridOptions, grid, type Picture, type Rgb } from './io/pictures.ts'
 export { type UnwrittenArray, type UnwrittenArrays, unwritten, writeSafetensors } from './io/safetensors-writer.ts'
 export type { StoredArray, StoredArrays } from './io/stored.ts'
 export { readTorch } from './io/torch/index.ts'
@@ -68,6 +72,9 @@ export { E, flow, O, pipe, TE } from './prelude.ts'
 export * as original from './published/compvis/index.ts'
 export * as diffusers from './published/diffusers/index.ts'
 export { type ModelSection, modelSections, type PublishedModel, publishedModel } from './published/document.ts'
+export { type CallOptions, type LoadedRun, type LoadOptions, loadModel, loadRun } from './run/loaded.ts'
+export type { ConditionKind, Description, Parameter, PictureKind } from './run/opened.ts'
+export type { SampleFrom, SampleRequest, SampleStep } from './run/request.ts'
 export * as samplers from './samplers/index.ts'
 export * as learningRates from './schedulers/learning-rate.ts'
 export * as noiseSchedules from './schedulers/noise-schedule.ts'

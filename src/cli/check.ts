@@ -160,7 +160,7 @@ const reportOf = (declared: Declaration): Effect<Report> => {
 /** The executor whose plan is asked for. */
 const askedExecutor = (declared: Declaration, name: string | undefined): Effect<Executor> =>
   effect(async (run) => {
-    const { chooseExecutor } = await import('./session.ts')
+    const { chooseExecutor } = await import('../execute/choose.ts')
     const own = declared.kind === 'experiment' ? declared.experiment.executor : 'auto'
     return (await run(chooseExecutor(name ?? own))).executor
   })

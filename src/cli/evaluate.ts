@@ -5,12 +5,12 @@ import type { Experiment } from '../experiment/document.ts'
 import { type Problems, refusing } from '../experiment/problems.ts'
 import { samplerNames, saysSampling } from '../experiment/sampling.ts'
 import { E, TE } from '../prelude.ts'
+import { heldRun } from '../run/held-run.ts'
+import { type SamplingOptions, withSampling } from '../run/sample-options.ts'
 import { spacings } from '../schedulers/levels.ts'
 import type { Progress } from '../train/progress.ts'
 import { checkpointOption, type Register, several } from './command.ts'
-import { heldRun } from './held-run.ts'
 import { count, natural, notNegative, share, timesteps } from './parse.ts'
-import { type SamplingOptions, withSampling } from './sample-options.ts'
 import { stopOnSignals } from './signals.ts'
 import { exitCodes, type Outcome, type Terminal } from './terminal.ts'
 
@@ -125,7 +125,7 @@ const session = (dir: string, experiment: Experiment, options: Options, terminal
     const { owning } = await import('../io/owner.ts')
     const { stoppable } = await import('../train/stop.ts')
     const { openEvaluated, readEvaluation } = await import('./evaluated-run.ts')
-    const { chooseExecutor } = await import('./session.ts')
+    const { chooseExecutor } = await import('../execute/choose.ts')
     const { version } = await import('./package.ts')
     const { showComparison, showEvaluation } = await import('./evaluation-text.ts')
     if (experiment.diffusion === undefined) await go(TE.fromEither(refusing(unread(options))))

@@ -7,6 +7,7 @@ import { parseJsonText } from '../experiment/json-text.ts'
 import type { Shape } from '../graph/types.ts'
 import { readBytes } from '../io/bytes.ts'
 import { E, pipe, TE } from '../prelude.ts'
+import { type Chosen, openFirstStage, openRun } from '../run/trained-run.ts'
 import { decode, didYouMean } from '../schema.ts'
 import { loadData, type Parted, parted } from '../train/data.ts'
 import { dataFacts, parseDataFacts, sameData } from '../train/data-facts.ts'
@@ -20,7 +21,6 @@ import {
   pixelExtractor,
 } from '../train/evaluation/index.ts'
 import { dataFile } from '../train/opening.ts'
-import { type Chosen, openFirstStage, openRun } from './trained-run.ts'
 
 /** What `evaluate` opens: the run, its pictures, what they are compared by, another evaluation. */
 

@@ -3,8 +3,8 @@ import { type Effect, effect, fail } from '../error.ts'
 import { asArgument } from '../io/names.ts'
 import type { Written } from '../pipelines/write.ts'
 import { TE } from '../prelude.ts'
+import type { WeightOptions } from '../run/trained-run.ts'
 import { exitCodes, type Outcome, type Terminal } from './terminal.ts'
-import type { WeightOptions } from './trained-run.ts'
 
 /** A run as the files of the programs that models are published for. */
 
@@ -24,7 +24,7 @@ const writers = {
 
 const ofExperiment = (dir: string, options: FormatOptions): Effect<readonly string[]> =>
   effect(async (run) => {
-    const { openRun } = await import('./trained-run.ts')
+    const { openRun } = await import('../run/trained-run.ts')
     const { publishedOf } = await import('../pipelines/of-experiment.ts')
     const { model, ...trained } = await run(openRun(dir, options))
     const found = await run(TE.fromEither(publishedOf({ ...trained, unet: model.config.unet })))

@@ -5,9 +5,9 @@ import { writeFileAtomic } from '../io/atomic.ts'
 import { readBytes } from '../io/bytes.ts'
 import { asArgument } from '../io/names.ts'
 import { E, TE } from '../prelude.ts'
+import { heldRun } from '../run/held-run.ts'
 import { checkpointOption, emaOption, type Register } from './command.ts'
 import { type FormatOptions, formats } from './export-published.ts'
-import { heldRun } from './held-run.ts'
 import { inRunFolder } from './run-folder.ts'
 import { exitCodes } from './terminal.ts'
 
@@ -87,7 +87,7 @@ Examples:
                 ),
               ),
             )
-          const { openRun } = await import('./trained-run.ts')
+          const { openRun } = await import('../run/trained-run.ts')
           const { writeWeights } = await import('../train/weights.ts')
           const { stagesOf } = await import('../train/plan.ts')
           const { writeWords } = await import('../train/texts.ts')

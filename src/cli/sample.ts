@@ -3,18 +3,23 @@ import { effect, fail } from '../error.ts'
 import { samplerNames } from '../experiment/sampling.ts'
 import { halves } from '../graph/types.ts'
 import { TE } from '../prelude.ts'
+import { vectorOption } from '../run/asked.ts'
+import { boxesOption } from '../run/boxes-option.ts'
+import { labelMapOption, lowResolutionOption } from '../run/condition-picture.ts'
+import { heldRun } from '../run/held-run.ts'
+import { checkFrom } from '../run/sample-from.ts'
+import { type Options as Asked, applicable } from '../run/sample-options.ts'
 import { spacings } from '../schedulers/levels.ts'
-import { vectorOption } from './asked.ts'
-import { boxesOption } from './boxes-option.ts'
 import { checkpointOption, emaOption, type Register, several } from './command.ts'
-import { labelMapOption, lowResolutionOption } from './condition-picture.ts'
-import { heldRun } from './held-run.ts'
 import { count, natural, notNegative, share } from './parse.ts'
 import { checkPictureFile } from './picture-file.ts'
 import type { PictureSettings } from './picture-settings.ts'
-import { checkFrom } from './sample-from.ts'
-import { applicable, type Options } from './sample-options.ts'
 import { exitCodes } from './terminal.ts'
+
+interface Options extends Asked {
+  readonly repeat?: string
+  readonly out: string
+}
 
 /** Options as they were typed, but where the picture goes. */
 const typedOptions = (command: Command): PictureSettings['args'] =>
@@ -131,11 +136,8 @@ export const sample: Register = (program, { terminal, run, again }) => {
           const published = await isPublishedRun(dir)
           await go(TE.fromEither(applicable(options, published)))
           await go(TE.fromEither(checkFrom(options)))
-          const files = await go(
-            published
-              ? (await import('./sample-published.ts')).samplePublished(dir, options, terminal)
-              : (await import('./sample-trained.ts')).sampleTrained(dir, options, terminal),
-          )
+          const { sampleRun } = await import('./sample-run.ts')
+          const files = await go(sampleRun(dir, options, terminal))
           for (const file of files) await go(keepSettings(file, { run: dir, args: typed }))
           terminal.out(`${options.out}\n`)
           return exitCodes.done

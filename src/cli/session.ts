@@ -1,35 +1,21 @@
 import { existsSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { type Effect, type Errors, effect } from '../error.ts'
-import { auto, type Choice, executorByName } from '../execute/auto.ts'
-import { ready } from '../execute/ready.ts'
+import { chooseExecutor } from '../execute/choose.ts'
 import { autoencoderOf, type Experiment } from '../experiment/document.ts'
 import { validated } from '../experiment/validation.ts'
 import type { Owned } from '../io/owner.ts'
-import { E, pipe, TE } from '../prelude.ts'
+import { E, TE } from '../prelude.ts'
+import { resumeCommand } from '../run/resume-command.ts'
+import { openBase } from '../run/trained-run.ts'
 import { checkpointsOf } from '../train/checkpoints.ts'
 import type { Listener } from '../train/options.ts'
 import { type Progress, progress } from '../train/progress.ts'
 import { writeReport } from '../train/report/index.ts'
 import { trainExperiment } from '../train/run.ts'
 import { reportData, stageMetrics } from './report-data.ts'
-import { resumeCommand } from './resume-command.ts'
 import { stopOnSignals } from './signals.ts'
 import { exitCodes, type Outcome, type Terminal } from './terminal.ts'
-import { openBase } from './trained-run.ts'
-
-/** The executor that an experiment or an option names; an error before anything else where it cannot run here. */
-export const chooseExecutor = (name: string): Effect<Choice> =>
-  name === 'auto'
-    ? pipe(
-        auto,
-        TE.map(({ executor }) => ({ executor, reason: 'npx latentgraph doctor says why' })),
-      )
-    : pipe(
-        TE.fromEither(executorByName(name)),
-        TE.chain(ready),
-        TE.map((executor) => ({ executor, reason: 'as asked for' })),
-      )
 
 export interface Session {
   readonly experiment: Experiment

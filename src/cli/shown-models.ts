@@ -33,8 +33,8 @@ const packageFolder = (): string | undefined => {
 /** A row of pictures for each prompt, below a folder. */
 const showModel = (dir: string, prompts: readonly string[], path: string, executor: Executor): Effect<void> =>
   effect(async (run) => {
-    const { openRun } = await import('./trained-run.ts')
-    const { requestedOf } = await import('./asked.ts')
+    const { openRun } = await import('../run/trained-run.ts')
+    const { requestedOf } = await import('../run/asked.ts')
     const { drawPictures } = await import('../train/drawing.ts')
     const { writePictures } = await import('../train/pictures.ts')
     const trained = await run(openRun(dir))

@@ -20,7 +20,8 @@ export const start: Register = (program, { terminal, run }) => {
         effect(async (go) => {
           const file = packageFile('graphs', 'emoji.json')
           const experiment = await go(loadExperiment(file, set))
-          const { chooseExecutor, trainSession } = await import('./session.ts')
+          const { chooseExecutor } = await import('../execute/choose.ts')
+          const { trainSession } = await import('./session.ts')
           const { showModels } = await import('./shown-models.ts')
           return go(
             inRunFolder({ file, resume: false }, (owned) =>

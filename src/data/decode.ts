@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { type Checked, type Effect, type Errors, effect, failure } from '../error.ts'
 import { readBytes, sha256 } from '../io/bytes.ts'
-import { decodePicture, type Picture, type PictureFacts, type PictureOptions } from '../io/images.ts'
+import { type DecodedPicture, decodePicture, type PictureFacts, type PictureOptions } from '../io/images.ts'
 import { E, pipe, T, TE } from '../prelude.ts'
 import { collectFew } from './left-out.ts'
 
@@ -41,7 +41,7 @@ export interface Decoded {
 /** What is kept of a picture, so many bytes a pixel. */
 export interface Keep {
   readonly planes: number
-  readonly of: (picture: Picture) => Checked<Uint8Array>
+  readonly of: (picture: DecodedPicture) => Checked<Uint8Array>
 }
 export const keepColours: Keep = { planes: 3, of: ({ colours }) => E.right(colours) }
 

@@ -1,4 +1,4 @@
-import { ofByte } from '../io/images.ts'
+import { ofByte } from '../io/pictures.ts'
 import { TE } from '../prelude.ts'
 import { type About, type Batch, type Dataset, labelsOf } from './dataset.ts'
 

@@ -1,6 +1,6 @@
 import { type Checked, type Effect, fail } from '../error.ts'
 import { readBytes } from '../io/bytes.ts'
-import { decodeAt, decodePicture, type Picture } from '../io/images.ts'
+import { type DecodedPicture, decodeAt, decodePicture } from '../io/images.ts'
 import { E, pipe, RNEA, TE } from '../prelude.ts'
 import { type Batch, type Dataset, type Found, loaded } from './dataset.ts'
 import type { Keep } from './decode.ts'
@@ -18,7 +18,7 @@ export interface LabelMapOptions {
 /** The label of each pixel, `[size, size]`: its grey value. */
 const keepLabels = (labels: number): Keep => ({
   planes: 1,
-  of: ({ colours: rgb, coverage, facts }: Picture): Checked<Uint8Array> => {
+  of: ({ colours: rgb, coverage, facts }: DecodedPicture): Checked<Uint8Array> => {
     const refuse = (got: string): Checked<never> => fail('data', '', `grey values below ${labels}, each a label`, got)
     if (facts.bitsAChannel !== 8) return refuse(`${facts.bitsAChannel} bits a channel, of which 8 would be taken`)
     if (coverage?.some((alpha) => alpha < 255) === true) return refuse('transparency')
@@ -44,7 +44,7 @@ const withoutCoverage = ({ coverage: _, ...batch }: Batch): Batch => batch
 /** What was decoded of a file, as a map beside the rest. */
 const labelled =
   (path: string, labels: number) =>
-  <A extends Picture>(picture: A): Checked<A & { readonly map: Uint8Array }> =>
+  <A extends DecodedPicture>(picture: A): Checked<A & { readonly map: Uint8Array }> =>
     pipe(
       keepLabels(labels).of(picture),
       E.mapLeft(RNEA.map((e) => ({ ...e, at: path }))),
@@ -55,18 +55,24 @@ const labelled =
 export const readLabelMap = (
   path: string,
   { size, labels }: LabelMapOptions,
-): Effect<{ readonly map: Uint8Array; readonly facts: Picture['facts'] }> =>
+  bytes: Effect<Uint8Array> = readBytes(path),
+): Effect<{ readonly map: Uint8Array; readonly facts: DecodedPicture['facts'] }> =>
   pipe(
-    readBytes(path),
-    TE.flatMap((bytes) => decodePicture(path, bytes, { size, kernel: 'nearest', coverage: true })),
+    bytes,
+    TE.flatMap((read) => decodePicture(path, read, { size, kernel: 'nearest', coverage: true })),
     TE.flatMapEither(labelled(path, labels)),
   )
 
 /** The same, [height, width], at a size of its own or another. */
-export const readLabelMapAt = (path: string, labels: number, sizeOf: Parameters<typeof decodeAt>[2]) =>
+export const readLabelMapAt = (
+  path: string,
+  labels: number,
+  sizeOf: Parameters<typeof decodeAt>[2],
+  bytes: Effect<Uint8Array> = readBytes(path),
+) =>
   pipe(
-    readBytes(path),
-    TE.flatMap((bytes) => decodeAt(path, bytes, sizeOf, { kernel: 'nearest', coverage: true })),
+    bytes,
+    TE.flatMap((read) => decodeAt(path, read, sizeOf, { kernel: 'nearest', coverage: true })),
     TE.flatMapEither(labelled(path, labels)),
   )
 

@@ -174,7 +174,7 @@ const make = <K extends SamplerName>(kind: K, s: Of<K>): Sampler => makers[kind]
 export const samplerOf = (s: Sampling): Sampler => make(s.sampler, s)
 
 /** How many steps are asked for: all timesteps where none are. */
-const stepsOf = (s: Sampling, timesteps: number): number => s.steps ?? timesteps
+export const stepsOf = (s: Sampling, timesteps: number): number => s.steps ?? timesteps
 
 /** The levels of all steps. Errors (`config`): at pointers inside the declaration. */
 export const samplingLevels = (s: Sampling, path: Path): Checked<readonly Level[]> =>

@@ -3,89 +3,20 @@ import sharp, { type Sharp } from 'sharp'
 import { type Checked, type Effect, effect, fail, reasonOf } from '../error.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { writeFileAtomic } from './atomic.ts'
-import { fileFailure } from './bytes.ts'
+import { fileFailure, readBytes } from './bytes.ts'
 import { asArgument } from './names.ts'
-
-/** An 8-bit colour: red, green, blue. */
-export type Rgb = readonly [number, number, number]
-
-/** How pictures `[n, channels, height, width]` (one grey channel or red, green, blue; values in [-1, 1]) lie in a grid. */
-export interface GridLayout {
-  readonly n: number
-  readonly channels: number
-  readonly height: number
-  readonly width: number
-  /** Pictures a row. Default: as square as possible. */
-  readonly columns?: number
-  /** Pixels between pictures and around them. Default 2. */
-  readonly gap?: number
-  /** Each value becomes a square of `scale` by `scale` pixels. Default 1. */
-  readonly scale?: number
-  /** The colour of the gaps. Default white. */
-  readonly background?: Rgb
-}
-
-/** A picture of 8-bit red, green and blue, interleaved, row-major. */
-interface Canvas {
-  readonly width: number
-  readonly height: number
-  readonly pixels: Uint8Array
-}
-
-const white: Rgb = [255, 255, 255]
-const magenta: Rgb = [255, 0, 255]
-
-/** 0..255 to [-1, 1]. */
-export const ofByte = (byte: number): number => byte / 127.5 - 1
-/** [-1, 1] to 0..255, rounded, clamped. */
-export const toByte = (value: number): number => Math.round(Math.min(Math.max((value + 1) * 127.5, 0), 255))
-
-type Arrangement = Pick<GridLayout, 'n' | 'height' | 'width' | 'columns' | 'gap' | 'scale'>
-const columnsOf = ({ n, columns = Math.ceil(Math.sqrt(n)) }: Arrangement): number => columns
-const canvasOf = (layout: Arrangement): { readonly width: number; readonly height: number } => {
-  const { n, height, width, gap = 2, scale = 1 } = layout
-  const columns = columnsOf(layout)
-  return {
-    width: columns * (width * scale + gap) + gap,
-    height: Math.ceil(n / columns) * (height * scale + gap) + gap,
-  }
-}
-
-const drawGrid = (pictures: Float32Array, layout: GridLayout): Canvas => {
-  const { n, channels, height, width, gap = 2, scale = 1 } = layout
-  const columns = columnsOf(layout)
-  const { width: canvasWidth, height: canvasHeight } = canvasOf(layout)
-  const pixels = new Uint8Array(canvasWidth * canvasHeight * 3)
-  const background = layout.background ?? white
-  for (let i = 0; i < pixels.length; i++) pixels[i] = background[i % 3] ?? 0
-  const plane = height * width
-  const planes = channels === 1 ? [0, 0, 0] : [0, plane, 2 * plane]
-  for (let i = 0; i < n; i++) {
-    const top = Math.floor(i / columns) * (height * scale + gap) + gap
-    const left = (i % columns) * (width * scale + gap) + gap
-    for (let y = 0; y < height * scale; y++)
-      for (let x = 0; x < width * scale; x++) {
-        const source = i * channels * plane + Math.floor(y / scale) * width + Math.floor(x / scale)
-        const values = planes.map((offset) => pictures[source + offset] ?? Number.NaN)
-        const colour = values.some(Number.isNaN) ? magenta : values.map(toByte)
-        pixels.set(colour, ((top + y) * canvasWidth + left + x) * 3)
-      }
-  }
-  return { width: canvasWidth, height: canvasHeight, pixels }
-}
-
-const natural = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
-
-const checkGrid = (pictures: Float32Array, layout: GridLayout): Checked<GridLayout> => {
-  const { n, channels, height, width, columns = 1, gap = 0, scale = 1 } = layout
-  if (channels !== 1 && channels !== 3) return fail('data', 'grid', 'pictures of 1 or 3 channels', `${channels}`)
-  if (![n, height, width, columns, scale].every((size) => natural(size) && size > 0) || !natural(gap))
-    return fail('data', 'grid', 'positive integers for its sizes', JSON.stringify(layout))
-  const expected = n * channels * height * width
-  return pictures.length === expected
-    ? E.right(layout)
-    : fail('data', 'grid', `${expected} values, [${n}, ${channels}, ${height}, ${width}]`, `${pictures.length}`)
-}
+import {
+  type Arrangement,
+  checkPicture,
+  columnsOf,
+  type GridLayout,
+  grid,
+  gridSize,
+  type Picture,
+  picturesOf,
+  type Rgb,
+  white,
+} from './pictures.ts'
 
 /** Pixels of the largest grid of pictures that is drawn. */
 export const mostPixels = 2 ** 28
@@ -129,7 +60,7 @@ export const gridFits = (path: string, layout: Arrangement): Checked<unknown> =>
   pipe(
     formatOf(path),
     E.flatMap(({ mostSide }) => {
-      const { width, height } = canvasOf(layout)
+      const { width, height } = gridSize(layout)
       return width <= mostSide && height <= mostSide && width * height <= mostPixels
         ? E.right(path)
         : fail(
@@ -150,32 +81,49 @@ export const pictureFile = (path: string): Checked<string> =>
     E.map(() => path),
   )
 
-const encode = (pictures: Float32Array, layout: GridLayout, as: (picture: Sharp) => Sharp): Effect<Uint8Array> =>
-  pipe(
-    TE.fromEither(checkGrid(pictures, layout)),
-    TE.map((checked) => drawGrid(pictures, checked)),
-    TE.flatMap(({ width, height, pixels }) =>
-      TE.tryCatch(
-        (): Promise<Uint8Array> =>
-          as(sharp(pixels, { raw: { width, height, channels: 3 }, limitInputPixels: false })).toBuffer(),
-        fileFailure('grid', 'pictures that can be encoded'),
-      ),
-    ),
+const encode = ({ width, height, data }: Picture, as: (picture: Sharp) => Sharp): Effect<Uint8Array> =>
+  TE.tryCatch(
+    (): Promise<Uint8Array> =>
+      as(sharp(data, { raw: { width, height, channels: 3 }, limitInputPixels: false })).toBuffer(),
+    fileFailure('grid', 'pictures that can be encoded'),
   )
+const gridOf = (values: Float32Array, layout: GridLayout): Checked<Picture> =>
+  pipe(
+    picturesOf(values, layout),
+    E.flatMap((pictures) => grid(pictures, layout)),
+  )
+
+/** A picture as the bytes of a PNG file. */
+export const encodePng = (picture: Picture): Effect<Uint8Array> => encode(picture, (as) => as.png())
 
 /**
  * A grid of pictures as the bytes of a PNG file. Values beyond [-1, 1] are clamped; a pixel with a NaN is magenta.
  * Errors: `data` where sizes do not fit.
  */
-export const encodeGrid = (pictures: Float32Array, layout: GridLayout): Effect<Uint8Array> =>
-  encode(pictures, layout, (picture) => picture.png())
+export const encodeGrid = (values: Float32Array, layout: GridLayout): Effect<Uint8Array> =>
+  pipe(TE.fromEither(gridOf(values, layout)), TE.flatMap(encodePng))
 
 /** Writes a grid of pictures in the format that the path's extension says, whole or not at all. Errors: `data`, `file`. */
-export const writeGrid = (path: string, pictures: Float32Array, layout: GridLayout): Effect<void> =>
+export const writeGrid = (path: string, values: Float32Array, layout: GridLayout): Effect<void> =>
   pipe(
     TE.fromEither(gridFits(path, layout)),
+    TE.flatMapEither(() => gridOf(values, layout)),
+    TE.flatMap((picture) => writePicture(path, picture)),
+  )
+
+/**
+ * Writes a picture in the format that the path's extension says (.png, .jpg, .webp, .avif, .tiff), whole or not at all.
+ * Errors: `data`, bytes that are not as many as its sizes say; `file`.
+ *
+ * @example
+ * await orThrow(writePicture('red.png', { width: 1, height: 1, data: Uint8Array.of(255, 0, 0) }))
+ */
+export const writePicture = (path: string, picture: Picture): Effect<void> =>
+  pipe(
+    TE.fromEither(checkPicture(picture)),
+    TE.flatMapEither(() => gridFits(path, { n: 1, width: picture.width, height: picture.height, columns: 1, gap: 0 })),
     TE.flatMapEither(() => formatOf(path)),
-    TE.flatMap(({ encode: as }) => encode(pictures, layout, as)),
+    TE.flatMap(({ encode: as }) => encode(picture, as)),
     TE.flatMap((bytes) => writeFileAtomic(path, bytes)),
   )
 
@@ -193,7 +141,7 @@ export interface PictureOptions {
 }
 
 /** A picture's pixels as bytes, laid out to the size asked for. */
-export interface Picture {
+export interface DecodedPicture {
   /** `[3, height, width]`: red, green and blue, 0 to 255. */
   readonly colours: Uint8Array
   /** How much of each pixel it covers, `[height, width]`, 0 to 255; only where asked for. */
@@ -284,7 +232,7 @@ const laidOut = (
   path: string,
   bytes: Uint8Array,
   { sizeOf, ...options }: Omit<PictureOptions, 'size'> & { readonly sizeOf: (own: Sides) => Sides },
-): Effect<Picture & Sides> =>
+): Effect<DecodedPicture & Sides> =>
   effect(async (run) => {
     const facts = await run(factsOf(path, bytes))
     const { width, height } = sizeOf(facts)
@@ -302,7 +250,11 @@ const laidOut = (
  * const picture = pipe(readBytes('cat.png'), TE.flatMap((bytes) => decodePicture('cat.png', bytes, { size: 64 })))
  * ```
  */
-export const decodePicture = (path: string, bytes: Uint8Array, { size, ...options }: PictureOptions): Effect<Picture> =>
+export const decodePicture = (
+  path: string,
+  bytes: Uint8Array,
+  { size, ...options }: PictureOptions,
+): Effect<DecodedPicture> =>
   pipe(
     laidOut(path, bytes, { ...options, sizeOf: () => ({ width: size, height: size }) }),
     TE.map(({ width: _, height: __, ...picture }) => picture),
@@ -317,4 +269,20 @@ export const decodeAt = (
   bytes: Uint8Array,
   sizeOf: (own: Sides) => Sides,
   options: Pick<PictureOptions, 'kernel' | 'coverage'> = {},
-): Effect<Picture & Sides> => laidOut(path, bytes, { ...options, sizeOf })
+): Effect<DecodedPicture & Sides> => laidOut(path, bytes, { ...options, sizeOf })
+
+/**
+ * The picture in a file (PNG, JPEG, WebP, GIF, AVIF, TIFF, SVG) at its own size, upright, on white. Errors: `file`.
+ *
+ * @example
+ * const { width, height, data } = await orThrow(readPicture('cat.png'))
+ */
+export const readPicture = (path: string): Effect<Picture> =>
+  pipe(
+    readBytes(path),
+    TE.flatMap((bytes) => decodeAt(path, bytes, (own) => own)),
+    TE.map(({ width, height, colours }) => {
+      const plane = width * height
+      return { width, height, data: colours.map((_, i) => colours[(i % 3) * plane + Math.floor(i / 3)] ?? 0) }
+    }),
+  )

@@ -10,7 +10,7 @@ import { type ControlRequest, controlFeeds, controlLeaves } from './control.ts'
 import type { PipelineDocument } from './document.ts'
 import { decodeLatents, factorOf, latentChannels, scaledLatents } from './first-stage.ts'
 import { branches, type Guidance, guidanceFeeds } from './guidance.ts'
-import { pipelineStep } from './network.ts'
+import { pipelineStep, type StepOptions } from './network.ts'
 import {
   batchOf,
   draws,
@@ -109,6 +109,18 @@ const controlSteps =
   ({ index }: PlannedStep): Values =>
     controlFeeds(control, index, steps)
 
+/** One step of a batch of the pictures. */
+export interface PipelineStep {
+  /** Steps done of all batches together, and how many there are. */
+  readonly done: number
+  readonly of: number
+  /** The first picture of the batch, and how many there are in it. */
+  readonly from: number
+  readonly n: number
+  /** The scaled latents that the step predicts in the end, where asked for by `predict`. */
+  readonly predicted?: Value
+}
+
 export interface Drawing {
   readonly executor: Executor
   readonly pipeline: Pipeline
@@ -119,11 +131,13 @@ export interface Drawing {
   /** Told of all that is computed; nothing is computed only to be seen where left out. */
   readonly see?: See
   /** Told of each step of each batch; a left ends the drawing. */
-  readonly onStep?: (done: number, of: number) => Effect<void>
+  readonly onStep?: (step: PipelineStep) => Effect<void>
+  /** Whether steps tell what they predict. */
+  readonly predict?: boolean
 }
 
 /** From noise to latents, batch by batch. */
-const walked = (given: Given, { onStep, see, atATime }: Drawing): Effect<Value> =>
+const walked = (given: Given, { onStep, see, atATime, predict = false }: Drawing): Effect<Value> =>
   effect(async (run) => {
     const { executor, pipeline, request, noise, see: tell } = given
     const { document } = pipeline
@@ -143,12 +157,12 @@ const walked = (given: Given, { onStep, see, atATime }: Drawing): Effect<Value> 
       told: Object.fromEntries(Object.entries(told).map(([name, value]) => [name, batchOf(value, count, pictures)])),
     })
     const first = part(upTo(batch))
-    const asked = {
+    const asked: StepOptions = {
       shape: first.from.shape,
       guidance,
       told: first.told,
       inpaint: known !== undefined,
-      watch,
+      watch: watch ? 'all' : predict ? 'prediction' : 'nothing',
       ...control,
     }
     const step = await run(TE.fromEither(pipelineStep(document, walk, asked)))
@@ -161,6 +175,7 @@ const walked = (given: Given, { onStep, see, atATime }: Drawing): Effect<Value> 
           const found: Value[] = []
           for (let b = 0; b < batches; b++) {
             const pictures = upTo(batch).map((i) => b * batch + i)
+            const n = Math.min(batch, request.count - b * batch)
             const own = part(pictures)
             const { x } = await go(
               sample({
@@ -187,11 +202,22 @@ const walked = (given: Given, { onStep, see, atATime }: Drawing): Effect<Value> 
                       for (const [name, value] of Object.entries(watched)) tell(`step.${name}`, value)
                       tell('step.x', await within(now))
                     }
-                    if (onStep !== undefined) await within(onStep(b * of + done, batches * of))
+                    if (onStep !== undefined) {
+                      const { predX0 } = watched
+                      await within(
+                        onStep({
+                          done: b * of + done,
+                          of: batches * of,
+                          from: b * batch,
+                          n,
+                          ...(predict && predX0 !== undefined ? { predicted: batchOf(predX0, 1, upTo(n)) } : {}),
+                        }),
+                      )
+                    }
                   }),
               }),
             )
-            found.push(batchOf(x, 1, upTo(Math.min(batch, request.count - b * batch))))
+            found.push(batchOf(x, 1, upTo(n)))
           }
           return putBack(stacked(found), known)
         }),

@@ -40,9 +40,15 @@ export interface StepOptions {
   readonly control?: { readonly config: ControlNetConfig; readonly request: ControlRequest }
   /** Whether a part of the picture is known, and stays. */
   readonly inpaint: boolean
-  /** Whether steps give what is only looked at. */
-  readonly watch: boolean
+  /** What steps give that is only looked at. */
+  readonly watch: 'nothing' | 'prediction' | 'all'
 }
+
+const watched = {
+  nothing: {},
+  prediction: { watch: ['predX0'] },
+  all: { watch: ['predX0', 'seen', 'said'] },
+} as const
 
 /** One step of a walk as a graph. Errors: what the network is told does not fit it. */
 export const pipelineStep = (
@@ -88,7 +94,8 @@ export const pipelineStep = (
       shape,
       inpaint,
       ...(walk.keep === undefined ? {} : { keep: walk.keep }),
-      ...(watch ? { watch: ['predX0', 'seen', 'said'] as const, shows } : {}),
+      ...watched[watch],
+      ...(watch === 'all' ? { shows } : {}),
     }),
     E.map(optimise),
   )

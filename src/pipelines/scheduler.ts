@@ -81,6 +81,19 @@ export const withSampler = (document: PipelineDocument, name: string): Checked<P
       : withScheduler(document, own)
 }
 
+/** The names of samplers that a model can be drawn by. */
+export const samplersOf = (document: PipelineDocument): readonly string[] =>
+  Object.keys(named).filter((name) => E.isRight(withSampler(document, name)))
+
+/** Its own, by that name where it has one, else by the name of its scheduler. */
+export const samplerOf = ({ sampling }: PipelineDocument): string => {
+  if (sampling.by === 'compvis') return sampling.sampler
+  const found = Object.entries(named).find(
+    ([, { name, options }]) => name === sampling.scheduler && Object.keys(options).length === 0,
+  )
+  return found?.[0] ?? sampling.scheduler
+}
+
 /** Whether a model's sampler draws as much noise as eta says. */
 export const takesEta = ({ sampling }: PipelineDocument): boolean =>
   sampling.by === 'compvis' ? sampling.sampler === 'ddim' : sampling.scheduler === 'DDIMScheduler'

@@ -192,7 +192,7 @@ export const encodePictures = (
 
 /** Raw latents to pictures. */
 export const decodeLatents = (executor: Executor, stage: FirstStage, state: Values, latents: Items): Effect<Items> =>
-  mapItems(executor, decoderGraph(stage, batchFor(stage)), state, {
+  mapItems(executor, decoderGraph(stage, Math.min(batchFor(stage), latents.n)), state, {
     leaf: firstStageLeaves.latents,
     output: 'pixels',
     rows: rowsOf(latents),

@@ -15,7 +15,7 @@ export interface Shown {
 }
 
 /** Pictures of 1 or 3 channels as they are, others (label maps, latents) in colours. */
-const inColour = (pictures: Items, seed: number): Items => {
+export const inColour = (pictures: Items, seed: number): Items => {
   const { n, shape, data } = pictures
   const [channels = 0, height = 0, width = 0] = shape
   return channels === 1 || channels === 3

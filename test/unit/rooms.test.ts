@@ -20,6 +20,7 @@ const rooms = [
     'experiment',
     'train',
     'pipelines',
+    'run',
     'laws',
     'conformance',
   ],

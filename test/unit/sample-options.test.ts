@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import tiny from '../../graphs/tiny.json' with { type: 'json' }
-import { type SamplingOptions, withSampling } from '../../src/cli/sample-options.ts'
 import { decodeExperiment } from '../../src/experiment/load.ts'
 import { E } from '../../src/prelude.ts'
+import { type SamplingOptions, withSampling } from '../../src/run/sample-options.ts'
 import { right } from './diffusion-fixtures.ts'
 
 /** What `sample` says is wrong is said in its own options, and following the hint mends it. */

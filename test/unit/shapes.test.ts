@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { isTrueOf } from '../../src/data/read-scene.ts'
 import { captionOf, isUnseen, type Saying, sceneOf } from '../../src/data/scenes.ts'
 import { askedSaying, loadShapes, paint } from '../../src/data/shapes.ts'
-import { ofByte } from '../../src/io/images.ts'
+import { ofByte } from '../../src/io/pictures.ts'
 import { E } from '../../src/prelude.ts'
 
 const sortsOf = (saying: Saying) => (saying.kind === 'pair' ? [saying.first, saying.second] : [saying.sort])

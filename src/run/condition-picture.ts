@@ -1,12 +1,13 @@
 import { readLabelMap } from '../data/labels.ts'
 import { type Effect, effect, fail, failure } from '../error.ts'
 import type { Conditioner, PictureCondition } from '../experiment/conditioning.ts'
-import { readBytes } from '../io/bytes.ts'
-import { decodePicture, ofByte } from '../io/images.ts'
+import { decodePicture } from '../io/images.ts'
+import { ofByte } from '../io/pictures.ts'
 import { TE } from '../prelude.ts'
-import { type FromOptions, readMask, readPicture } from './sample-from.ts'
+import { bytesOf, nameOf, type PictureSource } from './picture-source.ts'
+import { type FromOptions, pictureAt, readMask } from './sample-from.ts'
 
-/** Options of `sample` that name a picture as a condition. */
+/** What is asked with a picture as a condition. */
 
 export const lowResolutionOption = '--low-resolution'
 
@@ -15,9 +16,9 @@ export const labelMapOption = '--label-map'
 export const hintOption = '--hint'
 
 export interface ConditionOptions extends FromOptions {
-  readonly hint?: string
-  readonly lowResolution?: string
-  readonly labelMap?: string
+  readonly hint?: PictureSource
+  readonly lowResolution?: PictureSource
+  readonly labelMap?: PictureSource
 }
 
 /** What the model is told of pictures that are files. */
@@ -36,11 +37,15 @@ interface Read {
   readonly rest: FromOptions
 }
 
-const taken = (path: string, { width, height }: { readonly width: number; readonly height: number }, side: number) =>
+const taken = (
+  source: PictureSource,
+  { width, height }: { readonly width: number; readonly height: number },
+  side: number,
+) =>
   width === side && height === side
     ? {}
     : {
-        note: `${path}: ${width}x${height} pixels, taken as ${side}x${side}${width === height ? '' : ', the middle square'}`,
+        note: `${nameOf(source)}: ${width}x${height} pixels, taken as ${side}x${side}${width === height ? '' : ', the middle square'}`,
       }
 
 const asked: {
@@ -51,18 +56,18 @@ const asked: {
       const expected = `a picture of ${side}x${side} pixels: the model draws by its ${name}`
       if (path === undefined) return run(TE.left([failure('usage', lowResolutionOption, expected, 'nothing')]))
       const { colours, facts } = await run(
-        decodePicture(path, await run(readBytes(path)), { size: side, kernel: 'cubic' }),
+        decodePicture(nameOf(path), await run(bytesOf(path)), { size: side, kernel: 'cubic' }),
       )
       return colours.length === channels * side * side
         ? { picture: Float32Array.from(colours, ofByte), rest, ...taken(path, facts, side) }
-        : run(TE.left([failure('usage', lowResolutionOption, `pictures of ${channels} channels`, path)]))
+        : run(TE.left([failure('usage', lowResolutionOption, `pictures of ${channels} channels`, nameOf(path))]))
     }),
   'label map': ({ shape: [, side = 0], maps }, { labelMap: path, ...rest }) =>
     effect(async (run) => {
       const labels = maps?.labels ?? 0
       const expected = `a picture whose grey values below ${labels} are the labels of pixels: the model draws by it`
       if (path === undefined) return run(TE.left([failure('usage', labelMapOption, expected, 'nothing')]))
-      const { map, facts } = await run(readLabelMap(path, { size: side, labels }))
+      const { map, facts } = await run(readLabelMap(nameOf(path), { size: side, labels }, bytesOf(path)))
       return { picture: Float32Array.from(map), rest, ...taken(path, facts, side) }
     }),
   hint: ({ shape: [, side = 0] }, { hint: path, ...rest }) =>
@@ -70,7 +75,7 @@ const asked: {
       const expected = `a picture of ${side}x${side} pixels, which the model is to follow`
       if (path === undefined) return run(TE.left([failure('usage', hintOption, expected, 'nothing')]))
       const { colours, facts } = await run(
-        decodePicture(path, await run(readBytes(path)), { size: side, kernel: 'cubic' }),
+        decodePicture(nameOf(path), await run(bytesOf(path)), { size: side, kernel: 'cubic' }),
       )
       return { picture: Float32Array.from(colours, (byte) => byte / 255), rest, ...taken(path, facts, side) }
     }),
@@ -87,11 +92,11 @@ const asked: {
             ),
           ]),
         )
-      const read = await run(readPicture(from, side))
+      const read = await run(pictureAt(from, side))
       const missing = (await run(readMask(mask, side, read))).map((x) => (x >= 0.5 ? 1 : 0))
       const whole = read.picture.data
       if (whole.length !== (channels - 1) * side * side)
-        return run(TE.left([failure('usage', '--from', `pictures of ${channels - 1} channels`, from)]))
+        return run(TE.left([failure('usage', '--from', `pictures of ${channels - 1} channels`, nameOf(from))]))
       const picture = new Float32Array(whole.length + missing.length)
       picture.set(whole.map((x, i) => (missing[i % missing.length] === 1 ? 0 : x)))
       picture.set(missing, whole.length)
@@ -117,7 +122,7 @@ export const conditionOf = (
     ] as const
     for (const [option, given, what] of alone)
       if (given !== undefined && condition?.asks !== what)
-        return run(TE.fromEither(fail('usage', option, `none: the model does not draw by a ${what}`, given)))
+        return run(TE.fromEither(fail('usage', option, `none: the model does not draw by a ${what}`, nameOf(given))))
     if (condition === undefined) return { rest }
     const { picture, ...read } = await run(asked[condition.asks](condition, options))
     return {

@@ -3,23 +3,26 @@ import type { Executor } from '../execute/executor.ts'
 import type { Asked } from '../experiment/conditioning.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { planOf } from '../experiment/sampling.ts'
-import { readBytes } from '../io/bytes.ts'
-import { decodePicture, ofByte } from '../io/images.ts'
+import { decodePicture } from '../io/images.ts'
+import { ofByte } from '../io/pictures.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { type Beginning, latentsOfPictures } from '../train/drawing.ts'
 import type { Items } from '../train/inference.ts'
+import { bytesOf, nameOf, type PictureSource } from './picture-source.ts'
 import type { TrainedRun } from './trained-run.ts'
 
-/** What `sample` begins with, as its options say. */
+/** What drawing begins with, as is asked. */
 
 export interface FromOptions {
-  readonly from?: string
+  readonly from?: PictureSource
   readonly strength?: number
-  readonly mask?: string
+  readonly mask?: PictureSource
   readonly invert?: true
   readonly fromClass?: string
   readonly fromPrompt?: string
   readonly interpolate?: number
+  /** How far each picture of a row goes there; evenly from nothing to all where left out. */
+  readonly shares?: readonly number[]
   readonly vary?: number
 }
 
@@ -66,21 +69,26 @@ interface Read {
   readonly width: number
   readonly height: number
 }
-export const readPicture = (path: string, size: number): Effect<Read> =>
+export const pictureAt = (source: PictureSource, size: number): Effect<Read> =>
   effect(async (run) => {
-    const { colours, facts } = await run(decodePicture(path, await run(readBytes(path)), { size }))
+    const { colours, facts } = await run(decodePicture(nameOf(source), await run(bytesOf(source)), { size }))
     const data = Float32Array.from(colours, ofByte)
     return { picture: { n: 1, shape: [3, size, size], data }, width: facts.width, height: facts.height }
   })
 
 /** How much of each pixel is drawn anew, [size, size]: the grey of the mask. */
-export const readMask = (path: string, size: number, of: Read): Effect<Float32Array> =>
+export const readMask = (source: PictureSource, size: number, of: Read): Effect<Float32Array> =>
   effect(async (run) => {
-    const { picture, width, height } = await run(readPicture(path, size))
+    const { picture, width, height } = await run(pictureAt(source, size))
     if (width !== of.width || height !== of.height)
       return run(
         TE.fromEither(
-          fail('usage', `--mask ${path}`, `${of.width}x${of.height} pixels, as the picture`, `${width}x${height}`),
+          fail(
+            'usage',
+            `--mask ${nameOf(source)}`,
+            `${of.width}x${of.height} pixels, as the picture`,
+            `${width}x${height}`,
+          ),
         ),
       )
     const plane = size * size
@@ -91,7 +99,11 @@ export const readMask = (path: string, size: number, of: Read): Effect<Float32Ar
     )
     return grey.some((x) => x >= 0.5)
       ? grey
-      : run(TE.fromEither(fail('usage', `--mask ${path}`, 'white where the picture is drawn anew', 'no such pixel')))
+      : run(
+          TE.fromEither(
+            fail('usage', `--mask ${nameOf(source)}`, 'white where the picture is drawn anew', 'no such pixel'),
+          ),
+        )
   })
 
 /** Latents stay whose pixels all do. */
@@ -166,7 +178,7 @@ export const begin = (
         kind: 'between',
         numbers: rows,
         towards: { seed: o.interpolate, numbers: rows },
-        shares: columns.map((column) => (each === 1 ? 0.5 : column / (each - 1))),
+        shares: columns.map((column) => o.shares?.[column] ?? (each === 1 ? 0.5 : column / (each - 1))),
       }
       return { from, finish: asDrawn, says: `from the noise of seed ${seed} to that of ${o.interpolate}` }
     }
@@ -185,7 +197,7 @@ export const begin = (
     const { size, kind } = experiment.data
     if (kind === 'segmentation')
       return run(TE.fromEither(fail('usage', '--from', 'a model of pictures in colour', 'one of label maps')))
-    const read = await run(readPicture(o.from, size))
+    const read = await run(pictureAt(o.from, size))
     const { model, firstStage: weights } = trained
     const stages = { model, stage: experiment.firstStage }
     const latents = await run(latentsOfPictures(executor, stages, weights, read.picture))
@@ -194,16 +206,16 @@ export const begin = (
     if (o.invert === true) {
       await run(TE.fromEither(silent(trained, experiment)))
       const from: Beginning = { kind: 'inverted', latents, asked: shown }
-      return { from, finish: asDrawn, says: `from the noise that ${o.from}${resized} is drawn from` }
+      return { from, finish: asDrawn, says: `from the noise that ${nameOf(o.from)}${resized} is drawn from` }
     }
     const strength = strengthOf(o)
-    const says = `from ${o.from}${resized}, strength ${strength}`
+    const says = `from ${nameOf(o.from)}${resized}, strength ${strength}`
     if (o.mask === undefined) return { from: { kind: 'picture', latents, strength }, finish: asDrawn, says }
     const redrawn = await run(readMask(o.mask, size, read))
     const [, side = size] = latents.shape
     return {
       from: { kind: 'picture', latents, strength, known: knownLatents(redrawn, size, side) },
       finish: pasted(read.picture, redrawn),
-      says: `${says}, where ${o.mask} is white`,
+      says: `${says}, where ${nameOf(o.mask)} is white`,
     }
   })

@@ -6,9 +6,9 @@ import type { Half } from '../graph/types.ts'
 import { E, flow, pipe, RNEA } from '../prelude.ts'
 import { type AskedOptions, vectorOption } from './asked.ts'
 import type { ConditionOptions } from './condition-picture.ts'
-import type { PublishedSampling } from './sample-published.ts'
+import type { PublishedSampling } from './published-request.ts'
 
-/** The options of `sample`, and which of them apply. */
+/** What is asked of a run, in the options of `sample`, and which of them apply. */
 
 /** What of the declared sampling can be asked for otherwise. */
 export interface SamplingOptions {
@@ -25,9 +25,7 @@ export interface Options extends SamplingOptions, ConditionOptions, AskedOptions
   readonly checkpoint?: 'last' | 'best'
   readonly ema?: number
   readonly executor?: string
-  readonly precision: 'float32' | Half
-  readonly repeat?: string
-  readonly out: string
+  readonly precision?: 'float32' | Half
 }
 
 /** Of published models alone. */
@@ -66,8 +64,8 @@ const isGiven = (value: unknown): boolean => value !== undefined && !(Array.isAr
 export const applicable = (options: Options, published: boolean): Checked<unknown> => {
   const found = (published ? experimentsAlone : publishedAlone).find(([name]) => isGiven(options[name]))
   return found === undefined
-    ? published && options.precision !== 'float32'
-      ? fail('usage', '--precision', 'float32, as published models are drawn from', options.precision)
+    ? published && (options.precision ?? 'float32') !== 'float32'
+      ? fail('usage', '--precision', 'float32, as published models are drawn from', options.precision ?? '')
       : E.right(undefined)
     : fail('usage', found[1], published ? "a run of one's own" : 'a run of a published model', 'given')
 }

@@ -9,11 +9,11 @@ import { pipe, TE } from '../prelude.ts'
 import { promptIds } from '../text/prompt.ts'
 import { promptsOf } from './asked.ts'
 import { boxesOption, readBoxes } from './boxes-option.ts'
-import { type Equipment, withEquipment } from './published-equipment.ts'
+import { nameOf, type PictureSource } from './picture-source.ts'
+import type { Equipment } from './published-equipment.ts'
 import { grey, type Place, readPublished, readPublishedMap, sizeOf } from './published-pictures.ts'
-import type { Terminal } from './terminal.ts'
 
-/** `sample` of a published model. */
+/** What a published model is asked, from the options of it. */
 
 export interface PublishedSampling extends Equipment {
   readonly prompt?: readonly string[]
@@ -31,18 +31,16 @@ export interface PublishedSampling extends Equipment {
   readonly seed?: number
   readonly count?: number
   readonly size?: string
-  readonly from?: string
+  readonly from?: PictureSource
   readonly strength?: number
   readonly aesthetic?: number
-  readonly mask?: string
-  readonly depth?: string
-  readonly lowResolution?: string
-  readonly labelMap?: string
+  readonly mask?: PictureSource
+  readonly depth?: PictureSource
+  readonly lowResolution?: PictureSource
+  readonly labelMap?: PictureSource
   readonly boxes?: string
-  readonly hint?: string
+  readonly hint?: PictureSource
   readonly controlScale?: number
-  readonly executor?: string
-  readonly out: string
 }
 
 /** Of pictures that are changed where nothing else is said, as of one's own models. */
@@ -51,22 +49,22 @@ const usualPictureGuidance = 1.5
 /** Of pictures that are refined, as diffusers has it. */
 const usualRefinement = 0.3
 
-/** Latents of so many places pass the network together. */
-const placesAtATime = 64 * 64
+/** Pictures of each kind where nothing is said. */
+export const usualCount = 4
 
 /** Pixels that a side must be a multiple of: what the first stage makes smaller, and the U-Net after it. */
-const multipleOf = ({ unet, firstStage }: PipelineDocument): number =>
+export const multipleOf = ({ unet, firstStage }: PipelineDocument): number =>
   2 ** (unet.channelMultipliers.length - 1) * factorOf(firstStage)
 
 /** What options ask for that the model has no use for. */
-const refused = (document: PipelineDocument, o: PublishedSampling): Effect<unknown> => {
+export const refused = (document: PipelineDocument, o: PublishedSampling): Effect<unknown> => {
   const { text, classes, boxes, beside, sizes } = document.conditioning
   const layers = text.flatMap(({ encoder, skip }) => (encoder.kind === 'clip' ? [encoder.config.layers - skip] : []))
   const mostSkipped = Math.min(...layers)
   const readsPicture = beside !== null && beside.kind !== 'low-resolution'
   const rules: readonly (readonly [
     flag: string,
-    given: string | number | true | undefined,
+    given: PictureSource | number | true | undefined,
     fits: boolean,
     why: string,
   ])[] = [
@@ -151,13 +149,13 @@ interface Pictures {
 /** The labels of pixels, where the model is told them. */
 const labelsOf = (
   { conditioning: { beside } }: PipelineDocument,
-  path: string | undefined,
+  source: PictureSource | undefined,
   size: Place | undefined,
   multiple: number,
 ) =>
-  path === undefined || beside?.kind !== 'label-map'
+  source === undefined || beside?.kind !== 'label-map'
     ? TE.right(undefined)
-    : readPublishedMap(path, beside.labels, size, multiple)
+    : readPublishedMap(source, beside.labels, size, multiple)
 
 /** The boxes of a request, where the model is told some. */
 const boxesFor = ({ conditioning: { boxes } }: PipelineDocument, { boxes: given }: PublishedSampling) =>
@@ -170,9 +168,9 @@ const picturesOf = (document: PipelineDocument, o: PublishedSampling): Effect<Pi
     const factor = factorOf(document.firstStage)
     const notes: string[] = []
     const asked = o.size === undefined ? undefined : await run(sizeOf(o.size, multiple))
-    const read = async (path: string | undefined, size: Place | undefined, of = multiple) => {
-      if (path === undefined) return undefined
-      const found = await run(readPublished(path, size, of))
+    const read = async (source: PictureSource | undefined, size: Place | undefined, of = multiple) => {
+      if (source === undefined) return undefined
+      const found = await run(readPublished(source, size, of))
       if (found.note !== undefined) notes.push(found.note)
       return found
     }
@@ -188,7 +186,14 @@ const picturesOf = (document: PipelineDocument, o: PublishedSampling): Effect<Pi
     const redrawn = mask && grey(mask.pixels)
     if (redrawn?.data.every((x) => Number(x) < 0.5) === true)
       return run(
-        TE.fromEither(fail('usage', `--mask ${o.mask}`, 'white where the picture is drawn anew', 'no such pixel')),
+        TE.fromEither(
+          fail(
+            'usage',
+            `--mask ${o.mask === undefined ? '' : nameOf(o.mask)}`,
+            'white where the picture is drawn anew',
+            'no such pixel',
+          ),
+        ),
       )
     const depth = await read(o.depth, size)
     const control: ControlRequest | undefined = hint && {
@@ -213,7 +218,7 @@ const picturesOf = (document: PipelineDocument, o: PublishedSampling): Effect<Pi
   })
 
 /** What of texts does not fit the encoders. */
-const cutOf = (pipeline: Pipeline, texts: readonly string[]): Effect<readonly string[]> =>
+export const cutOf = (pipeline: Pipeline, texts: readonly string[]): Effect<readonly string[]> =>
   pipe(
     texts.flatMap((text) => pipeline.tokenizers.slice(0, 1).map((tokenizer) => [text, tokenizer] as const)),
     TE.traverseArray(([text, tokenizer]) =>
@@ -225,14 +230,14 @@ const cutOf = (pipeline: Pipeline, texts: readonly string[]): Effect<readonly st
     TE.map((notes) => notes.flat()),
   )
 
-const requestFor = (
+export const requestFor = (
   document: PipelineDocument,
   o: PublishedSampling,
 ): Effect<Request & { readonly notes: readonly string[]; readonly kinds: number }> =>
   effect(async (run) => {
     const prompts = await run(promptsFor(document, o))
     const kinds = Math.max(1, prompts.length)
-    const each = o.count ?? 4
+    const each = o.count ?? usualCount
     const count = kinds * each
     const { size, given, notes } = await run(picturesOf(document, o))
     const classes = await run(classesOf(document, o.class, count))
@@ -259,77 +264,4 @@ const requestFor = (
       ...given,
       notes,
     }
-  })
-
-export const samplePublished = (
-  dir: string,
-  options: PublishedSampling,
-  terminal: Terminal,
-): Effect<readonly string[]> =>
-  effect(async (run) => {
-    const { withPublishedRun } = await import('../pipelines/run-files.ts')
-    const { drawPipeline } = await import('../pipelines/draw.ts')
-    const { takesEta, withSampler } = await import('../pipelines/scheduler.ts')
-    const { keyedNoise } = await import('../samplers/index.ts')
-    const { chooseExecutor } = await import('./session.ts')
-    const { writeDrawn } = await import('./picture-file.ts')
-    const { checkPictureCount } = await import('./picture-count.ts')
-    const { finite } = await import('../train/inference.ts')
-    const { progress } = await import('../train/progress.ts')
-    const say = (text: string): void => terminal.err(`${text}\n`)
-    const seed = options.seed ?? 0
-    const draw = (read: Pipeline): Effect<readonly string[]> =>
-      effect(async (go) => {
-        await go(refused(read.document, options))
-        const document =
-          options.sampler === undefined
-            ? read.document
-            : await go(TE.fromEither(withSampler(read.document, options.sampler)))
-        if ((options.eta ?? 0) > 0 && !takesEta(document))
-          return go(
-            TE.fromEither(
-              fail(
-                'usage',
-                '--eta',
-                'a sampler that draws as much noise as it is told: --sampler ddim',
-                `${options.eta}`,
-              ),
-            ),
-          )
-        const { notes, kinds, ...request } = await go(requestFor(document, options))
-        const each = request.count / kinds
-        const columns = kinds === 1 ? Math.min(each, 4) : each
-        await go(checkPictureCount(options.out, { ...request, n: request.count }, columns))
-        const pipeline = { ...read, document }
-        const texts = [...(request.prompt ?? []), ...(request.negative ?? [])]
-        const cut = request.weighs === true ? [] : await go(cutOf(pipeline, [...new Set(texts)]))
-        for (const note of [...notes, ...cut]) say(note)
-        const choice = await go(chooseExecutor(options.executor ?? 'auto'))
-        const { sampling } = document
-        say(
-          `on ${choice.executor.name} (${choice.reason}); ${document.model}, ${sampling.by === 'compvis' ? sampling.sampler : sampling.scheduler}, ${request.steps} steps, ${request.width}x${request.height}, guidance ${request.guidance}, seed ${seed}`,
-        )
-        const state: { bar?: ReturnType<typeof progress> } = {}
-        const factor = factorOf(document.firstStage)
-        const atATime = Math.max(1, Math.floor((placesAtATime * factor * factor) / (request.width * request.height)))
-        const drawn = await go(
-          drawPipeline({
-            executor: choice.executor,
-            pipeline,
-            request,
-            atATime,
-            noise: (wanted, pictures) => keyedNoise(seed, pictures)(wanted),
-            onStep: (done, of) =>
-              TE.fromIO(() => {
-                state.bar ??= progress('sampling', of, { from: done })
-                state.bar.update(done)
-              }),
-          }),
-        )
-        state.bar?.done()
-        const [n = 0, ...shape] = drawn.shape
-        const items = await go(finite('pictures', { n, shape, data: Float32Array.from(signed(drawn).data) }))
-        return go(writeDrawn(options.out, items, { columns, seed }))
-      })
-    return run(withPublishedRun(dir, (pipeline) => withEquipment(pipeline, options, draw)))
   })

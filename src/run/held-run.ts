@@ -46,6 +46,9 @@ const hintOf = async (dir: string, names: readonly string[] | undefined): Promis
     .join('; ')
 }
 
+/** Whether a folder holds a run. */
+export const isHeld = async (dir: string): Promise<boolean> => holds(await namesIn(dir))
+
 /** Nothing of a folder that holds a run. Errors (`usage`): none there, with those that are nearby; one that is not of the kind. */
 export const heldRun = (dir: string, kind: 'any' | 'trained' = 'any'): Effect<void> =>
   effect(async (run) => {

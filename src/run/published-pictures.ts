@@ -1,11 +1,11 @@
 import { readLabelMapAt } from '../data/labels.ts'
 import { type Effect, effect, fail } from '../error.ts'
 import { floats, ints, type Value } from '../execute/executor.ts'
-import { readBytes } from '../io/bytes.ts'
 import { decodeAt } from '../io/images.ts'
 import { pipe, TE } from '../prelude.ts'
+import { bytesOf, nameOf, type PictureSource } from './picture-source.ts'
 
-/** Pictures that `sample` is given for a published model. */
+/** Pictures that a published model is given. */
 
 export interface Place {
   readonly width: number
@@ -27,22 +27,22 @@ const sizeFor =
   (size: Place | undefined, multiple: number) =>
   (own: Place): Place =>
     size ?? { width: rounded(own.width, multiple), height: rounded(own.height, multiple) }
-const noteOf = (path: string, { width, height }: Place, facts: Place) =>
+const noteOf = (source: PictureSource, { width, height }: Place, facts: Place) =>
   width === facts.width && height === facts.height
     ? {}
-    : { note: `${path}: ${facts.width}x${facts.height} pixels, taken as ${width}x${height}` }
+    : { note: `${nameOf(source)}: ${facts.width}x${facts.height} pixels, taken as ${width}x${height}` }
 
 /** A picture at the size that is asked for, or at its own as far as it is a multiple. Errors: `file`. */
-export const readPublished = (path: string, size: Place | undefined, multiple: number): Effect<ReadPicture> =>
+export const readPublished = (source: PictureSource, size: Place | undefined, multiple: number): Effect<ReadPicture> =>
   effect(async (run) => {
     const { width, height, colours, facts } = await run(
-      decodeAt(path, await run(readBytes(path)), sizeFor(size, multiple)),
+      decodeAt(nameOf(source), await run(bytesOf(source)), sizeFor(size, multiple)),
     )
     const pixels = floats(
       [1, 3, height, width],
       Float32Array.from(colours, (byte) => Math.fround(byte / 255)),
     )
-    return { width, height, pixels, ...noteOf(path, { width, height }, facts) }
+    return { width, height, pixels, ...noteOf(source, { width, height }, facts) }
   })
 
 export interface ReadMap extends Place {
@@ -52,18 +52,18 @@ export interface ReadMap extends Place {
 }
 /** The label of each pixel of a picture. Errors: `file`, `data`. */
 export const readPublishedMap = (
-  path: string,
+  source: PictureSource,
   labels: number,
   size: Place | undefined,
   multiple: number,
 ): Effect<ReadMap> =>
   pipe(
-    readLabelMapAt(path, labels, sizeFor(size, multiple)),
+    readLabelMapAt(nameOf(source), labels, sizeFor(size, multiple), bytesOf(source)),
     TE.map(({ width, height, map, facts }) => ({
       width,
       height,
       map: ints([1, height, width], Int32Array.from(map)),
-      ...noteOf(path, { width, height }, facts),
+      ...noteOf(source, { width, height }, facts),
     })),
   )
 
