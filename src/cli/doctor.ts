@@ -3,10 +3,10 @@ import { auto } from '../execute/auto.ts'
 import { lookForLibrary } from '../execute/onednn/found.ts'
 import { available } from '../execute/onnx/available.ts'
 import { type Backend, backends, look } from '../execute/tfjs/index.ts'
+import { version } from '../io/package.ts'
 import { E } from '../prelude.ts'
+import { machine } from '../run/machine.ts'
 import type { Register } from './command.ts'
-import { machine } from './machine.ts'
-import { version } from './package.ts'
 import { exitCodes } from './terminal.ts'
 
 const rows = (facts: readonly (readonly [string, string])[]): string =>

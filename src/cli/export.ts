@@ -6,9 +6,9 @@ import { readBytes } from '../io/bytes.ts'
 import { asArgument } from '../io/names.ts'
 import { E, TE } from '../prelude.ts'
 import { heldRun } from '../run/held-run.ts'
+import { inRunFolder } from '../run/run-folder.ts'
 import { checkpointOption, emaOption, type Register } from './command.ts'
 import { type FormatOptions, formats } from './export-published.ts'
-import { inRunFolder } from './run-folder.ts'
 import { exitCodes } from './terminal.ts'
 
 interface Options {

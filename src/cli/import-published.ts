@@ -5,7 +5,7 @@ import { asArgument } from '../io/names.ts'
 import type { Owned } from '../io/owner.ts'
 import type { Beside, PipelineDocument } from '../pipelines/document.ts'
 import { TE } from '../prelude.ts'
-import { inRunFolder } from './run-folder.ts'
+import { inRunFolder } from '../run/run-folder.ts'
 import { exitCodes, type Outcome, type Terminal } from './terminal.ts'
 
 /** `import` of a published model: a folder of diffusers, or a checkpoint with its configuration. */

@@ -6,11 +6,11 @@ import { asArgument } from '../io/names.ts'
 import type { Owned } from '../io/owner.ts'
 import { E, TE } from '../prelude.ts'
 import { resumeCommand } from '../run/resume-command.ts'
+import { inRunFolder } from '../run/run-folder.ts'
 import type { Words } from '../text/learnt.ts'
 import type { Plan } from '../train/plan.ts'
 import { type Register, setOption, several } from './command.ts'
 import type { PublishedOptions } from './import-published.ts'
-import { inRunFolder } from './run-folder.ts'
 import { exitCodes } from './terminal.ts'
 
 interface Options extends PublishedOptions {

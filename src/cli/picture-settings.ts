@@ -2,9 +2,9 @@ import { readFile } from 'node:fs/promises'
 import { type Effect, type Errors, effect, failure } from '../error.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
 import { fileEffect, readBytes } from '../io/bytes.ts'
+import { version } from '../io/package.ts'
 import { isPng, pngText, withPngText } from '../io/png-text.ts'
 import { E, pipe, TE, t } from '../prelude.ts'
-import { version } from './package.ts'
 
 /** What a picture was drawn by, kept in the picture itself: how to draw it again. */
 

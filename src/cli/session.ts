@@ -1,19 +1,15 @@
 import { existsSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { type Effect, type Errors, effect } from '../error.ts'
-import { chooseExecutor } from '../execute/choose.ts'
 import { autoencoderOf, type Experiment } from '../experiment/document.ts'
 import { validated } from '../experiment/validation.ts'
 import type { Owned } from '../io/owner.ts'
 import { E, TE } from '../prelude.ts'
 import { resumeCommand } from '../run/resume-command.ts'
-import { openBase } from '../run/trained-run.ts'
+import { trainIn } from '../run/train.ts'
 import { checkpointsOf } from '../train/checkpoints.ts'
-import type { Listener } from '../train/options.ts'
+import type { Metrics, Sink, TrainingEvent } from '../train/events.ts'
 import { type Progress, progress } from '../train/progress.ts'
-import { writeReport } from '../train/report/index.ts'
-import { trainExperiment } from '../train/run.ts'
-import { reportData, stageMetrics } from './report-data.ts'
 import { stopOnSignals } from './signals.ts'
 import { exitCodes, type Outcome, type Terminal } from './terminal.ts'
 
@@ -27,64 +23,70 @@ export interface Session {
 const shownMetrics = ['loss', 'rec_loss', 'kl_loss'] as const
 const shownOfHeldOut = ['loss', 'psnr', 'ssim'].flatMap((metric) => [validated(metric), validated(metric, true)])
 
+const shownOf = (metrics: Metrics, names: readonly string[]): Metrics =>
+  Object.fromEntries(names.flatMap((m) => (metrics[m] === undefined ? [] : [[m, metrics[m]]])))
+
 interface Watch {
-  readonly listener: Omit<Listener, 'stopping'>
-  /** Seconds each stage took. */
-  readonly seconds: ReadonlyMap<string, number>
+  readonly tell: Sink
   /** What the run is at, and whether it is among a stage's steps, whose end a checkpoint keeps. */
   readonly now: { what: string; stepping: boolean }
   /** Ends the line of a bar. */
   readonly end: () => void
 }
 
+type Of<K extends TrainingEvent['kind']> = Extract<TrainingEvent, { readonly kind: K }>
+type Shows = { readonly [K in TrainingEvent['kind']]: (event: Of<K>) => void }
+
 /** A bar for each stage, which begins where its first step is. */
 const watch = (say: (line: string) => void): Watch => {
-  const seconds = new Map<string, number>()
-  const stage: { bar?: Progress; total: number; began: number } = { total: 0, began: 0 }
+  const stage: { bar?: Progress; total: number } = { total: 0 }
   const now = { what: 'starting', stepping: false }
   const end = (): void => {
     stage.bar?.done()
     delete stage.bar
   }
-  return {
-    seconds,
-    now,
-    end,
-    listener: {
-      say: (line) => {
-        end()
-        say(line)
-      },
-      doing: (what) => {
-        now.what = what
-      },
-      onStage: (name, steps) => {
-        stage.total = steps
-        stage.began = performance.now()
-        now.what = `preparing ${name}`
-        delete stage.bar
-      },
-      onStep: (name, done, metrics) => {
-        now.what = `training ${name}`
-        now.stepping = true
-        const bar = stage.bar ?? progress(name, stage.total, { from: done })
-        stage.bar = bar
-        bar.update(done, Object.fromEntries(shownMetrics.flatMap((m) => (m in metrics ? [[m, metrics[m] ?? 0]] : []))))
-      },
-      onValidation: (name, done, metrics, isBest) => {
-        end()
-        const found = Object.entries(metrics).flatMap(([metric, x]) =>
-          shownOfHeldOut.includes(metric) ? [`${metric} ${Number(x.toPrecision(4))}`] : [],
-        )
-        say(`${name} after step ${done}: ${found.join(', ')}${isBest ? '; the best so far' : ''}`)
-      },
-      onStageDone: (name) => {
-        now.stepping = false
-        end()
-        seconds.set(name, (performance.now() - stage.began) / 1000)
-      },
-    },
+  const saidAfter = (line: string): void => {
+    end()
+    say(line)
   }
+  const shows: Shows = {
+    run: ({ name, dir, executor, reason, resumed }) =>
+      say(`${name}: ${resumed ? 'going on' : 'training'} in ${dir}, on ${executor} (${reason})`),
+    doing: ({ what }) => {
+      now.what = what
+    },
+    note: ({ text }) => saidAfter(text),
+    stage: ({ stage: name, steps }) => {
+      stage.total = steps
+      now.what = `preparing ${name}`
+      delete stage.bar
+    },
+    step: ({ stage: name, step, metrics }) => {
+      now.what = `training ${name}`
+      now.stepping = true
+      const bar = stage.bar ?? progress(name, stage.total, { from: step })
+      stage.bar = bar
+      bar.update(step, shownOf(metrics, shownMetrics))
+    },
+    validation: ({ stage: name, step, metrics, isBest }) => {
+      const found = Object.entries(metrics).flatMap(([metric, x]) =>
+        shownOfHeldOut.includes(metric) ? [`${metric} ${Number(x.toPrecision(4))}`] : [],
+      )
+      saidAfter(`${name} after step ${step}: ${found.join(', ')}${isBest ? '; the best so far' : ''}`)
+    },
+    checkpoint: () => {},
+    preview: () => {},
+    rewound: () => end(),
+    'stage-done': () => {
+      now.stepping = false
+      end()
+    },
+    done: () => end(),
+    stopped: () => end(),
+    failed: () => end(),
+  }
+  const show = <K extends TrainingEvent['kind']>(kind: K, event: Of<K>): void => shows[kind](event)
+  return { now, end, tell: (event) => TE.fromIO(() => show(event.kind, event)) }
 }
 
 const shortest = (path: string): string => {
@@ -115,7 +117,7 @@ export const trainSession = ({ experiment, owned, resume }: Session, terminal: T
   effect(async (run) => {
     const dir = shortest(owned.dir)
     const say = (line: string): void => terminal.err(`${line}\n`)
-    const { listener, seconds, now, end } = watch(say)
+    const { tell, now, end } = watch(say)
     const tellStop = async (): Promise<void> => say(`stopped while ${now.what}; ${await leftIn(dir, experiment)}`)
     const stop = stopOnSignals(() => {
       end()
@@ -126,39 +128,20 @@ export const trainSession = ({ experiment, owned, resume }: Session, terminal: T
         process.exit(stop.exitCode())
       }, patience).unref()
     })
-    const work = effect(async (go) => {
-      const { executor, reason } = await go(chooseExecutor(experiment.executor))
-      say(`${experiment.name}: ${resume ? 'going on' : 'training'} in ${dir}, on ${executor.name} (${reason})`)
-      const summary = await go(
-        trainExperiment(experiment, {
-          dir: owned.dir,
-          owned,
-          executor,
-          resume,
-          listener: { ...listener, stopping: stop.requested },
-          openBase,
-          resumeCommand: (settings) => resumeCommand(dir, settings),
-        }),
-      )
-      listener.doing('writing the report')
-      const metrics = await go(stageMetrics(owned.dir, summary))
-      const data = await go(reportData({ summary, seconds, metrics, executor: executor.name, dir }))
-      await go(owned.held)
-      const report = await go(writeReport(owned.dir, data, metrics))
-      terminal.out(`${shortest(report)}\n`)
-      say(
-        `done${summary.firstStage === undefined ? '' : `: held-out reconstructions at ${summary.firstStage.heldOutPsnr.toFixed(1)} dB`}. Open ${shortest(report)}; the pictures lie beside it.`,
-      )
-      return exitCodes.done
-    })
+    const { requested: stopping } = stop
     try {
-      const ended = await work()
+      const ended = await trainIn({ experiment, owned, dir, resume, executor: experiment.executor, tell, stopping })()
       end()
       if (E.isLeft(ended) && isStop(ended.left)) {
         await tellStop()
         return stop.exitCode()
       }
-      return await run(TE.fromEither(ended))
+      const { report, summary } = await run(TE.fromEither(ended))
+      terminal.out(`${shortest(report)}\n`)
+      say(
+        `done${summary.firstStage === undefined ? '' : `: held-out reconstructions at ${summary.firstStage.heldOutPsnr.toFixed(1)} dB`}. Open ${shortest(report)}; the pictures lie beside it.`,
+      )
+      return exitCodes.done
     } finally {
       stop.dispose()
     }

@@ -2,8 +2,8 @@ import { join } from 'node:path'
 import { effect } from '../error.ts'
 import { loadExperiment } from '../experiment/load.ts'
 import { packageFile } from '../io/package.ts'
+import { inRunFolder } from '../run/run-folder.ts'
 import { type Register, setOption, several } from './command.ts'
-import { inRunFolder } from './run-folder.ts'
 
 interface Options {
   readonly set: readonly string[]

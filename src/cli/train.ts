@@ -1,8 +1,8 @@
 import { effect } from '../error.ts'
 import { loadWritten, placedBy } from '../experiment/load.ts'
 import { pipe, TE } from '../prelude.ts'
+import { inRunFolder } from '../run/run-folder.ts'
 import { type Register, setOption, several } from './command.ts'
-import { inRunFolder } from './run-folder.ts'
 
 interface Options {
   readonly out?: string

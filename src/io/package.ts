@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 
@@ -5,3 +6,8 @@ export const manifest = createRequire(import.meta.url).resolve('latentgraph/pack
 
 /** A file of this package, wherever it is installed. */
 export const packageFile = (...path: readonly string[]): string => join(dirname(manifest), ...path)
+
+export const version = (): string => {
+  const { version: found }: { readonly version: string } = JSON.parse(readFileSync(manifest, 'utf8'))
+  return found
+}

@@ -19,6 +19,8 @@ export type TrainingEvent =
       /** The folder that everything is written below. */
       readonly dir: string
       readonly executor: string
+      /** Why that one, in a few words. */
+      readonly reason: string
       /** Whether an older run of that folder goes on. */
       readonly resumed: boolean
     }

@@ -19,14 +19,12 @@ import {
   type Standing,
   tidyCheckpoints,
 } from './checkpoints.ts'
+import { type Metrics, note, type Sink, type StageName } from './events.ts'
 import { bestOf, bestPath, bestsAsOf, exhausted, type Measured, tidyBests } from './monitor.ts'
 import { hasSnapshot, saveSnapshot, tidySnapshots } from './snapshots.ts'
 import { grouped } from './state.ts'
 import type { StepPlan } from './step.ts'
 import { stopped } from './stop.ts'
-
-/** Numbers of one step, as a line of `metrics.jsonl`. */
-export type Metrics = Readonly<Record<string, number>>
 
 export interface Preview {
   readonly files: (done: number) => readonly string[]
@@ -39,11 +37,10 @@ export interface LoopValidation {
   readonly monitor?: Monitor
   /** Of a state: `val/loss`. */
   readonly measure: (state: Values) => Effect<Metrics>
-  readonly onMeasured: (done: number, metrics: Metrics, isBest: boolean) => void
 }
 
 export interface Loop {
-  readonly name: string
+  readonly name: StageName
   readonly plan: StepPlan
   readonly compile: Effect<Executable>
   readonly steps: number
@@ -65,7 +62,6 @@ export interface Loop {
   readonly frozen?: Values
   /** What a part of a step is fed beside the scalars of the plan: made while the part before it runs. */
   readonly feeds: (step: number, part: number) => Effect<Values>
-  readonly onStep: (done: number, metrics: Metrics) => void
   readonly preview: Preview
   readonly validation?: LoopValidation
   /** Averages that are stored as training goes. */
@@ -74,7 +70,7 @@ export interface Loop {
   readonly stopping: () => boolean
   /** Errors where the run's folder is no longer there, or no longer ours; asked after each step. */
   readonly held: Effect<void>
-  readonly say: (line: string) => void
+  readonly tell: Sink
   /** How to go on where numbers are no longer finite, with a lower rate. */
   readonly wayOn: string
 }
@@ -97,14 +93,14 @@ const lineOf = (text: string): Line | undefined => {
 const textOf = (line: Line): string => `${JSON.stringify(line)}\n`
 
 /** Drops the lines of steps that a resumed run will do again; returns the others. */
-const trimMetrics = ({ dir, say }: Loop, done: number): Effect<readonly Line[]> =>
+const trimMetrics = ({ dir, tell }: Loop, done: number): Effect<readonly Line[]> =>
   effect(async (run) => {
     const path = join(dir, 'metrics.jsonl')
     const lines = done === 0 ? [] : (await readFile(path, 'utf8').catch(() => '')).split('\n').slice(0, done)
     const read = lines.map(lineOf)
     const good = read.findIndex((line, i) => line?.step !== i + 1)
     const left = good === -1 ? lines : lines.slice(0, good)
-    if (left.length < done) say(`${path}: steps ${left.length + 1} to ${done} are missing`)
+    if (left.length < done) await run(tell(note(`${path}: steps ${left.length + 1} to ${done} are missing`)))
     await run(writeFileAtomic(path, new TextEncoder().encode(left.map((l) => `${l}\n`).join(''))))
     return read.slice(0, left.length).flatMap((line) => line ?? [])
   })
@@ -176,7 +172,8 @@ const judged = (loop: Loop, standing: Standing, measured: Metrics, history: read
     const monitor = loop.validation?.monitor
     const isBest = monitor !== undefined && bestOf(monitor, history)?.step === standing.done
     if (isBest) await run(keep(loop, bestPath(loop.dir, standing.done), standing.done, standing.state))
-    if (Object.keys(measured).length > 0) loop.validation?.onMeasured(standing.done, measured, isBest)
+    if (Object.keys(measured).length > 0)
+      await run(loop.tell({ kind: 'validation', stage: loop.name, step: standing.done, metrics: measured, isBest }))
   })
 
 /**
@@ -205,6 +202,12 @@ const takeUp = (loop: Loop, standing: Standing | undefined): Effect<readonly Mea
     return history
   })
 
+const shown = (loop: Loop, done: number, state: Values): Effect<void> =>
+  effect(async (run) => {
+    await run(loop.preview.draw(done, state))
+    await run(loop.tell({ kind: 'preview', stage: loop.name, step: done, files: loop.preview.files(done) }))
+  })
+
 const advance = (loop: Loop, stepper: Stepper, from: number, before: readonly Measured[]): Effect<Ending> =>
   effect(async (run) => {
     const path = join(loop.dir, 'metrics.jsonl')
@@ -219,8 +222,10 @@ const advance = (loop: Loop, stepper: Stepper, from: number, before: readonly Me
       )
     const save = async (done: number, state: Values, ends: boolean): Promise<void> => {
       await flush(true)
-      await run(keep(loop, checkpointPath(loop.dir, done), done, state))
+      const saved = checkpointPath(loop.dir, done)
+      await run(keep(loop, saved, done, state))
       await run(tidy(loop, done, history, ends))
+      await run(loop.tell({ kind: 'checkpoint', stage: loop.name, step: done, path: saved }))
     }
     /** Undefined: a stop came first. */
     const measure = async (done: number, state: Values): Promise<Metrics | undefined> => {
@@ -251,7 +256,7 @@ const advance = (loop: Loop, stepper: Stepper, from: number, before: readonly Me
       await run(loop.held)
       const broken = brokenMetric(metrics)
       if (broken !== undefined) return diverged('metrics', done, broken)
-      loop.onStep(done, metrics)
+      await run(loop.tell({ kind: 'step', stage: loop.name, step: done, metrics }))
       const stopping = loop.stopping()
       const last = done === loop.steps
       const [saves, previews] = [last || stopping || done % loop.checkpointEvery === 0, isPreviewDue(loop, done)]
@@ -274,8 +279,8 @@ const advance = (loop: Loop, stepper: Stepper, from: number, before: readonly Me
         await run(judged(loop, { done, state }, measured ?? {}, history))
         if (saves || ends || measured === undefined) await save(done, state, ends)
         if (measured === undefined || (stopping && !ends)) return run(TE.left([stopped()]))
-        if (previews || ends) await run(loop.preview.draw(done, state))
-        if (ends && !last) loop.say(endedEarly(loop, done, history))
+        if (previews || ends) await run(shown(loop, done, state))
+        if (ends && !last) await run(loop.tell(note(endedEarly(loop, done, history))))
         if (ends) return { kind: 'finished', state }
       }
       await breathe()
@@ -320,7 +325,8 @@ const fromStanding = (
     if (from === 0 || ended.step - from > near) return run(divergence(loop, ended))
     const { standing: earlier, passed } = await run(loop.standingBelow(from))
     const why = failure('training', checkpointPath(loop.dir, from), showDivergence(ended), ended.got)
-    loop.say(passedOver([why, ...passed], earlier))
+    await run(loop.tell(note(passedOver([why, ...passed], earlier))))
+    await run(loop.tell({ kind: 'rewound', stage: loop.name, step: earlier?.done ?? 0 }))
     return run(fromStanding(loop, executable, earlier, await run(takeUp(loop, earlier))))
   })
 
@@ -338,12 +344,12 @@ export const train = (loop: Loop): Effect<Values> =>
     const ends = isDone || exhausted(validation?.monitor, history)
     if (standing !== undefined && standing.done > 0 && (ends || isPreviewDue(loop, standing.done)))
       if (!loop.preview.files(standing.done).every((file) => existsSync(file)))
-        await run(loop.preview.draw(standing.done, standing.state))
+        await run(shown(loop, standing.done, standing.state))
     if (standing !== undefined && ends) {
       if (loop.postHocEma !== undefined && !hasSnapshot(dir, standing.done))
         await run(saveSnapshot(dir, loop.postHocEma, standing.done, standing.state, loop.identity))
       await run(tidy(loop, standing.done, history, true))
-      if (!isDone) loop.say(endedEarly(loop, standing.done, history))
+      if (!isDone) await run(loop.tell(note(endedEarly(loop, standing.done, history))))
       return standing.state
     }
     const executable = await run(loop.compile)

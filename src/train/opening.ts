@@ -11,6 +11,7 @@ import { decode } from '../schema.ts'
 import { type Found, newestStanding, passedOver, type Standing } from './checkpoints.ts'
 import type { Parted } from './data.ts'
 import { type DataFacts, dataFacts, parseDataFacts, sameData } from './data-facts.ts'
+import { doing, note } from './events.ts'
 import type { RunOptions } from './options.ts'
 import { perceptualWeights } from './perceptual-weights.ts'
 import { type Identity, identitiesOf, type Plan, type StagePlan, trainingOf } from './plan.ts'
@@ -59,7 +60,7 @@ const show = (u: unknown): string => (u === undefined ? 'nothing' : JSON.stringi
 const cutOff = 'an import was cut off, or the file removed: import again into another folder, or put it back'
 
 /** What the folder was trained as so far, and how that may be changed. */
-const formerly = (e: Experiment, { dir, listener }: RunOptions): Effect<Option<readonly Difference[]>> =>
+const formerly = (e: Experiment, { dir, tell }: RunOptions): Effect<Option<readonly Difference[]>> =>
   effect(async (run) => {
     const path = experimentFile(dir)
     const text = await run(textOf(path))
@@ -67,7 +68,7 @@ const formerly = (e: Experiment, { dir, listener }: RunOptions): Effect<Option<r
       const stage = ['first-stage', 'diffusion'].find((name) => existsSync(join(dir, name)))
       if (stage !== undefined)
         await run(refuse([failure('training', path, 'the experiment of the run', `none, beside ${stage}`, cutOff)]))
-      listener.say(`${dir}: nothing was trained there yet; the run begins`)
+      await run(tell(note(`${dir}: nothing was trained there yet; the run begins`)))
       return O.none
     }
     const was = await run(TE.fromEither(pipe(parseJsonText(text.value, path), E.flatMap(decode(experiment)))))
@@ -81,11 +82,11 @@ const formerly = (e: Experiment, { dir, listener }: RunOptions): Effect<Option<r
     return O.some(steers)
   })
 
-const claimData = (e: Experiment, facts: DataFacts, { dir, listener }: RunOptions): Effect<void> =>
+const claimData = (e: Experiment, facts: DataFacts, { dir, tell }: RunOptions): Effect<void> =>
   effect(async (run) => {
     const text = await run(textOf(dataFile(dir)))
     if (O.isNone(text))
-      return listener.say(`${dir} does not say which pictures it was trained on: they are taken to be these`)
+      return run(tell(note(`${dir} does not say which pictures it was trained on: they are taken to be these`)))
     await run(
       TE.fromEither(
         pipe(
@@ -147,15 +148,15 @@ const refuseLate = (
  */
 export const openExperiment = (e: Experiment, o: RunOptions, base: Values = {}): Effect<Opened> =>
   effect(async (run) => {
-    const { dir, listener, resume } = o
+    const { dir, tell, resume } = o
     const exported = ['first-stage', 'diffusion'].map((name) => join(dir, name)).filter(hasWeightsAlone)
     await run(refuse(exported.map(weightsAlone)))
     const steers = resume ? await run(formerly(e, o)) : O.none
-    listener.doing('reading the pictures')
+    await run(tell(doing('reading the pictures')))
     const { dataset, data, plan, lines } = await run(prepare(e, o.executor.name))
     const facts = dataFacts(dataset)
     if (O.isSome(steers)) await run(claimData(e, facts, o))
-    for (const line of lines) listener.say(line)
+    for (const line of lines) await run(tell(note(line)))
     const autoencoder = autoencoderOf(e)
     const constants =
       autoencoder === undefined || plan.firstStage === undefined
@@ -171,10 +172,10 @@ export const openExperiment = (e: Experiment, o: RunOptions, base: Values = {}):
           newestStanding(join(dir, stage.name), { identity, like: stage.step.leaves, below })
         if (O.isNone(steers)) return { stage, identity, standingBelow }
         const { standing, passed } = await go(standingBelow(Number.POSITIVE_INFINITY))
-        if (passed.length > 0) listener.say(passedOver(passed, standing))
+        if (passed.length > 0) await go(tell(note(passedOver(passed, standing))))
         return { stage, identity, standingBelow, ...(standing === undefined ? {} : { standing }) }
       })
-    listener.doing('reading checkpoints')
+    await run(tell(doing('reading checkpoints')))
     const firstStage = plan.firstStage === undefined ? undefined : await run(opened(plan.firstStage))
     const diffusion = plan.diffusion === undefined ? undefined : await run(opened(plan.diffusion))
     const changed = O.isSome(steers) ? steers.value : []
@@ -187,7 +188,8 @@ export const openExperiment = (e: Experiment, o: RunOptions, base: Values = {}):
         ),
       ),
     )
-    for (const { at, was, is } of changed) listener.say(`${at}: ${show(was)} until here, ${show(is)} from here on`)
+    for (const { at, was, is } of changed)
+      await run(tell(note(`${at}: ${show(was)} until here, ${show(is)} from here on`)))
     return {
       ...{ data, facts, plan, constants },
       ...(firstStage === undefined ? {} : { firstStage }),

@@ -4,21 +4,7 @@ import type { Experiment } from '../experiment/document.ts'
 import type { Owned } from '../io/owner.ts'
 import type { Words } from '../text/learnt.ts'
 import type { TextReader } from '../text/prompt.ts'
-import type { Metrics } from './loop.ts'
-
-/** What a training run tells while it goes. */
-export interface Listener {
-  readonly onStage: (name: string, steps: number) => void
-  readonly onStep: (stage: string, done: number, metrics: Metrics) => void
-  /** What held-out pictures have said of a state after `done` steps, and whether it is the best so far of those monitored. */
-  readonly onValidation?: (stage: string, done: number, metrics: Metrics, isBest: boolean) => void
-  readonly onStageDone: (name: string) => void
-  /** What the run is at, outside of its stages' steps: "encoding the pictures". */
-  readonly doing: (what: string) => void
-  readonly say: (line: string) => void
-  /** True ends the run soon, a training behind a checkpoint. */
-  readonly stopping: () => boolean
-}
+import type { Sink } from './events.ts'
 
 /** A run, or a published model, whose weights stay as they are while something is trained beside it. */
 export interface Base {
@@ -41,7 +27,9 @@ export interface RunOptions {
   readonly owned?: Owned
   readonly executor: Executor
   readonly resume: boolean
-  readonly listener: Listener
+  readonly tell: Sink
+  /** True ends the run soon, a training behind a checkpoint. */
+  readonly stopping: () => boolean
   /** Opens what an adapter is of, for an experiment. */
   readonly openBase?: (dir: string, e: Experiment) => Effect<Base>
   /** How a person resumes the run with some settings; in hints. */

@@ -13,6 +13,7 @@ import { picturesOf } from './data.ts'
 import { showDataFacts } from './data-facts.ts'
 import { trainDiffusion } from './diffusion.ts'
 import { drawPictures } from './drawing.ts'
+import { doing, note } from './events.ts'
 import { trainFirstStage } from './first-stage.ts'
 import { drawPrior, firstItems, reconstruct, reconstructionPsnr } from './inference.ts'
 import { encodeHeldOut, encodeLatents } from './latents.ts'
@@ -63,10 +64,10 @@ const foldersOf = (dir: string): readonly string[] => [
 ]
 
 /** Makes a folder that run's: tidied, and with what it is trained on. */
-const claim = (e: Experiment, facts: Opened['facts'], { dir, listener }: RunOptions): Effect<void> =>
+const claim = (e: Experiment, facts: Opened['facts'], { dir, tell }: RunOptions): Effect<void> =>
   effect(async (run) => {
     const left = await run(sweep(foldersOf(dir)))
-    if (left.length > 0) listener.say(`removed what writes that were cut off had left: ${left.join(', ')}`)
+    if (left.length > 0) await run(tell(note(`removed what writes that were cut off had left: ${left.join(', ')}`)))
     await run(writeText(dataFile(dir), showDataFacts(facts)))
     await run(writeText(experimentFile(dir), JSON.stringify(e, null, 2)))
   })
@@ -84,7 +85,7 @@ const firstStageOf = (
     if (autoencoder === undefined || opened.firstStage === undefined) return { state: {} }
     const { data, constants } = opened
     const state = await run(trainFirstStage(e, o, { opened: opened.firstStage, autoencoder, data, constants }))
-    o.listener.doing('drawing reconstructions')
+    await run(o.tell(doing('drawing reconstructions')))
     const heldOut = picturesOf(data.heldOut)
     const heldOutPsnr = await run(reconstructionPsnr(o.executor, autoencoder, state, heldOut))
     const reconstructions = join(o.dir, 'reconstructions.png')
@@ -96,7 +97,7 @@ const firstStageOf = (
     await run(o.owned.held)
     await run(writeReconstructions(reconstructions, shown, made, { columns, seed: e.seed }))
     await run(writePictures(priorSamples, drawn, { columns, seed: e.seed }))
-    o.listener.say(`held-out reconstructions: ${heldOutPsnr.toFixed(2)} dB PSNR`)
+    await run(o.tell(note(`held-out reconstructions: ${heldOutPsnr.toFixed(2)} dB PSNR`)))
     return { state, summary: { heldOutPsnr, reconstructions, priorSamples } }
   })
 
@@ -104,8 +105,8 @@ const firstStageOf = (
 const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
   effect(async (run) => {
     const started = performance.now()
-    const o: Own = { ...given, executor: stoppable(given.executor, given.listener.stopping) }
-    const { doing, say } = o.listener
+    const o: Own = { ...given, executor: stoppable(given.executor, given.stopping) }
+    const { tell } = o
     const base = await run(baseOf(e, o))
     const opened = await run(openExperiment(e, o, base?.diffusion))
     const { data, plan, facts } = opened
@@ -122,7 +123,7 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
     })
     if (opened.diffusion === undefined || e.diffusion === undefined) return summary()
 
-    doing('encoding the pictures')
+    await run(tell(doing('encoding the pictures')))
     const { model, name } = opened.diffusion.stage
     const encoding = { executor: o.executor, state: first.state, seed: e.seed, dir: join(o.dir, name) }
     const options = {
@@ -133,7 +134,7 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
     const encoded = await run(encodeLatents(diffusedOf(e), encoding, options, picturesOf(data.train)))
     const { scale } = encoded
     const what = model.encodes === 'identity' ? 'pictures, not encoded' : 'latents'
-    say(`${what}: ${showShape(model.latent)}, multiplied by ${scale.toFixed(4)}`)
+    await run(tell(note(`${what}: ${showShape(model.latent)}, multiplied by ${scale.toFixed(4)}`)))
     await run(writeText(join(o.dir, 'latents.json'), JSON.stringify({ scale, classes: facts.classes })))
     const words = base?.words ?? wordsOf(model.conditioner, data.train)
     const tokens = base?.tokens ?? (await run(TE.fromEither(tokensOf(model.conditioner, words))))
@@ -143,7 +144,7 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
       tokens === undefined || model.conditioner.learntAhead !== true
         ? TE.right(undefined)
         : encodeCaptions(o.executor, model, base?.diffusion ?? {}, { tokens, data: of, dir: encoding.dir })
-    if (model.conditioner.learntAhead === true) doing('encoding the captions')
+    if (model.conditioner.learntAhead === true) await run(tell(doing('encoding the captions')))
     const [learntTold, heldOutTold] = [await run(told(data.train)), await run(told(heldOut.data))]
     const trained = await trainDiffusion(e, o, {
       opened: opened.diffusion,
@@ -160,8 +161,8 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
       for (const open of [encoded, learntTold, heldOutTold]) await open?.close()
     })
     const second = await run(TE.fromEither(trained))
-    for (const line of await run(adapterFilesOf(o, model, second))) say(line)
-    doing('drawing samples')
+    for (const line of await run(adapterFilesOf(o, model, second))) await run(tell(note(line)))
+    await run(tell(doing('drawing samples')))
     const showing = await run(showingOf(model, e.sampling.perClass, data.heldOut, { seed: e.seed, tokens }))
     const { asked, columns, rows, captions, grid } = showing
     const drawn = await run(
@@ -176,7 +177,7 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
     const file = join(o.dir, 'samples.png')
     await run(o.owned.held)
     await run(writePictures(file, grid(drawn), { columns, seed: e.seed }))
-    if (restoration !== undefined) say(saysRestoration(restoration))
+    if (restoration !== undefined) await run(tell(note(saysRestoration(restoration))))
     return summary({
       file,
       rows,

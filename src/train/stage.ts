@@ -6,6 +6,7 @@ import { autoencoderOf, type Experiment, type Training } from '../experiment/doc
 import { feedTypes, type Graph } from '../graph/graph.ts'
 import type { Owned } from '../io/owner.ts'
 import { pipe, TE } from '../prelude.ts'
+import { note, type Sink } from './events.ts'
 import { type Preview, train } from './loop.ts'
 import { bestState, bestsOf } from './monitor.ts'
 import type { OpenedStage } from './opening.ts'
@@ -70,14 +71,14 @@ const slower = (e: Experiment, name: StagePlan['name']): readonly string[] => {
 }
 
 /** What a run goes on with: the state that is kept as the best, or the last where there is none, as where a stage was imported. */
-const bestOrLast = (dir: string, last: Values, say: (line: string) => void): Effect<Values> =>
+const bestOrLast = (dir: string, last: Values, tell: Sink): Effect<Values> =>
   effect(async (run) => {
     const [best] = await run(bestsOf(dir))
-    say(
+    const which =
       best === undefined
-        ? `${dir}: no state is kept as the best; going on with the last`
-        : `${dir}: going on with the best state, that of step ${best.step}`,
-    )
+        ? 'no state is kept as the best; going on with the last'
+        : `going on with the best state, that of step ${best.step}`
+    await run(tell(note(`${dir}: ${which}`)))
     return best === undefined ? last : run(bestState(dir, last))
   })
 
@@ -90,7 +91,7 @@ export const runStage = (
   effect(async (run) => {
     const { stage, identity, standing, standingBelow } = opened
     const { step, name } = stage
-    const { listener } = o
+    const { tell } = o
     const wanted = [step.graph, stage.start].flatMap((graph) =>
       graph === undefined ? [] : Object.keys(feedTypes(graph)),
     )
@@ -115,7 +116,7 @@ export const runStage = (
             seed: e.seed,
             graph: stage.validation,
           })
-    listener.onStage(name, training.steps)
+    await run(tell({ kind: 'stage', stage: name, steps: training.steps, done: standing?.done ?? 0 }))
     const last = await train({
       name,
       plan: step,
@@ -133,7 +134,6 @@ export const runStage = (
       ),
       frozen: only(frozen, wanted),
       feeds,
-      onStep: (done, metrics) => listener.onStep(name, done, metrics),
       preview,
       ...(postHocEma === undefined ? {} : { postHocEma }),
       ...(validate === undefined || measured === undefined
@@ -142,15 +142,14 @@ export const runStage = (
             validation: {
               ...validate,
               measure: measured.measure,
-              onMeasured: (done, metrics, isBest) => listener.onValidation?.(name, done, metrics, isBest),
             },
           }),
-      stopping: listener.stopping,
+      stopping: o.stopping,
       held: o.owned.held,
-      say: listener.say,
+      tell,
       wayOn: `resume with a lower learning rate: ${o.resumeCommand?.(settings) ?? settings.join(', ')}; or train into another folder`,
     })().finally(() => measured?.dispose())
     const state = await run(TE.fromEither(last))
-    listener.onStageDone(name)
-    return validate?.monitor?.use === 'best' ? run(bestOrLast(join(o.dir, name), state, listener.say)) : state
+    await run(tell({ kind: 'stage-done', stage: name }))
+    return validate?.monitor?.use === 'best' ? run(bestOrLast(join(o.dir, name), state, tell)) : state
   })

@@ -7,8 +7,8 @@ import { feedTypes, type Graph, outputTypes, parameters } from '../graph/graph.t
 import { ssims } from '../metrics/ssim.ts'
 import { E, type IO, pipe, TE } from '../prelude.ts'
 import { didYouMean } from '../schema.ts'
+import type { Metrics } from './events.ts'
 import { type Items, psnrs } from './inference.ts'
-import type { Metrics } from './loop.ts'
 import { noiseFeeds } from './state.ts'
 
 /** What a stage makes of pictures that it is not trained on. */

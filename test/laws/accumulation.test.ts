@@ -121,13 +121,13 @@ describe('training with accumulation', () => {
       ...(standing === undefined ? {} : { standing }),
       initial: TE.right(plan.initial(3)),
       feeds: (step, part) => TE.right(feedsOf(plan, 2, step, part)),
-      onStep: (step) => {
-        done = step
-      },
       preview: { files: () => [], draw: () => TE.right(undefined) },
       stopping: () => done === stopAt,
       held: TE.right(undefined),
-      say: () => {},
+      tell: (event) =>
+        TE.fromIO(() => {
+          if (event.kind === 'step') done = event.step
+        }),
     }
     await train(loop)()
     const names = (await readdir(join(dir, 'checkpoints'))).sort()

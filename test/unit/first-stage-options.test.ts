@@ -12,7 +12,7 @@ import { decodeExperiment } from '../../src/experiment/load.ts'
 import { conditionOf, pixelWeights } from '../../src/experiment/pictures.ts'
 import { type Graph, parameters } from '../../src/graph/graph.ts'
 import { float } from '../../src/graph/types.ts'
-import { E, RR } from '../../src/prelude.ts'
+import { E, RR, TE } from '../../src/prelude.ts'
 import { loadData } from '../../src/train/data.ts'
 import { planExperiment } from '../../src/train/plan.ts'
 import { trainExperiment } from '../../src/train/run.ts'
@@ -124,10 +124,8 @@ describe('two steps', () => {
     right(
       await trainExperiment(experiment(), {
         ...{ dir, executor: onnx('cpu'), resume: false },
-        listener: {
-          ...{ onStage: () => {}, onStep: () => {}, onStageDone: () => {}, doing: () => {}, stopping: () => false },
-          say: (line) => said.push(line),
-        },
+        stopping: () => false,
+        tell: (event) => TE.fromIO(() => void (event.kind === 'note' && said.push(event.text))),
       })(),
     )
     const lines = (await readFile(join(dir, 'first-stage/metrics.jsonl'), 'utf8')).trim().split('\n')

@@ -7,6 +7,7 @@ import { type Effect, failure } from '../../src/error.ts'
 import { type Executable, floats, type Stepper, type Values } from '../../src/execute/executor.ts'
 import { E, pipe, TE } from '../../src/prelude.ts'
 import { checkpointPath, newestStanding } from '../../src/train/checkpoints.ts'
+import type { Sink } from '../../src/train/events.ts'
 import { type Loop, train } from '../../src/train/loop.ts'
 import { trainingStep } from '../../src/train/step.ts'
 import { right } from '../arbitrary/run.ts'
@@ -50,10 +51,11 @@ const executable = (after: (done: number, w: number) => number, loss = (w: numbe
 interface Told {
   readonly said: string[]
   readonly previews: number[]
+  readonly validations: string[]
 }
 const identity = { stage: 'first-stage' }
 const go = async (after: (done: number, w: number) => number, changes: Partial<Loop> = {}, resume = false) => {
-  const told: Told = { said: [], previews: [] }
+  const told: Told = { said: [], previews: [], validations: [] }
   const standingBelow = (below: number) => newestStanding(dir, { identity, like: first, below })
   const found = resume ? right(await standingBelow(Number.POSITIVE_INFINITY)()) : { passed: [] }
   const preview = (done: number): string => join(dir, `preview-${done}`)
@@ -63,7 +65,6 @@ const go = async (after: (done: number, w: number) => number, changes: Partial<L
     ...(found.standing === undefined ? {} : { standing: found.standing }),
     initial: TE.right(first),
     feeds: (step) => TE.right({ step: floats([], Float32Array.of(step)) }),
-    onStep: () => {},
     preview: {
       files: (done) => [preview(done)],
       draw: (done, state) => async () => {
@@ -74,7 +75,11 @@ const go = async (after: (done: number, w: number) => number, changes: Partial<L
     },
     stopping: () => false,
     held: TE.right(undefined),
-    say: (line) => told.said.push(line),
+    tell: (event) =>
+      TE.fromIO(() => {
+        if (event.kind === 'note') told.said.push(event.text)
+        if (event.kind === 'validation') told.validations.push(`${event.step}${event.isBest ? ' best' : ''}`)
+      }),
     ...changes,
   })()
   return { ended, ...told }
@@ -87,7 +92,11 @@ const count = (to: number): readonly number[] => Array.from({ length: to }, (_, 
 const plusOne = (_: number, x: number): number => x + 1
 const stoppingAfter = (done: number): Partial<Loop> => {
   const at = { done: 0 }
-  return { onStep: (step) => (at.done = step), stopping: () => at.done >= done }
+  const tell: Sink = (event) =>
+    TE.fromIO(() => {
+      if (event.kind === 'step') at.done = event.step
+    })
+  return { tell, stopping: () => at.done >= done }
 }
 
 describe('training', () => {
@@ -136,7 +145,7 @@ describe('held-out pictures', () => {
   type Curve = (done: number) => number
   const validation = (
     curve: Curve,
-    { patience, stopAt, log = [] }: { patience?: number; stopAt?: () => number; log?: string[] } = {},
+    { patience, stopAt }: { patience?: number; stopAt?: () => number } = {},
   ): Partial<Loop> => ({
     validation: {
       every: 3,
@@ -145,7 +154,6 @@ describe('held-out pictures', () => {
         const done = scalar(state, 'w') - 1
         return stopAt?.() === done ? E.left([failure('stopped', '', '', '')]) : E.right({ 'val/psnr': curve(done) })
       },
-      onMeasured: (done, _, isBest) => log.push(`${done}${isBest ? ' best' : ''}`),
     },
   })
   const bests = async () => readdir(join(dir, 'best')).catch(() => [])
@@ -157,10 +165,9 @@ describe('held-out pictures', () => {
   const hump: Curve = (done) => 20 - Math.abs(6 - done)
 
   it('are measured when they are due and after the last step, and the best state is kept by itself', async () => {
-    const log: string[] = []
-    const { ended } = await go(plusOne, { ...validation(hump, { log }), steps: 11 })
+    const { ended, validations } = await go(plusOne, { ...validation(hump), steps: 11 })
     expect(scalar(right(ended), 'w')).toBe(12)
-    expect(log).toEqual(['3 best', '6 best', '9', '11'])
+    expect(validations).toEqual(['3 best', '6 best', '9', '11'])
     expect((await lines()).flatMap((l) => ('val/psnr' in l ? [[l.step, l['val/psnr']]] : []))).toEqual([
       [3, 17],
       [6, 20],

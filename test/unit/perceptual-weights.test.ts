@@ -9,7 +9,7 @@ import { decodeExperiment } from '../../src/experiment/load.ts'
 import type { Initializer } from '../../src/graph/ops.ts'
 import { size } from '../../src/graph/types.ts'
 import { torchvisionNames } from '../../src/nn/index.ts'
-import { E, pipe } from '../../src/prelude.ts'
+import { E, pipe, TE } from '../../src/prelude.ts'
 import { decode } from '../../src/schema.ts'
 import { perceptualWeights } from '../../src/train/perceptual-weights.ts'
 import { firstStageStep } from '../../src/train/plan.ts'
@@ -145,9 +145,8 @@ describe('VGG16 in its full size, of random numbers', () => {
     )
     const alone = right(await perceptualWeights(even, right(firstStageStep(even)))())
     expect(Object.keys(alone)).toHaveLength(2 + 26)
-    const silent = { onStage: () => {}, onStep: () => {}, onStageDone: () => {}, doing: () => {}, say: () => {} }
-    const quiet = { ...silent, stopping: () => false }
-    const options = { dir: at('run'), executor: onnx('cpu'), resume: false, listener: quiet }
+    const silent = { tell: () => TE.right(undefined), stopping: () => false }
+    const options = { dir: at('run'), executor: onnx('cpu'), resume: false, ...silent }
     right(await trainExperiment(experiment, options)())
     const { rec_loss: withDistance } = JSON.parse(await readFile(at('run/first-stage/metrics.jsonl'), 'utf8'))
     expect(withDistance).toBeGreaterThan(0)

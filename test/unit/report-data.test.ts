@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import tiny from '../../graphs/tiny.json' with { type: 'json' }
-import { stageMetrics } from '../../src/cli/report-data.ts'
 import { decodeExperiment } from '../../src/experiment/load.ts'
 import { E } from '../../src/prelude.ts'
+import { stageMetrics } from '../../src/run/report-data.ts'
 import { planExperiment } from '../../src/train/plan.ts'
 import { right } from './diffusion-fixtures.ts'
 

@@ -14,6 +14,7 @@ import { contentHash } from '../graph/hash.ts'
 import { size } from '../graph/types.ts'
 import { readBytes } from '../io/bytes.ts'
 import { asArgument } from '../io/names.ts'
+import { version } from '../io/package.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { decode, dictionary, number } from '../schema.ts'
 import { bestOf } from '../train/monitor.ts'
@@ -23,7 +24,6 @@ import type { LabelledGrid, ReportData, StageMetrics, StageSummary } from '../tr
 import type { RunSummary, SamplesSummary } from '../train/run.ts'
 import { saysRestoration } from '../train/showing.ts'
 import { machine } from './machine.ts'
-import { version } from './package.ts'
 
 const metricsLine = decode(dictionary(number()), { tag: 'file' })
 

@@ -1,0 +1,154 @@
+import { appendFile } from 'node:fs/promises'
+import { type Effect, type Errors, effect, showErrors } from '../error.ts'
+import { chooseExecutor } from '../execute/choose.ts'
+import type { Executor } from '../execute/executor.ts'
+import type { Experiment } from '../experiment/document.ts'
+import { loadWritten, placedBy } from '../experiment/load.ts'
+import { fileEffect } from '../io/bytes.ts'
+import type { Owned } from '../io/owner.ts'
+import { completed } from '../pipelines/tuning.ts'
+import { E, identity, pipe, TE } from '../prelude.ts'
+import { doing, type Sink, sinks, type TrainingEvent } from '../train/events.ts'
+import { writeReport } from '../train/report/index.ts'
+import { type RunSummary, trainExperiment } from '../train/run.ts'
+import { reportData, stageMetrics } from './report-data.ts'
+import { resumeCommand } from './resume-command.ts'
+import { inRunFolder } from './run-folder.ts'
+import { openBase } from './trained-run.ts'
+
+/** Training in programs; the command line trains by the same. */
+
+/** A run that has come to its end. */
+export interface Trained {
+  /** The folder, which `loadRun` opens. */
+  readonly dir: string
+  /** The file of the report. */
+  readonly report: string
+  readonly summary: RunSummary
+}
+
+export interface Session {
+  readonly experiment: Experiment
+  readonly owned: Owned
+  /** The folder as a person would type it. */
+  readonly dir: string
+  readonly resume: boolean
+  /** By its name, or itself. */
+  readonly executor: string | Executor
+  readonly tell: Sink
+  readonly stopping: () => boolean
+}
+
+const isStop = (errors: Errors): boolean => errors.some(({ tag }) => tag === 'stopped')
+
+/** Seconds that each stage takes. */
+const timed = () => {
+  const seconds = new Map<string, number>()
+  let began = performance.now()
+  const clock: Sink = (event) =>
+    TE.fromIO(() => {
+      if (event.kind === 'stage') began = performance.now()
+      if (event.kind === 'stage-done') seconds.set(event.stage, (performance.now() - began) / 1000)
+    })
+  return { seconds, clock }
+}
+
+const trained = ({ experiment, owned, dir, resume, executor: asked, tell: sink, stopping }: Session): Effect<Trained> =>
+  effect(async (run) => {
+    const { executor, reason } =
+      typeof asked === 'string' ? await run(chooseExecutor(asked)) : { executor: asked, reason: 'as given' }
+    const { seconds, clock } = timed()
+    const tell = sinks(clock, sink)
+    await run(tell({ kind: 'run', name: experiment.name, dir, executor: executor.name, reason, resumed: resume }))
+    const summary = await run(
+      trainExperiment(experiment, {
+        ...{ dir: owned.dir, owned, executor, resume, tell, stopping, openBase },
+        resumeCommand: (settings) => resumeCommand(dir, settings),
+      }),
+    )
+    await run(tell(doing('writing the report')))
+    const metrics = await run(stageMetrics(owned.dir, summary))
+    const data = await run(reportData({ summary, seconds, metrics, executor: executor.name, dir }))
+    await run(owned.held)
+    const report = await run(writeReport(owned.dir, data, metrics))
+    await run(tell({ kind: 'done', dir, report }))
+    return { dir: owned.dir, report, summary }
+  })
+
+/** Trains in a folder that is owned, and tells how it ends. Errors: those of `trainExperiment`, of the executor and of the sink. */
+export const trainIn = (session: Session): Effect<Trained> =>
+  effect(async (run) => {
+    const { tell, dir } = session
+    const ended = await trained(session)()
+    if (E.isLeft(ended))
+      await run(
+        tell(isStop(ended.left) ? { kind: 'stopped', dir } : { kind: 'failed', dir, error: showErrors(ended.left) }),
+      )
+    return run(TE.fromEither(ended))
+  })
+
+export interface TrainOptions {
+  /** The folder of the run; a new one below `runs/` where left out. */
+  readonly out?: string
+  /** Goes on with the run of that folder, or with the newest one. */
+  readonly resume?: boolean
+  /** By its name, or itself; that of the experiment where left out. */
+  readonly executor?: string | Executor
+  /** Told of all that happens, one event after the other; training goes on when its promise is fulfilled. */
+  readonly onEvent?: (event: TrainingEvent) => void | Promise<void>
+  /** What else is told. */
+  readonly sinks?: readonly Sink[]
+  /** Aborted, it ends the training soon, behind a checkpoint, with one error of the tag `stopped`. */
+  readonly signal?: AbortSignal
+}
+
+const telling =
+  (onEvent: TrainOptions['onEvent']): Sink =>
+  (event) =>
+    effect(async () => onEvent?.(event))
+
+/** A file of JSON lines: every event, with the time in milliseconds since 1970. Errors: `file`. */
+export const jsonLines =
+  (path: string): Sink =>
+  (event) =>
+    fileEffect(path, 'a file that can be written', () =>
+      appendFile(path, `${JSON.stringify({ time: Date.now(), ...event })}\n`),
+    )
+
+/**
+ * Trains an experiment, or the one in a file, as `latentgraph train` does: checkpoints, metrics, previews, samples and a report in a folder
+ * of its own. Errors: `config`, `usage`, `file`, `data`, `training`, `stopped`, and those of the sinks.
+ *
+ * @example
+ * const { dir } = await orThrow(
+ *   train('graphs/shapes.json', {
+ *     out: 'runs/shapes',
+ *     onEvent: (event) => {
+ *       if (event.kind === 'validation') console.log(event.step, event.metrics['val/loss'])
+ *     },
+ *   }),
+ * )
+ * const run = await orThrow(loadRun(dir))
+ */
+export const train = (experiment: Experiment | string, o: TrainOptions = {}): Effect<Trained> =>
+  effect(async (run) => {
+    const { out, resume = false, signal, onEvent, sinks: others = [] } = o
+    const { experiment: e, asWritten } =
+      typeof experiment === 'string'
+        ? await run(loadWritten(experiment, [], completed))
+        : { experiment, asWritten: identity<string> }
+    const file = typeof experiment === 'string' ? experiment : e.name
+    return run(
+      pipe(
+        inRunFolder({ file, out, resume }, (owned) =>
+          trainIn({
+            ...{ experiment: e, owned, dir: out ?? owned.dir, resume },
+            executor: o.executor ?? e.executor,
+            tell: sinks(telling(onEvent), ...others),
+            stopping: () => signal?.aborted === true,
+          }),
+        ),
+        TE.mapLeft(placedBy(asWritten)),
+      ),
+    )
+  })
