@@ -2,6 +2,8 @@ import { distance } from 'fastest-levenshtein'
 import { type Checked, failure, type LatentError } from './error.ts'
 import { E, t } from './prelude.ts'
 
+// Over 400 lines: combinators, each with its validation, its JSON Schema and its types, which read each other.
+
 /**
  * io-ts codecs for declared documents. They differ from io-ts' own in three ways: an unknown key is an error
  * (io-ts' `exact` strips it silently), every codec also carries its JSON Schema, and a failure names the JSON
@@ -82,7 +84,8 @@ export interface Bounds {
 }
 const within = (u: number, { min = -Infinity, max = Infinity, above = -Infinity, below = Infinity }: Bounds): boolean =>
   Number.isFinite(u) && u >= min && u <= max && u > above && u < below
-const boundsName = (kind: string, { min, max, above, below }: Bounds): string => {
+/** Bounds in words: `a number in [0, 1)`. */
+export const boundsName = (kind: string, { min, max, above, below }: Bounds): string => {
   const [from, to] = [min ?? above, max ?? below]
   return from !== undefined && to !== undefined
     ? `${kind} in ${min === undefined ? '(' : '['}${from}, ${to}${max === undefined ? ')' : ']'}`
@@ -135,7 +138,8 @@ export interface Lengths {
   readonly min?: number
   readonly max?: number
 }
-const lengthsName = ({ min = 0, max }: Lengths): string =>
+/** Lengths in words: `a list of 2 to 4`. */
+export const lengthsName = ({ min = 0, max }: Lengths): string =>
   max === undefined
     ? min > 0
       ? `a list of at least ${min}`
@@ -226,8 +230,59 @@ export const withOwnDefaults = <A>(of: Codec<A>, given: object = {}): WithDefaul
   return { of, fallback: decoded.right }
 }
 
-type Required = Readonly<Record<string, AnyCodec>>
-type Defaulted = Readonly<Record<string, { readonly of: AnyCodec; readonly fallback: unknown }>>
+/** What a newcomer is told of a field or of a kind: what it is, its unit, what more or less of it does. */
+export interface About {
+  readonly sentence: string
+  readonly example?: unknown
+}
+export interface Described {
+  readonly about: About
+}
+type AnyDefault = { readonly of: AnyCodec; readonly fallback: unknown }
+
+/**
+ * A field with its description, and an example where neither its default nor its first value serves as one.
+ *
+ * @example
+ * const picture = describedRecord({ size: about('Side of the pictures, in pixels.', integer({ min: 8 }), 64) })
+ */
+export const about = <F extends AnyCodec | AnyDefault>(
+  sentence: string,
+  field: F,
+  example?: unknown,
+): F & Described => ({
+  ...field,
+  about: { sentence, ...(example === undefined ? {} : { example }) },
+})
+
+/** A value that a schema admits: the one it gives, else made of those of its parts; undefined where it says none. */
+export const exampleOf = (json: JsonSchema): unknown => {
+  const { examples, anyOf, oneOf, items, properties, required, minItems } = json
+  const [first]: readonly unknown[] = [examples, anyOf ?? oneOf, json.enum].flatMap((l) => (Array.isArray(l) ? l : []))
+  if (Array.isArray(examples) || Array.isArray(json.enum)) return first
+  for (const key of ['default', 'const']) if (key in json) return json[key]
+  if (isObject(first)) return exampleOf(first)
+  if (json.type === 'boolean') return true
+  if (isObject(items)) {
+    const item = exampleOf(items)
+    return item === undefined ? undefined : Array.from({ length: Math.max(1, Number(minItems ?? 1)) }, () => item)
+  }
+  if (!isObject(properties) || !Array.isArray(required)) return undefined
+  return Object.fromEntries(
+    Object.entries(properties).flatMap(([k, p]) => (required.includes(k) && isObject(p) ? [[k, exampleOf(p)]] : [])),
+  )
+}
+
+type AnyField = (AnyCodec | AnyDefault) & Partial<Described>
+const fieldJson = (field: AnyField): JsonSchema => {
+  const json: JsonSchema = 'of' in field ? { ...field.of.json, default: field.fallback } : field.json
+  if (field.about === undefined) return json
+  const example = field.about.example ?? exampleOf(json)
+  return { description: field.about.sentence, ...json, ...(example === undefined ? {} : { examples: [example] }) }
+}
+
+type Required = Readonly<Record<string, AnyCodec & Partial<Described>>>
+type Defaulted = Readonly<Record<string, AnyDefault & Partial<Described>>>
 type RecordOf<R extends Required, D extends Defaulted, P extends Required> = {
   readonly [K in keyof R]: Decoded<R[K]>
 } & { readonly [K in keyof D]: Decoded<D[K]['of']> } & { readonly [K in keyof P]?: Decoded<P[K]> }
@@ -250,14 +305,10 @@ export const record = <
     ...absentable,
   }
   const known = Object.keys(fields)
+  const declared: Readonly<Record<string, AnyField>> = { ...required, ...withDefaults, ...absentable }
   const json: JsonSchema = {
     type: 'object',
-    properties: Object.fromEntries(
-      known.map((k) => [
-        k,
-        { ...fields[k]?.json, ...(k in withDefaults ? { default: withDefaults[k]?.fallback } : {}) },
-      ]),
-    ),
+    properties: Object.fromEntries(Object.entries(declared).map(([k, field]) => [k, fieldJson(field)])),
     required: Object.keys(required),
     additionalProperties: false,
   }
@@ -287,6 +338,18 @@ export const record = <
   return codec('an object', json, validate)
 }
 
+type AllDescribed<F> = { readonly [K in keyof F]: F[K] & Described }
+/** A `record` of a document that people write: no field without its description. */
+export const describedRecord = <
+  R extends Required,
+  D extends Defaulted = Record<never, never>,
+  P extends Required = Record<never, never>,
+>(
+  required: R & AllDescribed<R>,
+  defaulted?: D & AllDescribed<D>,
+  optional?: P & AllDescribed<P>,
+): Codec<RecordOf<R, D, P>> => record<R, D, P>(required, defaulted, optional)
+
 /** A union told apart by the word under `key`: errors speak of the chosen branch alone. */
 export const tagged = <const K extends string, B extends Required>(
   key: K,
@@ -299,12 +362,14 @@ export const tagged = <const K extends string, B extends Required>(
   const tagName = word(names)
   const json: JsonSchema = {
     oneOf: names.map((n) => {
-      const branch = branches[n]?.json
+      const { json: branch, about: told } = branches[n] ?? {}
+      const description = told === undefined ? {} : { description: told.sentence }
       const properties = isObject(branch?.properties) ? branch.properties : {}
       const required: unknown = branch?.required
       return {
+        ...description,
         ...branch,
-        properties: { [key]: { const: n, ...(n === otherwise ? { default: n } : {}) }, ...properties },
+        properties: { [key]: { ...description, const: n, ...(n === otherwise ? { default: n } : {}) }, ...properties },
         required: [...(n === otherwise ? [] : [key]), ...(Array.isArray(required) ? required : [])],
       }
     }),
@@ -323,6 +388,13 @@ export const tagged = <const K extends string, B extends Required>(
     return complete(whole) ? E.right(whole) : mismatch(u, c, tagName.name)
   })
 }
+
+/** A `tagged` of a document that people write: no kind without its description. */
+export const describedTagged = <const K extends string, B extends Required>(
+  key: K,
+  branches: B & AllDescribed<B>,
+  otherwise?: keyof B & string,
+): ReturnType<typeof tagged<K, B>> => tagged<K, B>(key, branches, otherwise)
 
 /** A key as JSON pointers (RFC 6901) have it. */
 export const escapePointer = (key: string): string => key.replaceAll('~', '~0').replaceAll('/', '~1')

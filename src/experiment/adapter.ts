@@ -3,37 +3,62 @@ import { apply, isTensor, type Tensor, topological } from '../declare/index.ts'
 import type { Loss } from '../losses/index.ts'
 import type { Buffers } from '../nn/stateful.ts'
 import { pipe, RR } from '../prelude.ts'
-import { type Decoded, didYouMean, integer, list, nonEmpty, number, record, tagged, withDefault } from '../schema.ts'
+import {
+  about,
+  type Decoded,
+  describedRecord,
+  describedTagged,
+  didYouMean,
+  integer,
+  list,
+  nonEmpty,
+  number,
+  withDefault,
+} from '../schema.ts'
 import { substitution } from '../transform/index.ts'
 import type { Conditioner, Space } from './conditioner.ts'
 import type { Conditioning } from './conditioning.ts'
 import { controlFields, controlPrefix, hintCondition } from './control.ts'
+import { held } from './held-model.ts'
 import { hybrid } from './hybrid.ts'
 import { inversionFields, inversionPrefix, withNewWord } from './new-word.ts'
 import { type Problems, problem } from './problems.ts'
 
 /** What is trained of a U-Net that stays as it is. */
 
-const lora = record(
-  { rank: integer({ min: 1, max: 4096 }) },
+const lora = describedRecord(
   {
-    /** Words of the names of weights that are adapted: `attn2`, `attn1.to_q`, `qkv`. */
-    on: withDefault(list(nonEmpty, { min: 1, max: 64 }), ['attn1', 'attn2']),
+    rank: about(
+      'How many directions each change of a weight has: more hold more, in a file that grows with it, and overfit few pictures sooner.',
+      integer({ min: 1, max: 4096 }),
+      4,
+    ),
   },
   {
-    /** The product counts alpha / rank; as much as it is where left out. */
-    alpha: number({ min: 1e-6, max: 1e6 }),
-    /** The folder of the run whose weights stay as they are, named from the working folder. */
-    of: nonEmpty,
+    on: about(
+      'Words of the names of weights that are adapted: attn2 are the attentions to the text, attn1 those of positions to each other, attn1.to_q the queries alone.',
+      withDefault(list(nonEmpty, { min: 1, max: 64 }), ['attn1', 'attn2']),
+    ),
+  },
+  {
+    alpha: about(
+      'What the change counts is alpha / rank; as much as it is where left out.',
+      number({ min: 1e-6, max: 1e6 }),
+      4,
+    ),
+    of: held,
   },
 )
-export const adapter = tagged('kind', {
-  /** Terms of low rank beside weights (Hu et al. 2021). */
-  lora,
-  /** A word of its own, with embeddings for the model's text encoders (Gal et al. 2022). */
-  'textual-inversion': inversionFields,
-  /** A copy of the U-Net's way down that sees a picture for each (Zhang et al. 2023). */
-  controlnet: controlFields,
+export const adapter = describedTagged('kind', {
+  lora: about('Terms of low rank beside weights (Hu et al. 2021): the usual way to teach a large model a style.', lora),
+  'textual-inversion': about(
+    "A word of its own, with embeddings for the model's text encoders, and nothing else that is trained (Gal et al. 2022).",
+    inversionFields,
+  ),
+  controlnet: about(
+    "A copy of the U-Net's way down that sees a picture for each, which drawn pictures then follow (Zhang et al. 2023).",
+    controlFields,
+  ),
 })
 export type AdapterConfig = Decoded<typeof adapter>
 type Of<K extends AdapterConfig['kind']> = Extract<AdapterConfig, { readonly kind: K }>

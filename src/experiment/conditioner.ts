@@ -5,9 +5,18 @@ import type { Tensor } from '../declare/index.ts'
 import type { Checked } from '../error.ts'
 import type { Values } from '../execute/executor.ts'
 import type { Shape } from '../graph/types.ts'
+import { about, number, withDefault } from '../schema.ts'
 import type { Problems } from './problems.ts'
 
 /** What a kind of condition is, in the space where diffusion takes place. */
+
+/** How often a condition is left out in training. */
+export const dropped = (fallback: number) =>
+  about(
+    'Share of the pictures whose condition is left out in training, so that guidance has an unconditional model to lead away from; 0 for none, and then no guidance.',
+    withDefault(number({ min: 0, max: 1 }), fallback),
+    0.1,
+  )
 
 /** Leaves of what is told. */
 export const conditioningLeaves = {

@@ -2,12 +2,13 @@ import { input, integers, less, noise, select, type Tensor } from '../declare/in
 import { ints } from '../execute/executor.ts'
 import { int } from '../graph/types.ts'
 import { pipe } from '../prelude.ts'
-import { type Decoded, integer, number, record, tagged, withDefault, word } from '../schema.ts'
-import { type Conditioner, conditioningLeaves, type Space, type Told, unconditional } from './conditioner.ts'
+import { about, type Decoded, describedRecord, describedTagged, integer, withDefault, word } from '../schema.ts'
+import { type Conditioner, conditioningLeaves, dropped, type Space, type Told, unconditional } from './conditioner.ts'
 import { frozenText, frozenTextFields } from './frozen-text.ts'
 import { hybrid } from './hybrid.ts'
 import { boxesConditioner, boxesFields, vectorConditioner, vectorFields } from './known-conditions.ts'
-import { labelMap, labelMapFields } from './label-map.ts'
+import { labelMap } from './label-map.ts'
+import { labelMapFields } from './label-maps.ts'
 import { inpainting, inpaintingLayouts, superResolution } from './picture-conditions.ts'
 import { textConditioner, textFields } from './text-condition.ts'
 
@@ -16,35 +17,69 @@ export * from './conditioner.ts'
 /** What a diffusion model is told beside x_t and t: each kind of condition is a row, and no other file knows one by name. */
 
 const toldCodecs = {
-  /** The data's classes; dropped with this probability in training, so that guidance has an unconditional model. */
-  class: record({}, { dropout: withDefault(number({ min: 0, max: 1 }), 0.1) }),
-  /** What captions say, through a text transformer that is trained with the U-Net, to its cross-attention (Rombach et al. 2022, section 3.3). */
-  text: textFields,
-  /** Numbers that are known of a picture, added to the time [adm]. */
-  vector: vectorFields,
-  /** Things in their boxes, as tokens through a transformer that is trained with the U-Net (Rombach et al. 2022, section 4.3.1). */
-  boxes: boxesFields,
-  /** What captions say, through the text encoders of a published model, which are held. */
-  'frozen-text': frozenTextFields,
+  class: about(
+    "The data's classes, one of which is asked for when sampling.",
+    describedRecord({}, { dropout: dropped(0.1) }),
+  ),
+  text: about(
+    'What captions say, through a text transformer that is trained with the U-Net, to its cross-attention (Rombach et al. 2022, section 3.3).',
+    textFields,
+  ),
+  vector: about('Numbers that are known of a picture, added to the time [adm].', vectorFields),
+  boxes: about(
+    'Things in their boxes, as tokens through a transformer that is trained with the U-Net, to its cross-attention (Rombach et al. 2022, section 4.3.1).',
+    boxesFields,
+  ),
+  'frozen-text': about(
+    'What captions say, through the text encoders of a published model, which are held.',
+    frozenTextFields,
+  ),
 } as const
 const besideCodecs = {
-  /** A picture of `factor` times fewer pixels a side, as channels beside x_t (Saharia et al. 2021; Rombach et al. 2022, section 4.4). */
-  'super-resolution': record({}, { factor: withDefault(integer({ min: 2, max: 64 }), 4) }),
-  /** The picture without what a mask covers, and the mask, as channels beside x_t; masks are drawn by chance in training. */
-  inpainting: record({}, { layout: withDefault(word(inpaintingLayouts), 'stable-diffusion') }),
-  /** The label of each pixel, one channel a label beside x_t (Rombach et al. 2022, appendix D.1). */
-  'label-map': labelMapFields,
+  'super-resolution': about(
+    'A smaller picture, as channels beside x_t: the model learns to enlarge it (Saharia et al. 2021; Rombach et al. 2022, section 4.4).',
+    describedRecord(
+      {},
+      {
+        factor: about(
+          'How many times fewer pixels a side the small picture has.',
+          withDefault(integer({ min: 2, max: 64 }), 4),
+        ),
+      },
+    ),
+  ),
+  inpainting: about(
+    'The picture without what a mask covers, and the mask, as channels beside x_t; masks are drawn by chance in training.',
+    describedRecord(
+      {},
+      {
+        layout: about(
+          'What lies beside x_t: "stable-diffusion", the mask, then the picture, the nine channels of its inpainting model; "latent-diffusion", the picture, then the mask.',
+          withDefault(word(inpaintingLayouts), 'stable-diffusion'),
+        ),
+      },
+    ),
+  ),
+  'label-map': about(
+    'The label of each pixel, one channel a label beside x_t (Rombach et al. 2022, appendix D.1).',
+    labelMapFields,
+  ),
 } as const
 
 const codecs = {
-  none: record({}),
+  none: about('Nothing: pictures come as they come.', describedRecord({})),
   ...toldCodecs,
   ...besideCodecs,
-  /** One of the first and one of the others. */
-  hybrid: record({ told: tagged('kind', toldCodecs), beside: tagged('kind', besideCodecs) }),
+  hybrid: about(
+    'A class, text, vector or boxes, and a picture beside x_t.',
+    describedRecord({
+      told: about('What is told in numbers or words.', describedTagged('kind', toldCodecs)),
+      beside: about('What lies beside x_t.', describedTagged('kind', besideCodecs)),
+    }),
+  ),
 } as const
 
-export const conditioning = tagged('kind', codecs)
+export const conditioning = describedTagged('kind', codecs)
 export type Conditioning = Decoded<typeof conditioning>
 type Kind = Conditioning['kind']
 type Of<K extends Kind> = Extract<Conditioning, { readonly kind: K }>

@@ -8,25 +8,29 @@ import type { Residuals } from '../nn/skip-connected.ts'
 import type { UNetConfig } from '../nn/unet/config.ts'
 import { E } from '../prelude.ts'
 import { controlNetDocument } from '../published/diffusers/index.ts'
-import { type Decoded, list, nonEmpty, record } from '../schema.ts'
+import { about, type Decoded, describedRecord, list, nonEmpty } from '../schema.ts'
 import { type Conditioner, conditioningLeaves, type Space, type Told, unconditional } from './conditioner.ts'
+import { held } from './held-model.ts'
 import { type Problems, problem, setting, unless } from './problems.ts'
 
 /** A ControlNet that is trained beside a U-Net (Zhang et al. 2023): a copy of its way down that sees a picture too. */
 
-export const controlFields = record(
+export const controlFields = describedRecord(
   {
-    /** A folder of pictures under the data's names, each what a picture is to follow; relative to the experiment's file. */
-    hints: nonEmpty,
+    hints: about(
+      "A folder of pictures under the data's names, each what a picture is to follow, such as its edges; relative to the experiment's file.",
+      nonEmpty,
+      'edges',
+    ),
   },
   {},
   {
-    /**
-     * Channels of the convolutions that bring a hint to the latents' size, each but the first halving it: as many of 16, 32, 96, 256 as
-     * there are to be where left out.
-     */
-    widths: list(width, { min: 1, max: mostLevels }),
-    of: nonEmpty,
+    widths: about(
+      "Channels of the convolutions that bring a hint to the latents' size, each but the first halving it: as many of 16, 32, 96, 256 as there are to be where left out.",
+      list(width, { min: 1, max: mostLevels }),
+      [16, 32, 96, 256],
+    ),
+    of: held,
   },
 )
 export type Control = Decoded<typeof controlFields>

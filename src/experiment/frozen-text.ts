@@ -15,34 +15,50 @@ import { ints } from '../execute/executor.ts'
 import { float, int, type Shape } from '../graph/types.ts'
 import { width } from '../nn/bounds.ts'
 import { pipe } from '../prelude.ts'
-import { type Decoded, flag, integer, list, nullable, number, record, withDefault } from '../schema.ts'
+import { about, type Decoded, describedRecord, flag, integer, list, nullable, withDefault } from '../schema.ts'
 import { framed } from '../text/prompt.ts'
-import { type Conditioner, conditioningLeaves, type Space, type Told, unconditional } from './conditioner.ts'
+import { type Conditioner, conditioningLeaves, dropped, type Space, type Told, unconditional } from './conditioner.ts'
 import { plainSizes, pooledWidth, sinusoids, textEncoded, textEncoder, textEncoderFields } from './text-encoders.ts'
 
 /** Texts as a condition, through the text encoders of a published model, which stay as they are. */
 
 const id = integer({ min: 0, max: 2 ** 24 })
-const encoderPart = record(
+const encoderPart = describedRecord(
   {
-    encoder: textEncoder,
-    /** Of its tokenizer: how many ids there are, tokens of a text, and the ids around and behind one. */
-    tokens: record({ size: id, positions: integer({ min: 3, max: 4096 }), start: nullable(id), end: id, pad: id }),
+    encoder: about('The encoder, whose weights are held.', textEncoder),
+    tokens: about(
+      'What of its tokenizer the network depends on.',
+      describedRecord({
+        size: about('How many ids there are.', id, 49408),
+        positions: about('Tokens of a text, start and end among them.', integer({ min: 3, max: 4096 }), 77),
+        start: about('The id before a text; null for none.', nullable(id), 49406),
+        end: about('The id behind a text.', id, 49407),
+        pad: about('The id that fills a text up.', id, 49407),
+      }),
+    ),
   },
   textEncoderFields,
 )
-export const frozenTextFields = record(
+export const frozenTextFields = describedRecord(
   {
-    /** Their states stand beside each other on the last axis. */
-    encoders: list(encoderPart, { min: 1, max: 4 }),
+    encoders: about(
+      'The text encoders; their states stand beside each other, as many channels as all have together.',
+      list(encoderPart, { min: 1, max: 4 }),
+    ),
   },
   {
-    /** How often a caption is left out in training. */
-    dropout: withDefault(number({ min: 0, max: 1 }), 0),
-    /** Whether the vector that is added to the time tells of the picture's sizes, each number embedded in so many. */
-    sizes: withDefault(nullable(record({ dim: width })), null),
-    /** Whether no text is zeros, and not an empty text [force_zeros_for_empty_prompt]. */
-    zerosForNothing: withDefault(flag, false),
+    dropout: dropped(0),
+    sizes: about(
+      "Whether the vector that is added to the time tells of the picture's sizes too, as in Stable Diffusion XL; null for not.",
+      withDefault(
+        nullable(describedRecord({ dim: about('Channels that each number is embedded in.', width, 256) })),
+        null,
+      ),
+    ),
+    zerosForNothing: about(
+      'Whether no text is zeros, and not an empty text [force_zeros_for_empty_prompt].',
+      withDefault(flag, false),
+    ),
   },
 )
 export type FrozenText = Decoded<typeof frozenTextFields>

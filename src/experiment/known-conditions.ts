@@ -17,15 +17,22 @@ import { float, int } from '../graph/types.ts'
 import { width } from '../nn/bounds.ts'
 import { transformerEmbedder } from '../nn/text/bert.ts'
 import { E, pipe } from '../prelude.ts'
-import { type Decoded, integer, number, record, withDefault } from '../schema.ts'
-import { type Conditioner, conditioningLeaves, type Told, unconditional } from './conditioner.ts'
+import { about, type Decoded, describedRecord, integer, withDefault } from '../schema.ts'
+import { type Conditioner, conditioningLeaves, dropped, type Told, unconditional } from './conditioner.ts'
 import { setting, unless } from './problems.ts'
 
 /** What is known of pictures beside their pixels as a condition: numbers, and things in their boxes. */
 
-const dropout = withDefault(number({ min: 0, max: 1 }), 0.1)
-/** Numbers of each picture, added to the time [adm]; `dropout`: how often they are zeros in training. */
-export const vectorFields = record({ width }, { dropout })
+export const vectorFields = describedRecord(
+  {
+    width: about(
+      'How many numbers each picture has, in "vector" of metadata.jsonl; scale them to about 1 yourself.',
+      width,
+      4,
+    ),
+  },
+  { dropout: dropped(0.1) },
+)
 
 const ofBatch = (name: string, rate: number, batch: number): Tensor => pipe(noise(name, [batch], 'uniform'), less(rate))
 
@@ -54,21 +61,19 @@ export const vectorConditioner = ({ width: count, dropout: rate }: Decoded<typeo
   }
 }
 
-/** Things in boxes, as tokens through a transformer that is trained with the U-Net, to its cross-attention (Rombach et al. 2022, section 4.3.1). */
-export const boxesFields = record(
+export const boxesFields = describedRecord(
   {
-    /** What things there are: their names, or how many. */
-    classes: boxItemClasses,
+    classes: about('What things there are: their names, or how many.', boxItemClasses, ['cat', 'dog']),
   },
   {
-    dropout,
-    /** Boxes of a picture, at most. */
-    objects: withDefault(integer({ min: 1, max: 1024 }), 8),
-    /** Tokens of classes, of none, and of points: of a grid of as many places a side as its root says. */
-    vocabulary: withDefault(integer({ min: 4, max: 65536 }), 1024),
-    /** Of the transformer's states, and so of the U-Net's context. */
-    width: withDefault(width, 128),
-    layers: withDefault(integer({ min: 1, max: 64 }), 2),
+    dropout: dropped(0.1),
+    objects: about('Boxes of a picture at most; more are an error.', withDefault(integer({ min: 1, max: 1024 }), 8)),
+    vocabulary: about(
+      'Tokens of classes, of none, and of points: of a grid of as many places a side as its root says, so that more place boxes more finely.',
+      withDefault(integer({ min: 4, max: 65536 }), 1024),
+    ),
+    width: about("Channels of the transformer's states, and so of the U-Net's contextDim.", withDefault(width, 128)),
+    layers: about('Transformer blocks in a row.', withDefault(integer({ min: 1, max: 64 }), 2)),
   },
 )
 export type BoxesFields = Decoded<typeof boxesFields>

@@ -1,7 +1,6 @@
 import { input } from '../declare/index.ts'
 import { floats } from '../execute/executor.ts'
 import { float } from '../graph/types.ts'
-import { integer, nonEmpty, record } from '../schema.ts'
 import {
   type Conditioner,
   conditioningLeaves,
@@ -12,9 +11,6 @@ import {
 } from './conditioner.ts'
 
 /** Label maps as a condition. */
-
-/** A folder of label maps under the pictures' names, as `segmentation` reads them, relative to the experiment's file. */
-export const labelMapFields = record({ path: nonEmpty, labels: integer({ min: 2, max: 256 }) })
 
 /**
  * The share of each label among the pixels of a latent, [N, labels, side, side]: maps one-hot and halved by bilinear interpolation, as

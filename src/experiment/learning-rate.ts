@@ -1,51 +1,126 @@
 import { anneals, type LearningRate, learningRateDefaults, oneCycleDefaults } from '../schedulers/learning-rate.ts'
-import { type Decoded, flag, integer, list, number, record, tagged, withDefault, word } from '../schema.ts'
+import {
+  about,
+  type Decoded,
+  describedRecord,
+  describedTagged,
+  flag,
+  integer,
+  list,
+  number,
+  withDefault,
+  word,
+} from '../schema.ts'
 
 /** How the learning rate of a training is declared: rows of `schedulers/learning-rate.ts`, as long as the training. */
 
-const rate = number({ min: 1e-12, max: 100 })
+const rate = about(
+  'The learning rate that factors multiply: with Adam about how far a weight moves in a step. 1e-3 suits small networks, 1e-4 large ones.',
+  number({ min: 1e-12, max: 100 }),
+  1e-3,
+)
 const count = integer({ min: 1, max: 1e9 })
 const fraction = number({ min: 0, max: 1 })
-const floor = withDefault(fraction, learningRateDefaults.floor)
-const warmUp = withDefault(integer({ min: 0, max: 1e9 }), learningRateDefaults.warmUp)
-/** What a cycle multiplies the rate by. */
+const floor = about(
+  'What the rate ends at, as a share of it; 0 falls to nothing.',
+  withDefault(fraction, learningRateDefaults.floor),
+)
+const rising = 'Steps of the linear rise from 0 to the rate, while moments of the optimiser are still guesses.'
+const risen = about(rising, count, 100)
+const warmUp = about(rising, withDefault(integer({ min: 0, max: 1e9 }), learningRateDefaults.warmUp), 100)
 const factor = number({ min: 0, max: 1e6 })
-const cycles = list(
-  record(
-    { length: integer({ min: 1, max: Number.MAX_SAFE_INTEGER }) },
-    { warmUp, start: withDefault(factor, 0), peak: withDefault(factor, 1), floor: withDefault(factor, 0) },
+const cycles = about(
+  'Cycles that follow each other; after the last the rate stays where it ended.',
+  list(
+    describedRecord(
+      {
+        length: about(
+          'Steps of the cycle, its warm-up among them.',
+          integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
+          1000,
+        ),
+      },
+      {
+        warmUp: about(
+          'Steps of the linear rise from start to peak; fewer than length.',
+          withDefault(integer({ min: 0, max: 1e9 }), learningRateDefaults.warmUp),
+          100,
+        ),
+        start: about('What the rate is multiplied by at the first step.', withDefault(factor, 0)),
+        peak: about('What the rate is multiplied by after the warm-up.', withDefault(factor, 1)),
+        floor: about('What the rate is multiplied by at the end.', withDefault(factor, 0)),
+      },
+    ),
+    { min: 1, max: 1000 },
   ),
-  { min: 1, max: 1000 },
 )
 
-export const learningRate = tagged('kind', {
-  constant: record({ rate }),
-  'warm-up': record({ rate, warmUp: count }),
-  /** Down to `floor` times the rate at the last step. */
-  'warm-up-cosine': record({ rate, warmUp: count }, { floor }),
-  cosine: record({ rate }, { floor }),
-  'cosine-restarts': record(
-    { rate, period: count },
-    { growth: withDefault(number({ min: 1, max: 1000 }), learningRateDefaults.growth), floor, warmUp },
+export const learningRate = describedTagged('kind', {
+  constant: about('The same at every step.', describedRecord({ rate })),
+  'warm-up': about('From 0 up to the rate, then constant.', describedRecord({ rate, warmUp: risen })),
+  'warm-up-cosine': about(
+    'From 0 up to the rate, then down half a cosine to its floor at the last step: a good first choice.',
+    describedRecord({ rate, warmUp: risen }, { floor }),
   ),
-  polynomial: record(
-    { rate },
-    { power: withDefault(number({ min: 1e-3, max: 1000 }), learningRateDefaults.power), floor, warmUp },
+  cosine: about(
+    "Down half a cosine from the first step to the last: torch's CosineAnnealingLR.",
+    describedRecord({ rate }, { floor }),
   ),
-  /** `rate` is the highest. */
-  'one-cycle': record(
-    { rate },
-    {
-      rise: withDefault(fraction, oneCycleDefaults.rise),
-      start: withDefault(fraction, oneCycleDefaults.start),
-      floor: withDefault(fraction, oneCycleDefaults.floor),
-      anneal: withDefault(word(anneals), oneCycleDefaults.anneal),
-      threePhase: withDefault(flag, oneCycleDefaults.threePhase),
-    },
+  'cosine-restarts': about(
+    "Half a cosine again and again (SGDR, Loshchilov and Hutter 2017): torch's CosineAnnealingWarmRestarts, behind a linear rise.",
+    describedRecord(
+      { rate, period: about('Steps of the first cosine.', count, 500) },
+      {
+        growth: about(
+          'How many times as long each cosine is as the one before; 1 for alike.',
+          withDefault(number({ min: 1, max: 1000 }), learningRateDefaults.growth),
+        ),
+        floor,
+        warmUp,
+      },
+    ),
   ),
-  /** The reference's `LambdaWarmUpCosineScheduler`s and `LambdaLinearScheduler`. */
-  'cosine-cycles': record({ rate, cycles }),
-  'linear-cycles': record({ rate, cycles }),
+  polynomial: about(
+    "Down a power of the share of steps that are left: torch's PolynomialLR, behind a linear rise.",
+    describedRecord(
+      { rate },
+      {
+        power: about(
+          'The power; 1 is a straight line, more falls early.',
+          withDefault(number({ min: 1e-3, max: 1000 }), learningRateDefaults.power),
+        ),
+        floor,
+        warmUp,
+      },
+    ),
+  ),
+  'one-cycle': about(
+    "Up to the rate, its highest, and down again (Smith and Topin 2018): torch's OneCycleLR.",
+    describedRecord(
+      { rate },
+      {
+        rise: about('Share of the steps that rise.', withDefault(fraction, oneCycleDefaults.rise)),
+        start: about(
+          'What the rate is multiplied by at the first step.',
+          withDefault(fraction, oneCycleDefaults.start),
+        ),
+        floor: about('What the rate is multiplied by at the last step.', withDefault(fraction, oneCycleDefaults.floor)),
+        anneal: about('The curve of rise and fall.', withDefault(word(anneals), oneCycleDefaults.anneal)),
+        threePhase: about(
+          'Whether it falls to its start as fast as it rose, and only then to its floor.',
+          withDefault(flag, oneCycleDefaults.threePhase),
+        ),
+      },
+    ),
+  ),
+  'cosine-cycles': about(
+    "Cycles that fall by half a cosine: the reference's LambdaWarmUpCosineScheduler and LambdaWarmUpCosineScheduler2.",
+    describedRecord({ rate, cycles }),
+  ),
+  'linear-cycles': about(
+    "Cycles that fall in a straight line: the reference's LambdaLinearScheduler.",
+    describedRecord({ rate, cycles }),
+  ),
 })
 export type DeclaredRate = Decoded<typeof learningRate>
 

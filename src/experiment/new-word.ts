@@ -11,26 +11,29 @@ import {
   unsqueeze,
 } from '../declare/index.ts'
 import { pipe, RR } from '../prelude.ts'
-import { type Decoded, integer, list, nonEmpty, record, withDefault } from '../schema.ts'
+import { about, type Decoded, describedRecord, integer, list, nonEmpty, withDefault } from '../schema.ts'
 import { type Conditioner, conditioningLeaves, type Told } from './conditioner.ts'
 import { encoderScope, type FrozenText } from './frozen-text.ts'
+import { held } from './held-model.ts'
 
 /** A word of its own in text encoders that stay as they are. */
 
-export const inversionFields = record(
+export const inversionFields = describedRecord(
   {
-    /** What one writes in a prompt. */
-    token: nonEmpty,
-    /** A word, or some, whose embeddings the vectors begin with. */
-    initial: nonEmpty,
+    token: about('The word that one writes in a prompt; none that the tokenizer has already.', nonEmpty, '<toy>'),
+    initial: about('A word, or some, whose embeddings the vectors begin with: what the thing is.', nonEmpty, 'doll'),
   },
   {
-    /** How many embeddings the word has in each encoder. */
-    vectors: withDefault(integer({ min: 1, max: 64 }), 1),
-    /** What stands for captions that do not have the word: the first for the first picture, and so on; `{}` is the word. */
-    templates: withDefault(list(nonEmpty, { min: 1, max: 1000 }), ['a photo of {}']),
+    vectors: about(
+      'How many embeddings the word has in each encoder; more hold more of what it looks like, and take more of a prompt.',
+      withDefault(integer({ min: 1, max: 64 }), 1),
+    ),
+    templates: about(
+      'What stands for captions that do not have the word: the first for the first picture, and so on; {} is the word.',
+      withDefault(list(nonEmpty, { min: 1, max: 1000 }), ['a photo of {}']),
+    ),
   },
-  { of: nonEmpty },
+  { of: held },
 )
 export type NewWord = Decoded<typeof inversionFields>
 

@@ -1,50 +1,85 @@
 import { objectiveDefaults, parameterizations } from '../diffusion/index.ts'
 import { norms } from '../losses/index.ts'
-import { type Decoded, flag, number, record, tagged, withDefault, withOwnDefaults, word } from '../schema.ts'
+import {
+  about,
+  type Decoded,
+  describedRecord,
+  describedTagged,
+  flag,
+  number,
+  withDefault,
+  withOwnDefaults,
+  word,
+} from '../schema.ts'
 import { type Problems, problem, setting, unless } from './problems.ts'
 
 /** What a diffusion model is trained for, as an experiment declares it, and the rules between its fields. */
 
 /** Of a term of a loss: its square is a float32 still. */
-const weight = number({ min: 0, max: 1e6 })
+export const termWeight = number({ min: 0, max: 1e6 })
 
-const weighting = tagged('kind', {
-  /** The target's own error, everywhere alike. */
-  simple: record({}),
-  /** The error of x_0 by min(SNR, gamma). */
-  'min-snr': record({}, { gamma: withDefault(number({ min: 1e-3, max: 1e6 }), 5) }),
-  /** The error of eps by 1 / (k + SNR)^gamma. */
-  p2: record(
-    {},
-    { k: withDefault(number({ min: 1e-3, max: 1e3 }), 1), gamma: withDefault(number({ min: 0, max: 4 }), 1) },
+const weighting = describedTagged('kind', {
+  simple: about("The target's own error, everywhere alike (Ho et al. 2020, L_simple).", describedRecord({})),
+  'min-snr': about(
+    'The error of x_0 by min(SNR, gamma), so that nearly clean pictures do not outweigh the rest (Hang et al. 2023); it often learns faster.',
+    describedRecord(
+      {},
+      { gamma: about('The SNR beyond which timesteps count alike.', withDefault(number({ min: 1e-3, max: 1e6 }), 5)) },
+    ),
   ),
-  /** The error of eps by 1 / sqrt(SNR). */
-  debiased: record({}),
+  p2: about(
+    'The error of eps by 1 / (k + SNR)^gamma, which favours the noise levels where content appears (Choi et al. 2022).',
+    describedRecord(
+      {},
+      {
+        k: about('What keeps the weight finite at pure noise.', withDefault(number({ min: 1e-3, max: 1e3 }), 1)),
+        gamma: about(
+          'How strongly nearly clean pictures count less; 0 is "simple".',
+          withDefault(number({ min: 0, max: 4 }), 1),
+        ),
+      },
+    ),
+  ),
+  debiased: about('The error of eps by 1 / sqrt(SNR) (Yu et al. 2023).', describedRecord({})),
 })
 
-const timestepSampling = tagged('kind', {
-  uniform: record({}),
-  /** As often as the losses that were last seen of each timestep ask for (Nichol and Dhariwal 2021). */
-  importance: record({}),
-  /** sigmoid(mean + deviation n), as a share of the way from data to noise. */
-  'logit-normal': record(
-    {},
-    {
-      mean: withDefault(number({ min: -10, max: 10 }), 0),
-      deviation: withDefault(number({ min: 0.01, max: 10 }), 1),
-    },
+const timestepSampling = describedTagged('kind', {
+  uniform: about('All timesteps alike.', describedRecord({})),
+  importance: about(
+    'As often as the losses that were last seen of each timestep ask for (Nichol and Dhariwal 2021); of use with a bound in the loss.',
+    describedRecord({}),
+  ),
+  'logit-normal': about(
+    'sigmoid(mean + deviation n) as a share of the way from data to noise, which favours its middle (Esser et al. 2024).',
+    describedRecord(
+      {},
+      {
+        mean: about(
+          'Above 0 more of the noisy times, below 0 more of the clean ones.',
+          withDefault(number({ min: -10, max: 10 }), 0),
+        ),
+        deviation: about(
+          'How far times spread from the middle; beyond 1.7 the ends are drawn more than it.',
+          withDefault(number({ min: 0.01, max: 10 }), 1),
+        ),
+      },
+    ),
   ),
 })
 
-const variance = tagged('kind', {
-  fixed: record({}),
-  /** The U-Net has twice the latents' channels, and the sampler `ddpm` takes `"variance": "learned"`. */
-  learned: record(
-    {},
-    {
-      /** Of the bound over all timesteps, in bits a dimension, beside the simple loss. */
-      weight: withDefault(weight, 1e-3),
-    },
+const variance = describedTagged('kind', {
+  fixed: about('It follows from the schedule (Ho et al. 2020).', describedRecord({})),
+  learned: about(
+    'The network says it too (Nichol and Dhariwal 2021): the U-Net has twice the channels of the latents, and the sampler "ddpm" takes "variance": "learned".',
+    describedRecord(
+      {},
+      {
+        weight: about(
+          'Weight of the variational bound, in bits a dimension over all timesteps, that teaches it beside the simple loss.',
+          withDefault(termWeight, 1e-3),
+        ),
+      },
+    ),
   ),
 })
 
@@ -52,36 +87,74 @@ const share = number({ min: 0, max: 10 })
 
 /** Fields of `diffusion` with their defaults. */
 export const objectiveFields = {
-  predicts: withDefault(word(parameterizations), 'eps'),
-  loss: withDefault(word([...norms, 'pseudo-huber']), objectiveDefaults.norm),
-  weighting: withDefault(weighting, { kind: 'simple' }),
-  timestepSampling: withDefault(timestepSampling, { kind: 'uniform' }),
-  /** Weight of the variational bound beside the simple loss. */
-  elboWeight: withDefault(weight, objectiveDefaults.vlbWeight),
-  variance: withDefault(variance, { kind: 'fixed' }),
-  /** Log-variance of the error at each timestep: a number, or learnt from it on. */
-  logvar: withOwnDefaults(
-    record({}, { initial: withDefault(number({ min: -30, max: 20 }), 0), learned: withDefault(flag, false) }),
+  predicts: about(
+    'What the network says of x_t: the noise "eps", the data "x0", "v", a mixture of both that suits schedules that end in all noise (Salimans and Ho 2022), or the velocity of a "flow".',
+    withDefault(word(parameterizations), 'eps'),
   ),
-  noise: withOwnDefaults(
-    record(
-      {},
-      {
-        /** Noise that is the same all over a channel, added to the rest (Guttenberg 2023). */
-        offset: withDefault(share, 0),
-        /** Noise that is mixed in beside the noise to predict (Ning et al. 2023, gamma in algorithm 1). */
-        perturbation: withDefault(share, 0),
-      },
+  loss: about(
+    'The distance of prediction and target: "l1", "l2", or "pseudo-huber", an l2 near 0 and an l1 far from it.',
+    withDefault(word([...norms, 'pseudo-huber']), objectiveDefaults.norm),
+  ),
+  weighting: about('How much the error at each noise level counts.', withDefault(weighting, { kind: 'simple' }), {
+    kind: 'min-snr',
+    gamma: 5,
+  }),
+  timestepSampling: about(
+    'How often each noise level is trained on.',
+    withDefault(timestepSampling, { kind: 'uniform' }),
+    { kind: 'logit-normal', mean: 0, deviation: 1 },
+  ),
+  elboWeight: about(
+    'Weight of the variational bound beside the simple loss; 0 for none, as better likelihoods cost how pictures look.',
+    withDefault(termWeight, objectiveDefaults.vlbWeight),
+  ),
+  variance: about('The variance of a step backwards.', withDefault(variance, { kind: 'fixed' })),
+  logvar: about(
+    'Log-variance of the error at each timestep, which weighs the timesteps against each other: a number, or learnt [logvar_init, learn_logvar].',
+    withOwnDefaults(
+      describedRecord(
+        {},
+        {
+          initial: about(
+            'The number, or what learning begins at; 0 leaves the loss as it is.',
+            withDefault(number({ min: -30, max: 20 }), 0),
+          ),
+          learned: about('Whether it is learnt beside the weights.', withDefault(flag, false)),
+        },
+      ),
+    ),
+  ),
+  noise: about(
+    'How the noise differs from independent normal numbers.',
+    withOwnDefaults(
+      describedRecord(
+        {},
+        {
+          offset: about(
+            'Share of noise that is the same all over a channel, added to the rest (Guttenberg 2023): with 0.1 pictures may be darker or brighter as a whole.',
+            withDefault(share, 0),
+            0.1,
+          ),
+          perturbation: about(
+            'Share of noise that is mixed in beside the noise to predict (Ning et al. 2023, gamma in algorithm 1): with 0.1 the network is used to the errors of its own steps.',
+            withDefault(share, 0),
+            0.1,
+          ),
+        },
+      ),
     ),
   ),
 }
 /** Fields of `diffusion` that may be absent. */
 export const optionalObjectiveFields = {
-  /** c of the pseudo-Huber loss. */
-  huberScale: number({ min: 1e-6, max: 1e3 }),
+  huberScale: about(
+    'c of the pseudo-Huber loss, in units of what is predicted: beyond it an error counts as its size, not as its square; 0.03 where left out.',
+    number({ min: 1e-6, max: 1e3 }),
+    0.03,
+  ),
 }
 
-const objective = record({}, objectiveFields, optionalObjectiveFields)
+const objective = describedRecord({}, objectiveFields, optionalObjectiveFields)
 export type Objective = Decoded<typeof objective>
 
 /** How many channels a network says of each of the latents. */

@@ -1,4 +1,4 @@
-import { dynamicThreshold, thresholdDefaults, within } from '../diffusion/keep.ts'
+import { dynamicThreshold, within } from '../diffusion/keep.ts'
 import type { Checked } from '../error.ts'
 import { E, pipe, RNEA } from '../prelude.ts'
 import {
@@ -27,121 +27,24 @@ import {
   plms,
   renoise,
   repaint,
-  repaintDefaults,
   type Sampler,
   type SamplingPlan,
   unipc,
 } from '../samplers/index.ts'
 import { levelsOf, spacings } from '../schedulers/levels.ts'
-import { mostTimesteps } from '../schedulers/noise-schedule.ts'
 import type { Level, Path } from '../schedulers/path.ts'
-import { type Decoded, decode, integer, list, number, record, tagged, withDefault, word } from '../schema.ts'
+import { type Decoded, decode, describedTagged } from '../schema.ts'
 import { setting } from './problems.ts'
+import { samplerFields, unguidedDefaults } from './sampling-fields.ts'
 
 /** How pictures are drawn: each sampler is a row, and no other file knows one by name. */
 
-const share = number({ min: 0, max: 1 })
-const order = (max: number) => integer({ min: 1, max })
-const count = integer({ min: 1, max: mostTimesteps })
-
-/** Guidance as it is where nothing changes it. */
-const unguidedDefaults = { guidanceRescale: 0, guidanceInterval: [0, 1], guidanceSchedule: 'constant' } as const
-const common = {
-  /** Where along the path the network is asked. */
-  spacing: withDefault(word(spacings), 'trailing'),
-  /** Scale of classifier-free guidance; 1 is the conditional model. */
-  guidance: withDefault(number({ min: 0, max: 1000 }), 1),
-  /** How far guided predictions are brought back to the conditional ones' standard deviation (Lin et al. 2024, equation 16). */
-  guidanceRescale: withDefault(share, unguidedDefaults.guidanceRescale),
-  /** Between which times there is guidance, as shares of the path: 0 the data, 1 all noise (Kynkäänniemi et al. 2024). */
-  guidanceInterval: withDefault(list(share, { min: 2, max: 2 }), unguidedDefaults.guidanceInterval),
-  /** How it changes along the path, of the same mean: up to twice as much towards the data (Wang et al. 2024). */
-  guidanceSchedule: withDefault(word(['constant', 'linear', 'cosine']), unguidedDefaults.guidanceSchedule),
-  /** Where predictions of x_0 are kept: anywhere, within a range, or by dynamic thresholding (Saharia et al. 2022). */
-  keep: withDefault(
-    tagged('kind', {
-      all: record({}),
-      within: record({}, { range: withDefault(number({ min: 1e-3, max: 1e6 }), 1) }),
-      dynamic: record(
-        {},
-        {
-          share: withDefault(number({ min: 0.5, max: 1 }), thresholdDefaults.share),
-          most: withDefault(number({ min: 1, max: 1e6 }), thresholdDefaults.most),
-        },
-      ),
-    }),
-    { kind: 'all' },
-  ),
-  /** Pictures a class, or in all without classes. */
-  perClass: withDefault(integer({ min: 1, max: 1000 }), 8),
-}
-const stepped = { ...common, steps: withDefault(count, 25) }
-const eta = (fallback: number) => ({
-  /** How much noise is drawn: 0 none. */
-  eta: withDefault(share, fallback),
-})
-const churn = {
-  /** Noise that is added before steps, over the whole walk (S_churn). */
-  churn: withDefault(number({ min: 0, max: 1000 }), 0),
-}
-const integrand = {
-  /** What is taken for a polynomial: predictions of x_0 (DPM-Solver++), or of eps (DPM-Solver). */
-  integrand: withDefault(word(['x0', 'eps']), 'x0'),
-}
-
-const codecs = {
-  ddim: record({}, { ...stepped, ...eta(0) }),
-  /** Visits all timesteps where `steps` is left out. */
-  ddpm: record(
-    {},
-    {
-      ...common,
-      /** Of the posterior beta~, of the forward step beta, or learnt by the network between both. */
-      variance: withDefault(word(['small', 'large', 'learned']), 'small'),
-    },
-    { steps: count },
-  ),
-  plms: record({}, stepped),
-  euler: record({}, { ...stepped, ...churn }),
-  'euler-ancestral': record({}, { ...stepped, ...eta(1) }),
-  heun: record({}, { ...stepped, ...churn }),
-  'dpm-2': record({}, { ...stepped, ...churn }),
-  'dpm-2-ancestral': record({}, { ...stepped, ...eta(1) }),
-  lms: record({}, { ...stepped, order: withDefault(order(4), 4) }),
-  'dpm++-2m': record({}, stepped),
-  'dpm++-2m-sde': record(
-    {},
-    { ...stepped, ...eta(1), secondOrder: withDefault(word(['midpoint', 'heun']), 'midpoint') },
-  ),
-  'dpm++-3m-sde': record({}, { ...stepped, ...eta(1) }),
-  'dpm++-2s-ancestral': record({}, { ...stepped, ...eta(1) }),
-  'dpm++-sde': record({}, { ...stepped, ...eta(1) }),
-  'dpm-multistep': record({}, { ...stepped, ...integrand, ...eta(0), order: withDefault(order(3), 2) }),
-  'dpm-singlestep': record({}, { ...stepped, ...integrand, ...eta(0), order: withDefault(order(3), 2) }),
-  'dpm-fast': record({}, { ...stepped, ...eta(0) }),
-  unipc: record({}, { ...stepped, order: withDefault(order(3), 2), variant: withDefault(word(['bh1', 'bh2']), 'bh2') }),
-  deis: record({}, { ...stepped, order: withDefault(order(3), 2) }),
-  lcm: record({}, stepped),
-  repaint: record(
-    {},
-    {
-      ...stepped,
-      ...eta(repaintDefaults.eta),
-      /** How many steps are taken back, to be taken again. */
-      jump: withDefault(integer({ min: 1, max: 1000 }), repaintDefaults.jump),
-      /** How often each part of the walk is walked: so many times the steps in all. */
-      resample: withDefault(integer({ min: 1, max: 100 }), repaintDefaults.resample),
-    },
-  ),
-  renoise: record({}, stepped),
-} as const
-
 /** The sampler where none is declared. */
 const standard = 'dpm++-2m'
-export const sampling = tagged('sampler', codecs, standard)
+export const sampling = describedTagged('sampler', samplerFields, standard)
 export type Sampling = Decoded<typeof sampling>
 export type SamplerName = Sampling['sampler']
-export const samplerNames = Object.keys(codecs)
+export const samplerNames = Object.keys(samplerFields)
 
 type Of<K extends SamplerName> = Extract<Sampling, { readonly sampler: K }>
 const makers: { readonly [K in SamplerName]: (s: Of<K>) => Sampler } = {

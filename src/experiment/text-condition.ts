@@ -4,26 +4,31 @@ import { float, int } from '../graph/types.ts'
 import { width } from '../nn/bounds.ts'
 import { clipText } from '../nn/text/clip.ts'
 import { pipe } from '../prelude.ts'
-import { type Decoded, integer, number, record, withDefault } from '../schema.ts'
+import { about, type Decoded, describedRecord, integer, withDefault } from '../schema.ts'
 import { leastVocabulary, specials } from '../text/learnt.ts'
-import { type Conditioner, conditioningLeaves, type Told, unconditional } from './conditioner.ts'
+import { type Conditioner, conditioningLeaves, dropped, type Told, unconditional } from './conditioner.ts'
 import { setting, unless } from './problems.ts'
 
 /** Texts as a condition. */
 
-export const textFields = record(
+export const textFields = describedRecord(
   {},
   {
-    /** How often a caption is left out in training, so that guidance has an unconditional model. */
-    dropout: withDefault(number({ min: 0, max: 1 }), 0.1),
-    /** Tokens that are told apart: the most frequent words of the captions, and the letters of all others. */
-    vocabulary: withDefault(integer({ min: leastVocabulary, max: 65536 }), 1024),
-    /** Tokens of a text, its start and its end among them; what is longer is cut. */
-    positions: withDefault(integer({ min: 4, max: 1024 }), 32),
-    /** Of the transformer's states, and so of the U-Net's context. */
-    width: withDefault(width, 128),
-    layers: withDefault(integer({ min: 1, max: 64 }), 2),
-    heads: withDefault(integer({ min: 1, max: 256 }), 4),
+    dropout: dropped(0.1),
+    vocabulary: about(
+      'Tokens that are told apart: the most frequent words of the captions, and the letters of all others.',
+      withDefault(integer({ min: leastVocabulary, max: 65536 }), 1024),
+    ),
+    positions: about(
+      'Tokens of a text, its start and its end among them; what is longer is cut.',
+      withDefault(integer({ min: 4, max: 1024 }), 32),
+    ),
+    width: about(
+      "Channels of the transformer's states, and so of the U-Net's contextDim; more tell more texts apart.",
+      withDefault(width, 128),
+    ),
+    layers: about('Transformer blocks in a row.', withDefault(integer({ min: 1, max: 64 }), 2)),
+    heads: about('Heads of an attention; it must divide the width.', withDefault(integer({ min: 1, max: 256 }), 4)),
   },
 )
 export type TextFields = Decoded<typeof textFields>

@@ -2,24 +2,32 @@ import type { Scope, Tensor } from '../declare/index.ts'
 import { transformerEmbedder, transformerEmbedderConfig } from '../nn/text/bert.ts'
 import { clipText } from '../nn/text/clip.ts'
 import { clipTextConfig } from '../nn/text/clip-config.ts'
-import { type Decoded, flag, integer, record, tagged, withDefault } from '../schema.ts'
+import { about, type Decoded, describedRecord, describedTagged, flag, integer, withDefault } from '../schema.ts'
 
 /** Published text encoders, and what of their states a network is told. */
 
-export const textEncoder = tagged('kind', {
-  clip: record({ config: clipTextConfig }),
-  /** [`BERTEmbedder`] */
-  bert: record({ config: transformerEmbedderConfig }),
+export const textEncoder = describedTagged('kind', {
+  clip: about(
+    "CLIP's text transformer (Radford et al. 2021), of OpenAI or OpenCLIP.",
+    describedRecord({ config: about('Its sizes, as its config.json says them.', clipTextConfig) }),
+  ),
+  bert: about(
+    "The text transformer of CompVis' text to image [BERTEmbedder].",
+    describedRecord({ config: about('Its sizes, as published.', transformerEmbedderConfig) }),
+  ),
 })
 type Encoder = Decoded<typeof textEncoder>
 
 export const textEncoderFields = {
-  /** How many of the last layers are left out, before any that a request leaves out [clip_skip]. */
-  skip: withDefault(integer({ min: 0, max: 127 }), 0),
-  /** Whether the state is normalised by the encoder's last norm. */
-  normalized: withDefault(flag, true),
-  /** Whether the text as a whole, projected, is a part of the vector that is added to the time. */
-  pooled: withDefault(flag, false),
+  skip: about(
+    'How many of the last layers are left out, before any that a request leaves out [clip_skip]: 0 of Stable Diffusion 1, 1 of 2.',
+    withDefault(integer({ min: 0, max: 127 }), 0),
+  ),
+  normalized: about("Whether the state is normalised by the encoder's last norm.", withDefault(flag, true)),
+  pooled: about(
+    'Whether the text as a whole, projected, is a part of the vector that is added to the time.',
+    withDefault(flag, false),
+  ),
 }
 
 /** An encoder, and what is taken of it. */

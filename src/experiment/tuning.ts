@@ -1,7 +1,7 @@
-import { executorNames } from '../execute/names.ts'
-import { type Decoded, integer, nonEmpty, number, record, text, withDefault, withOwnDefaults, word } from '../schema.ts'
+import { about, type Decoded, describedRecord, number, withDefault, withOwnDefaults } from '../schema.ts'
 import { adapter } from './adapter.ts'
-import { type Diffusion, dataSource, type Experiment, training } from './document.ts'
+import { type Diffusion, type Experiment, training } from './document.ts'
+import { data, environment, name } from './environment.ts'
 import { objectiveFields, optionalObjectiveFields } from './objective.ts'
 import { sampling } from './sampling.ts'
 
@@ -11,21 +11,36 @@ import { sampling } from './sampling.ts'
  */
 
 const { loss, weighting, timestepSampling, noise } = objectiveFields
-export const tuning = record(
-  { name: nonEmpty, data: dataSource, adapter, training },
+export const tuning = describedRecord(
   {
-    $schema: withDefault(text, ''),
-    seed: withDefault(integer({ min: 0, max: Number.MAX_SAFE_INTEGER }), 0),
-    executor: withDefault(word(['auto', ...executorNames]), 'auto'),
-    /** How often the condition is left out in training. */
-    dropout: withDefault(number({ min: 0, max: 1 }), 0),
-    objective: withOwnDefaults(
-      record({}, { loss, weighting, timestepSampling, noise }, { huberScale: optionalObjectiveFields.huberScale }),
+    name,
+    data,
+    adapter: about('What is trained beside the model, and which model that is.', adapter, {
+      kind: 'lora',
+      rank: 4,
+      of: 'runs/sd15',
+    }),
+    training: about('How the adapter is trained.', training),
+  },
+  {
+    ...environment,
+    dropout: about(
+      'How often the condition is left out in training; as the model was trained, often 0.1, so that guidance keeps its sense.',
+      withDefault(number({ min: 0, max: 1 }), 0),
+    ),
+    objective: about(
+      'What of the objective is other than the usual; the rest is as the model was trained.',
+      withOwnDefaults(
+        describedRecord(
+          {},
+          { loss, weighting, timestepSampling, noise },
+          { huberScale: optionalObjectiveFields.huberScale },
+        ),
+      ),
     ),
   },
   {
-    /** As the model's own where left out. */
-    sampling,
+    sampling: about("How pictures are drawn; as the model's own folder says where left out.", sampling),
   },
 )
 export type Tuning = Decoded<typeof tuning>

@@ -1,30 +1,41 @@
-import { type Decoded, integer, nonEmpty, record, withDefault, word } from '../schema.ts'
+import { about, type Decoded, describedRecord, integer, nonEmpty, withDefault, word } from '../schema.ts'
 
 /** What held-out pictures are asked while a stage is trained. */
-export const validation = record(
+export const validation = describedRecord(
   {
-    /** Steps from one to the next; the last step has one too. */
-    every: integer({ min: 1, max: 1e9 }),
+    every: about(
+      'Steps from one validation to the next; the last step has one too.',
+      integer({ min: 1, max: 1e9 }),
+      250,
+    ),
   },
   {
-    /** So many of the pictures held out, spread evenly over them. */
-    pictures: withDefault(integer({ min: 1, max: 1e6 }), 256),
+    pictures: about(
+      'How many of the pictures held out are asked, spread evenly over them; more are steadier numbers, and take longer.',
+      withDefault(integer({ min: 1, max: 1e6 }), 256),
+    ),
   },
   {
-    /** Which state is the best: kept in `best`, beside `checkpoints`. */
-    monitor: record(
-      {
-        /** As `metrics.jsonl` names it: `val/psnr`. */
-        metric: nonEmpty,
-      },
-      {
-        /** What the run goes on with once the stage is trained, and draws with. */
-        use: withDefault(word(['last', 'best']), 'last'),
-      },
-      {
-        /** The stage ends after so many validations that were none the better. */
-        patience: integer({ min: 1, max: 1e6 }),
-      },
+    monitor: about(
+      'Which state is the best: kept in best, beside checkpoints.',
+      describedRecord(
+        {
+          metric: about('The number that is watched, as metrics.jsonl names it.', nonEmpty, 'val/psnr'),
+        },
+        {
+          use: about(
+            'What the run goes on with once the stage is trained, and draws with.',
+            withDefault(word(['last', 'best']), 'last'),
+          ),
+        },
+        {
+          patience: about(
+            'Validations that may be none the better before the stage ends early; it never does where left out.',
+            integer({ min: 1, max: 1e6 }),
+            5,
+          ),
+        },
+      ),
     ),
   },
 )

@@ -13,20 +13,27 @@ import {
 } from '../declare/index.ts'
 import type { Buffers } from '../nn/stateful.ts'
 import { pipe } from '../prelude.ts'
-import { type Decoded, number, record, withDefault } from '../schema.ts'
+import { about, type Decoded, describedRecord, number, withDefault } from '../schema.ts'
 import { grad } from '../transform/index.ts'
 
 export const adaptiveWeightDefaults = { weight: 1, cap: 1e4, smoothing: 0 } as const
 
 /** How the discriminator is weighed against the reconstruction. */
-export const adaptiveWeightConfig = record(
+export const adaptiveWeightConfig = describedRecord(
   {},
   {
-    weight: withDefault(number({ min: 0, max: 1e6 }), adaptiveWeightDefaults.weight),
-    /** The largest ratio of the norms. */
-    cap: withDefault(number({ min: 0, max: 1e12 }), adaptiveWeightDefaults.cap),
-    /** The share of the past in a running average of the ratio; 0 for none, as in the reference. */
-    smoothing: withDefault(number({ min: 0, max: 0.9999 }), adaptiveWeightDefaults.smoothing),
+    weight: about(
+      'What the ratio of the gradient norms is multiplied by [disc_weight]: more of it gives sharper pictures that are less like the originals.',
+      withDefault(number({ min: 0, max: 1e6 }), adaptiveWeightDefaults.weight),
+    ),
+    cap: about(
+      'The largest ratio of the norms; it keeps a vanishing adversarial gradient from being blown up.',
+      withDefault(number({ min: 0, max: 1e12 }), adaptiveWeightDefaults.cap),
+    ),
+    smoothing: about(
+      'The share of the past in a running average of the ratio; 0 for none, as in the reference.',
+      withDefault(number({ min: 0, max: 0.9999 }), adaptiveWeightDefaults.smoothing),
+    ),
   },
 )
 export type AdaptiveWeightConfig = Decoded<typeof adaptiveWeightConfig>

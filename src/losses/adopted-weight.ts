@@ -1,22 +1,28 @@
-import { type Decoded, number, record, withDefault, word } from '../schema.ts'
+import { about, type Decoded, describedRecord, number, withDefault, word } from '../schema.ts'
 
 /** What a training run counts. */
 export const progressUnits = ['steps', 'epochs', 'samples'] as const
 /** How far a training run has come, in every unit. A step is one batch, whatever number of optimisers it moves. */
 export type Progress = Readonly<Record<(typeof progressUnits)[number], number>>
 
-/** A weight that is adopted once training has come to `start`, as in `adopt_weight` of taming/modules/losses/vqperceptual.py. */
 /** A factor of a term, which may turn it around. */
 const factor = number({ min: -1e6, max: 1e6 })
 const moment = number({ min: 0, max: 1e12 })
 
-export const adoptedWeight = record(
-  { start: moment, unit: word(progressUnits) },
+/** A weight that is adopted once training has come to `start`, as in `adopt_weight` of taming/modules/losses/vqperceptual.py. */
+export const adoptedWeight = describedRecord(
   {
-    weight: withDefault(factor, 1),
-    before: withDefault(factor, 0),
-    /** How long the way from `before` to `weight` is, in the same unit; 0 for a jump. */
-    ramp: withDefault(moment, 0),
+    start: about(
+      'When the weight is adopted, in units of "unit": late enough that reconstructions are passable, or the contest is lost from the start.',
+      moment,
+      1000,
+    ),
+    unit: about('What start and ramp count: steps, epochs of the data, or samples seen.', word(progressUnits)),
+  },
+  {
+    weight: about('The weight from start on, after the ramp.', withDefault(factor, 1)),
+    before: about('The weight until start.', withDefault(factor, 0)),
+    ramp: about('How long the way from before to weight is, in the same unit; 0 for a jump.', withDefault(moment, 0)),
   },
 )
 export type AdoptedWeight = Decoded<typeof adoptedWeight>

@@ -12,17 +12,25 @@ import {
 import type { Discriminator } from '../nn/discriminator.ts'
 import type { Buffers } from '../nn/stateful.ts'
 import { pipe } from '../prelude.ts'
-import { type Decoded, number, record, withDefault, withOwnDefaults, word } from '../schema.ts'
+import { about, type Decoded, number, record, withDefault, withOwnDefaults, word } from '../schema.ts'
 import { adaptiveWeight, adaptiveWeightConfig } from './adaptive-weight.ts'
 import { adversarialKinds, discriminatorLoss, generatorLoss, r1Penalty } from './adversarial.ts'
 import type { Loss } from './reconstruction.ts'
 
 /** The adversarial term of an autoencoder, as declared in experiments: fields with a default. */
 export const adversarialFields = {
-  loss: withDefault(word(adversarialKinds), 'hinge'),
-  generator: withOwnDefaults(adaptiveWeightConfig),
-  /** gamma / 2 times the R1 penalty on real pictures; 0 for none, as in the reference. */
-  r1: withDefault(number({ min: 0, max: 1e6 }), 0),
+  loss: about(
+    'The discriminator\'s loss: "hinge", which ignores what is told apart well already, or "vanilla", the softplus terms of the original GAN (Goodfellow et al. 2014).',
+    withDefault(word(adversarialKinds), 'hinge'),
+  ),
+  generator: about(
+    "How the adversarial term is weighed in the autoencoder's loss: by the ratio of gradient norms at the decoder's last layer (Esser et al. 2021, equation 7).",
+    withOwnDefaults(adaptiveWeightConfig),
+  ),
+  r1: about(
+    'gamma of the R1 penalty on real pictures, gamma / 2 times the squared gradient (Mescheder et al. 2018); 0 for none, as in the reference. More of it calms the discriminator.',
+    withDefault(number({ min: 0, max: 1e6 }), 0),
+  ),
 }
 export const adversarialConfig = record({}, adversarialFields)
 export type AdversarialConfig = Decoded<typeof adversarialConfig>

@@ -1,7 +1,7 @@
 import { at, channels, leakyRelu, type Scope, shared, type Tensor } from '../declare/index.ts'
 import type { Initializer } from '../graph/ops.ts'
 import { pipe } from '../prelude.ts'
-import { type Decoded, record, withDefault, word } from '../schema.ts'
+import { about, type Decoded, describedRecord, withDefault, word } from '../schema.ts'
 import { depth, width } from './bounds.ts'
 import { conv2d, kaimingUniform, type Mode } from './layers.ts'
 import {
@@ -15,15 +15,21 @@ import {
 } from './stateful.ts'
 
 /** The discriminator, as declared in experiments. In brackets the names of the reference's arguments. */
-export const discriminatorConfig = record(
+export const discriminatorConfig = describedRecord(
   {},
   {
-    /** Channels of the first layer [ndf]; doubled by each further layer, up to eight times. */
-    channels: withDefault(width, 64),
-    /** Layers between the first and the last [n_layers]; every one but the last of these halves the resolution. */
-    layers: withDefault(depth, 3),
-    /** [use_actnorm] */
-    norm: withDefault(word(['batch', 'act']), 'batch'),
+    channels: about(
+      'Channels of the first layer, doubled by each further layer, up to eight times [ndf]; a discriminator that always wins has too many.',
+      withDefault(width, 64),
+    ),
+    layers: about(
+      'Layers between the first and the last [n_layers]; every one but the last of these halves the resolution, so more of them judge larger patches.',
+      withDefault(depth, 3),
+    ),
+    norm: about(
+      'Normalisation: by the batch, or by activation normalisation, which small batches do not disturb [use_actnorm].',
+      withDefault(word(['batch', 'act']), 'batch'),
+    ),
   },
 )
 export type DiscriminatorConfig = Decoded<typeof discriminatorConfig>

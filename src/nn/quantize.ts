@@ -38,7 +38,7 @@ import {
 } from '../declare/index.ts'
 import { type Shape, size } from '../graph/types.ts'
 import { flow, identity, pipe } from '../prelude.ts'
-import { type Decoded, flag, number, record, withDefault, word } from '../schema.ts'
+import { about, type Decoded, flag, number, record, withDefault, word } from '../schema.ts'
 import { entries, width } from './bounds.ts'
 import { conv2d, embedding, type Layer, type Mode } from './layers.ts'
 import { straightThrough } from './straight-through.ts'
@@ -80,12 +80,14 @@ const nearest =
 
 /** Fields with a default, as declared in experiments. */
 export const vectorQuantizerFields = {
-  beta: withDefault(number({ min: 0, max: 1e6 }), 0.25),
-  /**
-   * Which term beta weighs: `beta` that of the encoder, |sg(e) - z|^2 (van den Oord et al. 2017, equation 3); `legacyBeta` that of the
-   * codebook, |e - sg(z)|^2, a slip that the published models were trained with.
-   */
-  weighs: withDefault(word(['beta', 'legacyBeta']), 'beta'),
+  beta: about(
+    'Weight of one of the two terms that draw latents and codes together; more of it holds the encoder closer to its codes.',
+    withDefault(number({ min: 0, max: 1e6 }), 0.25),
+  ),
+  weighs: about(
+    'Which term beta weighs: "beta" that of the encoder, |sg(e) - z|^2 (van den Oord et al. 2017, equation 3); "legacyBeta" that of the codebook, |e - sg(z)|^2, a slip that the published models were trained with.',
+    withDefault(word(['beta', 'legacyBeta']), 'beta'),
+  ),
 }
 export const vectorQuantizerConfig = record({ entries, dim: width }, vectorQuantizerFields)
 export type VectorQuantizerConfig = Decoded<typeof vectorQuantizerConfig>
@@ -169,10 +171,14 @@ export const gumbelNoise = (name: string, shape: Shape): Tensor =>
 
 /** Fields with a default, as declared in experiments. */
 export const gumbelQuantizerFields = {
-  /** Of the divergence from the uniform distribution over codes. */
-  klWeight: withDefault(number({ min: 0, max: 1e6 }), 5e-4),
-  /** One code a position while training too [straight_through]; in evaluation always. */
-  hard: withDefault(flag, true),
+  klWeight: about(
+    'Weight of the divergence from the uniform distribution over codes; more of it keeps more codes in use.',
+    withDefault(number({ min: 0, max: 1e6 }), 5e-4),
+  ),
+  hard: about(
+    'Whether a position is one code while training too, its gradient that of the mixture [straight_through]; in evaluation it always is.',
+    withDefault(flag, true),
+  ),
 }
 export const gumbelQuantizerConfig = record({ entries, dim: width }, gumbelQuantizerFields)
 /** The mixture is the softmax of logits and noise as they are. */

@@ -21,13 +21,22 @@ import {
 import { size } from '../graph/types.ts'
 import { codeCounts } from '../nn/quantize.ts'
 import { O, type Option, pipe, RR } from '../prelude.ts'
-import { type Decoded, integer, number, record, withDefault } from '../schema.ts'
+import { about, type Decoded, describedRecord, integer, number, withDefault } from '../schema.ts'
 import { type Amendment, flat } from './optimizer.ts'
 
 /** When codes are dead: chosen fewer than `below` times within `every` steps. */
-export const restartConfig = record(
+export const restartConfig = describedRecord(
   {},
-  { every: withDefault(integer({ min: 1, max: 1e9 }), 100), below: withDefault(number({ above: 0, max: 1e9 }), 1) },
+  {
+    every: about(
+      'Steps over which the choices of each code are counted.',
+      withDefault(integer({ min: 1, max: 1e9 }), 100),
+    ),
+    below: about(
+      'A code that was chosen fewer times than this is dead and moves.',
+      withDefault(number({ above: 0, max: 1e9 }), 1),
+    ),
+  },
 )
 export type Restart = Decoded<typeof restartConfig>
 

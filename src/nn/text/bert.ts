@@ -1,16 +1,25 @@
 import { add, at, faulty, parameter, part, type Scope, shared, type Tensor } from '../../declare/index.ts'
 import type { Initializer } from '../../graph/ops.ts'
 import { pipe } from '../../prelude.ts'
-import { type Decoded, integer, record, withDefault } from '../../schema.ts'
+import { about, type Decoded, describedRecord, integer, withDefault } from '../../schema.ts'
 import { feedForward } from '../attention.ts'
 import { entries, width } from '../bounds.ts'
 import { embedding, type Layer, layerNorm } from '../layers.ts'
 import { type AttentionFamily, selfAttention } from './attention.ts'
 
 /** Heads and their width are those of the reference, whatever the width of the states. */
-export const transformerEmbedderConfig = record(
-  { width, layers: integer({ min: 1, max: 128 }) },
-  { vocabulary: withDefault(entries, 30522), positions: withDefault(integer({ min: 1, max: 4096 }), 77) },
+export const transformerEmbedderConfig = describedRecord(
+  {
+    width: about('Channels of the states, and so of the context that the U-Net attends to.', width, 1280),
+    layers: about('Transformer blocks in a row.', integer({ min: 1, max: 128 }), 32),
+  },
+  {
+    vocabulary: about('Tokens that have an embedding.', withDefault(entries, 30522)),
+    positions: about(
+      'Tokens of a text at most, start and end among them.',
+      withDefault(integer({ min: 1, max: 4096 }), 77),
+    ),
+  },
 )
 export type TransformerEmbedderConfig = Decoded<typeof transformerEmbedderConfig>
 

@@ -1,24 +1,55 @@
 import { type Checked, fail } from '../../error.ts'
 import { E, pipe, t } from '../../prelude.ts'
-import { type Decoded, decode, integer, nullable, number, record, withDefault, word } from '../../schema.ts'
+import {
+  about,
+  type Decoded,
+  decode,
+  describedRecord,
+  integer,
+  nullable,
+  number,
+  record,
+  withDefault,
+  word,
+} from '../../schema.ts'
 import { entries, width } from '../bounds.ts'
 
 export const clipActivations = ['quick_gelu', 'gelu'] as const
 const layers = integer({ min: 1, max: 128 })
 
 /** A text transformer of CLIP: OpenAI's, or one of OpenCLIP, which has exact GELU. */
-export const clipTextConfig = record(
-  { vocabulary: entries, width, layers, heads: width },
+export const clipTextConfig = describedRecord(
   {
-    positions: withDefault(integer({ min: 1, max: 4096 }), 77),
-    /** Width of the hidden layer of each block; 4 times the width where null. */
-    mlpWidth: withDefault(nullable(width), null),
-    activation: withDefault(word(clipActivations), 'quick_gelu'),
-    /** Width of the projected text; null where nothing is projected. */
-    projection: withDefault(nullable(width), null),
-    eps: withDefault(number({ above: 0, max: 1 }), 1e-5),
-    /** The token whose first place is pooled at; null for the place of the largest id. */
-    endToken: withDefault(nullable(integer({ min: 0, max: 2 ** 20 })), null),
+    vocabulary: about('Tokens that have an embedding; 49,408 in the published models.', entries, 49408),
+    width: about('Channels of the states, and so of the context that the U-Net attends to.', width, 768),
+    layers: about('Transformer blocks in a row.', layers, 12),
+    heads: about('Heads of an attention; it must divide the width.', width, 12),
+  },
+  {
+    positions: about(
+      'Tokens of a text at most, start and end among them.',
+      withDefault(integer({ min: 1, max: 4096 }), 77),
+    ),
+    mlpWidth: about(
+      'Channels of the hidden layer of each block; 4 times the width where null.',
+      withDefault(nullable(width), null),
+    ),
+    activation: about(
+      'Of the hidden layers: "quick_gelu" in OpenAI\'s models, "gelu" in OpenCLIP\'s.',
+      withDefault(word(clipActivations), 'quick_gelu'),
+    ),
+    projection: about(
+      'Channels of the projected text; null where nothing is projected.',
+      withDefault(nullable(width), null),
+    ),
+    eps: about(
+      'What is added to the variance of layer normalisations before its root.',
+      withDefault(number({ above: 0, max: 1 }), 1e-5),
+    ),
+    endToken: about(
+      'The token whose first place is pooled at; null for the place of the largest id.',
+      withDefault(nullable(integer({ min: 0, max: 2 ** 20 })), null),
+    ),
   },
 )
 export type ClipTextConfig = Decoded<typeof clipTextConfig>
