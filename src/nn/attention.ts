@@ -121,18 +121,18 @@ export const attentionBlock = (
   s: Scope,
   { norm, ...options }: QkvAttention & { readonly norm?: GroupNorm | undefined },
 ): Layer =>
-  shared((x) => {
-    const columns = flat(x)
-    return pipe(
-      columns,
+  shared((x) =>
+    pipe(
+      x,
       groupNorm(at(s, 'norm'), norm),
       conv1d(at(s, 'qkv'), { out: 3 * channels(x) }),
+      flat,
       qkvAttention(options),
-      conv1d(at(s, 'proj_out'), { out: channels(x), init: zeros }),
-      add(columns),
       reshape(...x.shape),
-    )
-  })
+      conv1d(at(s, 'proj_out'), { out: channels(x), init: zeros }),
+      add(x),
+    ),
+  )
 
 export interface Context {
   /** What is attended to, [N, L, E]; x itself where left out. */

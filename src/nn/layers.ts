@@ -84,19 +84,16 @@ export const conv2d = (
     return bias ? pipe(y, add(pipe(leaf(s, 'bias', [out], biasInit ?? start), unsqueeze(1, 2)))) : y
   })
 
-/** Kernel 1 over x[N, C, T]; the weight is [out, C, 1]. */
+/** Kernel 1 over x[N, C, T], or over a map x[N, C, H, W]; the weight is [out, C, 1]. */
 export const conv1d = (s: Scope, { out, bias = true, init, biasInit }: Weighted): Layer =>
   shared((x) => {
-    const [n = 0, c = 0, length = 0] = x.shape
+    const [n = 0, c = 0, ...positions] = x.shape
     const start = init ?? kaimingUniform(c)
     const weight = pipe(parameter(s, 'weight', [out, c, 1], start), reshape(out, c, 1, 1))
-    const y = pipe(
-      x,
-      reshape(n, c, 1, length),
-      convolve(weight, { stride: [1, 1], padding: allSides(0) }),
-      reshape(n, out, length),
-    )
-    return bias ? pipe(y, add(pipe(parameter(s, 'bias', [out], biasInit ?? start), unsqueeze(1)))) : y
+    const map = positions.length === 2 ? x : pipe(x, reshape(n, c, 1, ...positions))
+    const y = pipe(map, convolve(weight, { stride: [1, 1], padding: allSides(0) }))
+    const shifted = bias ? pipe(y, add(pipe(parameter(s, 'bias', [out], biasInit ?? start), unsqueeze(1, 2)))) : y
+    return positions.length === 2 ? shifted : pipe(shifted, reshape(n, out, ...positions))
   })
 
 /** Applies a layer for [rows, D] along the last axis of any x. */

@@ -127,7 +127,10 @@ describe('layouts', () => {
 
 describe('every pass over graphs and stages', () => {
   const none: ReadonlySet<string> = new Set()
-  test.each(rewrites(none))('%s keeps what is computed', (_, pass) =>
+  test.each([
+    ...rewrites('training', none),
+    ...rewrites('sampling', new Set(['w0', 'w1', 'w2', 'w3']), { phased: { channels: 1, products: 1, weights: 1e6 } }),
+  ])('%s keeps what is computed', (_, pass) =>
     check(
       fc.asyncProperty(graphs, (fed) => meansTheSame(pass(fed.graph), fed)),
       30,

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { freeze, input, type Tensor, transpose } from '../../src/declare/index.ts'
+import { freeze, input, reshape, type Tensor, transpose } from '../../src/declare/index.ts'
 import { floats, ints, type Values } from '../../src/execute/executor.ts'
 import { reference } from '../../src/execute/reference/index.ts'
 import { noises, parameters } from '../../src/graph/graph.ts'
@@ -112,13 +112,16 @@ describe('parameters are those of PyTorch', () => {
 })
 
 describe('layers compute what they say', () => {
-  it('conv1d is linear over columns', async () => {
+  it('conv1d is linear over columns, and over the positions of a map', async () => {
     const x = input('x', float(2, 3, 4))
     const columns = conv1d('c', { out: 5 })(x)
     const values: Values = { ...weightsOf(columns), x: floats([2, 3, 4], numbers('x', 24)) }
     const rows = pipe(x, transpose(0, 2, 1), linear('c', { out: 5 }), transpose(0, 2, 1))
     const weight = floats([5, 3], numbers('c.weight', 15))
     expectClose(await run(columns, values), await run(rows, { ...values, 'c.weight': weight }))
+    const map = pipe(x, reshape(2, 3, 2, 2), conv1d('c', { out: 5 }))
+    expect(map.shape).toEqual([2, 5, 2, 2])
+    expectClose(await run(map, values), await run(columns, values))
   })
   it('layerNorm gives every row mean 0 and variance 1', async () => {
     const y = layerNorm('', { eps: 0 })(input('x', float(2, 3, 8)))

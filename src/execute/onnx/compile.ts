@@ -1,11 +1,12 @@
 import type { Graph } from '../../graph/graph.ts'
+import { convolveByPhases, type Enlarged } from '../../transform/index.ts'
 import type { FileArrays, Values } from '../executor.ts'
 import { inOneStage, type Staged } from '../stages.ts'
 import { cutLoops, mergeUnlessParts, setBeside } from '../staging.ts'
 import { weightsAsMade } from '../tail/as-made.ts'
 import { type Calls, callsOf } from './calls.ts'
 import { choose } from './choose.ts'
-import { measured } from './costs.ts'
+import { type Costs, measured } from './costs.ts'
 import { expand } from './expand.ts'
 import { aliases, attentions, biases, broadcasts, rectifiers } from './fuse.ts'
 import { layouts } from './layouts.ts'
@@ -25,11 +26,20 @@ export const through =
   (a: A): A =>
     passes.reduce((now, [, pass]) => pass(now), a)
 
-/** Of a training step on the CPU: graphs to graphs. */
-export const rewrites = (baked: ReadonlySet<string>): readonly Pass<Graph>[] => [
-  ['merge gradients of a weight', mergeUnlessParts(baked)],
-]
-/** Its stages. */
+/** Graphs to graphs, on the CPU. */
+export const rewrites = (
+  mode: Target['mode'],
+  baked: ReadonlySet<string>,
+  { phased }: Pick<Costs, 'phased'> = measured,
+): readonly Pass<Graph>[] =>
+  mode === 'training'
+    ? [['merge gradients of a weight', mergeUnlessParts(baked)]]
+    : [['convolve enlarged maps by phases', convolveByPhases((leaf) => baked.has(leaf), isWorthPhases(phased))]]
+const isWorthPhases =
+  (phased: Costs['phased']) =>
+  ({ channels, products, weights }: Enlarged): boolean =>
+    channels >= phased.channels && products <= phased.products && weights <= phased.weights
+/** Stages of a training step on the CPU. */
 export const stagings = (baked: ReadonlySet<string>, threads: number): readonly Pass<Staged>[] => [
   ['cut loops off the end', cutLoops(baked)],
   ['keep weights as their gradients are made', weightsAsMade],
@@ -54,13 +64,13 @@ const whole = ({ costs = measured, ...rest }: LoweredFor): Target => ({ ...rest,
 /** A graph in stages: training steps on the CPU, everything else in one. */
 export const staged = (
   g: Graph,
-  { device, mode, threads }: Pick<Target, 'device' | 'mode'> & { readonly threads: number },
+  { device, mode, threads, costs }: Pick<LoweredFor, 'device' | 'mode' | 'costs'> & { readonly threads: number },
   baked: readonly string[],
 ): Staged => {
   const known = new Set(baked)
-  return device === 'cpu' && mode === 'training'
-    ? through(stagings(known, threads))(inOneStage(through(rewrites(known))(g)))
-    : inOneStage(g)
+  if (device !== 'cpu') return inOneStage(g)
+  const rewritten = inOneStage(through(rewrites(mode, known, costs))(g))
+  return mode === 'training' ? through(stagings(known, threads))(rewritten) : rewritten
 }
 /** What is computed for a graph whose types are true, call by call; leaves named in `baked` are known beforehand. Pure. */
 export const planned = (g: Graph, target: LoweredFor, baked: readonly string[] = []): Calls => {

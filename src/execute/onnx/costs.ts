@@ -3,7 +3,7 @@ import type { Algorithms } from './calls.ts'
 /**
  * Where one way to compute a convolution or an attention becomes better than another. They choose between ways to compute the same, never
  * what is computed: laws run with others, so that small arrays meet every way. All were measured on ONNX Runtime 1.30 on two cores with
- * AVX-512 (Zen 4), each where it is told.
+ * AVX-512 (Zen 4), phases on two with AVX2 (Zen 3), each where it is told.
  */
 export interface Costs {
   /** Positions of a result from which on weights that are fed are worth being put into blocks: shared/ONNXRUNTIME.md, "Lowerings". */
@@ -29,6 +29,11 @@ export interface Costs {
   readonly halved: { readonly positions: number; readonly product: number }
   /** Scores from which on attention is one op, which has a block of them at a time: docs/decisions/0015. */
   readonly scores: number
+  /**
+   * A convolution of an enlarged map by phases: channels of x from which on, products over those as declared up to which it is faster,
+   * and numbers of a weight up to which it is worth their memory: docs/decisions/0018.
+   */
+  readonly phased: { readonly channels: number; readonly products: number; readonly weights: number }
   /** What is expected of the machine: it says how long a plan takes, and chooses nothing. */
   readonly pace: Pace
 }
@@ -59,6 +64,7 @@ export const measured: Costs = {
   gathered: 2_400_000,
   halved: { positions: 2048, product: 128 * 128 },
   scores: 4_000_000,
+  phased: { channels: 32, products: 0.6, weights: 4_000_000 },
   pace: {
     flops: 110e6,
     reached: {

@@ -179,7 +179,7 @@ export const executorOn = (device: Device, runtime: Effect<Runtime>, how: Partia
         TE.chain((ort) => blockFor(ort, mode)),
         TE.map((block) =>
           explained(
-            staged(graph, { device, mode, threads }, baked),
+            staged(graph, { device, mode, threads, costs }, baked),
             { device, mode, block, costs },
             { threads, baked },
           ),

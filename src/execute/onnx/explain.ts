@@ -70,6 +70,15 @@ const rowOf = (c: Call, node: string, target: Target, threads: number): readonly
         },
       ]
 
+/** Calls of numbers that are all known: where the runtime optimises, it makes them once, as it reads the model. */
+const madeOnce = (calls: readonly Call[], { mode }: Target): ReadonlySet<Call> => {
+  const known = new Set<Call>()
+  for (const c of mode === 'sampling' ? calls : [])
+    if (c.op === 'baked' || c.op === 'constant' || (c.operands.length > 0 && c.operands.every((o) => known.has(o))))
+      known.add(c)
+  return known
+}
+
 /** What a loop is about: of its outputs that by the shortest name, a weight rather than its moments. */
 const subjectOf = ({ outputs }: Loop): string =>
   outputs.reduce((shortest, { name }) => (shortest === '' || name.length < shortest.length ? name : shortest), '')
@@ -113,7 +122,9 @@ export const explained = (
   const rowsOf = (part: Graph): readonly Row[] => {
     const calls = planned(part, target, baked)
     const gradients = gradientsIn(calls, names)
-    return inOrder(calls).flatMap((c) => rowOf(c, gradients.get(c) ?? nodeOf(c), target, threads))
+    const ordered = inOrder(calls)
+    const once = madeOnce(ordered, target)
+    return ordered.flatMap((c) => (once.has(c) ? [] : rowOf(c, gradients.get(c) ?? nodeOf(c), target, threads)))
   }
   return withShares([
     ...partsIn(staged).flatMap(rowsOf),

@@ -52,7 +52,8 @@ const inStages = (of: Source, made: Staged, threads: number): Effect<Program> =>
 
 const program = (of: Source): Effect<Program> => {
   const threads = of.options.threads ?? threadsHere()
-  const made = staged(of.graph, { ...of.options, threads }, Object.keys(of.constants))
+  const baked = Object.keys({ ...of.constants, ...of.files })
+  const made = staged(of.graph, { ...of.options, costs: of.costs, threads }, baked)
   const [graph = of.graph] = partsIn(made)
   return loopsIn(made).length > 0 ? inStages(of, made, threads) : whole({ ...of, graph })
 }
