@@ -1,8 +1,9 @@
 import { mkdir, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { type Effect, effect, failure } from '../error.ts'
+import { recordPath } from '../execute/native/recorded.ts'
 import { loadFrom } from '../execute/onednn/load.ts'
-import { type Chosen, howToGet, inFolder, keptPath, libraryName, recordPath } from '../execute/onednn/places.ts'
+import { type Chosen, howToGet, inFolder, keptPath, libraryName } from '../execute/onednn/places.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
 import { fileEffect, readBytes, sha256 } from '../io/bytes.ts'
 import { withSource } from '../io/source.ts'
@@ -57,8 +58,8 @@ const setUp = (from: string): Effect<Chosen> =>
     const path = await run(libraryFrom(from))
     const { version } = await run(loadFrom({ path }))
     const chosen: Chosen = { path, sha256: sha256(await run(readBytes(path))), version }
-    await run(makeFolder(dirname(recordPath())))
-    await run(writeFileAtomic(recordPath(), new TextEncoder().encode(`${JSON.stringify(chosen, null, 2)}\n`)))
+    await run(makeFolder(dirname(recordPath('onednn'))))
+    await run(writeFileAtomic(recordPath('onednn'), new TextEncoder().encode(`${JSON.stringify(chosen, null, 2)}\n`)))
     return chosen
   })
 
@@ -75,7 +76,7 @@ export const setup: Register = (program, { terminal, run }) => {
       run(
         effect(async (go) => {
           const { path, version } = await go(setUp(from))
-          terminal.out(`oneDNN ${version} at ${path}, written down in ${recordPath()}\n`)
+          terminal.out(`oneDNN ${version} at ${path}, written down in ${recordPath('onednn')}\n`)
           return exitCodes.done
         }),
       ),

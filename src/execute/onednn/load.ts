@@ -1,5 +1,8 @@
 import { type Effect, effect, failure, reasonOf } from '../../error.ts'
 import { TE } from '../../prelude.ts'
+import { type Koffi, koffiOf, pin } from '../native/koffi.ts'
+import { checkHash, type Place } from '../native/recorded.ts'
+import { checkLibrary } from '../native/shared-object.ts'
 import { checkThreads } from '../onnx/threads.ts'
 import {
   type Argument,
@@ -11,8 +14,7 @@ import {
   statuses,
   unimplemented,
 } from './api.ts'
-import { checkHash, findLibrary, type Place } from './places.ts'
-import { checkLibrary } from './shared-object.ts'
+import { findLibrary, howToGet } from './places.ts'
 
 /** The library in this process, with an engine on the CPU and a stream of its own. */
 export interface Library {
@@ -30,34 +32,6 @@ export interface Library {
   readonly addressOf: (array: Uint8Array) => bigint
   readonly setThreads: (threads: number) => void
 }
-
-type Koffi = typeof import('koffi')['default']
-
-const koffiOf: Effect<Koffi> = TE.tryCatch(
-  async () => (await import('koffi')).default,
-  (e) => [failure('compile', 'onednn', 'the package koffi, which calls libraries', reasonOf(e), 'npm install koffi')],
-)
-
-const flags = { now: 2, stay: 0x1000 } as const
-/** oneDNN's threads are libgomp's: unloaded under them at exit, the process crashes. So it stays, and so does what loaded it. */
-const pin = (koffi: Koffi, path: string): Effect<void> =>
-  TE.tryCatch(
-    async () => {
-      if (process.platform !== 'linux') return
-      const open = koffi.load(null).func('dlopen', 'void*', ['const char*', 'int'])
-      const why = koffi.load(null).func('dlerror', 'const char*', [])
-      for (const name of ['libgomp.so.1', path]) if (!open(name, flags.now | flags.stay)) throw new Error(String(why()))
-    },
-    (e) => [
-      failure(
-        'compile',
-        path,
-        'a library that can be loaded',
-        reasonOf(e),
-        'its threads need libgomp (Debian: libgomp1)',
-      ),
-    ],
-  )
 
 const major = 3
 const versionOf = (koffi: Koffi, path: string, handle: unknown): Effect<string> =>
@@ -128,9 +102,10 @@ export const loadFrom = (place: Place): Effect<Library> =>
   effect(async (run) => {
     await run(TE.fromEither(checkThreads()))
     await run(checkLibrary(place.path))
-    await run(checkHash(place))
+    await run(checkHash(place, 'onednn', howToGet))
     const koffi = await run(koffiOf)
-    await run(pin(koffi, place.path))
+
+    await run(pin(koffi, place.path, ['libgomp.so.1', place.path], 'its threads need libgomp (Debian: libgomp1)'))
     return run(opened(koffi, place.path))
   })
 
