@@ -3,6 +3,8 @@ import { auto } from '../execute/auto.ts'
 import { lookForLibrary } from '../execute/onednn/found.ts'
 import { available } from '../execute/onnx/available.ts'
 import { type Backend, backends, look } from '../execute/tfjs/index.ts'
+import { lookForPlatform, namedPlatforms } from '../execute/xla/found.ts'
+import { howToGet } from '../execute/xla/places.ts'
 import { version } from '../io/package.ts'
 import { E } from '../prelude.ts'
 import { machine } from '../run/machine.ts'
@@ -37,6 +39,11 @@ const about = effect(async (run) => {
         ],
       ]
   const oneDnn = await lookForLibrary()
+  const platforms: (readonly [string, string])[] = []
+  for (const platform of await namedPlatforms()) {
+    const { usable, what } = await lookForPlatform(platform)()
+    platforms.push([`  xla:${platform}`, usable ? `usable: ${what}` : `not usable: ${what}`])
+  }
   const others: (readonly [string, string])[] = []
   for (const name of backends) others.push(await tfjsRow(name))
   const choice = await run(auto)
@@ -48,6 +55,8 @@ const about = effect(async (run) => {
     ['reference', 'usable (float64, slow: the specification)'],
     ...runtime,
     ['onednn', oneDnn.usable ? `usable: ${oneDnn.what}` : `not usable: ${oneDnn.what}`],
+    ['xla', platforms.length > 0 ? 'XLA, through PJRT plugins' : `no PJRT plugin was named (${howToGet})`],
+    ...platforms,
     ['tfjs', 'TensorFlow.js, of optional packages'],
     ...others,
     ['auto', `${choice.executor.name}: ${choice.reason}`],

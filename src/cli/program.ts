@@ -1,10 +1,11 @@
 import { Command, CommanderError } from 'commander'
+import { askFor } from '../execute/xla/places.ts'
 import { parseSetting, replaced, type Setting } from '../experiment/settings.ts'
 import { asArgument } from '../io/names.ts'
 import { version } from '../io/package.ts'
 import { E } from '../prelude.ts'
 import { check } from './check.ts'
-import type { Context, Register } from './command.ts'
+import { type Context, type Register, several } from './command.ts'
 import { conformance } from './conformance.ts'
 import { doctor } from './doctor.ts'
 import { evaluate } from './evaluate.ts'
@@ -73,6 +74,7 @@ const build = (context: Context): Command => {
   const program = new Command('latentgraph')
     .description('Latent diffusion as typed graphs: declare, check, train, sample.')
     .version(version(), '-V, --version', 'print the version')
+    .option('--plugin <path>', 'a PJRT plugin, for the executors xla:* of this command', several, [])
     .helpOption('-h, --help', 'print help')
     .helpCommand(false)
     .addHelpText('after', examples)
@@ -80,7 +82,11 @@ const build = (context: Context): Command => {
     .configureOutput({ writeOut: context.terminal.out, writeErr: context.terminal.err })
   for (const register of commands) register(program, context)
   program.commands.forEach(refuseRepeats)
-  program.hook('preAction', (_, command) => sayReplaced(command, context.terminal))
+  program.hook('preAction', (_, command) => {
+    const { plugin }: { readonly plugin: readonly string[] } = program.opts()
+    for (const path of plugin) askFor(path)
+    sayReplaced(command, context.terminal)
+  })
   return program
 }
 

@@ -1,11 +1,13 @@
 import { mkdir, stat } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { type Effect, effect, failure } from '../error.ts'
-import { recordPath } from '../execute/native/recorded.ts'
+import { hashOf, recorded, recordPath } from '../execute/native/recorded.ts'
 import { loadFrom } from '../execute/onednn/load.ts'
-import { type Chosen, howToGet, inFolder, keptPath, libraryName } from '../execute/onednn/places.ts'
+import * as dnnl from '../execute/onednn/places.ts'
+import * as plugins from '../execute/xla/places.ts'
+import { loadFrom as loadPlugin } from '../execute/xla/plugin.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
-import { fileEffect, readBytes, sha256 } from '../io/bytes.ts'
+import { fileEffect, sha256 } from '../io/bytes.ts'
 import { withSource } from '../io/source.ts'
 import { contentOf } from '../io/torch/zip.ts'
 import { readDirectory } from '../io/torch/zip-directory.ts'
@@ -13,72 +15,145 @@ import { TE } from '../prelude.ts'
 import type { Register } from './command.ts'
 import { exitCodes } from './terminal.ts'
 
-const refused = (at: string, expected: string, got: string): Effect<never> =>
+/** How the library of an engine is found: what it is, names of its files, and how to come by it. */
+interface Wanted {
+  readonly what: string
+  readonly howToGet: string
+  readonly isLibrary: (name: string) => boolean
+  readonly inFolder: (folder: string) => Promise<readonly string[]>
+  /** Where it is kept if it came out of a wheel. */
+  readonly kept: (name: string, sha256: string) => string
+}
+const oneDnn: Wanted = {
+  what: 'oneDNN 3',
+  howToGet: dnnl.howToGet,
+  isLibrary: (name) => dnnl.libraryName.test(name),
+  inFolder: async (folder) => {
+    const found = await Promise.all([folder, join(folder, 'lib'), join(folder, 'lib64')].map(dnnl.inFolder))
+    return found.flat()
+  },
+  kept: (_, hash) => dnnl.keptPath(hash),
+}
+const pjrt: Wanted = {
+  what: 'a PJRT plugin',
+  howToGet: plugins.howToGet,
+  isLibrary: plugins.isPlugin,
+  inFolder: plugins.inFolder,
+  kept: (name, hash) => plugins.keptPath(plugins.platformOf(name) ?? 'other', hash),
+}
+
+const refused = (at: string, expected: string, got: string, { howToGet }: Wanted): Effect<never> =>
   TE.left([failure('file', at, expected, got, howToGet)])
 
 const makeFolder = (path: string): Effect<unknown> =>
   fileEffect(path, 'a folder that can be made', () => mkdir(path, { recursive: true }))
 
 /** The library out of a wheel, in a file of its own among the user's data. */
-const unpacked = (wheel: string): Effect<string> =>
+const unpacked = (wheel: string, wanted: Wanted): Effect<string> =>
   withSource(wheel, (source) =>
     effect(async (run) => {
       const members = await run(readDirectory(source))
-      const found = members.find(({ name }) => libraryName.test(name.split('/').at(-1) ?? ''))
-      if (found === undefined) return run(refused(wheel, 'a wheel with oneDNN 3', `${members.length} files without it`))
+      const nameOf = (path: string): string => path.split('/').at(-1) ?? ''
+      const found = members.find(({ name }) => wanted.isLibrary(nameOf(name)))
+      if (found === undefined)
+        return run(refused(wheel, `a wheel with ${wanted.what}`, `${members.length} files without it`, wanted))
       const content = await run(contentOf(source, found))
-      const path = keptPath(sha256(content))
+      const path = wanted.kept(nameOf(found.name), sha256(content))
       await run(makeFolder(dirname(path)))
       await run(writeFileAtomic(path, content))
       return path
     }),
   )
 
-const fromFolder = (folder: string): Effect<string> =>
+const fromFolder = (folder: string, wanted: Wanted): Effect<readonly string[]> =>
   effect(async (run) => {
-    for (const inside of [folder, join(folder, 'lib'), join(folder, 'lib64')]) {
-      const [path] = await inFolder(inside)
-      if (path !== undefined) return path
-    }
-    return run(refused(folder, 'a folder with oneDNN 3, or its lib', 'no such library'))
+    const found = await wanted.inFolder(folder)
+    return found.length > 0 ? found : run(refused(folder, `a folder with ${wanted.what}`, 'no such library', wanted))
   })
 
-/** The library that a wheel, a folder or a file stands for. */
-const libraryFrom = (from: string): Effect<string> =>
+/** The libraries that a wheel, a folder or a file stands for, the preferred one first. */
+const librariesFrom = (from: string, wanted: Wanted): Effect<readonly string[]> =>
   effect(async (run) => {
     const path = resolve(from)
     const isFolder = await run(
       fileEffect(from, 'a wheel, a folder or a library', async () => (await stat(path)).isDirectory()),
     )
-    return run(isFolder ? fromFolder(path) : /\.(whl|zip)$/.test(path) ? unpacked(path) : TE.right(path))
+    if (isFolder) return run(fromFolder(path, wanted))
+    return [/\.(whl|zip)$/.test(path) ? await run(unpacked(path, wanted)) : path]
   })
 
-const setUp = (from: string): Effect<Chosen> =>
+const written = (engine: string, content: object): Effect<void> =>
   effect(async (run) => {
-    const path = await run(libraryFrom(from))
-    const { version } = await run(loadFrom({ path }))
-    const chosen: Chosen = { path, sha256: sha256(await run(readBytes(path))), version }
-    await run(makeFolder(dirname(recordPath('onednn'))))
-    await run(writeFileAtomic(recordPath('onednn'), new TextEncoder().encode(`${JSON.stringify(chosen, null, 2)}\n`)))
-    return chosen
+    await run(makeFolder(dirname(recordPath(engine))))
+    await run(writeFileAtomic(recordPath(engine), new TextEncoder().encode(`${JSON.stringify(content, null, 2)}\n`)))
   })
+
+const setUpOneDnn = (from: string): Effect<string> =>
+  effect(async (run) => {
+    const [path = ''] = await run(librariesFrom(from, oneDnn))
+    const { version } = await run(loadFrom({ path }))
+    const chosen: dnnl.Chosen = { path, sha256: await run(hashOf(path, dnnl.howToGet)), version }
+    await run(written('onednn', chosen))
+    return `oneDNN ${version} at ${path}`
+  })
+
+/** Plugins of platforms that were not named this time stay. */
+const setUpPlugins = (from: string): Effect<string> =>
+  effect(async (run) => {
+    const before = (await run(recorded('xla', plugins.chosen)))?.plugins ?? []
+    const found: plugins.Chosen['plugins'][number][] = []
+    for (const path of await run(librariesFrom(from, pjrt))) {
+      const { version } = await run(loadPlugin({ path }))
+      const platform = plugins.platformOf(path)
+      if (platform === undefined)
+        return run(refused(path, `a name with one of ${plugins.platforms.join(', ')}`, basename(path), pjrt))
+      found.push({ platform, path, sha256: await run(hashOf(path, plugins.howToGet)), version })
+    }
+    const kept = before.filter(({ platform }) => found.every((p) => p.platform !== platform))
+    await run(written('xla', { plugins: [...found, ...kept] }))
+    return found.map(({ platform, path, version }) => `xla:${platform}, PJRT ${version}, at ${path}`).join('\n')
+  })
+
+const engines: readonly {
+  readonly name: string
+  readonly description: string
+  readonly from: string
+  readonly howToGet: string
+  readonly setUp: (from: string) => Effect<string>
+}[] = [
+  {
+    name: 'onednn',
+    description:
+      'oneDNN 3, for the executor onednn: loaded once to see that it can be, then written down with its hash',
+    from: 'a wheel of onednn-cpu-gomp, a folder with libdnnl, or the library itself',
+    howToGet: dnnl.howToGet,
+    setUp: setUpOneDnn,
+  },
+  {
+    name: 'xla',
+    description:
+      'PJRT plugins of XLA, for the executors xla:*: each loaded once to see that it can be, then written down with its hash',
+    from: 'a folder of Python packages with plugins (site-packages), a wheel that holds one, or the plugin itself',
+    howToGet: plugins.howToGet,
+    setUp: setUpPlugins,
+  },
+]
 
 export const setup: Register = (program, { terminal, run }) => {
   const command = program.command('setup').description('make a library known that an executor needs')
-  command
-    .command('onednn')
-    .description(
-      'oneDNN 3, for the executor onednn: loaded once to see that it can be, then written down with its hash',
-    )
-    .requiredOption('--from <path>', 'a wheel of onednn-cpu-gomp, a folder with libdnnl, or the library itself')
-    .addHelpText('after', `\nExample:\n  ${howToGet.replace(', then: ', '\n  ')}`)
-    .action(({ from }: { readonly from: string }) =>
-      run(
-        effect(async (go) => {
-          const { path, version } = await go(setUp(from))
-          terminal.out(`oneDNN ${version} at ${path}, written down in ${recordPath('onednn')}\n`)
-          return exitCodes.done
-        }),
-      ),
-    )
+  for (const { name, description, from: what, howToGet, setUp } of engines)
+    command
+      .command(name)
+      .description(description)
+      .requiredOption('--from <path>', what)
+      .addHelpText('after', `\nExample:\n  ${howToGet.replace(', then: ', '\n  ')}`)
+      .action(({ from }: { readonly from: string }) =>
+        run(
+          effect(async (go) => {
+            const found = await go(setUp(from))
+            terminal.out(`${found}\nwritten down in ${recordPath(name)}\n`)
+            return exitCodes.done
+          }),
+        ),
+      )
 }

@@ -8,10 +8,11 @@ import { onednn } from './onednn/index.ts'
 import { onnx } from './onnx/index.ts'
 import { runtime } from './onnx/native.ts'
 import { realAdapter } from './onnx/real-adapter.ts'
-
 import { reference } from './reference/index.ts'
 import { lookForGpu } from './tfjs/found.ts'
 import { tfjs } from './tfjs/index.ts'
+import { lookForAccelerators } from './xla/found.ts'
+import { xla } from './xla/index.ts'
 
 export interface Choice {
   readonly executor: Executor
@@ -27,7 +28,7 @@ const nativeCpu: Task<Found> = pipe(
   ),
 )
 
-/** What `auto` looks for, best first; another engine's device is one line here. A probe runs only if all before found nothing. */
+/** What `auto` looks for beside XLA's accelerators, best first; another engine's device is one line here. A probe runs only if all before found nothing. */
 const candidates: readonly { readonly name: string; readonly probe: Task<Found> }[] = [
   { name: 'tfjs:node-gpu', probe: lookForGpu('node-gpu') },
   { name: 'onnx:webgpu', probe: realAdapter },
@@ -35,7 +36,8 @@ const candidates: readonly { readonly name: string; readonly probe: Task<Found> 
 ]
 
 const look: Task<readonly Finding[]> = async () => {
-  const findings: Finding[] = []
+  const findings: Finding[] = [...(await lookForAccelerators())]
+  if (findings.some(({ usable }) => usable)) return findings
   for (const { name, probe } of candidates) {
     const finding = { name, ...(await probe()) }
     findings.push(finding)
@@ -56,6 +58,10 @@ const executors: Readonly<Record<ExecutorName, () => Executor>> = {
   'onnx:cpu': () => onnx('cpu'),
   'onnx:webgpu': () => onnx('webgpu'),
   onednn: () => onednn,
+  'xla:cuda': () => xla('cuda'),
+  'xla:rocm': () => xla('rocm'),
+  'xla:tpu': () => xla('tpu'),
+  'xla:cpu': () => xla('cpu'),
   'tfjs:node-gpu': () => tfjs('node-gpu'),
   'tfjs:node': () => tfjs('node'),
   'tfjs:webgpu': () => tfjs('webgpu'),
@@ -66,8 +72,13 @@ const isExecutorName = (name: string): name is ExecutorName => Object.hasOwn(exe
 
 export { executorNames }
 
+/** A platform of XLA by the name under which its plugin was given. */
+const ofXla = /^xla:([a-z0-9_]+)$/
 /** The executor that a name stands for; whether it can run here shows when it compiles. */
-export const executorByName = (name: string): Checked<Executor> =>
-  isExecutorName(name)
-    ? E.right(executors[name]())
+export const executorByName = (name: string): Checked<Executor> => {
+  if (isExecutorName(name)) return E.right(executors[name]())
+  const [, platform] = ofXla.exec(name) ?? []
+  return platform !== undefined
+    ? E.right(xla(platform))
     : fail('config', 'executor', executorNames.join(' | '), name, didYouMean(name, executorNames))
+}

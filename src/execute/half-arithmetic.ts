@@ -5,6 +5,7 @@ import type { ExecutorName } from './names.ts'
 type HalfArithmetic = { readonly [H in Half]: 'computes' | 'simulates' | 'refuses' }
 
 const simulates: HalfArithmetic = { float16: 'simulates', bfloat16: 'simulates' }
+const computes: HalfArithmetic = { float16: 'computes', bfloat16: 'computes' }
 const refuses: HalfArithmetic = { float16: 'refuses', bfloat16: 'refuses' }
 /** Of every executor. */
 export const halfArithmetic: { readonly [N in ExecutorName]: HalfArithmetic } = {
@@ -12,6 +13,10 @@ export const halfArithmetic: { readonly [N in ExecutorName]: HalfArithmetic } = 
   onnx: simulates,
   'onnx:cpu': simulates,
   onednn: simulates,
+  'xla:cuda': computes,
+  'xla:rocm': computes,
+  'xla:tpu': computes,
+  'xla:cpu': computes,
   'onnx:webgpu': { float16: 'computes', bfloat16: 'refuses' },
   'tfjs:node-gpu': refuses,
   'tfjs:node': refuses,

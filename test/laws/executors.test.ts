@@ -17,8 +17,14 @@ const compared = await present(everyName)
 /** The shaders for products that a real GPU would run; whole training steps take those for a software one. */
 if (compared.some(({ name }) => name === 'tfjs:webgpu')) tf.env().set('WEBGPU_MATMUL_PROGRAM_TYPE', -1)
 
-/** ONNX Runtime's WebGPU builds its shaders anew for every graph: on a software GPU a tenth of the cases must do. */
-const runs = (name: Name, whole: number): number => (name === 'onnx:webgpu' ? whole / 10 : whole)
+/** ONNX Runtime's WebGPU builds its shaders anew for every graph, XLA its machine code: a tenth of the cases must do, unless told otherwise. */
+const slowToCompile: readonly Name[] = ['onnx:webgpu', 'xla:cpu']
+const runs = (name: Name, whole: number): number =>
+  process.env.LATENTGRAPH_CASES === undefined
+    ? slowToCompile.includes(name)
+      ? whole / 10
+      : whole
+    : Number(process.env.LATENTGRAPH_CASES)
 
 describe.each(compared)('$name agrees with the reference', ({ name, executor }) => {
   const tolerance = tolerances[name]

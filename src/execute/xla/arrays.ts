@@ -1,0 +1,41 @@
+import { bfloatBits, bfloatToFloatBits, floatToHalfBits, halfToFloatBits, mapBits } from '../../graph/half.ts'
+import { type DType, type Half, isHalf, size, type TensorType } from '../../graph/types.ts'
+import type { Value } from '../executor.ts'
+
+/** Numbers as bytes of the device, and back. */
+
+const bytesPer: { readonly [D in DType]: number } = { float32: 4, float16: 2, bfloat16: 2, int32: 4, bool: 1 }
+export const bytesOf = ({ dtype, shape }: TensorType): number => bytesPer[dtype] * size(shape)
+
+const toHalf: { readonly [H in Half]: (floatBits: number) => number } = {
+  float16: floatToHalfBits,
+  bfloat16: bfloatBits,
+}
+const fromHalf: { readonly [H in Half]: (bits: number) => number } = {
+  float16: halfToFloatBits,
+  bfloat16: bfloatToFloatBits,
+}
+
+/** A copy, in memory that is shared with nobody. */
+export const toBytes = ({ dtype, data }: Value): Uint8Array<ArrayBuffer> => {
+  if (isHalf(dtype)) {
+    const bits = new Uint32Array(Float32Array.from(data).buffer)
+    return new Uint8Array(mapBits(bits, toHalf[dtype], new Uint16Array(bits.length)).buffer)
+  }
+  if (dtype === 'float32') return new Uint8Array(Float32Array.from(data).buffer)
+  return dtype === 'int32'
+    ? new Uint8Array(Int32Array.from(data).buffer)
+    : Uint8Array.from(data, (x) => (x === 0 ? 0 : 1))
+}
+/** The array whose bytes these are; it keeps the memory. */
+export const fromBytes = ({ dtype, shape }: TensorType, memory: ArrayBuffer): Value => {
+  const n = size(shape)
+  if (isHalf(dtype)) {
+    const bits = mapBits(new Uint16Array(memory, 0, n), fromHalf[dtype], new Uint32Array(n))
+    return { dtype, shape, data: new Float32Array(bits.buffer) }
+  }
+  if (dtype === 'float32') return { dtype, shape, data: new Float32Array(memory, 0, n) }
+  return dtype === 'int32'
+    ? { dtype, shape, data: new Int32Array(memory, 0, n) }
+    : { dtype, shape, data: new Uint8Array(memory, 0, n) }
+}

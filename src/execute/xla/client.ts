@@ -1,0 +1,283 @@
+import { type Effect, type ErrorTag, failure, reasonOf } from '../../error.ts'
+import { TE } from '../../prelude.ts'
+import { codes, duringCall, laidOut, oneDevice, structures } from './pjrt.ts'
+import { type Plugin, PluginError } from './plugin.ts'
+
+/** A device of a platform through its plugin: what compiles and holds arrays. */
+export interface Client {
+  readonly plugin: Plugin
+  readonly handle: bigint
+  /** As the plugin calls it: `cpu`, `cuda`. */
+  readonly platform: string
+  /** Of the compiler behind the plugin. */
+  readonly version: string
+  readonly devices: readonly Device[]
+}
+export interface Device {
+  readonly handle: bigint
+  readonly kind: string
+}
+
+/** What a plugin throws, as an error. */
+export const guarded = <A>(tag: ErrorTag, at: string, body: () => A | Promise<A>): Effect<A> =>
+  TE.tryCatch(
+    async () => body(),
+    (e) => [
+      e instanceof PluginError && e.code === codes.resourceExhausted
+        ? failure(
+            tag,
+            at,
+            'memory that suffices',
+            e.message,
+            'a smaller batch, more of them a step (accumulate), or memoryBudget',
+          )
+        : failure(tag, at, `a ${tag} that succeeds`, reasonOf(e)),
+    ],
+  )
+
+const memoryOf = (text: string | Uint8Array): ArrayBuffer => {
+  const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text
+  const memory = new ArrayBuffer(bytes.length)
+  new Uint8Array(memory).set(bytes)
+  return memory
+}
+const pointers = (addresses: readonly bigint[]): ArrayBuffer => BigUint64Array.from(addresses).buffer
+
+/** How a client is made, where a platform leaves something to choose. */
+type Options = Readonly<Record<string, number | boolean>>
+const optionsOf: Readonly<Record<string, Options>> = {
+  cpu: { cpu_device_count: 1 },
+  cuda: { preallocate: false },
+  rocm: { preallocate: false },
+}
+const named = ({ addressOf }: Plugin, options: Options) => {
+  const names = Object.keys(options).map(memoryOf)
+  const size = structures.NamedValue.bytes
+  const all = new Uint8Array(size * names.length)
+  Object.values(options).forEach((value, i) => {
+    const name = names[i] ?? new ArrayBuffer(0)
+    const one = laidOut(structures.NamedValue, {
+      name: addressOf(name),
+      nameLength: name.byteLength,
+      type: typeof value === 'boolean' ? 4 : 1,
+      value: Number(value),
+      valueLength: 1,
+    })
+    all.set(new Uint8Array(one.buffer), i * size)
+  })
+  return { memory: all.buffer, names, count: names.length }
+}
+
+/** Errors of the plugin are thrown. */
+export const createClient = async (plugin: Plugin, platform: string): Promise<Client> => {
+  const created = async (options: Options): Promise<bigint> => {
+    const given = named(plugin, options)
+    const { client } = await plugin.later('Client_Create', {
+      options: plugin.addressOf(given.memory),
+      count: given.count,
+    })
+    // Held until the call is over.
+    return given.names.length < 0 ? 0n : client
+  }
+  const handle = await created(optionsOf[platform] ?? {}).catch((e: unknown) => {
+    // A plugin that does not know an option has its own way.
+    if (e instanceof PluginError && e.code === codes.invalidArgument) return created({})
+    throw e
+  })
+  const name = plugin.call('Client_PlatformName', { client: handle })
+  const version = plugin.call('Client_PlatformVersion', { client: handle })
+  const { devices, count } = plugin.call('Client_AddressableDevices', { client: handle })
+  return {
+    plugin,
+    handle,
+    platform: plugin.textAt(name.text, name.length).toLowerCase(),
+    version: plugin.textAt(version.text, version.length),
+    devices: plugin.pointersAt(devices, count).map((device): Device => {
+      const { description } = plugin.call('Device_GetDescription', { device })
+      const { text, length } = plugin.call('DeviceDescription_Kind', { description })
+      return { handle: device, kind: plugin.textAt(text, length) }
+    }),
+  }
+}
+
+/** Bytes that a device has, and that are free; undefined where it does not say. */
+export const deviceMemory = ({
+  plugin,
+  devices,
+}: Client): { readonly limit: number; readonly inUse: number } | undefined => {
+  try {
+    const { limit, limitIsSet, inUse } = plugin.call('Device_MemoryStats', { device: devices[0]?.handle ?? 0n })
+    return (limitIsSet & 1n) === 1n ? { limit: Number(limit), inUse: Number(inUse) } : undefined
+  } catch (e) {
+    if (e instanceof PluginError) return undefined
+    throw e
+  }
+}
+
+/** A compiled program in the plugin. */
+export interface Loaded {
+  readonly handle: bigint
+  readonly outputs: number
+}
+const loadedOf = ({ plugin }: Client, handle: bigint): Loaded => {
+  const { executable } = plugin.call('LoadedExecutable_GetExecutable', { loaded: handle })
+  const { count } = plugin.call('Executable_NumOutputs', { executable })
+  plugin.call('Executable_Destroy', { executable })
+  return { handle, outputs: Number(count) }
+}
+/** Compiles StableHLO, on another thread. */
+export const compileText = async (client: Client, text: string): Promise<Loaded> => {
+  const { plugin } = client
+  const [code, format, options] = [memoryOf(text), memoryOf('mlir'), memoryOf(oneDevice)]
+  const program = laidOut(structures.Program, {
+    code: plugin.addressOf(code),
+    length: code.byteLength,
+    format: plugin.addressOf(format),
+    formatLength: format.byteLength,
+  }).buffer
+  const { loaded } = await plugin.later('Client_Compile', {
+    client: client.handle,
+    program: plugin.addressOf(program),
+    options: plugin.addressOf(options),
+    length: options.byteLength,
+  })
+  held(code, format, options, program)
+  return loadedOf(client, loaded)
+}
+/** Memory that a call on another thread reads is reachable until here. */
+const held = (..._memory: readonly ArrayBuffer[]): void => {}
+
+export const serialised = ({ plugin }: Client, { handle }: Loaded): Uint8Array<ArrayBuffer> => {
+  const { executable } = plugin.call('LoadedExecutable_GetExecutable', { loaded: handle })
+  try {
+    const made = plugin.call('Executable_Serialize', { executable })
+    const bytes = plugin.bytesAt(made.content, Number(made.length))
+    plugin.let(made.deleter, made.handle)
+    return bytes
+  } finally {
+    plugin.call('Executable_Destroy', { executable })
+  }
+}
+export const deserialised = async (client: Client, content: Uint8Array): Promise<Loaded> => {
+  const memory = memoryOf(content)
+  const { loaded } = await client.plugin.later('Executable_DeserializeAndLoad', {
+    client: client.handle,
+    content: client.plugin.addressOf(memory),
+    length: memory.byteLength,
+  })
+  held(memory)
+  return loadedOf(client, loaded)
+}
+
+/** What XLA says that a program takes. */
+export interface CompiledMemory {
+  readonly code: number
+  readonly arguments: number
+  readonly outputs: number
+  /** Outputs that lie where arguments lay. */
+  readonly alias: number
+  readonly temporary: number
+}
+export const memoryOfProgram = ({ plugin }: Client, { handle }: Loaded): CompiledMemory => {
+  const { executable } = plugin.call('LoadedExecutable_GetExecutable', { loaded: handle })
+  try {
+    const made = plugin.call('Executable_GetCompiledMemoryStats', { executable })
+    return {
+      code: Number(made.code),
+      arguments: Number(made.arguments),
+      outputs: Number(made.outputs),
+      alias: Number(made.alias),
+      temporary: Number(made.temporary),
+    }
+  } finally {
+    plugin.call('Executable_Destroy', { executable })
+  }
+}
+export const unload = ({ plugin }: Client, { handle }: Loaded): void =>
+  void plugin.call('LoadedExecutable_Destroy', { loaded: handle })
+
+/** Waits on another thread, and lets go. */
+const awaited = async ({ plugin }: Client, event: bigint): Promise<void> => {
+  if (event === 0n) return
+  try {
+    if ((plugin.call('Event_IsReady', { event }).ready & 1n) === 1n) plugin.call('Event_Await', { event })
+    else await plugin.later('Event_Await', { event })
+  } finally {
+    plugin.call('Event_Destroy', { event })
+  }
+}
+
+/** From so many bytes on a copy is made on another thread. */
+const large = 2 ** 21
+/** An array on the device, a copy. */
+export const upload = async (
+  client: Client,
+  bytes: Uint8Array<ArrayBuffer>,
+  type: number,
+  shape: readonly number[],
+): Promise<bigint> => {
+  const { plugin, handle, devices } = client
+  const dims = BigInt64Array.from(shape, BigInt).buffer
+  const given = {
+    client: handle,
+    data: plugin.addressOf(bytes.buffer),
+    type,
+    dims: plugin.addressOf(dims),
+    rank: shape.length,
+    semantics: duringCall,
+    device: devices[0]?.handle ?? 0n,
+  }
+  const { done, buffer } =
+    bytes.byteLength >= large
+      ? await plugin.later('Client_BufferFromHostBuffer', given)
+      : plugin.call('Client_BufferFromHostBuffer', given)
+  held(dims, bytes.buffer)
+  await awaited(client, done)
+  return buffer
+}
+/** Copies an array of the device into memory, once it is computed. */
+export const download = async (client: Client, buffer: bigint, bytes: number): Promise<ArrayBuffer> => {
+  const memory = new ArrayBuffer(Math.max(bytes, 8))
+  const given = { buffer, target: client.plugin.addressOf(memory), length: bytes }
+  const { event } =
+    bytes >= large
+      ? await client.plugin.later('Buffer_ToHostBuffer', given)
+      : client.plugin.call('Buffer_ToHostBuffer', given)
+  await awaited(client, event)
+  held(memory)
+  return memory
+}
+export const drop = ({ plugin }: Client, buffers: Iterable<bigint>): void => {
+  for (const buffer of buffers) plugin.call('Buffer_Destroy', { buffer })
+}
+
+/** Runs a program over arrays of the device; its results are there when the promise is kept. */
+export const execute = async (
+  client: Client,
+  { handle, outputs }: Loaded,
+  given: readonly bigint[],
+): Promise<readonly bigint[]> => {
+  const { plugin } = client
+  const results = new BigUint64Array(Math.max(outputs, 1))
+  const done = new BigUint64Array(1)
+  const inputs = pointers(given.length === 0 ? [0n] : given)
+  const [inputLists, outputLists] = [pointers([plugin.addressOf(inputs)]), pointers([plugin.addressOf(results.buffer)])]
+  const options = laidOut(structures.ExecuteOptions, {}).buffer
+  plugin.call('LoadedExecutable_Execute', {
+    loaded: handle,
+    options: plugin.addressOf(options),
+    arguments: plugin.addressOf(inputLists),
+    devices: 1,
+    count: given.length,
+    outputs: plugin.addressOf(outputLists),
+    done: plugin.addressOf(done.buffer),
+  })
+  held(inputs, inputLists, outputLists, options)
+  try {
+    await awaited(client, done[0] ?? 0n)
+  } catch (e) {
+    drop(client, results.subarray(0, outputs))
+    throw e
+  }
+  return [...results.subarray(0, outputs)]
+}

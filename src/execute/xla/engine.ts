@@ -1,0 +1,66 @@
+import { cpus } from 'node:os'
+import { type Effect, effect } from '../../error.ts'
+import { pipe, TE } from '../../prelude.ts'
+import { hashOf } from '../native/recorded.ts'
+import { threadsHere } from '../onnx/threads.ts'
+import { keep, keyOf, recall } from './cache.ts'
+import { type Client, compileText, createClient, deserialised, guarded, type Loaded, serialised } from './client.ts'
+import { findPlugin, howToGet, type Named } from './places.ts'
+import { loadFrom } from './plugin.ts'
+import type { Program } from './program.ts'
+
+/** A platform that is ready: its client, and what tells compiled programs of it from others'. */
+export interface Engine {
+  /** `xla:cpu` */
+  readonly name: string
+  readonly client: Client
+  readonly identity: string
+}
+
+/** XLA's CPU client makes its threads when it is made, as many as this says. */
+const threadsVariable = 'NPROC'
+
+const opened = (place: Named): Effect<Engine> =>
+  effect(async (run) => {
+    const name = `xla:${place.platform}`
+    const plugin = await run(loadFrom(place))
+    process.env[threadsVariable] ??= String(threadsHere())
+    const client = await run(guarded('compile', name, () => createClient(plugin, place.platform)))
+    const sha256 = await run(hashOf(place.path, howToGet))
+    const processor = [cpus()[0]?.model ?? '', process.arch, ...client.devices.map(({ kind }) => kind)].join(' ')
+    return { name, client, identity: keyOf(sha256, plugin.version, client.version, processor) }
+  })
+
+const engines = new Map<string, Promise<Awaited<ReturnType<Effect<Engine>>>>>()
+/** The engine of a platform; its plugin is loaded once. Errors: `compile`. */
+export const engineOf = (platform: string): Effect<Engine> =>
+  effect(async (run) => {
+    const place = await run(findPlugin(platform))
+    const key = `${place.path} ${place.sha256 ?? ''}`
+    const known = engines.get(key) ?? opened(place)()
+    engines.set(key, known)
+    return run(() => known)
+  })
+
+/** From so long a compilation on (ms) its result is kept. */
+const longCompilation = 500
+/** XLA names lines of the text: `-:12:7: error: ...`. */
+const lineNamed = /^\S*:(\d+):\d+: error: (.*)/m
+/** A program, from the disk where it was compiled before. Errors: `compile`, at the node whose line XLA names. */
+export const loadProgram = ({ name, client, identity }: Engine, { text, places }: Program): Effect<Loaded> =>
+  pipe(
+    guarded('compile', name, async () => {
+      const key = keyOf(identity, text)
+      const kept = await recall(key)
+      if (kept !== undefined) return deserialised(client, kept)
+      const begun = performance.now()
+      const loaded = await compileText(client, text)
+      if (performance.now() - begun > longCompilation) await keep(key, serialised(client, loaded))
+      return loaded
+    }),
+    TE.mapLeft(([first, ...rest]) => {
+      const [, line, reason] = lineNamed.exec(first.got) ?? []
+      const place = places[Number(line) - 1] ?? ''
+      return place === '' || reason === undefined ? [first, ...rest] : [{ ...first, at: place, got: reason }, ...rest]
+    }),
+  )

@@ -1,0 +1,81 @@
+import { feedName, feedTypes, type Graph, type Node, type NodeOf, nodeAt } from '../../graph/graph.ts'
+import type { OpKind } from '../../graph/ops.ts'
+import { postorder } from '../../graph/order.ts'
+import { placeOf } from '../check-graph.ts'
+import type { Carry } from '../executor.ts'
+import type { Types } from '../feeds.ts'
+import { lowerings } from './lower.ts'
+import { type Line, typeText, type Writer, writing } from './text.ts'
+
+/** A graph as StableHLO, and in which order it takes and gives arrays. */
+export interface Program {
+  readonly text: string
+  /** Of each line of the text the node that it is for. */
+  readonly places: readonly string[]
+  readonly arguments: readonly string[]
+  readonly outputs: readonly string[]
+  readonly types: { readonly arguments: Types; readonly outputs: Types }
+}
+
+type Inner = NodeOf<Exclude<OpKind, 'input' | 'parameter' | 'noise'>>
+const isInner = (n: Node): n is Inner => feedName(n) === undefined
+const lowered = <K extends Inner['op']>(w: Writer, { op, attributes, type }: NodeOf<K>, all: readonly Line[]): Line => {
+  const last = all.at(-1) ?? { name: '', type }
+  const [a = last, b = last, c = last] = all
+  return lowerings[op](w, attributes, [a, b, c], type, all)
+}
+
+const attributesOf = (of: Readonly<Record<string, string>>): string => {
+  const all = Object.entries(of).map(([name, value]) => `${name} = ${value}`)
+  return all.length === 0 ? '' : ` {${all.join(', ')}}`
+}
+
+/** The text of a graph; what an output is carried into is given up for it. Pure. */
+export const programOf = (graph: Graph, carry: Carry): Program => {
+  const outputs = Object.keys(graph.outputs)
+  const reached = postorder(Object.values(graph.outputs), (i) => nodeAt(graph, i).operands)
+  const given = new Set([...reached.flatMap((i) => feedName(nodeAt(graph, i)) ?? []), ...Object.values(carry)])
+  const leaves = feedTypes(graph)
+  const types = Object.fromEntries(Object.entries(leaves).filter(([name]) => given.has(name)))
+  const names = Object.keys(types)
+  const arrays = new Map(
+    names.map((name, i): [string, Line] => [name, { name: `%a${i}`, type: types[name] ?? unknown(name) }]),
+  )
+  const w = writing()
+  const values = new Map<number, Line>()
+  const valueAt = (i: number): Line => values.get(i) ?? unknown(String(i))
+  for (const index of reached) {
+    const n = nodeAt(graph, index)
+    w.at(placeOf(n, index))
+    const name = feedName(n)
+    values.set(
+      index,
+      name === undefined && isInner(n)
+        ? lowered(w, n, n.operands.map(valueAt))
+        : (arrays.get(name ?? '') ?? unknown(n.op)),
+    )
+  }
+  const results = outputs.map((name) => valueAt(graph.outputs[name] ?? -1))
+  const replacedBy = new Map(Object.entries(carry).map(([output, leaf]) => [leaf, outputs.indexOf(output)]))
+  const parameters = names.map((name) => {
+    const { name: own, type } = arrays.get(name) ?? unknown(name)
+    const output = replacedBy.get(name)
+    return `${own}: ${typeText(type)}${attributesOf(output === undefined ? {} : { 'tf.aliasing_output': `${output} : i32` })}`
+  })
+  const resultTypes = results.map(({ type }) => typeText(type)).join(', ')
+  const ends = results.length === 0 ? 'return' : `return ${results.map((r) => r.name).join(', ')} : ${resultTypes}`
+  const head = ['module @latentgraph {', `func.func @main(${parameters.join(', ')}) -> (${resultTypes}) {`]
+  return {
+    text: [...head, ...w.lines, ends, '}', '}', ''].join('\n'),
+    places: [...head.map(() => ''), ...w.places],
+    arguments: names,
+    outputs,
+    types: {
+      arguments: types,
+      outputs: Object.fromEntries(outputs.map((name, i) => [name, results[i]?.type ?? unknown(name)])),
+    },
+  }
+}
+const unknown = (what: string): never => {
+  throw new Error(`${what} was not reached`)
+}

@@ -1,0 +1,149 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import * as D from '../../src/declare/index.ts'
+import { floats } from '../../src/execute/executor.ts'
+import { keep, keyOf, recall } from '../../src/execute/xla/cache.ts'
+import { compileText, guarded } from '../../src/execute/xla/client.ts'
+import { engineOf, loadProgram } from '../../src/execute/xla/engine.ts'
+import { functions, laidOut, readBack } from '../../src/execute/xla/pjrt.ts'
+import { inVariable, isPlugin, platformOf } from '../../src/execute/xla/places.ts'
+import { loadFrom } from '../../src/execute/xla/plugin.ts'
+import { programOf } from '../../src/execute/xla/program.ts'
+import { float } from '../../src/graph/types.ts'
+import { E, pipe } from '../../src/prelude.ts'
+import { skipped, suiteOn } from '../arbitrary/executors.ts'
+import { right } from '../arbitrary/run.ts'
+import { graphOf } from './onnx-support.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'latentgraph-xla-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+test('arguments lie as pjrt_c_api.h has them', () => {
+  const given = laidOut(functions.Client_BufferFromHostBuffer, { client: 1n, semantics: 2, device: 3n, type: -1 })
+  expect(given.getBigUint64(0, true)).toBe(120n)
+  expect([16, 72, 80, 32].map((at) => given.getBigInt64(at, true))).toEqual([1n, 2n, 3n, -1n])
+  given.setBigUint64(104, 7n, true)
+  given.setBigUint64(112, 8n, true)
+  expect(readBack(functions.Client_BufferFromHostBuffer, given)).toEqual({ done: 7n, buffer: 8n })
+})
+
+test('plugins are known by the names of their files, and by the variable that JAX reads', () => {
+  for (const [name, platform] of [
+    ['xla_cuda_plugin.so', 'cuda'],
+    ['xla_rocm_plugin.so', 'rocm'],
+    ['libpjrt_cpu.so', 'cpu'],
+    ['pjrt_c_api_cpu_plugin.so', 'cpu'],
+    ['xla_cpu_pjrt.so', 'cpu'],
+    ['libtpu.so', 'tpu'],
+  ] as const) {
+    expect(isPlugin(name)).toBe(true)
+    expect(platformOf(join('/cpu/cuda', name))).toBe(platform)
+  }
+  for (const name of ['libdnnl.so.3', 'xla_extension.so', 'xla_cuda_plugin.so.txt', 'plugin.py'])
+    expect(isPlugin(name)).toBe(false)
+  const by = 'PJRT_NAMES_AND_LIBRARY_PATHS'
+  expect(inVariable('cuda:/x/a.so,CPU:/y/b:c.so,broken,:/z', 'linux')).toEqual([
+    { platform: 'cuda', path: '/x/a.so', by },
+    { platform: 'cpu', path: '/y/b:c.so', by },
+  ])
+  expect(inVariable('cuda;C:\\a.dll', 'win32')).toEqual([{ platform: 'cuda', path: 'C:\\a.dll', by }])
+})
+
+test('what is carried is given up for its output, what is written twice is computed once', () => {
+  const w = D.input('w', float(2))
+  const twice = (): D.Tensor => pipe(w, D.mul(2))
+  const graph = graphOf({ a: pipe(twice(), D.add(twice())), next: pipe(w, D.neg) })
+  const { text, arguments: given, outputs } = programOf(graph, { next: 'w' })
+  expect([given, outputs]).toEqual([['w'], ['a', 'next']])
+  expect(text).toContain('@main(%a0: tensor<2xf32> {tf.aliasing_output = 1 : i32}) -> (tensor<2xf32>, tensor<2xf32>)')
+  expect(text.match(/stablehlo\.multiply/g)).toHaveLength(1)
+  expect(programOf(graph, {}).text).not.toContain('aliasing')
+})
+
+test('a program is kept until its file is not what was written', async () => {
+  const before = process.env.XDG_CACHE_HOME
+  process.env.XDG_CACHE_HOME = folder
+  try {
+    const key = keyOf('a', 'b')
+    expect(keyOf('ab', '')).not.toBe(key)
+    expect(await recall(key)).toBeUndefined()
+    await keep(key, Uint8Array.of(1, 2, 3))
+    expect([...((await recall(key)) ?? [])]).toEqual([1, 2, 3])
+    const path = join(folder, 'latentgraph/xla', key)
+    writeFileSync(path, readFileSync(path).subarray(0, -1))
+    expect(await recall(key)).toBeUndefined()
+  } finally {
+    if (before === undefined) delete process.env.XDG_CACHE_HOME
+    else process.env.XDG_CACHE_HOME = before
+  }
+})
+
+/** A library that every process on Linux has. */
+const systemLibrary = (): string => {
+  const report = process.report.getReport()
+  const objects = 'sharedObjects' in report && Array.isArray(report.sharedObjects) ? report.sharedObjects : []
+  const found = objects.find((path): path is string => typeof path === 'string' && /libm[.-]/.test(path))
+  if (found === undefined) throw new Error('a process without libm')
+  return found
+}
+const refused = () => {
+  test.each([
+    ['missing', () => join(folder, 'nowhere.so'), /ENOENT/],
+    ['a foreign library', systemLibrary, /GetPjrtApi/],
+    [
+      'cut short',
+      () => {
+        const path = join(folder, 'libpjrt_cpu.so')
+        writeFileSync(path, readFileSync(systemLibrary()).subarray(0, 5000))
+        return path
+      },
+      /cut short/,
+    ],
+  ] as const)('%s', async (_, path, got) => {
+    const loaded = await loadFrom({ path: path() })()
+    if (E.isRight(loaded)) throw new Error('it was loaded')
+    expect(loaded.left[0]).toMatchObject({ tag: 'compile', at: path() })
+    expect(loaded.left[0].got).toMatch(got)
+  })
+}
+if (process.platform === 'linux') describe('a file that is no plugin is an error that names it', refused)
+else skipped('a file that is no plugin is an error that names it', 'its files are Linux’s')
+
+await suiteOn('xla:cpu', 'errors of XLA are ours, on xla:cpu', (executor) => {
+  const compiled = async (text: string) => {
+    const { client } = right(await engineOf('cpu')())
+    return guarded('compile', 'xla:cpu', () => compileText(client, text))()
+  }
+  test.each([
+    ['no text', ''],
+    ['no program', 'module {'],
+    [
+      'an op that is not known',
+      'func.func @main() -> tensor<f32> { %0 = stablehlo.erf %1 : tensor<f32> return %0 : tensor<f32> }',
+    ],
+    ['types that do not fit', 'func.func @main(%a: tensor<2xf32>) -> tensor<3xf32> { return %a : tensor<3xf32> }'],
+  ])('%s', async (_, text) => {
+    expect(await compiled(text)).toMatchObject({ left: [{ tag: 'compile', at: 'xla:cpu' }] })
+  })
+
+  test('a line that XLA does not take is told by its node', async () => {
+    const program = programOf(graphOf({ y: D.neg(D.input('x', float(2))) }), {})
+    const engine = right(await engineOf('cpu')())
+    const text = program.text.replace('stablehlo.negate', 'stablehlo.negative')
+    expect(await loadProgram(engine, { ...program, text })()).toMatchObject({
+      left: [{ tag: 'compile', at: '(root) (neg, node 1)', got: expect.stringContaining('negative') }],
+    })
+  })
+
+  test('more memory than there is', async () => {
+    const x = D.input('x', float(1, 1))
+    const graph = graphOf({ y: pipe(x, D.broadcast(2 ** 19, 2 ** 20)) })
+    const program = right(await executor.compile(graph, { mode: 'sampling' })())
+    const run = await program.run({ x: floats([1, 1], Float32Array.of(1)) })()
+    if (E.isRight(run)) throw new Error('it ran')
+    expect(run.left[0]).toMatchObject({ at: 'xla:cpu', expected: expect.stringContaining('memory') })
+    program.dispose()
+  })
+})
