@@ -199,8 +199,8 @@ Examples:
             const plans = await go(plansOf(engine, report.programs))
             terminal.out(
               json === true
-                ? `${JSON.stringify({ ...report.json, executor: engine.name, plans }, null, 2)}\n`
-                : `${report.text}\n${plansText(engine.name, plans)}`,
+                ? `${JSON.stringify({ ...report.json, executor: engine.name, plans: plans.of }, null, 2)}\n`
+                : `${report.text}\n${plansText(engine.name, plans, report.programs)}`,
             )
           }
           return report.clean ? exitCodes.done : exitCodes.failed

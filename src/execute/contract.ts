@@ -1,3 +1,4 @@
+import type { Effect } from '../error.ts'
 import { feedTypes, type Graph, outputTypes } from '../graph/graph.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { checkCarry, checkNames, omit, only } from './carry.ts'
@@ -60,24 +61,20 @@ const executable = (at: string, engine: Executable, graph: Graph, fed: Types, ch
   }
 }
 
+/** What is told of a graph whose types are true. */
+const believed = <A>(graph: Graph, tell: () => Effect<A>): Effect<A> =>
+  pipe(checkGraph(graph), TE.fromEither, TE.chain(tell))
+
 /**
  * An engine as an executor. What every executor promises beside its numbers is here, once: graphs whose types are true;
  * constants, feeds and state that are those expected, finite where that is asked for; a carry that fits; one step at a
  * time; nothing after `dispose`, which ends the steppers too and reaches the engine once. So an engine is an `Executor`
  * that believes what it is given.
  */
-export const contracted = ({ name, compile, explain }: Executor): Executor => ({
+export const contracted = ({ name, compile, explain, describe }: Executor): Executor => ({
   name,
-  ...(explain === undefined
-    ? {}
-    : {
-        explain: (graph, options) =>
-          pipe(
-            checkGraph(graph),
-            TE.fromEither,
-            TE.chain(() => explain(graph, options)),
-          ),
-      }),
+  ...(explain === undefined ? {} : { explain: (graph, options) => believed(graph, () => explain(graph, options)) }),
+  ...(describe === undefined ? {} : { describe: (graph, options) => believed(graph, () => describe(graph, options)) }),
   compile: (graph, options: CompileOptions) => {
     const { constants = {}, files = {}, checkFinite: finite = false } = options
     const baked = [...Object.keys(constants), ...Object.keys(files)]

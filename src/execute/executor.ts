@@ -2,7 +2,7 @@ import type { Effect } from '../error.ts'
 import type { Graph } from '../graph/graph.ts'
 import { type DType, type Half, isFloat, type Shape } from '../graph/types.ts'
 import type { IO } from '../prelude.ts'
-import type { Explain } from './explain.ts'
+import type { Telling } from './explain.ts'
 
 /** An array in memory, row-major. Bools are 0 or 1. Numbers of float16 and bfloat16 are held in 32 bits or more. */
 export type Value =
@@ -53,12 +53,10 @@ export interface CompileOptions {
 export type Carry = Readonly<Record<string, string>>
 
 /** An engine that runs graphs. `contracted` makes one of an engine that checks nothing. */
-export interface Executor {
+export interface Executor extends Telling {
   /** `reference`, `onnx:cpu`, `onnx:webgpu`, `tfjs:wasm` */
   readonly name: string
   readonly compile: (graph: Graph, options: CompileOptions) => Effect<Executable>
-  /** What it makes of a graph: one row a call, in order. Engines that plan nothing have none. */
-  readonly explain?: Explain
 }
 
 /** A compiled graph. After `dispose` everything is a `run` error. */

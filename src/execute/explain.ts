@@ -1,5 +1,6 @@
 import type { Effect } from '../error.ts'
 import type { Graph } from '../graph/graph.ts'
+import type { Carry } from './executor.ts'
 
 /** What a compiled graph computes in one call, how, and how long that is expected to take: the same of every engine. */
 export interface Explained {
@@ -22,15 +23,35 @@ export interface ExplainOptions {
   /** The engine's own choice where left out. */
   readonly threads?: number
   readonly baked?: readonly string[]
+  /** Which output becomes which leaf, where a step is run again and again. */
+  readonly carry?: Carry
 }
 export type Explain = (graph: Graph, options: ExplainOptions) => Effect<readonly Explained[]>
 
-/** What an engine explains of graphs that it is given otherwise; nothing where it explains nothing. */
-export const explainAs = (
-  { explain }: { readonly explain?: Explain },
-  rewrite: (g: Graph) => Graph,
-): { readonly explain?: Explain } =>
-  explain === undefined ? {} : { explain: (graph, options) => explain(rewrite(graph), options) }
+/** What a compiler that plans by itself was given, and what it says of it. */
+export interface Described {
+  /** The program in the compiler's language. */
+  readonly text: string
+  /** How many of each op of that language. */
+  readonly ops: Readonly<Record<string, number>>
+  /** Bytes; `alias` are outputs that lie where arguments lay. */
+  readonly memory: { readonly [K in 'arguments' | 'outputs' | 'alias' | 'temporary' | 'code']: number }
+}
+export type Describe = (graph: Graph, options: ExplainOptions) => Effect<Described>
+
+/** How an engine tells what it makes of a graph: of its own calls, or of what a compiler says. */
+export interface Telling {
+  readonly explain?: Explain
+  readonly describe?: Describe
+}
+/** What an engine tells of graphs that it is given otherwise; nothing where it tells nothing. */
+export const explainAs = ({ explain, describe }: Telling, rewrite: (g: Graph) => Graph): Telling => ({
+  ...(explain === undefined ? {} : { explain: (graph, options) => explain(rewrite(graph), options) }),
+  ...(describe === undefined ? {} : { describe: (graph, options) => describe(rewrite(graph), options) }),
+})
+/** Bytes of a program while it runs. */
+export const bytesOfDescribed = ({ memory }: Described): number =>
+  memory.arguments + memory.outputs - memory.alias + memory.temporary
 
 /** Calls with their shares of the time that they take one after the other. */
 export const withShares = (rows: readonly Omit<Explained, 'share'>[]): readonly Explained[] => {

@@ -4,10 +4,11 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import * as D from '../../src/declare/index.ts'
 import { floats } from '../../src/execute/executor.ts'
+import { bytesOfDescribed } from '../../src/execute/explain.ts'
 import { keep, keyOf, recall } from '../../src/execute/xla/cache.ts'
 import { compileText, guarded } from '../../src/execute/xla/client.ts'
 import { engineOf, loadProgram } from '../../src/execute/xla/engine.ts'
-import { functions, laidOut, readBack } from '../../src/execute/xla/pjrt.ts'
+import { compileOptions, functions, laidOut, readBack } from '../../src/execute/xla/pjrt.ts'
 import { inVariable, isPlugin, platformOf } from '../../src/execute/xla/places.ts'
 import { loadFrom } from '../../src/execute/xla/plugin.ts'
 import { programOf } from '../../src/execute/xla/program.ts'
@@ -27,6 +28,11 @@ test('arguments lie as pjrt_c_api.h has them', () => {
   given.setBigUint64(104, 7n, true)
   given.setBigUint64(112, 8n, true)
   expect(readBack(functions.Client_BufferFromHostBuffer, given)).toEqual({ done: 7n, buffer: 8n })
+})
+
+test('compile options are those that XLA reads', () => {
+  expect(Buffer.from(compileOptions({})).toString('hex')).toBe('1a0420012801')
+  expect(Buffer.from(compileOptions({ ab: 1 })).toString('hex')).toBe('1a04200128013a080a02616212021801')
 })
 
 test('plugins are known by the names of their files, and by the variable that JAX reads', () => {
@@ -126,6 +132,29 @@ await suiteOn('xla:cpu', 'errors of XLA are ours, on xla:cpu', (executor) => {
     ['types that do not fit', 'func.func @main(%a: tensor<2xf32>) -> tensor<3xf32> { return %a : tensor<3xf32> }'],
   ])('%s', async (_, text) => {
     expect(await compiled(text)).toMatchObject({ left: [{ tag: 'compile', at: 'xla:cpu' }] })
+  })
+
+  test('what is compiled is told: its ops, and memory in which state is counted once', async () => {
+    const w = D.input('w', float(64, 64))
+    const next = pipe(w, D.add(pipe(w, D.mul(2))))
+    const graph = graphOf({ next, y: pipe(next, D.sum()) })
+    const told = async (carry: Readonly<Record<string, string>>) =>
+      right(
+        await (executor.describe?.(graph, { mode: 'training', carry })() ?? Promise.reject(new Error('nothing told'))),
+      )
+    const [once, twice] = [await told({ next: 'w' }), await told({})]
+    expect(once.ops).toMatchObject({ 'stablehlo.add': 1, 'stablehlo.multiply': 1, 'stablehlo.reduce': 1 })
+    expect([once.memory.arguments, once.memory.alias, twice.memory.alias]).toEqual([64 * 64 * 4, 64 * 64 * 4, 0])
+    expect(bytesOfDescribed(twice) - bytesOfDescribed(once)).toBe(64 * 64 * 4)
+  })
+
+  test('500 steps in place end where they should', async () => {
+    const w = D.input('w', float(64))
+    const program = right(await executor.compile(graphOf({ next: pipe(w, D.add(1)) }), { mode: 'training' })())
+    const stepper = right(await program.start({ next: 'w' }, { w: floats([64], new Float32Array(64)) })())
+    for (let i = 0; i < 500; i++) right(await stepper.step({})())
+    expect(right(await stepper.read()).w?.data.every((x) => x === 500)).toBe(true)
+    program.dispose()
   })
 
   test('a line that XLA does not take is told by its node', async () => {

@@ -1,6 +1,6 @@
 import { type Effect, type ErrorTag, failure, reasonOf } from '../../error.ts'
 import { TE } from '../../prelude.ts'
-import { codes, duringCall, laidOut, oneDevice, structures } from './pjrt.ts'
+import { codes, compileOptions, duringCall, laidOut, structures } from './pjrt.ts'
 import { type Plugin, PluginError } from './plugin.ts'
 
 /** A device of a platform through its plugin: what compiles and holds arrays. */
@@ -125,10 +125,18 @@ const loadedOf = ({ plugin }: Client, handle: bigint): Loaded => {
   plugin.call('Executable_Destroy', { executable })
   return { handle, outputs: Number(count) }
 }
+/** On the CPU the first level of optimising compiles in two thirds of the time of the default, and what it makes runs as fast. */
+const overridesOf: Readonly<Record<string, Readonly<Record<string, number>>>> = {
+  cpu: { xla_backend_optimization_level: 1 },
+}
 /** Compiles StableHLO, on another thread. */
 export const compileText = async (client: Client, text: string): Promise<Loaded> => {
   const { plugin } = client
-  const [code, format, options] = [memoryOf(text), memoryOf('mlir'), memoryOf(oneDevice)]
+  const [code, format, options] = [
+    memoryOf(text),
+    memoryOf('mlir'),
+    memoryOf(compileOptions(overridesOf[client.platform] ?? {})),
+  ]
   const program = laidOut(structures.Program, {
     code: plugin.addressOf(code),
     length: code.byteLength,

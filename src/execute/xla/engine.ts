@@ -43,7 +43,7 @@ export const engineOf = (platform: string): Effect<Engine> =>
   })
 
 /** From so long a compilation on (ms) its result is kept. */
-const longCompilation = 500
+const longCompilation = 2000
 /** XLA names lines of the text: `-:12:7: error: ...`. */
 const lineNamed = /^\S*:(\d+):\d+: error: (.*)/m
 /** A program, from the disk where it was compiled before. Errors: `compile`, at the node whose line XLA names. */

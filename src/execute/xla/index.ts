@@ -5,7 +5,7 @@ import { contracted } from '../contract.ts'
 import type { Carry, Executable, Executor, FileArrays, Stepper, Value, Values } from '../executor.ts'
 import type { Types } from '../feeds.ts'
 import { bytesOf, fromBytes, toBytes } from './arrays.ts'
-import { download, drop, execute, guarded, type Loaded, unload, upload } from './client.ts'
+import { download, drop, execute, guarded, type Loaded, memoryOfProgram, unload, upload } from './client.ts'
 import { type Engine, engineOf, loadProgram } from './engine.ts'
 import { elementTypes } from './pjrt.ts'
 import { type Program, programOf } from './program.ts'
@@ -185,6 +185,16 @@ const baked = (engine: Engine, constants: Values, files: FileArrays): Effect<Arr
 export const xla = (platform: string): Executor =>
   contracted({
     name: `xla:${platform}`,
+    describe: (graph, { carry = {} }) =>
+      effect(async (run) => {
+        const engine = await run(engineOf(platform))
+        const { program, loaded } = await run(compiled(engine, graph, carry))
+        const memory = await run(guarded('compile', engine.name, () => memoryOfProgram(engine.client, loaded)))
+        unload(engine.client, loaded)
+        const ops: Record<string, number> = {}
+        for (const [, op = ''] of program.text.matchAll(/= "?((?:stablehlo|chlo)\.\w+)/g)) ops[op] = (ops[op] ?? 0) + 1
+        return { text: program.text, ops, memory }
+      }),
     compile: (graph, { constants = {}, files = {} }) =>
       effect(async (run) => {
         const engine = await run(engineOf(platform))

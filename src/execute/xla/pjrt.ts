@@ -146,5 +146,18 @@ export const elementTypes = { bool: 1, int32: 4, float16: 10, float32: 11, bfloa
 /** When the plugin is done with memory that it is given. */
 export const duringCall = 0
 
-/** `CompileOptionsProto`: one replica, one partition; both have to be there. */
-export const oneDevice = Uint8Array.of(0x1a, 0x04, 0x20, 0x01, 0x28, 0x01)
+/** Fields of protobuf's wire format: numbers, and bytes with their length; all here are shorter than 128. */
+const numberField = (field: number, x: number): readonly number[] => [field << 3, x]
+const bytesField = (field: number, content: readonly number[]): readonly number[] => [
+  (field << 3) | 2,
+  content.length,
+  ...content,
+]
+/** `CompileOptionsProto`: one replica, one partition, both of which have to be there, and numbers among XLA's options by name. */
+export const compileOptions = (overrides: Readonly<Record<string, number>>): Uint8Array =>
+  Uint8Array.from([
+    ...bytesField(3, [...numberField(4, 1), ...numberField(5, 1)]),
+    ...Object.entries(overrides).flatMap(([name, x]) =>
+      bytesField(7, [...bytesField(1, [...new TextEncoder().encode(name)]), ...bytesField(2, numberField(3, x))]),
+    ),
+  ])
