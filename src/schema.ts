@@ -63,6 +63,13 @@ export const nonEmpty: Codec<string> = scalar(
   { type: 'string', minLength: 1 },
   (u): u is string => typeof u === 'string' && u !== '',
 )
+/** A string of at most so many characters (UTF-16), each of them whole. */
+export const shortText = (max: number): Codec<string> =>
+  scalar(
+    `a string of at most ${max} characters`,
+    { type: 'string', maxLength: max },
+    (u): u is string => typeof u === 'string' && u.length <= max && !/\p{Surrogate}/u.test(u),
+  )
 export const flag: Codec<boolean> = scalar(
   'true or false',
   { type: 'boolean' },

@@ -9,11 +9,11 @@ import { type Context, type Register, several } from './command.ts'
 import { conformance } from './conformance.ts'
 import { doctor } from './doctor.ts'
 import { evaluate } from './evaluate.ts'
-import { explain } from './explain-field.ts'
 import { exportRun } from './export.ts'
 import { importCheckpoint } from './import.ts'
 import { sample } from './sample.ts'
 import { schema } from './schema.ts'
+import { serve } from './serve.ts'
 import { setup } from './setup.ts'
 import { start } from './start.ts'
 import { execute, exitCodes, type Outcome, showBug, type Terminal } from './terminal.ts'
@@ -24,13 +24,13 @@ const commands: readonly Register[] = [
   check,
   train,
   sample,
+  serve,
   evaluate,
   importCheckpoint,
   exportRun,
   doctor,
   setup,
   schema,
-  explain,
   conformance,
 ]
 
@@ -40,6 +40,7 @@ Examples:
   latentgraph check graphs/emoji.json                what the experiment is, before anything runs
   latentgraph train graphs/emoji.json --out runs/a   train it
   latentgraph sample runs/a --class Objects --out objects.png
+  latentgraph serve runs/a                           a page to draw with
 
 Every field of an experiment can be set from the command line: --set /seed=7`
 

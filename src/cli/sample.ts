@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander'
 import { effect, fail } from '../error.ts'
 import { samplerNames } from '../experiment/sampling.ts'
 import { halves } from '../graph/types.ts'
+import type { PictureSettings } from '../io/picture-settings.ts'
 import { TE } from '../prelude.ts'
 import { vectorOption } from '../run/asked.ts'
 import { boxesOption } from '../run/boxes-option.ts'
@@ -13,7 +14,6 @@ import { spacings } from '../schedulers/levels.ts'
 import { checkpointOption, emaOption, type Register, several } from './command.ts'
 import { count, natural, notNegative, share } from './parse.ts'
 import { checkPictureFile } from './picture-file.ts'
-import type { PictureSettings } from './picture-settings.ts'
 import { exitCodes } from './terminal.ts'
 
 interface Options extends Asked {
@@ -124,7 +124,7 @@ export const sample: Register = (program, { terminal, run, again }) => {
           if (options.repeat !== undefined) {
             if (dir !== undefined)
               return go(TE.fromEither(fail('usage', '--repeat', 'no run, which the picture knows', dir)))
-            const { settingsIn } = await import('./picture-settings.ts')
+            const { settingsIn } = await import('../io/picture-settings.ts')
             return again(repeatedArgs(await go(settingsIn(options.repeat)), typed, options.out))
           }
           if (dir === undefined)
@@ -132,7 +132,7 @@ export const sample: Register = (program, { terminal, run, again }) => {
           await go(checkPictureFile(options.out))
           await go(heldRun(dir))
           const { isPublishedRun } = await import('../pipelines/run-files.ts')
-          const { keepSettings } = await import('./picture-settings.ts')
+          const { keepSettings } = await import('../io/picture-settings.ts')
           const published = await isPublishedRun(dir)
           await go(TE.fromEither(applicable(options, published)))
           await go(TE.fromEither(checkFrom(options)))

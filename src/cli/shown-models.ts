@@ -1,8 +1,10 @@
+import { existsSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { type Effect, effect } from '../error.ts'
 import type { Executor } from '../execute/executor.ts'
-import { asArgument } from '../io/names.ts'
+import { asArgument, byCodePoint } from '../io/names.ts'
 import { E } from '../prelude.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -28,6 +30,22 @@ const packageFolder = (): string | undefined => {
     () => undefined,
   )
   return E.isRight(found) ? found.right : undefined
+}
+
+/** The models that are installed, each with prompts to try. */
+export const shippedModels = async (): Promise<
+  readonly { readonly run: string; readonly examples: readonly string[] }[]
+> => {
+  const folder = packageFolder()
+  if (folder === undefined) return []
+  const entries = await readdir(folder, { withFileTypes: true })
+  return entries
+    .filter((entry) => entry.isDirectory() && existsSync(join(folder, entry.name, 'experiment.json')))
+    .map(({ name }) => ({
+      run: join(folder, name),
+      examples: Object.entries(shown).find(([model]) => model === name)?.[1] ?? [],
+    }))
+    .toSorted((a, b) => byCodePoint(a.run, b.run))
 }
 
 /** A row of pictures for each prompt, below a folder. */

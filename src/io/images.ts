@@ -161,6 +161,12 @@ export interface PictureFacts {
 const depths: Readonly<Record<string, PictureFacts['bitsAChannel']>> = { uchar: 8, ushort: 16 }
 
 const readable = 'a readable picture'
+/** What the head of a picture file says: its format as sharp names it (`png`, `jpeg`, `svg`), its size. Errors: `file`. */
+export const pictureHead = (path: string, bytes: Uint8Array): Effect<Sides & { readonly format: string }> =>
+  pipe(
+    TE.tryCatch(() => sharp(bytes).metadata(), reasonOf),
+    TE.bimap(fileFailure(path, readable), ({ format, width, height }) => ({ format, width, height })),
+  )
 const factsOf = (path: string, bytes: Uint8Array): Effect<PictureFacts> =>
   pipe(
     TE.tryCatch(() => sharp(bytes).metadata(), reasonOf),

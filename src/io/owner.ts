@@ -116,6 +116,12 @@ const made = (path: string, text: string): Promise<boolean> =>
     },
   )
 
+/** Whether a process that still runs, or may, works in a folder. */
+export const isOwned = async (dir: string): Promise<boolean> => {
+  const found = await ownersOf(dir).catch((): readonly Found[] => [])
+  return (await standing(found, await thisProcess())) !== undefined
+}
+
 interface Taken {
   readonly path: string
   readonly text: string

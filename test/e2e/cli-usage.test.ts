@@ -42,6 +42,8 @@ describe('a command line that cannot be understood', () => {
     [['sample', 'x', '--out', 'a.png', '--eta', '1.5'], 'a number from 0 to 1'],
     [['train', emoji, '--executor', 'onnx:cpu', '--set', '/executor=auto'], 'name an executor each'],
     [['check', emoji, '--set', '/seed=1e400'], 'got      1e400'],
+    [['serve', 'x', '--port', '70000'], 'a port from 0 to 65535'],
+    [['serve', 'nowhere'], 'the folder of a run'],
     [['sample', 'x', '--out', 'a.png', '--steps', '0'], 'whole number of at least 1'],
     [['sample', 'x', '--out', 'a.png', '--sampler', 'ddmi'], 'ddim, ddpm'],
     [['evaluate', 'x', '--count', '0'], 'whole number of at least 1'],

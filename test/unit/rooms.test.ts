@@ -24,7 +24,7 @@ const rooms = [
     'laws',
     'conformance',
   ],
-  ...['cli', 'demo'],
+  ...['serve', 'cli', 'demo'],
 ]
 /** What the package exports, made of all rooms. */
 const entries = ['index.ts', 'browser.ts']

@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises'
-import { type Effect, type Errors, effect, failure } from '../error.ts'
-import { writeFileAtomic } from '../io/atomic.ts'
-import { fileEffect, readBytes } from '../io/bytes.ts'
-import { version } from '../io/package.ts'
-import { isPng, pngText, withPngText } from '../io/png-text.ts'
+import { type Checked, type Effect, type Errors, effect, failure } from '../error.ts'
 import { E, pipe, TE, t } from '../prelude.ts'
+import { writeFileAtomic } from './atomic.ts'
+import { fileEffect, readBytes } from './bytes.ts'
+import { version } from './package.ts'
+import { isPng, pngText, withPngText } from './png-text.ts'
 
 /** What a picture was drawn by, kept in the picture itself: how to draw it again. */
 
@@ -18,13 +18,16 @@ const Settings = t.type({
 /** The run, and the options of `sample` as they were typed, each with its value; those without one have null. */
 export type PictureSettings = Pick<t.TypeOf<typeof Settings>, 'run' | 'args'>
 
+/** A PNG with settings in it. Errors (`file`): no PNG. */
+export const withSettings = (bytes: Uint8Array, { run, args }: PictureSettings, at: string): Checked<Uint8Array> =>
+  withPngText(bytes, keyword, JSON.stringify({ version: version(), run, args }), at)
+
 /** Writes them into a picture that is there, where its format has a place for it: PNG. Errors: `file`. */
-export const keepSettings = (path: string, { run: dir, args }: PictureSettings): Effect<void> =>
+export const keepSettings = (path: string, settings: PictureSettings): Effect<void> =>
   effect(async (run) => {
     const bytes = new Uint8Array(await run(fileEffect(path, 'a readable file', () => readFile(path))))
     if (!isPng(bytes)) return
-    const text = JSON.stringify({ version: version(), run: dir, args })
-    await run(writeFileAtomic(path, await run(TE.fromEither(withPngText(bytes, keyword, text, path)))))
+    await run(writeFileAtomic(path, await run(TE.fromEither(withSettings(bytes, settings, path)))))
   })
 
 /** Those of a picture that `sample` has written. Errors: `file`. */

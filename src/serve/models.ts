@@ -1,0 +1,104 @@
+import { basename, resolve } from 'node:path'
+import { type Effect, type Errors, showErrors } from '../error.ts'
+import { isOwned } from '../io/owner.ts'
+import { E, pipe, TE } from '../prelude.ts'
+import type { About, ModelView } from './api.ts'
+import type { Drawable, Load } from './drawable.ts'
+import { limits } from './limits.ts'
+import { hasTraining } from './training.ts'
+
+/** The runs that are served. */
+
+export interface Model {
+  readonly id: string
+  /** The folder as it was told, and where it is. */
+  readonly run: string
+  readonly folder: string
+  /** What draws; nothing as long as the run has not come so far. */
+  readonly loaded: () => Drawable | undefined
+  readonly about: () => About | undefined
+  readonly view: () => Promise<ModelView>
+  readonly dispose: () => Promise<void>
+}
+
+const aboutOf = ({ describe: d }: Drawable, examples: readonly string[]): About => ({
+  examples,
+  name: d.name,
+  condition: d.condition,
+  classes: d.classes ?? [],
+  samplers: d.samplers,
+  spacings: d.spacings,
+  defaults: d.defaults,
+  size: d.size,
+  most: {
+    count: Math.min(d.maxCount, limits.count),
+    steps: limits.steps,
+    guidance: limits.guidance,
+    text: limits.text,
+  },
+  ...(d.picture === undefined ? {} : { picture: d.picture }),
+})
+
+/** A run to be served: its folder, and prompts to try. */
+export interface Offered {
+  readonly run: string
+  readonly examples?: readonly string[]
+}
+
+/** How often a run that cannot draw yet is opened again (ms). */
+const pause = 10_000
+
+/** Opens a run; one that is still training may come later. Errors: those of a run that cannot be opened, and that nobody trains. */
+export const openModel = ({ id, run, examples = [] }: Offered & { readonly id: string }, load: Load): Effect<Model> => {
+  const folder = resolve(run)
+  const state: { loaded?: Drawable; errors?: Errors; at: number; opening: boolean } = { at: 0, opening: false }
+  const open = async (): Promise<void> => {
+    if (state.loaded !== undefined || state.opening || performance.now() - state.at < pause) return
+    state.opening = true
+    const found = await load(run)()
+    state.opening = false
+    state.at = performance.now()
+    if (E.isRight(found)) state.loaded = found.right
+    else state.errors = found.left
+  }
+  const about = (): About | undefined => (state.loaded === undefined ? undefined : aboutOf(state.loaded, examples))
+  const model: Model = {
+    id,
+    run,
+    folder,
+    about,
+    loaded: () => state.loaded,
+    dispose: async () => {
+      await state.loaded?.dispose()
+    },
+    view: async () => {
+      await open()
+      const known = about()
+      return {
+        id,
+        run,
+        name: known?.name ?? basename(folder),
+        ...(known === undefined ? { why: showErrors(state.errors ?? [unopened]) } : { about: known }),
+        trained: await hasTraining(folder),
+      }
+    },
+  }
+  return pipe(
+    load(run),
+    TE.map((loaded) => {
+      state.loaded = loaded
+      return model
+    }),
+    TE.orElse((errors) => async () => {
+      state.errors = errors
+      state.at = performance.now()
+      return (await isOwned(folder)) ? E.right(model) : E.left(errors)
+    }),
+  )
+}
+const unopened = {
+  tag: 'run',
+  at: 'model',
+  expected: 'a run that was opened',
+  got: 'one that is being opened',
+} as const
