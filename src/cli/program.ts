@@ -9,6 +9,7 @@ import { type Context, type Register, several } from './command.ts'
 import { conformance } from './conformance.ts'
 import { doctor } from './doctor.ts'
 import { evaluate } from './evaluate.ts'
+import { explain } from './explain-field.ts'
 import { exportRun } from './export.ts'
 import { importCheckpoint } from './import.ts'
 import { sample } from './sample.ts'
@@ -31,6 +32,7 @@ const commands: readonly Register[] = [
   doctor,
   setup,
   schema,
+  explain,
   conformance,
 ]
 

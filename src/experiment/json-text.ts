@@ -61,7 +61,7 @@ const numbersIn = (node: ValueNode, pointer: string): readonly Placed[] =>
         : []
 
 /** Whether a 64-bit float has another value than its text: too large, too near 0, or an integer of too many digits. */
-const misread = (text: string, value: number): boolean =>
+export const misread = (text: string, value: number): boolean =>
   !Number.isFinite(value) ||
   (value === 0 && /[1-9]/.test(text.replace(/e.*$/i, ''))) ||
   (/^-?[1-9]\d*$/.test(text) && text !== String(value) && BigInt(text) !== BigInt(value))

@@ -14,6 +14,7 @@ import { importCompVis, isCompVis } from './import/compvis.ts'
 import { parseJsonText } from './json-text.ts'
 import { applySettings, parseSetting } from './settings.ts'
 import { latentScaleOf } from './space.ts'
+import { parseYamlText } from './yaml-text.ts'
 
 const conditionIn = (folder: string, stage: FirstStage): FirstStage => {
   const { adversarial } = stage
@@ -77,14 +78,17 @@ const fileOf = (
     return run(TE.left([failure('file', path, expected, got, hint)]))
   })
 
-/** A file as the value of its JSON, changed by `/json/pointer=value` settings. */
+/** How a file is read: by its name, YAML or JSON. */
+const parseText = (path: string): typeof parseJsonText => (/\.ya?ml$/i.test(path) ? parseYamlText : parseJsonText)
+
+/** A file as the value that it says, changed by `/json/pointer=value` settings. */
 const loadDocument = (path: string, sets: readonly string[]): Effect<unknown> =>
   pipe(
     TE.fromEither(collect(sets.map(parseSetting))),
     TE.bindTo('settings'),
     TE.bind('bytes', () => readBytes(path)),
     TE.flatMapEither(({ settings, bytes }) =>
-      pipe(parseJsonText(new TextDecoder().decode(bytes), path), E.flatMap(applySettings(settings))),
+      pipe(parseText(path)(new TextDecoder().decode(bytes), path), E.flatMap(applySettings(settings))),
     ),
   )
 
