@@ -114,7 +114,7 @@ export const jsonReport = (stages: readonly StageReport[], notes: readonly strin
   ),
 })
 
-const thousands = (n: number): string => n.toLocaleString('en-US')
+export const thousands = (n: number): string => n.toLocaleString('en-US')
 export const flops = (n: number): string =>
   n >= 1e12
     ? `${(n / 1e12).toFixed(2)} TFLOP`

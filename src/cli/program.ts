@@ -11,6 +11,7 @@ import { doctor } from './doctor.ts'
 import { evaluate } from './evaluate.ts'
 import { explain } from './explain-field.ts'
 import { exportRun } from './export.ts'
+import { graph } from './graph.ts'
 import { importCheckpoint } from './import.ts'
 import { sample } from './sample.ts'
 import { schema } from './schema.ts'
@@ -23,6 +24,7 @@ import { train } from './train.ts'
 const commands: readonly Register[] = [
   start,
   check,
+  graph,
   train,
   sample,
   serve,
