@@ -75,6 +75,7 @@ export { type ModelSection, modelSections, type PublishedModel, publishedModel }
 export { type CallOptions, type LoadedRun, type LoadOptions, loadModel, loadRun } from './run/loaded.ts'
 export type { ConditionKind, Description, Parameter, PictureKind } from './run/opened.ts'
 export type { SampleFrom, SampleRequest, SampleStep } from './run/request.ts'
+export { tensorboard } from './run/tensorboard.ts'
 export { jsonLines, type Trained, type TrainOptions, train } from './run/train.ts'
 export * as samplers from './samplers/index.ts'
 export * as learningRates from './schedulers/learning-rate.ts'

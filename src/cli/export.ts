@@ -14,28 +14,28 @@ import { exitCodes } from './terminal.ts'
 interface Options {
   readonly out?: string
   readonly safetensors?: string
+  readonly onnx?: string
   readonly as?: FormatOptions['as']
   readonly half?: true
   readonly checkpoint?: 'last' | 'best'
   readonly ema?: number
 }
 
-/** A run to draw with, or another program's files. Errors: `usage`. */
-const goal = ({
-  out,
-  safetensors,
-  as,
-}: Options): Checked<{ readonly out: string } | Pick<FormatOptions, 'safetensors' | 'as'>> =>
-  out !== undefined && safetensors === undefined && as === undefined
-    ? E.right({ out })
-    : out === undefined && safetensors !== undefined && as !== undefined
-      ? E.right({ safetensors, as })
-      : fail(
-          'usage',
-          '--out',
-          'either --out, or --safetensors with --as',
-          [out, safetensors, as].every((given) => given === undefined) ? 'none of them' : 'another choice of them',
-        )
+type Goal = { readonly out: string } | { readonly onnx: string } | Pick<FormatOptions, 'safetensors' | 'as'>
+/** A run to draw with, or other programs' files. Errors: `usage`. */
+const goal = ({ out, safetensors, as, onnx }: Options): Checked<Goal> => {
+  const given = [out, safetensors, as, onnx].filter((option) => option !== undefined).length
+  if (given === 1 && out !== undefined) return E.right({ out })
+  if (given === 1 && onnx !== undefined) return E.right({ onnx })
+  return given === 2 && safetensors !== undefined && as !== undefined
+    ? E.right({ safetensors, as })
+    : fail(
+        'usage',
+        '--out',
+        'either --out, or --safetensors with --as, or --onnx',
+        given === 0 ? 'none of them' : 'another choice of them',
+      )
+}
 
 const copied = (from: string, to: string, name: string): Effect<void> =>
   effect(async (run) => run(writeFileAtomic(join(to, name), await run(readBytes(join(from, name))))))
@@ -52,6 +52,7 @@ export const exportRun: Register = (program, { terminal, run }) => {
         formats,
       ),
     )
+    .option('--onnx <dir>', 'ONNX files of standard operators: the networks, and a sampler with its steps within')
     .option('--half', 'numbers of 16 bits, half as large; drawn with in 32 bits as before')
     .addOption(checkpointOption())
     .addOption(emaOption())
@@ -61,7 +62,8 @@ export const exportRun: Register = (program, { terminal, run }) => {
 Examples:
   latentgraph export runs/shapes --half --out shapes
   latentgraph export runs/sd --safetensors model.safetensors --as compvis
-  latentgraph export runs/sd --safetensors sd --as diffusers`,
+  latentgraph export runs/sd --safetensors sd --as diffusers
+  latentgraph export runs/shapes --onnx shapes-onnx`,
     )
     .action((dir: string, options: Options) =>
       run(
@@ -72,6 +74,12 @@ Examples:
           if ('as' in to) {
             const { exportPublished } = await import('./export-published.ts')
             return go(exportPublished(dir, { ...to, half: half === true, checkpoint, ema }, terminal))
+          }
+          if ('onnx' in to) {
+            const { exportOnnx } = await import('./export-onnx.ts')
+            if (half === true)
+              return go(TE.fromEither(fail('usage', '--half', 'numbers of 32 bits, with --onnx', 'given')))
+            return go(exportOnnx(dir, to.onnx, { checkpoint, ema }, terminal))
           }
           const { out } = to
           const { isPublishedRun } = await import('../pipelines/run-files.ts')

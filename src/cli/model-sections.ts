@@ -1,11 +1,10 @@
 import { type Effect, effect } from '../error.ts'
-import { aheadProgram, samplingProgram } from '../experiment/diffusion-stage.ts'
+import { aheadProgram } from '../experiment/diffusion-stage.ts'
 import { autoencoderOf, type Experiment } from '../experiment/document.ts'
 import { reconstructionGraph } from '../experiment/first-stage.ts'
 import { type Declaration, placedBy } from '../experiment/load.ts'
-import { type Graph, isNode } from '../graph/graph.ts'
-import { E, pipe, TE } from '../prelude.ts'
-import { prune } from '../transform/index.ts'
+import type { Graph } from '../graph/graph.ts'
+import { pipe, TE } from '../prelude.ts'
 import { classesOf } from './check.ts'
 
 /** A network of a declaration, as it is asked of one picture. */
@@ -19,20 +18,10 @@ export interface Sections {
   readonly missing: readonly string[]
 }
 
-/** Leaves and outputs of a sampler's step as they are called in the literature. */
-const spoken: Readonly<Record<string, string>> = { 'sampler/x': 'x_t', 'sampler/t': 't', said: 'prediction' }
-const asSpoken = (g: Graph): Graph => ({
-  nodes: g.nodes.map((n) =>
-    isNode('input')(n)
-      ? { ...n, attributes: { ...n.attributes, name: spoken[n.attributes.name] ?? n.attributes.name } }
-      : n,
-  ),
-  outputs: Object.fromEntries(Object.entries(g.outputs).map(([name, i]) => [spoken[name] ?? name, i])),
-})
-
 /** The first stage from pictures to pictures, what the U-Net says of one picture, and what is encoded once before. */
 const ofExperiment = (e: Experiment): Effect<Sections> =>
   effect(async (run) => {
+    const { denoiserGraph } = await import('../train/portable/networks.ts')
     const { planExperiment } = await import('../train/plan.ts')
     const { diffusion } = await run(TE.fromEither(planExperiment(e, await run(classesOf(e)))))
     const stage = autoencoderOf(e)
@@ -44,13 +33,7 @@ const ofExperiment = (e: Experiment): Effect<Sections> =>
     if (diffusion !== undefined) {
       const { model } = diffusion
       await add('cond_stage', aheadProgram(model, 1))
-      await add(
-        'unet',
-        pipe(
-          samplingProgram(model, { ...e.sampling, guidance: 1 }, 1, { watch: ['said'] }),
-          E.map(({ graph }) => asSpoken(prune(['said'])(graph))),
-        ),
-      )
+      await add('unet', denoiserGraph(model, e.sampling))
     }
     return { sections, missing: [] }
   })

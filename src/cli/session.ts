@@ -6,9 +6,10 @@ import { validated } from '../experiment/validation.ts'
 import type { Owned } from '../io/owner.ts'
 import { E, TE } from '../prelude.ts'
 import { resumeCommand } from '../run/resume-command.ts'
+import { tensorboard } from '../run/tensorboard.ts'
 import { trainIn } from '../run/train.ts'
 import { checkpointsOf } from '../train/checkpoints.ts'
-import type { Metrics, Sink, TrainingEvent } from '../train/events.ts'
+import { type Metrics, type Sink, sinks, type TrainingEvent } from '../train/events.ts'
 import { type Progress, progress } from '../train/progress.ts'
 import { stopOnSignals } from './signals.ts'
 import { exitCodes, type Outcome, type Terminal } from './terminal.ts'
@@ -17,6 +18,8 @@ export interface Session {
   readonly experiment: Experiment
   readonly owned: Owned
   readonly resume: boolean
+  /** Whether TensorBoard's files are written too. */
+  readonly tensorboard?: boolean
 }
 
 /** The metrics worth a place in a line, where a stage has them. */
@@ -113,11 +116,15 @@ const patience = 1000
 const isStop = (errors: Errors): boolean => errors.some(({ tag }) => tag === 'stopped')
 
 /** Trains, with everything a person wants to see; ends by saying where the results are, or after a stop what was kept. */
-export const trainSession = ({ experiment, owned, resume }: Session, terminal: Terminal): Effect<Outcome> =>
+export const trainSession = (
+  { experiment, owned, resume, tensorboard: asked = false }: Session,
+  terminal: Terminal,
+): Effect<Outcome> =>
   effect(async (run) => {
     const dir = shortest(owned.dir)
     const say = (line: string): void => terminal.err(`${line}\n`)
-    const { tell, now, end } = watch(say)
+    const { tell: show, now, end } = watch(say)
+    const tell = asked ? sinks(show, tensorboard(join(owned.dir, 'tensorboard'))) : show
     const tellStop = async (): Promise<void> => say(`stopped while ${now.what}; ${await leftIn(dir, experiment)}`)
     const stop = stopOnSignals(() => {
       end()

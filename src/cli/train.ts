@@ -7,6 +7,7 @@ import { type Register, setOption, several } from './command.ts'
 interface Options {
   readonly out?: string
   readonly resume?: boolean
+  readonly tensorboard?: boolean
   readonly set: readonly string[]
   readonly executor?: string
 }
@@ -18,6 +19,7 @@ export const train: Register = (program, { terminal, run }) => {
     .argument('<file>', 'the experiment, JSON')
     .option('--out <dir>', 'the folder of the run; a new one below runs/ where left out')
     .option('--resume', 'go on with the run in that folder, or with the newest one')
+    .option('--tensorboard', "TensorBoard's event files too, in tensorboard/ of the run")
     .option('--executor <name>', 'that of the experiment where left out')
     .option(...setOption, several, [])
     .addHelpText(
@@ -28,7 +30,7 @@ Examples:
   latentgraph train graphs/emoji.json --resume
   latentgraph train graphs/emoji.json --set /data/kind=folder --set /data/path=../my-pictures`,
     )
-    .action((file: string, { out, resume = false, set, executor }: Options) =>
+    .action((file: string, { out, resume = false, set, executor, tensorboard = false }: Options) =>
       run(
         effect(async (go) => {
           const sets = executor === undefined ? set : [...set, `/executor=${executor}`]
@@ -37,7 +39,7 @@ Examples:
           const { trainSession } = await import('./session.ts')
           return go(
             inRunFolder({ file, out, resume }, (owned) =>
-              pipe(trainSession({ experiment, owned, resume }, terminal), TE.mapLeft(placedBy(asWritten))),
+              pipe(trainSession({ experiment, owned, resume, tensorboard }, terminal), TE.mapLeft(placedBy(asWritten))),
             ),
           )
         }),

@@ -1,6 +1,6 @@
 import { postorder } from '../../graph/order.ts'
-import type { Shape, TensorType } from '../../graph/types.ts'
-import type { Model, ModelNode, NamedType } from './proto.ts'
+import type { Shape } from '../../graph/types.ts'
+import type { Model, ModelNode, ModelType, NamedType } from './proto.ts'
 import type { Constant, Filed, Initializer, OnnxNode, Result, Value } from './value.ts'
 
 /** Names of model inputs and outputs: prefixed, so that no name of the user's can meet another. */
@@ -9,7 +9,7 @@ export const outputName = (output: string): string => `out.${output}`
 
 export interface ModelOutput {
   readonly name: string
-  readonly type: TensorType
+  readonly type: ModelType
   readonly value: Value
   readonly readAs?: Shape
 }

@@ -1,6 +1,9 @@
 /** Where ONNX Runtime runs a graph. `wasm` is onnxruntime-web's CPU. */
 export type Device = 'cpu' | 'wasm' | 'webgpu'
 
+/** What a graph is written down for: a device of ONNX Runtime, or whoever reads ONNX: standard operators alone. */
+export type Lowered = Device | 'portable'
+
 /** What is asked of a device. */
 export interface Kernels {
   /** Products with transposed operands. */
@@ -19,6 +22,8 @@ export interface Kernels {
   readonly flashAttention: boolean
   /** Numbers of each channel scaled and shifted in one pass. */
   readonly scalesChannels: boolean
+  /** x sigmoid(x) as one op. */
+  readonly quickGelu: boolean
 }
 const all: Kernels = {
   fusedMatMul: true,
@@ -29,11 +34,13 @@ const all: Kernels = {
   padsProducts: true,
   flashAttention: true,
   scalesChannels: true,
+  quickGelu: true,
 }
 
-export const kernels: { readonly [D in Device]: Kernels } = {
+export const kernels: { readonly [D in Lowered]: Kernels } = {
   cpu: all,
   wasm: { ...all, flashAttention: false },
+  portable: { ...all, fusedMatMul: false, padsProducts: false, flashAttention: false, quickGelu: false },
   webgpu: {
     fusedMatMul: false,
     signs: false,
@@ -43,5 +50,6 @@ export const kernels: { readonly [D in Device]: Kernels } = {
     padsProducts: false,
     flashAttention: false,
     scalesChannels: false,
+    quickGelu: true,
   },
 }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Effect, effect, failure, reasonOf } from '../../error.ts'
 import type { Graph } from '../../graph/graph.ts'
-import { type DType, size } from '../../graph/types.ts'
+import { size } from '../../graph/types.ts'
 import { E, pipe, TE } from '../../prelude.ts'
 import type { Values } from '../executor.ts'
 import type { Leaving, Placement, Resident } from '../placement.ts'
@@ -13,13 +13,24 @@ import { runtime } from './native.ts'
 import { encode, type Model, type ModelNode, type WrittenNode, writtenNodes } from './proto.ts'
 import type { Runtime } from './runtime.ts'
 import { createSession } from './session.ts'
+import type { ElementType } from './value.ts'
 
 /** Between the host's view of an array and the device's: ops that the WebGPU provider is known to take. */
-const gates: { readonly [D in DType]: (from: string, to: string) => ModelNode } = {
-  float32: (from, to) => ({ op: 'Add', domain: '', attributes: {}, inputs: [from, from], outputs: [to] }),
-  float16: (from, to) => ({ op: 'Add', domain: '', attributes: {}, inputs: [from, from], outputs: [to] }),
-  bfloat16: (from, to) => ({ op: 'Add', domain: '', attributes: {}, inputs: [from, from], outputs: [to] }),
-  int32: (from, to) => ({ op: 'Add', domain: '', attributes: {}, inputs: [from, from], outputs: [to] }),
+const sum = (from: string, to: string): ModelNode => ({
+  op: 'Add',
+  domain: '',
+  attributes: {},
+  inputs: [from, from],
+  outputs: [to],
+})
+const gates: { readonly [E in ElementType]: (from: string, to: string) => ModelNode } = {
+  float32: sum,
+  float64: sum,
+  float16: sum,
+  bfloat16: sum,
+  int32: sum,
+  int64: sum,
+  uint8: sum,
   bool: (from, to) => ({ op: 'Not', domain: '', attributes: {}, inputs: [from], outputs: [to] }),
 }
 const inside = (name: string): string => `device.${name}`

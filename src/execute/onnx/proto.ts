@@ -1,9 +1,17 @@
 import protobuf from 'protobufjs/light.js'
 import { reasonOf } from '../../error.ts'
-import type { Shape, TensorType } from '../../graph/types.ts'
+import type { Shape } from '../../graph/types.ts'
 import { E, type Either, pipe, t } from '../../prelude.ts'
 import { type Location, nothingOutside, type Outside } from './outside.ts'
-import { type Attribute, type Constant, type Domain, elementCode, type Filed, type Initializer } from './value.ts'
+import {
+  type Attribute,
+  type Constant,
+  type Domain,
+  type ElementType,
+  elementCode,
+  type Filed,
+  type Initializer,
+} from './value.ts'
 
 /** The part of onnx.proto (ONNX 1.17) that a model written here needs: field numbers and types. */
 const schema = protobuf.Root.fromJSON({
@@ -12,6 +20,7 @@ const schema = protobuf.Root.fromJSON({
       fields: {
         irVersion: { id: 1, type: 'int64' },
         producerName: { id: 2, type: 'string' },
+        docString: { id: 6, type: 'string' },
         graph: { id: 7, type: 'GraphProto' },
         opsetImport: { id: 8, type: 'OperatorSetIdProto', rule: 'repeated' },
       },
@@ -43,6 +52,7 @@ const schema = protobuf.Root.fromJSON({
         f: { id: 2, type: 'float' },
         i: { id: 3, type: 'int64' },
         s: { id: 4, type: 'bytes' },
+        g: { id: 6, type: 'GraphProto' },
         ints: { id: 8, type: 'int64', rule: 'repeated' },
         type: { id: 20, type: 'int32' },
       },
@@ -79,9 +89,14 @@ const opsets: readonly { readonly domain: Domain; readonly version: number }[] =
   { domain: 'com.microsoft.nchwc', version: 1 },
 ]
 
+/** The type of an array of a model, which may have elements that graphs have none of. */
+export interface ModelType {
+  readonly dtype: ElementType
+  readonly shape: Shape
+}
 export interface NamedType {
   readonly name: string
-  readonly type: TensorType
+  readonly type: ModelType
 }
 export interface ModelNode {
   readonly op: string
@@ -89,11 +104,13 @@ export interface ModelNode {
   readonly attributes: Readonly<Record<string, Attribute>>
   readonly inputs: readonly string[]
   readonly outputs: readonly string[]
+  /** Graphs that the node runs, by its attributes; they may read what stands before it. */
+  readonly bodies?: Readonly<Record<string, Model>>
 }
 export interface OutputType {
   readonly name: string
   /** The runtime infers what is left out. */
-  readonly type?: TensorType
+  readonly type?: ModelType
   /** The shape in which it is read, where it is made in that of `type`. */
   readonly readAs?: Shape
 }
@@ -130,7 +147,7 @@ const attributeProto = (name: string, value: Attribute): object =>
       : 'float' in value
         ? { name, type: 1, f: value.float }
         : { name, type: 3, s: new TextEncoder().encode(value.text) }
-const typeProto = ({ dtype, shape }: TensorType): object => ({
+const typeProto = ({ dtype, shape }: ModelType): object => ({
   tensorType: { elemType: elementCode[dtype], shape: { dim: shape.map((dimValue) => ({ dimValue })) } },
 })
 const valueInfo = ({ name, type }: OutputType): object =>
@@ -150,6 +167,24 @@ const inputProtos: { readonly [S in Shapes]: (model: Model) => readonly object[]
   ],
 }
 
+const graphProto = (model: Model, shapes: Shapes, { locations }: Pick<Outside, 'locations'>): object => ({
+  name: 'graph',
+  node: model.nodes.map(({ op, domain, attributes, inputs: from, outputs: to, bodies = {} }, i) => ({
+    name: nodeName(op, i),
+    opType: op,
+    domain,
+    input: from,
+    output: to,
+    attribute: [
+      ...Object.entries(attributes).map(([name, value]) => attributeProto(name, value)),
+      ...Object.entries(bodies).map(([name, body]) => ({ name, type: 5, g: graphProto(body, shapes, { locations }) })),
+    ],
+  })),
+  initializer: model.initializers.map(({ name, value }) => tensorProto(value, name, locations.get(name))),
+  input: inputProtos[shapes](model),
+  output: model.outputs.map(valueInfo),
+})
+
 /**
  * The bytes of an ONNX ModelProto; the same model gives the same bytes. A runtime that is not told shapes cannot infer them, and so plans no
  * buffer for several arrays, which it would keep from the first of them to the last: each is freed at its last use.
@@ -158,30 +193,27 @@ export const encode = (
   model: Model,
   shapes: Shapes = 'told',
   { locations }: Pick<Outside, 'locations'> = nothingOutside,
-): Uint8Array => {
-  const { outputs, initializers, nodes } = model
-  return modelProto
+): Uint8Array =>
+  modelProto
     .encode({
       irVersion,
       producerName: 'latentgraph',
       opsetImport: opsets,
-      graph: {
-        name: 'graph',
-        node: nodes.map(({ op, domain, attributes, inputs: from, outputs: to }, i) => ({
-          name: nodeName(op, i),
-          opType: op,
-          domain,
-          input: from,
-          output: to,
-          attribute: Object.entries(attributes).map(([name, value]) => attributeProto(name, value)),
-        })),
-        initializer: initializers.map(({ name, value }) => tensorProto(value, name, locations.get(name))),
-        input: inputProtos[shapes](model),
-        output: outputs.map(valueInfo),
-      },
+      graph: graphProto(model, shapes, { locations }),
     })
     .finish()
-}
+
+/** The same for whoever reads ONNX: standard operators alone, all numbers within, and what is to be known of it. */
+export const encodePortable = (model: Model, docString: string): Uint8Array =>
+  modelProto
+    .encode({
+      irVersion,
+      producerName: 'latentgraph',
+      docString,
+      opsetImport: opsets.filter(({ domain }) => domain === ''),
+      graph: graphProto(model, 'told', nothingOutside),
+    })
+    .finish()
 
 /** A node of a model that the runtime wrote. */
 export interface WrittenNode {

@@ -49,7 +49,10 @@ const described = (
 const asMade = ({ outputs }: Model, made: Types): Types =>
   pipe(
     made,
-    RR.mapWithIndex((name, type) => outputs.find((o) => o.name === outputName(name))?.type ?? type),
+    RR.mapWithIndex((name, type) => ({
+      ...type,
+      shape: outputs.find((o) => o.name === outputName(name))?.type?.shape ?? type.shape,
+    })),
   )
 
 /** The session of a part in a thread of its own. A run has begun when it returns. */

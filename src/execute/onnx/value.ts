@@ -18,8 +18,8 @@ export interface Leaf {
   readonly kind: 'leaf'
   readonly name: string
 }
-export type ElementType = DType | 'int64' | 'bfloat16'
-export type Data = Float32Array | Uint16Array | Int32Array | Uint8Array | BigInt64Array
+export type ElementType = DType | 'int64' | 'float64' | 'uint8'
+export type Data = Float32Array | Float64Array | Uint16Array | Int32Array | Uint8Array | BigInt64Array
 export interface Constant {
   readonly kind: 'constant'
   readonly element: ElementType
@@ -146,7 +146,7 @@ export const pad = (x: Value, low: Shape, high: Shape, zero: Constant = scalar('
   low.every((d) => d === 0) && high.every((d) => d === 0) ? x : call('Pad', [x, int64s([...low, ...high]), zero])
 export const reduceSum = (x: Value, axes: readonly number[], keepDims: boolean): Value =>
   axes.length === 0 ? x : call('ReduceSum', [x, int64s(axes)], { keepdims: int(keepDims ? 1 : 0) })
-export const cast = (x: Value, to: DType): Value => call('Cast', [x], { to: int(elementCode[to]) })
+export const cast = (x: Value, to: ElementType): Value => call('Cast', [x], { to: int(elementCode[to]) })
 
 /** TensorProto.DataType */
 export const elementCode: { readonly [D in ElementType]: number } = {
@@ -156,4 +156,6 @@ export const elementCode: { readonly [D in ElementType]: number } = {
   int32: 6,
   int64: 7,
   bool: 9,
+  float64: 11,
+  uint8: 2,
 }

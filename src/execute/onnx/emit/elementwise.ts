@@ -72,8 +72,15 @@ const heldBack = (x: Value, until: Value, shape: Shape): Value =>
   call('Reshape', [x, concat(0, [call('Shape', [until], { start: int(0), end: int(0) }), int64s(shape)])])
 
 /** QuickGelu(x) = x sigmoid(alpha x) */
-const silu: Emit<'silu'> = (site) =>
-  asOften(site.call, call('QuickGelu', [valueAt(site, 0)], { alpha: float(1) }, 'com.microsoft'))
+const silu: Emit<'silu'> = (site) => {
+  const x = valueAt(site, 0)
+  return asOften(
+    site.call,
+    kernelsOf(site).quickGelu
+      ? call('QuickGelu', [x], { alpha: float(1) }, 'com.microsoft')
+      : call('Mul', [x, call('Sigmoid', [x])]),
+  )
+}
 
 export const elementwiseEmits: Pick<EmitTable, ElementwiseOp | 'constant' | 'relu'> = {
   constant,

@@ -1,5 +1,5 @@
 import type { Geometry } from '../../geometry.ts'
-import type { Device } from '../devices.ts'
+import type { Lowered } from '../devices.ts'
 import type { Target } from '../target.ts'
 import { tilePlaces as places, resultSide, tileCount, tileSide, tilesAlong } from '../tiles.ts'
 import { type Constant, call, constantOf, floats, int, ofShape, pad, reshape, type Value } from '../value.ts'
@@ -121,7 +121,7 @@ const tilesOf = (x: Value, e: Extent, rotation: Rotation): Value => {
   return reshape(call('MatMul', [tilesMatrix(rotation), reshape(seen, [places, tiles * c])]), [places, tiles, c])
 }
 
-const byTiles = (x: Value, filters: Value, e: Extent, rotation: Rotation, device: Device): Value => {
+const byTiles = (x: Value, filters: Value, e: Extent, rotation: Rotation, device: Lowered): Value => {
   const { c, o } = e
   const tiles = tileCount(e)
   const summed =

@@ -1,13 +1,13 @@
 import type { Attributes, OpOf } from '../../../graph/ops.ts'
 import { type Shape, size } from '../../../graph/types.ts'
 import { type Algorithms, algorithmOf, operand } from '../calls.ts'
-import { type Device, kernels } from '../devices.ts'
+import { kernels, type Lowered } from '../devices.ts'
 import { call, cast, float, floats, int, int64s, reduceSum, reshape, scalar, swapLast, type Value } from '../value.ts'
 import { type Emit, type EmitTable, kernelsOf, operandShape, type Site, valueAt } from './emit.ts'
 
 /** a b over the last two axes; ONNX Runtime's WebGPU provider has no FusedMatMul. */
 export const product = (
-  device: Device,
+  device: Lowered,
   [a, aShape]: readonly [Value, Shape],
   [b, bShape]: readonly [Value, Shape],
   { transposeA = false, transposeB = false }: Partial<Attributes['matmul']>,

@@ -1,7 +1,7 @@
 import type { Shape } from '../../../graph/types.ts'
 import type { Geometry } from '../../geometry.ts'
 import type { Algorithms } from '../calls.ts'
-import type { Device } from '../devices.ts'
+import type { Lowered } from '../devices.ts'
 import type { Target } from '../target.ts'
 import {
   type Constant,
@@ -95,7 +95,7 @@ const tapRows = ({ n, h, w, oh, ow, kh, kw, sh, sw }: Gathered): Int32Array => {
 const rowsOf = (g: Gathered): Constant => constantOf('int32', [g.n * g.oh * g.ow, g.kh * g.kw], tapRows(g))
 /** All taps of padded[n h w, b] side by side, transposed, times rows[positions, a]: [kh, kw, b, a] */
 const byGathering = (
-  device: Device,
+  device: Lowered,
   [rows, a]: readonly [Value, number],
   [padded, b]: readonly [Value, number],
   g: Gathered,
@@ -128,7 +128,7 @@ const byGatheredOutput: WeightGradient = (x, dy, g, { device }) => {
 }
 /** a[n, rows, positions] b[n, columns, positions]^T, summed over items: [rows, columns]. Both stay channels first. */
 const overItems = (
-  device: Device,
+  device: Lowered,
   [a, rows]: readonly [Value, number],
   [b, columns]: readonly [Value, number],
   [n, positions]: readonly [number, number],
