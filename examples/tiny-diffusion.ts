@@ -17,8 +17,8 @@ const network = lg.diffusion.denoiser('v', (xt, at) => {
 })
 
 /** Randomness is an input: every leaf is filled from the seed, its name and the step. */
-const optimizer = { kind: 'adam', betas: [0.9, 0.99], eps: 1e-8, weightDecay: 0 } as const
-const learningRate = { kind: 'warm-up-cosine', rate: 1e-2, warmUp: 20, floor: 0 } as const
+const optimizer = { kind: 'adam', betas: [0.9, 0.99] } as const
+const learningRate = { kind: 'warm-up-cosine', rate: 1e-2, warmUp: 20 } as const
 
 const program = lg.effect(async (run) => {
   const { executor } = await run(lg.auto)

@@ -10,6 +10,7 @@
  * const loss = pipe(x, nn.linear('head', { out: 1 }), sum())
  */
 export * as adapters from './adapters/index.ts'
+export type { OwnPicture } from './data/own.ts'
 export * from './declare/index.ts'
 export * as diffusion from './diffusion/index.ts'
 export * as gaussian from './distributions/gaussian.ts'
@@ -45,10 +46,17 @@ export { inHalf } from './execute/in-half.ts'
 export { onnx } from './execute/onnx/index.ts'
 export { reference } from './execute/reference/index.ts'
 export { crossChecks } from './experiment/cross-checks.ts'
+export {
+  type Declared,
+  type Definition,
+  defineExperiment,
+  type ExperimentDefinition,
+} from './experiment/define.ts'
 export { type Experiment, experiment } from './experiment/document.ts'
 export { codeDecoderGraph, codesGraph } from './experiment/first-stage.ts'
 export { importCompVis } from './experiment/import/compvis.ts'
 export { type Declaration, loadDeclaration, loadExperiment } from './experiment/load.ts'
+export type { Own, OwnData, OwnLoss, OwnNetwork } from './experiment/own.ts'
 export { decodeGraph, encodeGraph } from './graph/codec.ts'
 export { type Cost, cost } from './graph/cost.ts'
 export { feedTypes, type Graph, inputs, type Node, noises, outputTypes, parameters } from './graph/graph.ts'

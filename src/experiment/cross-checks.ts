@@ -298,7 +298,8 @@ const samplingRules = (experiment: Experiment, diffusion: Diffusion): Problems =
   const { nothing, channels } = conditionerOf(conditioning, spaceOf(diffusedOf(experiment), 0))
   const unguided = setting({ '/sampling/guidance': 1 })
   const process = processOf(schedule)
-  const plan = E.isLeft(process) ? process : planOf(sampling, process.right.path)
+  // A program's own sampler is planned where the program gives it.
+  const plan = E.isLeft(process) || sampling.sampler === 'own' ? process : planOf(sampling, process.right.path)
   return [
     ...unless(
       sampling.guidance === 1 || nothing !== undefined,

@@ -59,4 +59,8 @@ export const dataSource = describedTagged('kind', {
       heldOut,
     ),
   ),
+  own: about(
+    'Pictures that a function of the program gives which defined the experiment (defineExperiment); in no file of your own.',
+    describedRecord({}, picture, heldOut),
+  ),
 })

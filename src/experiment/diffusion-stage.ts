@@ -32,6 +32,7 @@ import { type Conditioner, conditionerOf, conditioningLeaves, type Told } from '
 import { controlNetOf, controlOf } from './control.ts'
 import type { Diffusion } from './document.ts'
 import { denoisingObjective, noiseOf } from './objective-terms.ts'
+import type { Own } from './own.ts'
 import { processOf } from './process.ts'
 import { keepOf, planOf, type Sampling, samplingLevels } from './sampling.ts'
 import { type Diffused, spaceOf } from './space.ts'
@@ -61,6 +62,8 @@ export interface LatentDiffusion {
   readonly encodes: Diffused['kind']
   /** Whether predictions of x_0 are kept in the range of pictures while sampling. */
   readonly clip: boolean
+  /** What a program gives of it. */
+  readonly own: Own
 }
 
 /** The label that stands for "no class", behind the data's own. */
@@ -72,7 +75,12 @@ const embedded = ({ classes, vector }: Conditioner): Partial<Diffusion['unet']> 
   ...(vector === undefined ? {} : { vector }),
 })
 
-export const latentDiffusion = (config: Diffusion, on: Diffused, classes: number): Checked<LatentDiffusion> => {
+export const latentDiffusion = (
+  config: Diffusion,
+  on: Diffused,
+  classes: number,
+  own: Own = {},
+): Checked<LatentDiffusion> => {
   const space = spaceOf(on, classes)
   const conditioner = conditionerWith(
     config.adapter,
@@ -93,20 +101,24 @@ export const latentDiffusion = (config: Diffusion, on: Diffused, classes: number
       conditioner,
       encodes: on.kind,
       clip: on.kind === 'identity' && on.clip,
+      own,
     })),
   )
 }
 
 /** What the network sees at x_t, told of a condition: `DiffusionWrapper` of ldm/models/diffusion/ddpm.py. */
 const network =
-  ({ config, control }: LatentDiffusion, training: boolean) =>
+  ({ config, control, own }: LatentDiffusion, training: boolean) =>
   (all: Told): Denoiser => {
     const { beside, hint: _, ...given } = all
     return (config.variance.kind === 'learned' ? varianceDenoiser : denoiser)(config.predicts, (xt, t) => {
       const x = beside === undefined ? xt : concat(1, xt, beside)
       const told: readonly (Tensor | undefined)[] = Object.values(given)
       const residuals = control && controlOf(control, xt, t, all, { training })
-      const said = unet('', config.unet, { training })(x, t, { ...given, residuals })
+      const said =
+        own.unet === undefined
+          ? unet('', config.unet, { training })(x, t, { ...given, residuals })
+          : own.unet(x, t, given, { training })
       return withAdapter(config.adapter, said, [x, t, ...told.filter((y) => y !== undefined)])
     })
   }
@@ -147,15 +159,20 @@ const timesOf = (
  * drawn as declared (Rombach et al. 2022, equation 2).
  */
 export const diffusionLoss = (m: LatentDiffusion, batch: number, training = true): Trained => {
-  const { config, process } = m
+  const { config, process, own } = m
   const scale = scaleFactor('')
   const x0 = pipe(latentsOf[m.encodes](m, batch), scaleLatents(scale))
+  const objective = {
+    ...denoisingObjective(config, decoderOf(m, scale)),
+    ...(own.loss === undefined ? {} : { distance: own.loss }),
+  }
   const told = (training ? m.conditioner.trained : m.conditioner.given)(batch, scale)
   const { record, ...times } = timesOf(m, batch, training)
-  const { loss, log, each } = denoisingLoss(process, denoisingObjective(config, decoderOf(m, scale)))(
-    network(m, training)(told),
-    { x0, ...noiseOf(config, x0), ...times },
-  )
+  const { loss, log, each } = denoisingLoss(process, objective)(network(m, training)(told), {
+    x0,
+    ...noiseOf(config, x0),
+    ...times,
+  })
   const trained = record === undefined ? { loss, log } : { loss, log, buffers: record(each) }
   return config.adapter === undefined ? trained : trainingAdapter(trained)
 }
@@ -232,7 +249,7 @@ export const samplingProgram = (
   const keep = keepOf(sampling) ?? (m.clip ? inRange(input(diffusionLeaves.scale, float())) : undefined)
   const options = { shape: [batch, ...m.latent], watch, inpaint, ...(keep === undefined ? {} : { keep }) }
   return pipe(
-    planOf(sampling, m.path, strength),
+    planOf(sampling, m.path, strength, m.own.sampler),
     E.bindTo('plan'),
     E.bind('graph', ({ plan }) => stepGraph(plan, guided(m, sampling, batch, negative), options)),
     E.map(({ plan, graph }) => ({ graph: optimise(graph), plan })),

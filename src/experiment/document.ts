@@ -15,6 +15,7 @@ import { autoencoders, type FirstStage } from './autoencoders.ts'
 import { conditioning } from './conditioning.ts'
 import { data, environment, name } from './environment.ts'
 import { objectiveFields, optionalObjectiveFields } from './objective.ts'
+import { own } from './own-fields.ts'
 import { sampling } from './sampling.ts'
 import { noiseSchedule } from './schedule.ts'
 import { training } from './training.ts'
@@ -112,6 +113,7 @@ export const experiment = describedRecord(
       'The diffusion model on the latents, trained second; the first stage alone is trained where left out.',
       diffusion,
     ),
+    own,
   },
 )
 export type Experiment = Decoded<typeof experiment>

@@ -1,4 +1,10 @@
-import { anneals, type LearningRate, learningRateDefaults, oneCycleDefaults } from '../schedulers/learning-rate.ts'
+import {
+  anneals,
+  type LearningRate,
+  learningRateDefaults,
+  oneCycleDefaults,
+  type RateOver,
+} from '../schedulers/learning-rate.ts'
 import {
   about,
   type Decoded,
@@ -125,7 +131,7 @@ export const learningRate = describedTagged('kind', {
 export type DeclaredRate = Decoded<typeof learningRate>
 
 /** A declared rate over a training of so many steps, whose end is its own where it has none. */
-export const rateOver = (declared: DeclaredRate, steps: number): LearningRate =>
+export const rateOver = (declared: RateOver, steps: number): LearningRate =>
   declared.kind === 'warm-up-cosine' ||
   declared.kind === 'cosine' ||
   declared.kind === 'polynomial' ||

@@ -236,4 +236,8 @@ export const samplerFields = {
     'For consistency models (Song et al. 2023): to the data, and noised again to the next level.',
     describedRecord({}, stepped),
   ),
+  own: about(
+    'The sampler of the program which defined the experiment (defineExperiment); in no file of your own.',
+    describedRecord({}, stepped),
+  ),
 } as const

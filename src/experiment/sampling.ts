@@ -1,5 +1,5 @@
 import { dynamicThreshold, within } from '../diffusion/keep.ts'
-import type { Checked } from '../error.ts'
+import { type Checked, fail } from '../error.ts'
 import { E, pipe, RNEA } from '../prelude.ts'
 import {
   chain,
@@ -44,10 +44,12 @@ const standard = 'dpm++-2m'
 export const sampling = describedTagged('sampler', samplerFields, standard)
 export type Sampling = Decoded<typeof sampling>
 export type SamplerName = Sampling['sampler']
-export const samplerNames = Object.keys(samplerFields)
+/** Those that are here: all but a program's own. */
+export const samplerNames = Object.keys(samplerFields).filter((name) => name !== 'own')
+type Here = Exclude<SamplerName, 'own'>
 
 type Of<K extends SamplerName> = Extract<Sampling, { readonly sampler: K }>
-const makers: { readonly [K in SamplerName]: (s: Of<K>) => Sampler } = {
+const makers: { readonly [K in Here]: (s: Of<K>) => Sampler } = {
   ddim: ({ eta }) => ddim({ eta }),
   ddpm: ({ variance }) => ddpm({ vPosterior: ({ small: 0, large: 1, learned: 'learned' } as const)[variance] }),
   plms: () => plms(),
@@ -71,10 +73,15 @@ const makers: { readonly [K in SamplerName]: (s: Of<K>) => Sampler } = {
   repaint: ({ jump, resample, eta }) => repaint({ jump, resample, eta }),
   renoise: () => renoise(),
 }
-const make = <K extends SamplerName>(kind: K, s: Of<K>): Sampler => makers[kind](s)
+const make = <K extends Here>(kind: K, s: Of<K>): Sampler => makers[kind](s)
 
-/** The sampler that is declared. */
-export const samplerOf = (s: Sampling): Sampler => make(s.sampler, s)
+/** The sampler that is declared; `own` is that of the program. Errors (`config`): none, where the program's is declared. */
+export const samplerOf = (s: Sampling, own?: Sampler): Checked<Sampler> =>
+  s.sampler !== 'own'
+    ? E.right(make(s.sampler, s))
+    : own === undefined
+      ? fail('config', '/sampler', 'the sampler of the program that defined the experiment', 'none')
+      : E.right(own)
 
 /** How many steps are asked for: all timesteps where none are. */
 export const stepsOf = (s: Sampling, timesteps: number): number => s.steps ?? timesteps
@@ -83,11 +90,13 @@ export const stepsOf = (s: Sampling, timesteps: number): number => s.steps ?? ti
 export const samplingLevels = (s: Sampling, path: Path): Checked<readonly Level[]> =>
   levelsOf(path, { kind: s.spacing, steps: stepsOf(s, timestepsOf(path)) })
 
-const planned = (s: Sampling, path: Path, strength: number): Checked<SamplingPlan> =>
+const planned = (s: Sampling, path: Path, strength: number, own?: Sampler): Checked<SamplingPlan> =>
   pipe(
     samplingLevels(s, path),
     E.flatMap(lastPart(strength)),
-    E.flatMap((levels) => planSampling(samplerOf(s), path, chain(levels))),
+    E.bindTo('levels'),
+    E.bind('sampler', () => samplerOf(s, own)),
+    E.flatMap(({ levels, sampler }) => planSampling(sampler, path, chain(levels))),
   )
 
 /** One field changed, as near to what is declared as can be, in the order of preference; at last another sampler. */
@@ -111,9 +120,9 @@ const wayOn = (s: Sampling, path: Path, strength: number): string | undefined =>
  * The numbers of each step, or of the last of them by strength. Errors (`config`): at pointers inside the declaration, with a way on
  * that was tried.
  */
-export const planOf = (s: Sampling, path: Path, strength = 1): Checked<SamplingPlan> =>
+export const planOf = (s: Sampling, path: Path, strength = 1, own?: Sampler): Checked<SamplingPlan> =>
   pipe(
-    planned(s, path, strength),
+    planned(s, path, strength, own),
     E.mapLeft((errors) => {
       const hint = wayOn(s, path, strength)
       return pipe(

@@ -5,6 +5,7 @@ import { type Executor, floats, type Value } from '../execute/executor.ts'
 import { inHalf } from '../execute/in-half.ts'
 import { keeping } from '../execute/keeping.ts'
 import { defer, lifetime } from '../execute/lifetime.ts'
+import type { Definition } from '../experiment/define.ts'
 import { type Half, size } from '../graph/types.ts'
 import { type Picture, picturesOf } from '../io/pictures.ts'
 import { E, pipe, TE } from '../prelude.ts'
@@ -52,7 +53,9 @@ export interface CallOptions {
   readonly signal?: AbortSignal
 }
 
-export interface LoadOptions extends WeightOptions {
+export interface LoadOptions extends Omit<WeightOptions, 'definition'> {
+  /** What `defineExperiment` gave, of a run whose experiment has functions. */
+  readonly definition?: Definition
   /** By name, as `latentgraph doctor` lists them, or itself; that of the experiment where left out. */
   readonly executor?: string | Executor
   /** Products and activations in 16 bits, for devices that have it. */
@@ -211,8 +214,8 @@ const load = (open: Effect<Opened>, options: LoadOptions): Effect<LoadedRun> =>
  * run.dispose()
  */
 export const loadRun = (folder: string, options: LoadOptions = {}): Effect<LoadedRun> => {
-  const { executor: _, precision: __, ...weights } = options
-  return load(openFolder(folder, weights), options)
+  const { checkpoint, ema, definition } = options
+  return load(openFolder(folder, { checkpoint, ema, definition }), options)
 }
 
 /**

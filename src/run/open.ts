@@ -15,7 +15,7 @@ export const openFolder = (dir: string, options: OpenOptions = {}): Effect<Opene
   effect(async (run) => {
     await run(heldRun(dir))
     if (!(await isPublishedRun(dir))) return run(openOwn(dir, options))
-    const { checkpoint, ema, ...equipment } = options
+    const { checkpoint, ema, definition: _, ...equipment } = options
     return checkpoint === undefined && ema === undefined
       ? run(openPublished(dir, equipment))
       : run(

@@ -87,6 +87,12 @@ const validationNotes = (
   ]
 }
 
+/** Which parts nobody sees in the document. */
+const ownNotes = ({ own }: Experiment): readonly string[] =>
+  own === undefined
+    ? []
+    : [`Functions of the program ${own.name}, version ${own.version}: ${own.functions.join(', ')}.`]
+
 const stageSummary =
   (e: Experiment, seconds: ReadonlyMap<string, number>, metrics: readonly StageMetrics[]) =>
   (stage: StagePlan): StageSummary => {
@@ -101,7 +107,7 @@ const stageSummary =
         .reduce((n, p) => n + size(p.shape), 0),
       steps,
       ...(steps < declared ? { declaredSteps: declared } : {}),
-      notes: training === undefined ? [] : validationNotes(stage, training, own),
+      notes: [...ownNotes(e), ...(training === undefined ? [] : validationNotes(stage, training, own))],
       batchSize: pictures(trainingOf(e, stage)),
       seconds: seconds.get(stage.name) ?? 0,
       graphHash: contentHash(stage.step.graph),
@@ -136,7 +142,16 @@ const longer = (e: Experiment): string =>
     .flatMap(([stage, steps]) => (steps === undefined ? [] : [`--set /${stage}/training/steps=${4 * steps}`]))
     .join(' ')
 
-const nextSteps = (e: Experiment, { dir, classes }: { dir: string; classes: readonly string[] }) => [
+const nextSteps = (e: Experiment, of: { readonly dir: string; readonly classes: readonly string[] }) =>
+  e.own === undefined
+    ? typedSteps(e, of)
+    : [
+        {
+          what: 'Draw more, in the program that defined it',
+          command: `const run = await orThrow(loadRun(${JSON.stringify(of.dir)}, { definition }))`,
+        },
+      ]
+const typedSteps = (e: Experiment, { dir, classes }: { dir: string; classes: readonly string[] }) => [
   ...(e.diffusion === undefined
     ? []
     : [
@@ -157,7 +172,11 @@ const nextSteps = (e: Experiment, { dir, classes }: { dir: string; classes: read
 ]
 
 const dataName = ({ data }: Experiment): string =>
-  'path' in data ? data.path : { emoji: 'the emoji of emoji-datasource-twitter', shapes: 'generated shapes' }[data.kind]
+  'path' in data
+    ? data.path
+    : { emoji: 'the emoji of emoji-datasource-twitter', shapes: 'generated shapes', own: 'pictures of the program' }[
+        data.kind
+      ]
 
 export interface ReportFacts {
   readonly summary: RunSummary

@@ -2,8 +2,10 @@ import { appendFile } from 'node:fs/promises'
 import { type Effect, type Errors, effect, showErrors } from '../error.ts'
 import { chooseExecutor } from '../execute/choose.ts'
 import type { Executor } from '../execute/executor.ts'
+import type { Definition } from '../experiment/define.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { loadWritten, placedBy } from '../experiment/load.ts'
+import type { Own } from '../experiment/own.ts'
 import { fileEffect } from '../io/bytes.ts'
 import type { Owned } from '../io/owner.ts'
 import { completed } from '../pipelines/tuning.ts'
@@ -29,6 +31,8 @@ export interface Trained {
 
 export interface Session {
   readonly experiment: Experiment
+  /** Functions of the program that defined it. */
+  readonly own?: Own
   readonly owned: Owned
   /** The folder as a person would type it. */
   readonly dir: string
@@ -53,7 +57,16 @@ const timed = () => {
   return { seconds, clock }
 }
 
-const trained = ({ experiment, owned, dir, resume, executor: asked, tell: sink, stopping }: Session): Effect<Trained> =>
+const trained = ({
+  experiment,
+  own = {},
+  owned,
+  dir,
+  resume,
+  executor: asked,
+  tell: sink,
+  stopping,
+}: Session): Effect<Trained> =>
   effect(async (run) => {
     const { executor, reason } =
       typeof asked === 'string' ? await run(chooseExecutor(asked)) : { executor: asked, reason: 'as given' }
@@ -62,7 +75,7 @@ const trained = ({ experiment, owned, dir, resume, executor: asked, tell: sink, 
     await run(tell({ kind: 'run', name: experiment.name, dir, executor: executor.name, reason, resumed: resume }))
     const summary = await run(
       trainExperiment(experiment, {
-        ...{ dir: owned.dir, owned, executor, resume, tell, stopping, openBase },
+        ...{ dir: owned.dir, owned, executor, resume, tell, stopping, openBase, own },
         resumeCommand: (settings) => resumeCommand(dir, settings),
       }),
     )
@@ -116,7 +129,7 @@ export const jsonLines =
     )
 
 /**
- * Trains an experiment, or the one in a file, as `latentgraph train` does: checkpoints, metrics, previews, samples and a report in a folder
+ * Trains an experiment, one that `defineExperiment` gave, or the one in a file, as `latentgraph train` does: checkpoints, metrics, previews, samples and a report in a folder
  * of its own. Errors: `config`, `usage`, `file`, `data`, `training`, `stopped`, and those of the sinks.
  *
  * @example
@@ -130,19 +143,25 @@ export const jsonLines =
  * )
  * const run = await orThrow(loadRun(dir))
  */
-export const train = (experiment: Experiment | string, o: TrainOptions = {}): Effect<Trained> =>
+export const train = (experiment: Experiment | Definition | string, o: TrainOptions = {}): Effect<Trained> =>
   effect(async (run) => {
     const { out, resume = false, signal, onEvent, sinks: others = [] } = o
-    const { experiment: e, asWritten } =
-      typeof experiment === 'string'
-        ? await run(loadWritten(experiment, [], completed))
-        : { experiment, asWritten: identity<string> }
+    const {
+      experiment: e,
+      own = {},
+      asWritten,
+    } = typeof experiment === 'string'
+      ? { own: {}, ...(await run(loadWritten(experiment, [], completed))) }
+      : {
+          ...('own' in experiment && 'experiment' in experiment ? experiment : { experiment, own: {} }),
+          asWritten: identity<string>,
+        }
     const file = typeof experiment === 'string' ? experiment : e.name
     return run(
       pipe(
         inRunFolder({ file, out, resume }, (owned) =>
           trainIn({
-            ...{ experiment: e, owned, dir: out ?? owned.dir, resume },
+            ...{ experiment: e, own, owned, dir: out ?? owned.dir, resume },
             executor: o.executor ?? e.executor,
             tell: sinks(telling(onEvent), ...others),
             stopping: () => signal?.aborted === true,

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { type Effect, type Errors, effect, failure } from '../error.ts'
 import type { Values } from '../execute/executor.ts'
+import { type Definition, sameOwn } from '../experiment/define.ts'
 import type { LatentDiffusion } from '../experiment/diffusion-stage.ts'
 import { autoencoderOf, type Experiment, type FirstStage } from '../experiment/document.ts'
 import { parseJsonText } from '../experiment/json-text.ts'
@@ -97,6 +98,8 @@ const hinting =
 
 /** Which weights draw. */
 export interface WeightOptions {
+  /** What defined the run's experiment, where that has functions. */
+  readonly definition?: Definition | undefined
   /** As declared where left out. */
   readonly checkpoint?: Chosen | undefined
   /** The relative width of an average that is made of the snapshots. */
@@ -123,9 +126,10 @@ export const openBase = (dir: string, e: Experiment): Effect<Base> =>
   })
 
 /** Opens the folder of a run that has come to its diffusion stage. Errors: `file`, `config`, `training`. */
-export const openRun = (dir: string, { checkpoint, ema }: WeightOptions = {}): Effect<TrainedRun> =>
+export const openRun = (dir: string, { checkpoint, ema, definition }: WeightOptions = {}): Effect<TrainedRun> =>
   effect(async (run) => {
     const experiment = await run(loadExperiment(join(dir, 'experiment.json')))
+    await run(TE.fromEither(sameOwn(experiment, definition)))
     const path = join(dir, 'latents.json')
     const bytes = await run(readBytes(path))
     const { scale, classes } = await run(
@@ -136,7 +140,7 @@ export const openRun = (dir: string, { checkpoint, ema }: WeightOptions = {}): E
         ),
       ),
     )
-    const plan = await run(TE.fromEither(planExperiment(experiment, classes.length)))
+    const plan = await run(TE.fromEither(planExperiment(experiment, classes.length, definition?.own)))
     if (plan.diffusion === undefined)
       return run(TE.left([failure('file', dir, 'a run with a diffusion stage', 'a first stage alone')]))
     const own = (stage: StagePlan): Effect<Chosen> => declared(dir, experiment, stage)

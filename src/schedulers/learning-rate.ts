@@ -88,6 +88,11 @@ export type LearningRate<K extends RateKind = RateKind> = {
   readonly [P in K]: RateParameters[P] & { readonly kind: P }
 }[K]
 
+/** The same over a training whose length is known by itself. */
+export type RateOver = {
+  readonly [P in RateKind]: Omit<RateParameters[P], 'length'> & { readonly kind: P }
+}[RateKind]
+
 const rise = ({ warmUp, start, peak }: RateCycle, n: number): number => ((peak - start) / warmUp) * n + start
 
 type Fall = (c: RateCycle, n: number) => number

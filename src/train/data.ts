@@ -5,6 +5,7 @@ import { findFolder } from '../data/folder.ts'
 import { withHints } from '../data/hints.ts'
 import { findLabelMaps, withLabelMaps } from '../data/labels.ts'
 import { several } from '../data/left-out.ts'
+import { findOwn } from '../data/own.ts'
 import { findShapes } from '../data/shapes.ts'
 import { bits, fold, key } from '../distributions/random.ts'
 import { type Checked, type Effect, effect, failure } from '../error.ts'
@@ -12,6 +13,7 @@ import { conditionerOf, readsTexts } from '../experiment/conditioning.ts'
 import { dataNotes, heldOutRule } from '../experiment/data-rules.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { labelMapsOf } from '../experiment/label-map-rules.ts'
+import { type Own, type OwnData, ownHint } from '../experiment/own.ts'
 import { refusing } from '../experiment/problems.ts'
 import { diffusedOf, spaceOf } from '../experiment/space.ts'
 import { E, pipe, TE } from '../prelude.ts'
@@ -29,22 +31,30 @@ export const randomOf =
     )[0]
 
 type Source = Experiment['data']
+/** What pictures are to come with, and the program's own where they are its. */
+interface Wanted {
+  readonly coverage: boolean
+  readonly own: OwnData | undefined
+}
 const finders: {
-  readonly [K in Source['kind']]: (
-    source: Extract<Source, { readonly kind: K }>,
-    wanted: { readonly coverage: boolean },
-  ) => Effect<Found>
+  readonly [K in Source['kind']]: (source: Extract<Source, { readonly kind: K }>, wanted: Wanted) => Effect<Found>
 } = {
-  emoji: ({ size: side, categories }, wanted) =>
-    findEmoji({ size: side, ...wanted, ...(categories === undefined ? {} : { categories }) }),
+  emoji: ({ size: side, categories }, { coverage }) =>
+    findEmoji({ size: side, coverage, ...(categories === undefined ? {} : { categories }) }),
   shapes: (source) => TE.right(findShapes(source)),
-  folder: ({ path, size: side }, wanted) => findFolder(path, { size: side, ...wanted }),
+  folder: ({ path, size: side }, { coverage }) => findFolder(path, { size: side, coverage }),
   segmentation: ({ path, ...options }) => findLabelMaps(path, options),
+  own: ({ size: side }, { own }) =>
+    own === undefined
+      ? TE.left([
+          failure('config', '/data/kind', 'the pictures of the program that defined the experiment', 'none', ownHint),
+        ])
+      : effect(async (run) => run(findOwn(await own({ size: side }), side))),
 }
 const foundBy = <K extends Source['kind']>(
   kind: K,
   source: Extract<Source, { readonly kind: K }>,
-  wanted: { readonly coverage: boolean },
+  wanted: Wanted,
 ): Effect<Found> => finders[kind](source, wanted)
 
 const batchSize = 256
@@ -84,14 +94,14 @@ const withTemplates =
   }
 
 /** The pictures of an experiment, with what its first stage asks for beside them; not decoded yet. Errors: `data`, `file`. */
-export const findData = (e: Experiment): Effect<Found> => {
+export const findData = (e: Experiment, own: Own = {}): Effect<Found> => {
   const { data, firstStage } = e
   const coverage = firstStage.kind === 'kl' && firstStage.loss.weights?.kind === 'transparency'
   const told = e.diffusion && conditionerOf(e.diffusion.conditioning, spaceOf(diffusedOf(e), 0)).pictures
   const adapter = e.diffusion?.adapter
   const maps = labelMapsOf(e, told?.maps)
   return pipe(
-    foundBy(data.kind, data, { coverage }),
+    foundBy(data.kind, data, { coverage, own: own.data }),
     TE.flatMap(maps === undefined ? TE.right : withLabelMaps(maps.path, { size: data.size, labels: maps.labels })),
     TE.flatMap(adapter?.kind === 'controlnet' ? withHints(adapter.hints, { size: data.size }) : TE.right),
     TE.map((found) => (coverage ? { ...found, load: pipe(found.load, TE.flatMap(transparent)) } : found)),

@@ -153,7 +153,7 @@ export const openExperiment = (e: Experiment, o: RunOptions, base: Values = {}):
     await run(refuse(exported.map(weightsAlone)))
     const steers = resume ? await run(formerly(e, o)) : O.none
     await run(tell(doing('reading the pictures')))
-    const { dataset, data, plan, lines } = await run(prepare(e, o.executor.name))
+    const { dataset, data, plan, lines } = await run(prepare(e, o.executor.name, o.own))
     const facts = dataFacts(dataset)
     if (O.isSome(steers)) await run(claimData(e, facts, o))
     for (const line of lines) await run(tell(note(line)))
@@ -163,7 +163,7 @@ export const openExperiment = (e: Experiment, o: RunOptions, base: Values = {}):
         ? {}
         : await run(perceptualWeights(autoencoder, plan.firstStage.step))
     const identities = await run(
-      TE.fromEither(identitiesOf(e, dataset.classes.length, plan, digest(constants), digest(base))),
+      TE.fromEither(identitiesOf(e, dataset.classes.length, plan, digest(constants), digest(base), o.own)),
     )
     const opened = <S extends StagePlan>(stage: S): Effect<OpenedStage<S>> =>
       effect(async (go) => {

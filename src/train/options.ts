@@ -1,6 +1,7 @@
 import type { Effect } from '../error.ts'
 import type { Executor, Values } from '../execute/executor.ts'
 import type { Experiment } from '../experiment/document.ts'
+import type { Own } from '../experiment/own.ts'
 import type { Owned } from '../io/owner.ts'
 import type { Words } from '../text/learnt.ts'
 import type { TextReader } from '../text/prompt.ts'
@@ -30,6 +31,8 @@ export interface RunOptions {
   readonly tell: Sink
   /** True ends the run soon, a training behind a checkpoint. */
   readonly stopping: () => boolean
+  /** What the program gives that defined the experiment. */
+  readonly own?: Own
   /** Opens what an adapter is of, for an experiment. */
   readonly openBase?: (dir: string, e: Experiment) => Effect<Base>
   /** How a person resumes the run with some settings; in hints. */

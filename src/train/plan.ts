@@ -21,6 +21,7 @@ import {
   priorGraph,
   reconstructionGraph,
 } from '../experiment/first-stage.ts'
+import { type Own, ownRule } from '../experiment/own.ts'
 import type { Pictures } from '../experiment/pictures.ts'
 import { refusing } from '../experiment/problems.ts'
 import { unsteered } from '../experiment/same.ts'
@@ -78,11 +79,11 @@ const of = (pointer: string): (<A>(part: Checked<A>) => Checked<A>) =>
   E.mapLeft(RNEA.map((e) => (e.at.startsWith('/') ? e : { ...e, at: `${pointer}: ${e.at}` })))
 
 /** Everything an experiment declares, as graphs; nothing has run. Errors: `config`, `shape`, each with its JSON pointer. */
-export const planExperiment = (e: Experiment, classes: number): Checked<Plan> =>
+export const planExperiment = (e: Experiment, classes: number, own: Own = {}): Checked<Plan> =>
   pipe(
-    refusing(classRules(e, classes)),
+    refusing([...ownRule(e, own), ...classRules(e, classes)]),
     E.bind('firstStage', () => of('/firstStage')(planFirstStage(e, classes))),
-    E.bind('diffusion', () => of('/diffusion')(planDiffusion(e, classes))),
+    E.bind('diffusion', () => of('/diffusion')(planDiffusion(e, classes, own))),
     E.map(({ firstStage, diffusion }) => ({
       ...(firstStage === undefined ? {} : { firstStage }),
       ...(diffusion === undefined ? {} : { diffusion }),
@@ -136,12 +137,12 @@ export const planDrawing = (e: Experiment, plan: Plan): Checked<readonly unknown
   ])
 }
 
-const planDiffusion = (e: Experiment, classes: number): Checked<Plan['diffusion']> => {
+const planDiffusion = (e: Experiment, classes: number, own: Own): Checked<Plan['diffusion']> => {
   const config = e.diffusion
   if (config === undefined) return E.right(undefined)
   return pipe(
     E.Do,
-    E.bind('model', () => latentDiffusion(config, diffusedOf(e), classes)),
+    E.bind('model', () => latentDiffusion(config, diffusedOf(e), classes, own)),
     E.bind('step', ({ model }) => {
       const { batchSize, microBatches } = config.training
       const loss = inMicroBatches(microBatches, batchSize, (n) => diffusionLoss(model, n))
@@ -185,11 +186,12 @@ export const identitiesOf = (
   plan: Plan,
   held?: string,
   base?: string,
+  own: Own = {},
 ): Checked<Readonly<Record<StagePlan['name'], Identity>>> => {
   const bare = unsteered(e)
   const same = JSON.stringify(bare) === JSON.stringify(e)
   return pipe(
-    same ? E.right(plan) : planExperiment(bare, classes),
+    same ? E.right(plan) : planExperiment(bare, classes, own),
     E.map((p) => {
       const of = (stage: StagePlan | undefined): Identity =>
         stage === undefined ? {} : { stage: stage.name, seed: e.seed, graph: contentHash(stage.step.graph) }

@@ -4,6 +4,7 @@ import { auto } from '../execute/auto.ts'
 import { unconditional } from '../experiment/conditioning.ts'
 import { heldOutRule } from '../experiment/data-rules.ts'
 import type { Experiment } from '../experiment/document.ts'
+import type { Own } from '../experiment/own.ts'
 import { refusing } from '../experiment/problems.ts'
 import { TE } from '../prelude.ts'
 import { budgetRule } from './budget.ts'
@@ -27,13 +28,13 @@ export interface Prepared {
  * Finds an experiment's pictures, plans its graphs, reckons the memory, and only then decodes the pictures. Errors: `config`, `shape`,
  * `data`, `file`: whatever would keep the run from its end.
  */
-export const prepare = (e: Experiment, executor: string = e.executor): Effect<Prepared> =>
+export const prepare = (e: Experiment, executor: string = e.executor, own: Own = {}): Effect<Prepared> =>
   effect(async (run) => {
-    const found = await run(findData(e))
+    const found = await run(findData(e, own))
     await run(
       TE.fromEither(refusing([...heldOutRule(e, found.n), ...budgetRule(e, executor), ...precisionRule(e, executor)])),
     )
-    const plan = await run(TE.fromEither(planExperiment(e, found.classes.length)))
+    const plan = await run(TE.fromEither(planExperiment(e, found.classes.length, own)))
     await run(TE.fromEither(planDrawing(e, plan)))
     const [memory, here] = [memoryOf(e, found, plan), memoryHere()]
     const chosen = memoryRule(memory, here, 'onnx').length > 0 && executor === 'auto' ? await run(auto) : undefined

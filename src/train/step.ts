@@ -23,7 +23,7 @@ import {
   type Tensors,
 } from '../optimizers/index.ts'
 import { E, pipe, RR } from '../prelude.ts'
-import { learningRate } from '../schedulers/learning-rate.ts'
+import { learningRate, type RateOver } from '../schedulers/learning-rate.ts'
 import { grad, type Intent, optimise, substitution, trainable } from '../transform/index.ts'
 import { type Accumulation, accumulating, emptySums } from './accumulate.ts'
 import { dynamicLossScale, type LossScale, noLossScale } from './loss-scale.ts'
@@ -61,8 +61,16 @@ export interface StepPlan {
   readonly passing: Values
 }
 
-/** What of a training's declaration an optimiser depends on. */
-export type OptimizerOptions = Pick<Training, 'optimizer' | 'learningRate'> & Partial<Pick<Training, 'clipNorm'>>
+type OptimizerConfig = Training['optimizer']
+/** Everything but its kind has a default. */
+type Defaulted<C extends OptimizerConfig> = C extends OptimizerConfig
+  ? Pick<C, 'kind'> & Partial<Omit<C, 'kind'>>
+  : never
+/** What of a training's declaration an optimiser depends on; what has a default in JSON has it here. */
+export type OptimizerOptions = {
+  readonly optimizer: Defaulted<OptimizerConfig>
+  readonly learningRate: RateOver
+} & Partial<Pick<Training, 'clipNorm'>>
 /** What of a training's declaration a step depends on. */
 export type StepOptions = OptimizerOptions &
   Pick<Training, 'steps'> &
@@ -90,18 +98,17 @@ export interface TurnsOptions
   readonly amendment?: Amendment | undefined
 }
 
-type OptimizerConfig = Training['optimizer']
 const pair = (betas: readonly number[]): readonly [number, number] => [betas[0] ?? 0.9, betas[1] ?? 0.999]
 const optimizers: {
-  readonly [K in OptimizerConfig['kind']]: (c: Extract<OptimizerConfig, { readonly kind: K }>) => Optimizer
+  readonly [K in OptimizerConfig['kind']]: (c: Defaulted<Extract<OptimizerConfig, { readonly kind: K }>>) => Optimizer
 } = {
-  adam: ({ betas, ...c }) => adam({ ...c, betas: pair(betas) }),
-  adamw: ({ betas, ...c }) => adamW({ ...c, betas: pair(betas) }),
+  adam: ({ betas, ...c }) => adam({ ...c, ...(betas === undefined ? {} : { betas: pair(betas) }) }),
+  adamw: ({ betas, ...c }) => adamW({ ...c, ...(betas === undefined ? {} : { betas: pair(betas) }) }),
   sgd,
 }
 const optimizerOf = <K extends OptimizerConfig['kind']>(
   kind: K,
-  c: Extract<OptimizerConfig, { readonly kind: K }>,
+  c: Defaulted<Extract<OptimizerConfig, { readonly kind: K }>>,
 ): Optimizer => optimizers[kind](c)
 
 const scalarFeeds = (scope: string, values: Readonly<Record<string, number>>, wanted: readonly string[]): Values =>

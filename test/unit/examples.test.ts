@@ -1,6 +1,8 @@
 import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { readFile, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { expect, test, vi } from 'vitest'
+import { orThrow, readPicture } from '../../src/index.ts'
 
 /** Runs an example as its reader would, and gives what it printed. */
 const run = async (name: string): Promise<string> => {
@@ -17,7 +19,7 @@ const run = async (name: string): Promise<string> => {
   return lines.join('\n')
 }
 
-const examples: Readonly<Record<string, (printed: string) => void>> = {
+const examples: Readonly<Record<string, (printed: string) => void | Promise<void>>> = {
   gradient: (printed) => {
     expect(printed).toMatch(/^graph \{\n {2}%0 = input\(\) x : float32\[3\]\n/)
     expect(printed).toMatch(/return bell: %\d+, slope: %\d+, curvature: %\d+\n\}/)
@@ -41,6 +43,21 @@ const examples: Readonly<Record<string, (printed: string) => void>> = {
     )
     const unreached = printed.match(/^\S+(?=\n {2}expected a loss that reaches)/gm)
     expect(unreached).toEqual(['squeeze', 'excite'].flatMap((l) => [`down.0.se.${l}.weight`, `down.0.se.${l}.bias`]))
+  },
+  'draw-from-run': async (printed) => {
+    const [step, file = ''] = printed.split('\n')
+    expect(step).toBe('after 5 of 10 steps: 4 pictures to be')
+    expect(await orThrow(readPicture(file))).toMatchObject({ width: 2 * (4 * 32 + 2) + 2 })
+  },
+  'own-experiment': async (printed) => {
+    const [pixels = '', picture = '', report = ''] = printed.split('\n').slice(-3)
+    const discs = pixels.split(': ')[1]?.split(' ').map(Number) ?? []
+    expect(discs).toHaveLength(8)
+    const losses = [...printed.matchAll(/loss ([\d.]+)/g)].map(([, loss]) => Number(loss))
+    expect(losses).toHaveLength(4)
+    expect(losses[3]).toBeLessThan(0.9 * (losses[0] ?? 0))
+    expect(await readFile(report, 'utf8')).toContain('Functions of the program discs, version 1')
+    await rm(dirname(picture), { recursive: true })
   },
   laws: (printed) => {
     expect(printed.match(/^holds/gm)?.length).toBeGreaterThan(10)

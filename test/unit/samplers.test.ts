@@ -273,7 +273,7 @@ describe('a declared sampling', () => {
       const made = planOf(name === 'ddpm' ? { ...s, steps: 7 } : s, p)
       expect(E.isRight(made), JSON.stringify(made)).toBe(true)
     }
-    expect(samplerOf(s).name.length).toBeGreaterThan(0)
+    expect(right(samplerOf(s)).name.length).toBeGreaterThan(0)
     const few = discretePath(right(noiseSchedule({ kind: 'cosine', timesteps: 4 })))
     for (const p of [thousand, few, flowPath()]) expect(E.isRight(planOf(previewOf(s, p), p))).toBe(true)
   })
@@ -305,7 +305,7 @@ describe('a declared sampling', () => {
     ]
     for (const name of samplerNames) {
       const s = right(declared({ sampler: name }))
-      expect(E.isRight(planSampling(samplerOf(s), flowPath(), chain(levels))), name).toBe(true)
+      expect(E.isRight(planSampling(right(samplerOf(s)), flowPath(), chain(levels))), name).toBe(true)
     }
     expect(right(planWalk(dpmpp2m(), flowPath(), { kind: 'trailing', steps: 4 })).steps).toHaveLength(4)
   })
