@@ -1,5 +1,5 @@
 import type { Graph } from '../graph/graph.ts'
-import { mergeGradients } from '../transform/index.ts'
+import { convolveByPhases, mergeGradients } from '../transform/index.ts'
 import { independentParts } from './parts.ts'
 import { loopsIn, type Stage, type Staged } from './stages.ts'
 import { addressable, tailBytes } from './tail/memory.ts'
@@ -48,3 +48,20 @@ export const mergeUnlessParts =
   (baked: ReadonlySet<string>) =>
   (graph: Graph): Graph =>
     independentParts(splitTail(graph, baked).body, 2).length > 1 ? graph : mergeGradients(graph)
+
+/** Where a convolution of an enlarged map is faster by phases, and worth their memory: docs/decisions/0018. */
+export interface Phased {
+  /** Channels of x from which on it is. */
+  readonly channels: number
+  /** Products over those as declared, up to which. */
+  readonly products: number
+  /** Numbers of a weight, up to which. */
+  readonly weights: number
+}
+/** Convolutions of enlarged maps by phases, where it is worth it. */
+export const byPhases = (baked: ReadonlySet<string>, limits: Phased): ((graph: Graph) => Graph) =>
+  convolveByPhases(
+    (leaf) => baked.has(leaf),
+    ({ channels, products, weights }) =>
+      channels >= limits.channels && products <= limits.products && weights <= limits.weights,
+  )

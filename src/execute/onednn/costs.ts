@@ -1,3 +1,5 @@
+import type { Phased } from '../staging.ts'
+
 /**
  * What is expected of a machine: it says how long a plan takes, and chooses nothing. Measured with oneDNN 3.2 on one thread of a processor
  * with AVX2 (Zen 3) while others worked on it: docs/decisions/0017.
@@ -14,3 +16,6 @@ export interface Pace {
   readonly call: number
 }
 export const measured: Pace = { flops: 6.3e7, weightGradientFlops: 3.5e7, bytes: 8e6, steps: 1.6e6, call: 0.002 }
+
+/** Convolutions of enlarged maps by phases, when sampling: docs/decisions/0018. */
+export const phased: Phased = { channels: 16, products: 0.6, weights: 4_000_000 }

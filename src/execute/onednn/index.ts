@@ -3,9 +3,11 @@ import type { Graph } from '../../graph/graph.ts'
 import { TE } from '../../prelude.ts'
 import { omit, only } from '../carry.ts'
 import { contracted } from '../contract.ts'
-import type { Carry, Executable, Executor, Stepper, Values } from '../executor.ts'
+import type { Carry, CompileOptions, Executable, Executor, Stepper, Values } from '../executor.ts'
 import { readingFiles } from '../files.ts'
 import { threadsHere } from '../onnx/threads.ts'
+import { byPhases } from '../staging.ts'
+import { phased } from './costs.ts'
 import { ownership } from './draft.ts'
 import { explained } from './explain.ts'
 import { type Library, library } from './load.ts'
@@ -61,6 +63,10 @@ const executable = (compiled: Compiled): Executable => {
   }
 }
 
+/** What is decided of a graph before it is lowered. */
+const rewritten = (graph: Graph, mode: CompileOptions['mode'], baked: readonly string[]): Graph =>
+  mode === 'sampling' ? byPhases(new Set(baked), phased)(graph) : graph
+
 /**
  * Runs graphs on oneDNN, a library that the user adds, called through the package koffi: convolutions and products are its
  * primitives, the rest loops of WebAssembly, over one memory. A run blocks the event loop until it is done.
@@ -69,17 +75,21 @@ const executable = (compiled: Compiled): Executable => {
  */
 export const onednn: Executor = contracted({
   name: 'onednn',
-  explain: (graph, { threads = threadsHere(), baked = [] }) =>
+  explain: (declared, { mode, threads = threadsHere(), baked = [] }) =>
     effect(async (run) => {
       const lib = await run(library)
       lib.setThreads(threads)
       const owner = ownership(lib)
+      const graph = rewritten(declared, mode, baked)
       const plan = planOf(graph, lib, owner, { carry: {}, fixed: new Set(baked) })
       const rows = explained(graph, plan, threads)
       owner.release()
       return rows
     }),
-  compile: readingFiles((graph, { constants = {}, threads = threadsHere() }) =>
-    effect(async (run) => executable({ library: await run(library), graph, constants, threads })),
+  compile: readingFiles((declared, { mode, constants = {}, threads = threadsHere() }) =>
+    effect(async (run) => {
+      const graph = rewritten(declared, mode, Object.keys(constants))
+      return executable({ library: await run(library), graph, constants, threads })
+    }),
   ),
 })

@@ -1,8 +1,7 @@
 import type { Graph } from '../../graph/graph.ts'
-import { convolveByPhases, type Enlarged } from '../../transform/index.ts'
 import type { FileArrays, Values } from '../executor.ts'
 import { inOneStage, type Staged } from '../stages.ts'
-import { cutLoops, mergeUnlessParts, setBeside } from '../staging.ts'
+import { byPhases, cutLoops, mergeUnlessParts, setBeside } from '../staging.ts'
 import { weightsAsMade } from '../tail/as-made.ts'
 import { type Calls, callsOf } from './calls.ts'
 import { choose } from './choose.ts'
@@ -34,11 +33,7 @@ export const rewrites = (
 ): readonly Pass<Graph>[] =>
   mode === 'training'
     ? [['merge gradients of a weight', mergeUnlessParts(baked)]]
-    : [['convolve enlarged maps by phases', convolveByPhases((leaf) => baked.has(leaf), isWorthPhases(phased))]]
-const isWorthPhases =
-  (phased: Costs['phased']) =>
-  ({ channels, products, weights }: Enlarged): boolean =>
-    channels >= phased.channels && products <= phased.products && weights <= phased.weights
+    : [['convolve enlarged maps by phases', byPhases(baked, phased)]]
 /** Stages of a training step on the CPU. */
 export const stagings = (baked: ReadonlySet<string>, threads: number): readonly Pass<Staged>[] => [
   ['cut loops off the end', cutLoops(baked)],

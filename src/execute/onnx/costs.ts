@@ -1,3 +1,4 @@
+import type { Phased } from '../staging.ts'
 import type { Algorithms } from './calls.ts'
 
 /**
@@ -29,11 +30,8 @@ export interface Costs {
   readonly halved: { readonly positions: number; readonly product: number }
   /** Scores from which on attention is one op, which has a block of them at a time: docs/decisions/0015. */
   readonly scores: number
-  /**
-   * A convolution of an enlarged map by phases: channels of x from which on, products over those as declared up to which it is faster,
-   * and numbers of a weight up to which it is worth their memory: docs/decisions/0018.
-   */
-  readonly phased: { readonly channels: number; readonly products: number; readonly weights: number }
+  /** Convolutions of enlarged maps by phases, when sampling: docs/decisions/0018. */
+  readonly phased: Phased
   /** What is expected of the machine: it says how long a plan takes, and chooses nothing. */
   readonly pace: Pace
 }
