@@ -1,5 +1,5 @@
 import { Command, CommanderError } from 'commander'
-import { askFor } from '../execute/xla/places.ts'
+import { askFor, askForDevices } from '../execute/xla/places.ts'
 import { parseSetting, replaced, type Setting } from '../experiment/settings.ts'
 import { asArgument } from '../io/names.ts'
 import { version } from '../io/package.ts'
@@ -13,6 +13,7 @@ import { explain } from './explain-field.ts'
 import { exportRun } from './export.ts'
 import { graph } from './graph.ts'
 import { importCheckpoint } from './import.ts'
+import { count } from './parse.ts'
 import { sample } from './sample.ts'
 import { schema } from './schema.ts'
 import { serve } from './serve.ts'
@@ -82,6 +83,7 @@ const build = (context: Context): Command => {
     .description('Latent diffusion as typed graphs: declare, check, train, sample.')
     .version(version(), '-V, --version', 'print the version')
     .option('--plugin <path>', 'a PJRT plugin, for the executors xla:* of this command', several, [])
+    .option('--devices <n>', 'how many devices of an executor xla:* share a batch', count)
     .helpOption('-h, --help', 'print help')
     .helpCommand(false)
     .addHelpText('after', examples)
@@ -90,7 +92,8 @@ const build = (context: Context): Command => {
   for (const register of commands) register(program, context)
   program.commands.forEach(refuseRepeats)
   program.hook('preAction', (_, command) => {
-    const { plugin }: { readonly plugin: readonly string[] } = program.opts()
+    const { plugin, devices = 1 }: { readonly plugin: readonly string[]; readonly devices?: number } = program.opts()
+    askForDevices(devices)
     for (const path of plugin) askFor(path)
     sayReplaced(command, context.terminal)
   })

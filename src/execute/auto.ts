@@ -13,6 +13,7 @@ import { lookForGpu } from './tfjs/found.ts'
 import { tfjs } from './tfjs/index.ts'
 import { lookForAccelerators } from './xla/found.ts'
 import { xla } from './xla/index.ts'
+import { askedDevices } from './xla/places.ts'
 
 export interface Choice {
   readonly executor: Executor
@@ -76,6 +77,8 @@ export { executorNames }
 const ofXla = /^xla:([a-z0-9_]+)$/
 /** The executor that a name stands for; whether it can run here shows when it compiles. */
 export const executorByName = (name: string): Checked<Executor> => {
+  if (askedDevices() > 1 && !ofXla.test(name))
+    return fail('usage', '--devices', 'an executor xla:*, which shares a batch out', name, '--executor xla:cuda')
   if (isExecutorName(name)) return E.right(executors[name]())
   const [, platform] = ofXla.exec(name) ?? []
   return platform !== undefined

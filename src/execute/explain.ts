@@ -1,6 +1,5 @@
 import type { Effect } from '../error.ts'
 import type { Graph } from '../graph/graph.ts'
-import type { Carry } from './executor.ts'
 
 /** What a compiled graph computes in one call, how, and how long that is expected to take: the same of every engine. */
 export interface Explained {
@@ -24,7 +23,7 @@ export interface ExplainOptions {
   readonly threads?: number
   readonly baked?: readonly string[]
   /** Which output becomes which leaf, where a step is run again and again. */
-  readonly carry?: Carry
+  readonly carry?: Readonly<Record<string, string>>
 }
 export type Explain = (graph: Graph, options: ExplainOptions) => Effect<readonly Explained[]>
 

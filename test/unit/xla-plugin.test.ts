@@ -8,15 +8,17 @@ import { bytesOfDescribed } from '../../src/execute/explain.ts'
 import { keep, keyOf, recall } from '../../src/execute/xla/cache.ts'
 import { compileText, guarded } from '../../src/execute/xla/client.ts'
 import { engineOf, loadProgram } from '../../src/execute/xla/engine.ts'
+import { xla } from '../../src/execute/xla/index.ts'
 import { compileOptions, functions, laidOut, readBack } from '../../src/execute/xla/pjrt.ts'
 import { inVariable, isPlugin, platformOf } from '../../src/execute/xla/places.ts'
 import { loadFrom } from '../../src/execute/xla/plugin.ts'
 import { programOf } from '../../src/execute/xla/program.ts'
 import { float } from '../../src/graph/types.ts'
 import { E, pipe } from '../../src/prelude.ts'
+import { grad, optimise } from '../../src/transform/index.ts'
 import { skipped, suiteOn } from '../arbitrary/executors.ts'
-import { right } from '../arbitrary/run.ts'
-import { graphOf } from './onnx-support.ts'
+import { difference as allDifferences, right } from '../arbitrary/run.ts'
+import { feed, graphOf } from './onnx-support.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'latentgraph-xla-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -33,6 +35,9 @@ test('arguments lie as pjrt_c_api.h has them', () => {
 test('compile options are those that XLA reads', () => {
   expect(Buffer.from(compileOptions({})).toString('hex')).toBe('1a0420012801')
   expect(Buffer.from(compileOptions({ ab: 1 })).toString('hex')).toBe('1a04200128013a080a02616212021801')
+  expect(Buffer.from(compileOptions({}, [0, 1, 2, 3])).toString('hex')).toBe(
+    '1a232001280430014a18080110041a030a01001a030a01011a030a01021a030a0103980101',
+  )
 })
 
 test('plugins are known by the names of their files, and by the variable that JAX reads', () => {
@@ -146,6 +151,30 @@ await suiteOn('xla:cpu', 'errors of XLA are ours, on xla:cpu', (executor) => {
     expect(once.ops).toMatchObject({ 'stablehlo.add': 1, 'stablehlo.multiply': 1, 'stablehlo.reduce': 1 })
     expect([once.memory.arguments, once.memory.alias, twice.memory.alias]).toEqual([64 * 64 * 4, 64 * 64 * 4, 0])
     expect(bytesOfDescribed(twice) - bytesOfDescribed(once)).toBe(64 * 64 * 4)
+  })
+
+  test.each([8, 6])('four devices train as one does, a batch of %s', async (n) => {
+    const w = D.input('w', float(4, 3, 3, 3))
+    const x = D.input('x', float(n, 3, 6, 6))
+    const y = pipe(x, D.conv2d(w, { stride: [1, 1], padding: [1, 1, 1, 1] }), D.tanh)
+    const loss = pipe(y, D.mul(y), D.mean())
+    const [dw] = grad(loss, [w])
+    if (dw === undefined) throw new Error('no gradient')
+    const graph = optimise(graphOf({ loss, y, w: pipe(w, D.sub(pipe(dw, D.mul(0.5)))) }))
+    const fed = { x: feed(1, float(n, 3, 6, 6)) }
+    const trained = async (devices: number) => {
+      const program = right(await xla('cpu', devices).compile(graph, { mode: 'training' })())
+      const stepper = right(await program.start({ w: 'w' }, { w: feed(2, float(4, 3, 3, 3)) })())
+      const steps = [right(await stepper.step(fed)()), right(await stepper.step(fed)()), right(await stepper.read())]
+      program.dispose()
+      return steps
+    }
+    const [one, four] = [await trained(1), await trained(4)]
+    one.forEach((values, i) => {
+      expect(allDifferences(four[i] ?? {}, values, 2e-6)).toBeUndefined()
+    })
+    const sharded = programOf(graph, { w: 'w' }, { devices: 4, whole: new Set() }).sharded
+    expect([...sharded]).toEqual(n === 8 ? ['x'] : [])
   })
 
   test('500 steps in place end where they should', async () => {

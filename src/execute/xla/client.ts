@@ -11,10 +11,12 @@ export interface Client {
   readonly platform: string
   /** Of the compiler behind the plugin. */
   readonly version: string
+  /** Those that share the work, in the order in which a program takes their parts of arrays. */
   readonly devices: readonly Device[]
 }
 export interface Device {
   readonly handle: bigint
+  readonly id: number
   readonly kind: string
 }
 
@@ -45,10 +47,11 @@ const pointers = (addresses: readonly bigint[]): ArrayBuffer => BigUint64Array.f
 
 /** How a client is made, where a platform leaves something to choose. */
 type Options = Readonly<Record<string, number | boolean>>
-const optionsOf: Readonly<Record<string, Options>> = {
-  cpu: { cpu_device_count: 1 },
-  cuda: { preallocate: false },
-  rocm: { preallocate: false },
+const optionsOf: Readonly<Record<string, (devices: number) => Options>> = {
+  // As many as are asked for, of the one processor.
+  cpu: (devices) => ({ cpu_device_count: devices }),
+  cuda: () => ({ preallocate: false }),
+  rocm: () => ({ preallocate: false }),
 }
 const named = ({ addressOf }: Plugin, options: Options) => {
   const names = Object.keys(options).map(memoryOf)
@@ -69,7 +72,7 @@ const named = ({ addressOf }: Plugin, options: Options) => {
 }
 
 /** Errors of the plugin are thrown. */
-export const createClient = async (plugin: Plugin, platform: string): Promise<Client> => {
+export const createClient = async (plugin: Plugin, platform: string, wanted: number): Promise<Client> => {
   const created = async (options: Options): Promise<bigint> => {
     const given = named(plugin, options)
     const { client } = await plugin.later('Client_Create', {
@@ -79,7 +82,7 @@ export const createClient = async (plugin: Plugin, platform: string): Promise<Cl
     // Held until the call is over.
     return given.names.length < 0 ? 0n : client
   }
-  const handle = await created(optionsOf[platform] ?? {}).catch((e: unknown) => {
+  const handle = await created(optionsOf[platform]?.(wanted) ?? {}).catch((e: unknown) => {
     // A plugin that does not know an option has its own way.
     if (e instanceof PluginError && e.code === codes.invalidArgument) return created({})
     throw e
@@ -87,15 +90,17 @@ export const createClient = async (plugin: Plugin, platform: string): Promise<Cl
   const name = plugin.call('Client_PlatformName', { client: handle })
   const version = plugin.call('Client_PlatformVersion', { client: handle })
   const { devices, count } = plugin.call('Client_AddressableDevices', { client: handle })
+  if (Number(count) < wanted) throw new Error(`${count} of the ${wanted} devices that were asked for`)
   return {
     plugin,
     handle,
     platform: plugin.textAt(name.text, name.length).toLowerCase(),
     version: plugin.textAt(version.text, version.length),
-    devices: plugin.pointersAt(devices, count).map((device): Device => {
+    devices: plugin.pointersAt(devices, BigInt(wanted)).map((device): Device => {
       const { description } = plugin.call('Device_GetDescription', { device })
       const { text, length } = plugin.call('DeviceDescription_Kind', { description })
-      return { handle: device, kind: plugin.textAt(text, length) }
+      const { id } = plugin.call('DeviceDescription_Id', { description })
+      return { handle: device, id: Number(id), kind: plugin.textAt(text, length) }
     }),
   }
 }
@@ -119,7 +124,11 @@ export interface Loaded {
   readonly handle: bigint
   readonly outputs: number
 }
-const loadedOf = ({ plugin }: Client, handle: bigint): Loaded => {
+const loadedOf = ({ plugin, devices: own }: Client, handle: bigint): Loaded => {
+  const { devices, count: parts } = plugin.call('LoadedExecutable_AddressableDevices', { loaded: handle })
+  const order = plugin.pointersAt(devices, parts)
+  if (own.length !== order.length || own.some((d, i) => d.handle !== order[i]))
+    throw new Error(`a program on ${order.length} devices of another order`)
   const { executable } = plugin.call('LoadedExecutable_GetExecutable', { loaded: handle })
   const { count } = plugin.call('Executable_NumOutputs', { executable })
   plugin.call('Executable_Destroy', { executable })
@@ -135,7 +144,12 @@ export const compileText = async (client: Client, text: string): Promise<Loaded>
   const [code, format, options] = [
     memoryOf(text),
     memoryOf('mlir'),
-    memoryOf(compileOptions(overridesOf[client.platform] ?? {})),
+    memoryOf(
+      compileOptions(
+        overridesOf[client.platform] ?? {},
+        client.devices.map(({ id }) => id),
+      ),
+    ),
   ]
   const program = laidOut(structures.Program, {
     code: plugin.addressOf(code),
@@ -217,14 +231,15 @@ const awaited = async ({ plugin }: Client, event: bigint): Promise<void> => {
 
 /** From so many bytes on a copy is made on another thread. */
 const large = 2 ** 21
-/** An array on the device, a copy. */
+/** An array on a device, a copy. */
 export const upload = async (
   client: Client,
+  device: Device,
   bytes: Uint8Array<ArrayBuffer>,
   type: number,
   shape: readonly number[],
 ): Promise<bigint> => {
-  const { plugin, handle, devices } = client
+  const { plugin, handle } = client
   const dims = BigInt64Array.from(shape, BigInt).buffer
   const given = {
     client: handle,
@@ -233,7 +248,7 @@ export const upload = async (
     dims: plugin.addressOf(dims),
     rank: shape.length,
     semantics: duringCall,
-    device: devices[0]?.handle ?? 0n,
+    device: device.handle,
   }
   const { done, buffer } =
     bytes.byteLength >= large
@@ -259,33 +274,35 @@ export const drop = ({ plugin }: Client, buffers: Iterable<bigint>): void => {
   for (const buffer of buffers) plugin.call('Buffer_Destroy', { buffer })
 }
 
-/** Runs a program over arrays of the device; its results are there when the promise is kept. */
+/** Runs a program over arrays, of each device its own; what comes of it is there when the promise is kept. */
 export const execute = async (
   client: Client,
   { handle, outputs }: Loaded,
-  given: readonly bigint[],
-): Promise<readonly bigint[]> => {
+  given: readonly (readonly bigint[])[],
+): Promise<readonly (readonly bigint[])[]> => {
   const { plugin } = client
-  const results = new BigUint64Array(Math.max(outputs, 1))
-  const done = new BigUint64Array(1)
-  const inputs = pointers(given.length === 0 ? [0n] : given)
-  const [inputLists, outputLists] = [pointers([plugin.addressOf(inputs)]), pointers([plugin.addressOf(results.buffer)])]
+  const inputs = given.map((own) => pointers(own.length === 0 ? [0n] : own))
+  const results = given.map(() => new BigUint64Array(Math.max(outputs, 1)))
+  const done = new BigUint64Array(given.length)
+  const [inputLists, outputLists] = [inputs, results.map((r) => r.buffer)].map((lists) =>
+    pointers(lists.map(plugin.addressOf)),
+  )
+  if (inputLists === undefined || outputLists === undefined) return []
   const options = laidOut(structures.ExecuteOptions, {}).buffer
   plugin.call('LoadedExecutable_Execute', {
     loaded: handle,
     options: plugin.addressOf(options),
     arguments: plugin.addressOf(inputLists),
-    devices: 1,
-    count: given.length,
+    devices: given.length,
+    count: given[0]?.length ?? 0,
     outputs: plugin.addressOf(outputLists),
     done: plugin.addressOf(done.buffer),
   })
-  held(inputs, inputLists, outputLists, options)
-  try {
-    await awaited(client, done[0] ?? 0n)
-  } catch (e) {
-    drop(client, results.subarray(0, outputs))
-    throw e
-  }
-  return [...results.subarray(0, outputs)]
+  held(...inputs, inputLists, outputLists, options)
+  const made = results.map((r) => [...r.subarray(0, outputs)])
+  const ends = await Promise.allSettled([...done].map((event) => awaited(client, event)))
+  const failed = ends.find((end) => end.status === 'rejected')
+  if (failed === undefined) return made
+  drop(client, made.flat())
+  throw failed.reason
 }

@@ -20,24 +20,33 @@ export interface Engine {
 /** XLA's CPU client makes its threads when it is made, as many as this says. */
 const threadsVariable = 'NPROC'
 
-const opened = (place: Named): Effect<Engine> =>
+const opened = (place: Named, devices: number): Effect<Engine> =>
   effect(async (run) => {
     const name = `xla:${place.platform}`
     const plugin = await run(loadFrom(place))
-    process.env[threadsVariable] ??= String(threadsHere())
-    const client = await run(guarded('compile', name, () => createClient(plugin, place.platform)))
+    const client = await run(
+      guarded('compile', name, async () => {
+        const before = process.env[threadsVariable]
+        process.env[threadsVariable] = before ?? String(threadsHere())
+        try {
+          return await createClient(plugin, place.platform, devices)
+        } finally {
+          if (before === undefined) delete process.env[threadsVariable]
+        }
+      }),
+    )
     const sha256 = await run(hashOf(place.path, howToGet))
     const processor = [cpus()[0]?.model ?? '', process.arch, ...client.devices.map(({ kind }) => kind)].join(' ')
     return { name, client, identity: keyOf(sha256, plugin.version, client.version, processor) }
   })
 
 const engines = new Map<string, Promise<Awaited<ReturnType<Effect<Engine>>>>>()
-/** The engine of a platform; its plugin is loaded once. Errors: `compile`. */
-export const engineOf = (platform: string): Effect<Engine> =>
+/** The engine of a platform, of so many of its devices; its plugin is loaded once. Errors: `compile`. */
+export const engineOf = (platform: string, devices = 1): Effect<Engine> =>
   effect(async (run) => {
     const place = await run(findPlugin(platform))
-    const key = `${place.path} ${place.sha256 ?? ''}`
-    const known = engines.get(key) ?? opened(place)()
+    const key = `${place.path} ${place.sha256 ?? ''} ${devices}`
+    const known = engines.get(key) ?? opened(place, devices)()
     engines.set(key, known)
     return run(() => known)
   })

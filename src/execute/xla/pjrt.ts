@@ -146,17 +146,37 @@ export const elementTypes = { bool: 1, int32: 4, float16: 10, float32: 11, bfloa
 /** When the plugin is done with memory that it is given. */
 export const duringCall = 0
 
-/** Fields of protobuf's wire format: numbers, and bytes with their length; all here are shorter than 128. */
-const numberField = (field: number, x: number): readonly number[] => [field << 3, x]
+/** Fields of protobuf's wire format: numbers, and bytes with their length. */
+const varint = (x: number): readonly number[] => (x < 128 ? [x] : [(x & 127) | 128, ...varint(x >>> 7)])
+const numberField = (field: number, x: number): readonly number[] => [...varint(field << 3), ...varint(x)]
 const bytesField = (field: number, content: readonly number[]): readonly number[] => [
-  (field << 3) | 2,
-  content.length,
+  ...varint((field << 3) | 2),
+  ...varint(content.length),
   ...content,
 ]
-/** `CompileOptionsProto`: one replica, one partition, both of which have to be there, and numbers among XLA's options by name. */
-export const compileOptions = (overrides: Readonly<Record<string, number>>): Uint8Array =>
+/** One program for all devices, which XLA partitions as Shardy's annotations say. */
+const partitioned = (devices: readonly number[]): readonly number[] => {
+  const assignment = [
+    ...numberField(1, 1),
+    ...numberField(2, devices.length),
+    ...devices.flatMap((id) => bytesField(3, bytesField(1, varint(id)))),
+  ]
+  return [...numberField(6, 1), ...bytesField(9, assignment), ...numberField(19, 1)]
+}
+/**
+ * `CompileOptionsProto`: one replica and a partition for each device, both of which have to be there, and numbers among XLA's options by
+ * name.
+ */
+export const compileOptions = (
+  overrides: Readonly<Record<string, number>>,
+  devices: readonly number[] = [0],
+): Uint8Array =>
   Uint8Array.from([
-    ...bytesField(3, [...numberField(4, 1), ...numberField(5, 1)]),
+    ...bytesField(3, [
+      ...numberField(4, 1),
+      ...numberField(5, devices.length),
+      ...(devices.length === 1 ? [] : partitioned(devices)),
+    ]),
     ...Object.entries(overrides).flatMap(([name, x]) =>
       bytesField(7, [...bytesField(1, [...new TextEncoder().encode(name)]), ...bytesField(2, numberField(3, x))]),
     ),

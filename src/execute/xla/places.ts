@@ -39,6 +39,13 @@ export const askFor = (path: string): void => {
   if (!asked.some((p) => p.path === path)) asked.push({ platform: platformOf(path) ?? 'plugin', path, by: '--plugin' })
 }
 
+/** How many devices the command line asks for. */
+const devices = { count: 1 }
+export const askForDevices = (count: number): void => {
+  devices.count = count
+}
+export const askedDevices = (): number => devices.count
+
 const variable = 'PJRT_NAMES_AND_LIBRARY_PATHS'
 /** `cuda:/path/x.so,cpu:/path/y.so`; on Windows a semicolon stands between name and path. */
 export const inVariable = (content: string, platform: NodeJS.Platform): readonly Named[] =>

@@ -1,6 +1,7 @@
 import { feedName, feedTypes, type Graph, type Node, type NodeOf, nodeAt } from '../../graph/graph.ts'
 import type { OpKind } from '../../graph/ops.ts'
 import { postorder } from '../../graph/order.ts'
+import type { TensorType } from '../../graph/types.ts'
 import { placeOf } from '../check-graph.ts'
 import type { Carry } from '../executor.ts'
 import type { Types } from '../feeds.ts'
@@ -14,6 +15,8 @@ export interface Program {
   readonly places: readonly string[]
   readonly arguments: readonly string[]
   readonly outputs: readonly string[]
+  /** Arguments of which each device has a part of the first axis; of all others, and of outputs, each has the whole. */
+  readonly sharded: ReadonlySet<string>
   readonly types: { readonly arguments: Types; readonly outputs: Types }
 }
 
@@ -30,8 +33,27 @@ const attributesOf = (of: Readonly<Record<string, string>>): string => {
   return all.length === 0 ? '' : ` {${all.join(', ')}}`
 }
 
+/** How a program is shared out: among so many devices, of which each has all of some leaves. */
+export interface Sharing {
+  readonly devices: number
+  readonly whole: ReadonlySet<string>
+}
+const alone: Sharing = { devices: 1, whole: new Set() }
+/** Fed anew at every step, and a multiple of the devices along the first axis: pictures, noise, times. Parameters are whole. */
+const shardedIn = (graph: Graph, { devices, whole }: Sharing): ReadonlySet<string> =>
+  new Set(
+    graph.nodes.flatMap((n) => {
+      const name = feedName(n)
+      const [first = 0] = n.type.shape
+      const isShared = devices > 1 && first > 0 && first % devices === 0 && n.op !== 'parameter'
+      return name !== undefined && isShared && !whole.has(name) ? [name] : []
+    }),
+  )
+const sharding = ({ shape }: TensorType, isSharded: boolean): string =>
+  `#sdy.sharding<@mesh, [${shape.map((_, i) => (isSharded && i === 0 ? '{"batch"}' : '{}')).join(', ')}]>`
+
 /** The text of a graph; what an output is carried into is given up for it. Pure. */
-export const programOf = (graph: Graph, carry: Carry): Program => {
+export const programOf = (graph: Graph, carry: Carry, sharing: Sharing = alone): Program => {
   const outputs = Object.keys(graph.outputs)
   const reached = postorder(Object.values(graph.outputs), (i) => nodeAt(graph, i).operands)
   const given = new Set([...reached.flatMap((i) => feedName(nodeAt(graph, i)) ?? []), ...Object.values(carry)])
@@ -57,19 +79,32 @@ export const programOf = (graph: Graph, carry: Carry): Program => {
   }
   const results = outputs.map((name) => valueAt(graph.outputs[name] ?? -1))
   const replacedBy = new Map(Object.entries(carry).map(([output, leaf]) => [leaf, outputs.indexOf(output)]))
+  const sharded = shardedIn(graph, { ...sharing, whole: new Set([...sharing.whole, ...Object.values(carry)]) })
+  const isShared = sharing.devices > 1
   const parameters = names.map((name) => {
     const { name: own, type } = arrays.get(name) ?? unknown(name)
     const output = replacedBy.get(name)
-    return `${own}: ${typeText(type)}${attributesOf(output === undefined ? {} : { 'tf.aliasing_output': `${output} : i32` })}`
+    return `${own}: ${typeText(type)}${attributesOf({
+      ...(output === undefined ? {} : { 'tf.aliasing_output': `${output} : i32` }),
+      ...(isShared ? { 'sdy.sharding': sharding(type, sharded.has(name)) } : {}),
+    })}`
   })
   const resultTypes = results.map(({ type }) => typeText(type)).join(', ')
   const ends = results.length === 0 ? 'return' : `return ${results.map((r) => r.name).join(', ')} : ${resultTypes}`
-  const head = ['module @latentgraph {', `func.func @main(${parameters.join(', ')}) -> (${resultTypes}) {`]
+  const resultsText = results
+    .map(({ type }) => `${typeText(type)}${attributesOf(isShared ? { 'sdy.sharding': sharding(type, false) } : {})}`)
+    .join(', ')
+  const head = [
+    'module @latentgraph {',
+    ...(isShared ? [`sdy.mesh @mesh = <["batch"=${sharing.devices}]>`] : []),
+    `func.func @main(${parameters.join(', ')}) -> (${resultsText}) {`,
+  ]
   return {
     text: [...head, ...w.lines, ends, '}', '}', ''].join('\n'),
     places: [...head.map(() => ''), ...w.places],
     arguments: names,
     outputs,
+    sharded,
     types: {
       arguments: types,
       outputs: Object.fromEntries(outputs.map((name, i) => [name, results[i]?.type ?? unknown(name)])),
