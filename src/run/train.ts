@@ -13,6 +13,7 @@ import { E, identity, pipe, TE } from '../prelude.ts'
 import { doing, type Sink, sinks, type TrainingEvent } from '../train/events.ts'
 import { writeReport } from '../train/report/index.ts'
 import { type RunSummary, trainExperiment } from '../train/run.ts'
+import { liveReport } from './live-report.ts'
 import { reportData, stageMetrics } from './report-data.ts'
 import { resumeCommand } from './resume-command.ts'
 import { inRunFolder } from './run-folder.ts'
@@ -89,9 +90,11 @@ const trained = ({
   })
 
 /** Trains in a folder that is owned, and tells how it ends. Errors: those of `trainExperiment`, of the executor and of the sink. */
-export const trainIn = (session: Session): Effect<Trained> =>
+export const trainIn = (given: Session): Effect<Trained> =>
   effect(async (run) => {
-    const { tell, dir } = session
+    const { owned, dir } = given
+    const session = { ...given, tell: sinks(liveReport(owned.dir, owned.held), given.tell) }
+    const { tell } = session
     const ended = await trained(session)()
     if (E.isLeft(ended))
       await run(
