@@ -5,10 +5,12 @@ import { fake, listen, serving, wanted } from './serve-fakes.ts'
 
 /**
  * Hostile requests over sockets of this machine. HOSTILE says how many; HOSTILE_PORT and HOSTILE_MODEL name a server that runs already:
- * so 10,000 were sent to `latentgraph serve` by hand (decision 0021).
+ * so many more can be sent to `latentgraph serve` by hand.
  */
 
 const count = Number(process.env.HOSTILE ?? 300)
+/** Connections at once. */
+const atOnce = 32
 const model = process.env.HOSTILE_MODEL ?? 'fake'
 
 const json = 'content-type: application/json'
@@ -116,12 +118,14 @@ test(`of ${count} hostile requests none is answered by a fault of the server, an
   const port = own === undefined ? Number(process.env.HOSTILE_PORT) : await listen(own)
   const all = fc.sample(fc.tuple(requests, fc.boolean()), { numRuns: count, seed: 1 })
   const statuses = new Map<number, number>()
-  const atOnce = 16
-  for (let i = 0; i < all.length; i += atOnce)
-    for (const status of await Promise.all(
-      all.slice(i, i + atOnce).map(([request, leave]) => send(port, request, leave)),
-    ))
+  const left = all.values()
+  const sender = async (): Promise<void> => {
+    for (const [request, leave] of left) {
+      const status = await send(port, request, leave)
       statuses.set(status, (statuses.get(status) ?? 0) + 1)
+    }
+  }
+  await Promise.all(Array.from({ length: atOnce }, sender))
   if (own === undefined) console.log(Object.fromEntries(statuses))
   expect([...statuses.keys()].filter((status) => status >= 500 && status !== 503)).toEqual([])
   expect(await send(port, http('GET', '/', []), false)).toBe(200)
