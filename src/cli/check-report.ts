@@ -20,10 +20,21 @@ export interface CheckedStage {
   readonly training: Training
   /** What is trained of a network that stays as it is. */
   readonly adapter?: { readonly kind: string; readonly says: string }
+  /** Text encoders that it is told by, which stay as they are. */
+  readonly texts?: HeldEncoders
   /** What the step takes without its memory budget. */
   readonly unbudgeted?: Pick<Cost, 'peakBytes' | 'flops'>
   /** What the step takes in float32, where it is in half precision. */
   readonly inFloat32?: Pick<Cost, 'peakBytes'>
+}
+
+export interface HeldEncoders {
+  readonly from: string
+  readonly encoders: readonly { readonly kind: string; readonly positions: number }[]
+  readonly parameters: number
+  /** Of a caption, which is encoded once, and of what comes of it on the disk. */
+  readonly flops: number
+  readonly bytes: number
 }
 
 /** What can be said of a stage before it runs. */
@@ -36,6 +47,7 @@ export interface StageReport {
   readonly lint: readonly LatentError[]
   readonly training: Training
   readonly adapter?: CheckedStage['adapter']
+  readonly texts?: CheckedStage['texts']
   readonly unbudgeted?: CheckedStage['unbudgeted']
   readonly half?: HalfReport | undefined
 }
@@ -77,6 +89,7 @@ export const reportStage = ({ declared, graph, intent, ...stage }: CheckedStage)
   lint: lint(declared, intent),
   training: stage.training,
   adapter: stage.adapter,
+  texts: stage.texts,
   unbudgeted: stage.unbudgeted,
   half: stage.inFloat32 && halfReport(graph, stage.training, stage.inFloat32.peakBytes),
 })
@@ -95,6 +108,7 @@ export const jsonReport = (stages: readonly StageReport[], notes: readonly strin
       {
         stage: s.name,
         ...(s.adapter === undefined ? {} : { adapter: s.adapter }),
+        ...(s.texts === undefined ? {} : { texts: s.texts }),
         batch: s.training.batchSize,
         accumulate: s.training.accumulate,
         effectiveBatch: effectiveBatch(s.training),
@@ -202,10 +216,21 @@ const adapterLines = ({ adapter, parameters, training: { optimizer } }: StageRep
   ]
 }
 
+/** What stands beside a network and is no part of its checkpoints. */
+const textLines = ({ texts }: StageReport): readonly string[] => {
+  if (texts === undefined) return []
+  const each = texts.encoders.map(({ kind, positions }) => `${kind}, ${positions} tokens`).join('; ')
+  return [
+    `  texts        ${each}: ${thousands(texts.parameters)} numbers of ${texts.from} stay as they are,`,
+    `               ${mebibytes(4 * texts.parameters)}, in no checkpoint; each caption is encoded once: ${flops(texts.flops)}, ${thousands(Math.ceil(texts.bytes / 1024))} KiB on the disk`,
+  ]
+}
+
 const textOfStage = (s: StageReport): string =>
   [
     ...parametersText(`${s.name} (${s.section})`, s.parameters),
     ...adapterLines(s),
+    ...textLines(s),
     ...batchLines(s),
     `  forward      ${flops(s.forward.flops)} a batch`,
     `  whole step   ${flops(s.step.flops)} a batch`,

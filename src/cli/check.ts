@@ -2,13 +2,17 @@ import { existsSync } from 'node:fs'
 import { type Effect, effect, fail } from '../error.ts'
 import type { Executor } from '../execute/executor.ts'
 import { adaptedIn, isAdapters } from '../experiment/adapter.ts'
+import { ownTextsOf } from '../experiment/conditioning.ts'
+import { learntAheadProgram } from '../experiment/diffusion-stage.ts'
 import { autoencoderOf, type Experiment } from '../experiment/document.ts'
 import { type Declaration, loadDeclaration, placedBy } from '../experiment/load.ts'
 import { type Problems, problem, refusing } from '../experiment/problems.ts'
-import { type Graph, parameters } from '../graph/graph.ts'
-import { pipe, TE } from '../prelude.ts'
+import { cost } from '../graph/cost.ts'
+import { type Graph, outputTypes, parameters } from '../graph/graph.ts'
+import { size as sizeOf } from '../graph/types.ts'
+import { E, pipe, TE } from '../prelude.ts'
 import { modelSections, type PublishedModel } from '../published/document.ts'
-import type { StagePlan } from '../train/plan.ts'
+import type { Plan, StagePlan } from '../train/plan.ts'
 import type { Program } from '../train/programs.ts'
 import { optimise } from '../transform/index.ts'
 import { jsonOfGraph, jsonOfSections, reportSection, textOfGraph, textOfSections } from './check-published.ts'
@@ -66,6 +70,23 @@ const adapterOf = ({ diffusion }: Experiment, { name, step }: StagePlan): Pick<C
       }
     : {}
 
+/** Text encoders that stay as they are, as far as they run and take room. */
+const textsOf = (e: Experiment, { diffusion }: Plan, { name }: StagePlan): Pick<CheckedStage, 'texts'> => {
+  const own = ownTextsOf(e.diffusion?.conditioning)
+  const built = diffusion && learntAheadProgram(diffusion.model, 1)
+  if (name !== 'diffusion' || own === undefined || built === undefined || E.isLeft(built)) return {}
+  return {
+    texts: {
+      from: own.from ?? '',
+      encoders: own.encoders.map(({ encoder, tokens }) => ({ kind: encoder.kind, positions: tokens.positions })),
+      parameters: parameters(built.right).reduce((n, { shape }) => n + sizeOf(shape), 0),
+      // Of two texts: a caption, and none.
+      flops: cost(built.right).flops / 2,
+      bytes: (4 * Object.values(outputTypes(built.right)).reduce((n, { shape }) => n + sizeOf(shape), 0)) / 2,
+    },
+  }
+}
+
 /** Everything that a training would come upon before its first step and after its last, short of training. */
 const lookAt = (
   e: Experiment,
@@ -96,6 +117,7 @@ const lookAt = (
               graph: stage.step.graph,
               intent: stage.step.intent,
               ...adapterOf(e, stage),
+              ...textsOf(e, plan, stage),
               ...(stage.step.inFloat32 === undefined ? {} : { inFloat32: stage.step.inFloat32 }),
               ...(stage.step.unbudgeted === undefined ? {} : { unbudgeted: stage.step.unbudgeted }),
             }

@@ -11,19 +11,21 @@ import { writeEach, writePictures } from '../train/pictures.ts'
 /** Whether `--out` asks for a folder of pictures: its name ends as a folder's does. */
 export const isPictureFolder = (path: string): boolean => /[\\/]$/.test(path)
 
+/** Nothing, where a folder is empty or not there yet. Errors (`usage`): one that is not, by its option; `file`, no place that can be written to. */
+export const checkEmptyFolder = (flag: string, path: string): Effect<void> =>
+  effect(async (run) => {
+    const within = await readdir(path).catch((): readonly string[] => [])
+    if (within.length > 0)
+      await run(
+        TE.left([failure('usage', flag, 'a folder that is empty or not there yet', `${path}, which has ${within[0]}`)]),
+      )
+    return run(tryFile(join(path, '1.png')))
+  })
+
 /** Nothing, where pictures can be written to `--out`. Errors (`usage`): a format that is not written, a folder of that name, or one that is not empty; `file`, no place that can be written to. */
 export const checkPictureFile = (path: string): Effect<void> =>
   effect(async (run) => {
-    if (isPictureFolder(path)) {
-      const within = await readdir(path).catch((): readonly string[] => [])
-      if (within.length > 0)
-        await run(
-          TE.left([
-            failure('usage', '--out', 'a folder that is empty or not there yet', `${path}, which has ${within[0]}`),
-          ]),
-        )
-      return run(tryFile(join(path, '1.png')))
-    }
+    if (isPictureFolder(path)) return run(checkEmptyFolder('--out', path))
     await run(
       pipe(
         TE.fromEither(pictureFile(path)),

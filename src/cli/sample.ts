@@ -14,18 +14,21 @@ import { spacings } from '../schedulers/levels.ts'
 import { checkpointOption, emaOption, type Register, several } from './command.ts'
 import { count, natural, notNegative, share } from './parse.ts'
 import { checkPictureFile } from './picture-file.ts'
+import { checkPreviews, type PreviewOptions } from './previews.ts'
 import { exitCodes } from './terminal.ts'
 
-interface Options extends Asked {
+interface Options extends Asked, PreviewOptions {
   readonly repeat?: string
   readonly out: string
 }
 
-/** Options as they were typed, but where the picture goes. */
+/** Options that say nothing of a picture. */
+const unkept: readonly string[] = ['out', 'repeat', 'previews', 'previewEvery', 'previewDecoder']
+/** Options as they were typed, but where pictures go. */
 const typedOptions = (command: Command): PictureSettings['args'] =>
   command.options.flatMap((option): PictureSettings['args'] => {
     const name = option.attributeName()
-    if (command.getOptionValueSource(name) !== 'cli' || name === 'out' || name === 'repeat') return []
+    if (command.getOptionValueSource(name) !== 'cli' || unkept.includes(name)) return []
     const value: unknown = command.getOptionValue(name)
     const flag = option.long ?? option.flags
     return value === true ? [[flag, null]] : (Array.isArray(value) ? value : [value]).map((one) => [flag, String(one)])
@@ -104,6 +107,12 @@ export const sample: Register = (program, { terminal, run, again }) => {
     .option('--control-config <file>', 'its YAML, where it does not lie beside it')
     .option('--hint <picture>', 'what the ControlNet is to follow')
     .option('--control-scale <number>', 'how much it counts', notNegative)
+    .option('--previews <dir>', 'a folder for pictures of what is predicted after every few steps, and a strip of all')
+    .option('--preview-every <n>', 'steps from one to the next; an eighth of all where left out', count)
+    .option(
+      '--preview-decoder <path>',
+      "what decodes them: AutoencoderTiny of diffusers, or the file of TAESD's decoder; the model's own where left out",
+    )
     .option('--executor <name>', 'that of the experiment where left out')
     .addOption(
       new Option(
@@ -130,6 +139,7 @@ export const sample: Register = (program, { terminal, run, again }) => {
           if (dir === undefined)
             return go(TE.fromEither(fail('usage', '<run>', 'the folder of a run, or --repeat <picture>', 'neither')))
           await go(checkPictureFile(options.out))
+          await go(checkPreviews(options))
           await go(heldRun(dir))
           const { isPublishedRun } = await import('../pipelines/run-files.ts')
           const { keepSettings } = await import('../io/picture-settings.ts')

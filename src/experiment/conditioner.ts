@@ -84,8 +84,8 @@ export interface Conditioner {
   readonly given: (batch: number, scale?: Tensor) => Told
   /** What is the same at all steps of a walk and is worth computing once, by the leaves of `walked`, `nothing` and `away`. */
   readonly ahead?: (batch: number) => Readonly<Record<string, Tensor>>
-  /** Whether training too is told what `ahead` gives, which is computed once of each text. */
-  readonly learntAhead?: boolean
+  /** What training too is told as it comes of this, computed once of each text. */
+  readonly learntAhead?: (batch: number) => Readonly<Record<string, Tensor>>
   /** Told at each step of a walk; `given` where left out. */
   readonly walked?: (batch: number) => Told
   /** The same while training, now and then without the condition. */

@@ -4,7 +4,7 @@ import { int } from '../graph/types.ts'
 import { pipe } from '../prelude.ts'
 import { about, type Decoded, describedRecord, describedTagged, integer, withDefault, word } from '../schema.ts'
 import { type Conditioner, conditioningLeaves, dropped, type Space, type Told, unconditional } from './conditioner.ts'
-import { frozenText, frozenTextFields } from './frozen-text.ts'
+import { type FrozenText, frozenText, frozenTextFields, isOwn } from './frozen-text.ts'
 import { hybrid } from './hybrid.ts'
 import { boxesConditioner, boxesFields, vectorConditioner, vectorFields } from './known-conditions.ts'
 import { labelMap } from './label-map.ts'
@@ -129,6 +129,9 @@ export const conditionerOf = (c: Conditioning, space: Space): Conditioner => mak
 
 /** The conditions that one consists of. */
 export const partsOf = (c: Conditioning): readonly Conditioning[] => (c.kind === 'hybrid' ? [c.told, c.beside] : [c])
+/** Text encoders that an experiment holds itself; undefined where there are none, or those of what an adapter is of. */
+export const ownTextsOf = (c: Conditioning | undefined): FrozenText | undefined =>
+  c && partsOf(c).find((part): part is Of<'frozen-text'> => part.kind === 'frozen-text' && isOwn(part))
 /** Whether a network is told classes, or texts. */
 export const tells = (kind: Kind, c: Conditioning | undefined): boolean =>
   c !== undefined && partsOf(c).some((part) => part.kind === kind)

@@ -1,6 +1,6 @@
 import type { Checked } from '../error.ts'
 import { E, pipe } from '../prelude.ts'
-import { conditionerOf, tells } from './conditioning.ts'
+import { conditionerOf, ownTextsOf, tells } from './conditioning.ts'
 import { controlRules } from './control.ts'
 import { autoencoderOf, type Diffusion, type Experiment, type FirstStage } from './document.ts'
 import { codeRules, weightRules } from './first-stage-rules.ts'
@@ -215,7 +215,7 @@ const contextRules = ({ attention }: Diffusion['unet'], context: number | null):
   return unless(
     attention.contextDim === context,
     `${at}/contextDim`,
-    `${context}, as the condition gives (/diffusion/conditioning/width)`,
+    `${context}, as the condition gives (/diffusion/conditioning)`,
     attention.contextDim,
     setting({ [`${at}/contextDim`]: context }),
   )
@@ -308,7 +308,11 @@ const samplingRules = (experiment: Experiment, diffusion: Diffusion): Problems =
       sampling.guidance,
       channels > 0
         ? unguided
-        : `${unguided}, or train with ${setting({ '/diffusion/conditioning': { kind: 'class', dropout: 0.1 } })}`,
+        : `${unguided}, or train with ${setting(
+            'dropout' in conditioning
+              ? { '/diffusion/conditioning/dropout': 0.1 }
+              : { '/diffusion/conditioning': { kind: 'class', dropout: 0.1 } },
+          )}`,
     ),
     ...guidanceRules(sampling),
     ...walkRules(sampling, diffusion),
@@ -343,10 +347,12 @@ const diffusionRules = (experiment: Experiment, diffusion: Diffusion): Problems 
     diffusion.latents,
   ),
   ...unless(
-    diffusion.adapter !== undefined || !tells('frozen-text', diffusion.conditioning),
-    '/diffusion/conditioning/kind',
-    '"text", as only what is trained beside a published model is told by its text encoders',
-    'frozen-text',
+    diffusion.adapter !== undefined ||
+      !tells('frozen-text', diffusion.conditioning) ||
+      ownTextsOf(diffusion.conditioning) !== undefined,
+    '/diffusion/conditioning/from',
+    'a published model or a text encoder, whose encoders are held',
+    'nothing',
   ),
   ...unless(
     !diffusion.training.flip || !tells('boxes', diffusion.conditioning),

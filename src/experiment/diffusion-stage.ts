@@ -269,6 +269,12 @@ export const aheadProgram = (
   return Object.keys(wanted).length === 0 ? undefined : pipe(freeze(wanted), E.map(optimise))
 }
 
+/** What is computed once of texts before training; undefined where nothing is. */
+export const learntAheadProgram = (
+  { conditioner: { learntAhead } }: LatentDiffusion,
+  batch: number,
+): Checked<Graph> | undefined => learntAhead && pipe(freeze(learntAhead(batch)), E.map(optimise))
+
 /** From pictures up to the noise that they would be drawn from, along the levels of a sampling; without guidance. */
 export const inversionProgram = (m: LatentDiffusion, sampling: Sampling, batch: number): Checked<SamplingProgram> =>
   pipe(

@@ -15,9 +15,20 @@ import { ints } from '../execute/executor.ts'
 import { float, int, type Shape } from '../graph/types.ts'
 import { width } from '../nn/bounds.ts'
 import { pipe } from '../prelude.ts'
-import { about, type Decoded, describedRecord, flag, integer, list, nullable, withDefault } from '../schema.ts'
+import {
+  about,
+  type Decoded,
+  describedRecord,
+  flag,
+  integer,
+  list,
+  nonEmpty,
+  nullable,
+  withDefault,
+} from '../schema.ts'
 import { framed } from '../text/prompt.ts'
 import { type Conditioner, conditioningLeaves, dropped, type Space, type Told, unconditional } from './conditioner.ts'
+import { type Problems, problem, setting, unless } from './problems.ts'
 import { plainSizes, pooledWidth, sinusoids, textEncoded, textEncoder, textEncoderFields } from './text-encoders.ts'
 
 /** Texts as a condition, through the text encoders of a published model, which stay as they are. */
@@ -40,14 +51,13 @@ const encoderPart = describedRecord(
   textEncoderFields,
 )
 export const frozenTextFields = describedRecord(
+  {},
   {
     encoders: about(
-      'The text encoders; their states stand beside each other, as many channels as all have together.',
-      list(encoderPart, { min: 1, max: 4 }),
+      'The text encoders; their states stand beside each other, as many channels as all have together. Those that are found in `from` where left out.',
+      withDefault(list(encoderPart, { max: 4 }), []),
     ),
-  },
-  {
-    dropout: dropped(0),
+    dropout: dropped(0.1),
     sizes: about(
       "Whether the vector that is added to the time tells of the picture's sizes too, as in Stable Diffusion XL; null for not.",
       withDefault(
@@ -58,6 +68,33 @@ export const frozenTextFields = describedRecord(
     zerosForNothing: about(
       'Whether no text is zeros, and not an empty text [force_zeros_for_empty_prompt].',
       withDefault(flag, false),
+    ),
+  },
+  {
+    from: about(
+      "Where the encoders lie: a published model, imported or as it is, or the folder of a text encoder; relative to the experiment's file. They are those of the model that an adapter is of where left out.",
+      nonEmpty,
+      '../stable-diffusion-v1-5',
+    ),
+    tokenizer: about(
+      "The folder of the tokenizer of an encoder that has none beside it, or of a checkpoint; relative to the experiment's file.",
+      nonEmpty,
+      '../bert-base-uncased',
+    ),
+    positions: about(
+      'Tokens of a text, where fewer are read than the encoder can read; 77 of T5 where left out.',
+      integer({ min: 3, max: 4096 }),
+      77,
+    ),
+    skip: about(
+      'Of encoders that are looked for in `from`: how many of the last layers are left out; as many as the model leaves out where left out.',
+      integer({ min: 0, max: 127 }),
+      1,
+    ),
+    normalized: about(
+      'Of encoders that are looked for in `from`: whether the last norm follows; as the model has it where left out.',
+      flag,
+      true,
     ),
   },
 )
@@ -102,6 +139,38 @@ const encoderOf = (c: FrozenText, [, height = 0, across = 0]: Space['picture']):
   }
 }
 
+/** Whether encoders are those of an experiment's own, and not of what an adapter is of. */
+export const isOwn = ({ from }: FrozenText): boolean => from !== undefined
+
+const rulesOf = ({ from, encoders, sizes }: FrozenText): Problems => {
+  const at = '/diffusion/conditioning'
+  return [
+    ...unless(
+      encoders.length > 0,
+      `${at}/from`,
+      'a published model or a text encoder, whose encoders are held',
+      from === undefined ? 'nothing' : `${from}, which nothing was read of`,
+    ),
+    ...encoders.flatMap(({ encoder, skip, normalized }, k) => {
+      const most = encoder.kind === 'clip' ? encoder.config.layers - 1 : 0
+      return [
+        ...unless(skip <= most, `${at}/encoders/${k}/skip`, `at most ${most}`, skip),
+        ...unless(normalized || encoder.kind === 'clip', `${at}/encoders/${k}/normalized`, 'true', normalized),
+      ]
+    }),
+    ...(sizes === null || encoders.length === 0 || encoders.some(({ pooled }) => pooled)
+      ? []
+      : [
+          problem(
+            `${at}/sizes`,
+            'null, as no encoder says anything of a text as a whole',
+            sizes,
+            setting({ [`${at}/sizes`]: null }),
+          ),
+        ]),
+  ]
+}
+
 /** Texts are encoded once each, before training and before a walk; steps are told what comes of it. */
 export const frozenText = (c: FrozenText, { picture }: Space): Conditioner => {
   const { encoders, dropout, sizes, zerosForNothing } = c
@@ -138,27 +207,30 @@ export const frozenText = (c: FrozenText, { picture }: Space): Conditioner => {
       ...(whole === undefined ? {} : { y: whole }),
     }
   }
+  const ahead = (batch: number): Readonly<Record<string, Tensor>> => {
+    const encode = encoderOf(c, picture)
+    const named = ({ context: states, y }: Told, name: string, other: string): Readonly<Record<string, Tensor>> => ({
+      ...(states === undefined ? {} : { [name]: states }),
+      ...(y === undefined ? {} : { [other]: y }),
+    })
+    const { context: states, vector: whole, awayContext, awayVector } = conditioningLeaves
+    return {
+      ...named(encode(input(conditioningLeaves.tokens, int(batch, empty.length))), states, whole),
+      ...named(encode(input(conditioningLeaves.awayTokens, int(1, empty.length))), awayContext, awayVector),
+    }
+  }
   return {
     ...unconditional,
     text: { vocabulary: null, positions: empty.length },
     context,
+    ...(vector === 0 ? {} : { vector }),
     given,
     trained,
-    learntAhead: true,
-    nothing,
+    learntAhead: ahead,
+    // A published model has learnt to do without texts before.
+    ...(isOwn(c) && (dropout === 0 || dropout === 1) ? {} : { nothing }),
     away,
-    ahead: (batch) => {
-      const encode = encoderOf(c, picture)
-      const named = ({ context: states, y }: Told, name: string, other: string): Readonly<Record<string, Tensor>> => ({
-        ...(states === undefined ? {} : { [name]: states }),
-        ...(y === undefined ? {} : { [other]: y }),
-      })
-      const { context: states, vector: whole, awayContext, awayVector } = conditioningLeaves
-      return {
-        ...named(encode(input(conditioningLeaves.tokens, int(batch, empty.length))), states, whole),
-        ...named(encode(input(conditioningLeaves.awayTokens, int(1, empty.length))), awayContext, awayVector),
-      }
-    },
+    ahead,
     feeds: ({ labels: { length: n }, tokens, negative }) => ({
       [conditioningLeaves.tokens]: ints(
         [n, empty.length],
@@ -169,5 +241,6 @@ export const frozenText = (c: FrozenText, { picture }: Space): Conditioner => {
         negative !== undefined && 'tokens' in negative ? negative.tokens : Int32Array.from(empty),
       ),
     }),
+    rules: rulesOf(c),
   }
 }

@@ -24,15 +24,25 @@ const conditionIn = (folder: string, stage: FirstStage): FirstStage => {
     : { ...stage, adversarial: { ...adversarial, condition: { ...condition, path: resolve(folder, condition.path) } } }
 }
 
+/** Of a condition: what lies somewhere. */
+const placedFields: readonly string[] = ['path', 'from', 'tokenizer']
 const toldIn = (folder: string, diffusion: Diffusion): Diffusion => {
   const { conditioning, adapter } = diffusion
-  const placed = <C extends object>(c: C): C =>
-    'path' in c && typeof c.path === 'string' ? { ...c, path: resolve(folder, c.path) } : c
+  const placed = <C extends object>(c: C): C => ({
+    ...c,
+    ...Object.fromEntries(
+      Object.entries(c).flatMap(([field, value]) =>
+        placedFields.includes(field) && typeof value === 'string' ? [[field, resolve(folder, value)]] : [],
+      ),
+    ),
+  })
   return {
     ...diffusion,
     ...(adapter?.kind === 'controlnet' ? { adapter: { ...adapter, hints: resolve(folder, adapter.hints) } } : {}),
     conditioning:
-      conditioning.kind === 'hybrid' ? { ...conditioning, beside: placed(conditioning.beside) } : placed(conditioning),
+      conditioning.kind === 'hybrid'
+        ? { ...conditioning, told: placed(conditioning.told), beside: placed(conditioning.beside) }
+        : placed(conditioning),
   }
 }
 
@@ -95,21 +105,28 @@ const loadDocument = (path: string, sets: readonly string[]): Effect<unknown> =>
 /** A document that says only a part of an experiment, as the whole; and pointers into that as the document has them. */
 export interface Whole {
   readonly document: unknown
-  readonly asWritten: (pointer: string) => string
+  /** Undefined of what is not the document's. */
+  readonly asWritten: (pointer: string) => string | undefined
 }
-/** Makes documents whole that say what is trained beside a model that is there. */
-export type Completion = (document: unknown) => Effect<Whole>
+/** Makes documents whole that say what is trained beside a model that is there, or told by its encoders; the folder is that of the document. */
+export type Completion = (document: unknown, folder: string) => Effect<Whole>
 const asItIs: Completion = (document) => TE.right({ document, asWritten: identity })
+
+/** A hint with options as a file has the fields that they set, and without those that set none of its fields. */
+const hintBy = (asWritten: Whole['asWritten'], hint: string): string =>
+  hint
+    .replace(/--set ('?)(\/[^\s=']+)((?:[^\s'"]|"[^"]*")*'?)( ?)/g, (_, quote, pointer, value, space) => {
+      const place = asWritten(pointer)
+      return place === undefined ? '' : `--set ${quote}${place}${value}${space}`
+    })
+    .trim()
 
 /** Errors at pointers as a file has them. */
 export const placedBy = (asWritten: Whole['asWritten']): ((errors: Errors) => Errors) =>
-  RNEA.map(({ hint, ...e }) => ({
-    ...e,
-    at: asWritten(e.at),
-    ...(hint === undefined
-      ? {}
-      : { hint: hint.replace(/(--set '?)(\/[^\s=']+)/g, (_, set, pointer) => `${set}${asWritten(pointer)}`) }),
-  }))
+  RNEA.map(({ hint, ...e }) => {
+    const way = hint && hintBy(asWritten, hint)
+    return { ...e, at: asWritten(e.at) ?? e.at, ...(way === undefined || way === '' ? {} : { hint: way }) }
+  })
 
 /** An experiment, and pointers into it as its file has them. */
 export interface Written {
@@ -134,7 +151,13 @@ export const loadWritten = (
 ): Effect<Written> =>
   pipe(
     fileOf(path, { expected: 'the file of an experiment', runs: false }),
-    TE.flatMap((file) => pipe(loadDocument(file, sets), TE.flatMap(complete), TE.flatMapEither(experimentOf(file)))),
+    TE.flatMap((file) =>
+      pipe(
+        loadDocument(file, sets),
+        TE.flatMap((document) => complete(document, dirname(file))),
+        TE.flatMapEither(experimentOf(file)),
+      ),
+    ),
   )
 
 /**
@@ -184,7 +207,7 @@ export const loadDeclaration = (
                       ),
                     )
                   : pipe(
-                      complete(document),
+                      complete(document, dirname(file)),
                       TE.flatMapEither(experimentOf(file)),
                       TE.map((written) => ({ kind: 'experiment', ...written })),
                     ),

@@ -27,7 +27,7 @@ export type Change =
 const changes: readonly (readonly [RegExp, Change])[] = [
   [/^\/(\$schema|name|executor|sampling|data\/path)(\/|$)/, 'free'],
   [/^\/firstStage\/(adversarial\/condition\/path|loss\/perceptual\/files|clip)(\/|$)/, 'free'],
-  [/^\/diffusion\/(conditioning\/(beside\/)?path|adapter\/hints)$/, 'free'],
+  [/^\/diffusion\/(conditioning\/((beside\/)?path|(told\/)?(from|tokenizer))|adapter\/hints)$/, 'free'],
   [/^\/(firstStage|diffusion)\/training\/(logEvery|previewEvery|checkpointEvery|memoryBudget)$/, 'free'],
   [/^\/(firstStage|diffusion)\/training\/(steps|clipNorm|learningRate|validate)(\/|$)/, 'steers'],
   [/^\/firstStage\/adversarial\/learningRate(\/|$)/, 'steers'],

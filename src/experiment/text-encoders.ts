@@ -2,6 +2,7 @@ import type { Scope, Tensor } from '../declare/index.ts'
 import { transformerEmbedder, transformerEmbedderConfig } from '../nn/text/bert.ts'
 import { clipText } from '../nn/text/clip.ts'
 import { clipTextConfig } from '../nn/text/clip-config.ts'
+import { t5Config, t5Encoder } from '../nn/text/t5.ts'
 import { about, type Decoded, describedRecord, describedTagged, flag, integer, withDefault } from '../schema.ts'
 
 /** Published text encoders, and what of their states a network is told. */
@@ -15,8 +16,17 @@ export const textEncoder = describedTagged('kind', {
     "The text transformer of CompVis' text to image [BERTEmbedder].",
     describedRecord({ config: about('Its sizes, as published.', transformerEmbedderConfig) }),
   ),
+  t5: about(
+    'The encoder of T5 (Raffel et al. 2020); padding takes part [FrozenT5Embedder].',
+    describedRecord({ config: about('Its sizes, as its config.json says them.', t5Config) }),
+  ),
 })
-type Encoder = Decoded<typeof textEncoder>
+export type Encoder = Decoded<typeof textEncoder>
+
+/** T5 tells distances apart, and no positions: as many tokens as it was trained on. */
+const t5Positions = 512
+/** Tokens that an encoder reads at most. */
+export const positionsOf = ({ config }: Encoder): number => ('positions' in config ? config.positions : t5Positions)
 
 export const textEncoderFields = {
   skip: about(
@@ -66,6 +76,10 @@ const encoders: {
   },
   bert: (s, { config }) => {
     const encode = transformerEmbedder(s, config)
+    return (ids) => ({ states: encode(ids) })
+  },
+  t5: (s, { config }) => {
+    const encode = t5Encoder(s, config)
     return (ids) => ({ states: encode(ids) })
   },
 }

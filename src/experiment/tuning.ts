@@ -83,5 +83,9 @@ const written: readonly (readonly [RegExp, string])[] = [
   [/^\/diffusion\/(loss|weighting|timestepSampling|noise|huberScale)(?=\/|$)/, '/objective/$1'],
   [/^\/diffusion\/conditioning\/dropout$/, '/dropout'],
 ]
-export const asWritten = (pointer: string): string =>
-  written.reduce((at, [whole, short]) => at.replace(whole, short), pointer)
+/** What of the whole is the model's, and so is written nowhere else. */
+const ofModel = /^\/(firstStage|diffusion)(?=\/|$)/
+export const asWritten = (pointer: string): string | undefined => {
+  const short = written.reduce((at, [whole, own]) => at.replace(whole, own), pointer)
+  return ofModel.test(short) ? undefined : short
+}

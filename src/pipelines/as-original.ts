@@ -113,6 +113,7 @@ const textPart = (
       ? fail('config', `${at}/encoder/kind`, '"clip", beside sizes', 'bert')
       : E.right(made('BERTEmbedder', { kind: 'bert', ...config, tokenises: true }, 'caption'))
   }
+  if (encoder.kind === 't5') return fail('config', `${at}/encoder/kind`, '"clip" | "bert"', encoder.kind)
   const { width, layers, positions, activation } = encoder.config
   const common = { positions, pools: pooled }
   if (activation === 'quick_gelu')

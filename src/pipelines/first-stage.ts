@@ -1,6 +1,6 @@
 import { add, div, freeze, input, type Tensor } from '../declare/index.ts'
 import { type Checked, type Effect, effect, failure } from '../error.ts'
-import { type Executor, floats, type Value } from '../execute/executor.ts'
+import { type Executable, type Executor, floats, type Value } from '../execute/executor.ts'
 import type { Graph } from '../graph/graph.ts'
 import { float, type Shape } from '../graph/types.ts'
 import { decode, encode } from '../nn/autoencoder/autoencoder.ts'
@@ -54,6 +54,17 @@ export const decoderGraph = (stage: Networked, shape: Shape): Checked<Graph> => 
   return pipe(freeze({ decoded: pipe(quantised(stage, z), decoder(stage)) }), E.map(optimise))
 }
 
+const eachOf = (executable: Executable, leaf: string, output: string, parts: readonly Value[]): Effect<Value> =>
+  effect(async (run) => {
+    const all: Value[] = []
+    for (const part of parts) {
+      const found = (await run(executable.run({ [leaf]: part })))[output]
+      if (found === undefined) return run(TE.left([failure('run', output, 'an output of this name', 'none')]))
+      all.push(found)
+    }
+    return stacked(all)
+  })
+
 const mapped = (
   executor: Executor,
   built: Checked<Graph>,
@@ -65,19 +76,7 @@ const mapped = (
   effect(async (run) => {
     const graph = await run(TE.fromEither(built))
     const baked = await run(bakedOf(graph, 'firstStage', weights))
-    return run(
-      usingBaked(executor, graph, baked, (executable) =>
-        effect(async (go) => {
-          const all: Value[] = []
-          for (const part of parts) {
-            const found = (await go(executable.run({ [leaf]: part })))[output]
-            if (found === undefined) return go(TE.left([failure('run', output, 'an output of this name', 'none')]))
-            all.push(found)
-          }
-          return stacked(all)
-        }),
-      ),
-    )
+    return run(usingBaked(executor, graph, baked, (executable) => eachOf(executable, leaf, output, parts)))
   })
 
 /** An array on axis 0 in parts of so many, the last filled up. */

@@ -3,6 +3,7 @@ import type { Value, Values } from '../execute/executor.ts'
 import type { Conditioning } from '../experiment/conditioning.ts'
 import type { Diffusion, Experiment } from '../experiment/document.ts'
 import { boxEncoder } from '../experiment/known-conditions.ts'
+import { positionsOf } from '../experiment/text-encoders.ts'
 import { parameters } from '../graph/graph.ts'
 import { elementsOf, type UnreadArray, type UnreadArrays } from '../io/stored.ts'
 import { E, pipe, TE } from '../prelude.ts'
@@ -136,7 +137,7 @@ const tokenizerFilesOf = (
   const [part] = text
   return words === undefined || part === undefined
     ? {}
-    : { tokenizer: TE.right(asFiles(wordsFiles(words, part.encoder.config.positions))) }
+    : { tokenizer: TE.right(asFiles(wordsFiles(words, positionsOf(part.encoder)))) }
 }
 
 export const publishedOf = (trained: Trained): Checked<Written> => {

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { type Checked, type Effect, effect, fail } from '../error.ts'
+import { positionsOf } from '../experiment/text-encoders.ts'
 import type { Graph } from '../graph/graph.ts'
 import type { UnreadArrays } from '../io/stored.ts'
 import type { Layout } from '../nn/layout.ts'
@@ -267,9 +268,9 @@ export const tokenizersOf = (
     conditioning.text,
     TE.traverseSeqArray(({ tokenizer, encoder }) =>
       tokenizer.from === 'folder'
-        ? readTokenizer(folders[tokenizer.name] ?? tokenizer.name, { positions: encoder.config.positions })
+        ? readTokenizer(folders[tokenizer.name] ?? tokenizer.name, { positions: positionsOf(encoder) })
         : clipTokenizer({
-            positions: encoder.config.positions,
+            positions: positionsOf(encoder),
             cleaning: tokenizer.cleaning,
             ...(tokenizer.pad === null ? {} : { pad: tokenizer.pad }),
           }),

@@ -1,7 +1,7 @@
 import { freeze, input } from '../declare/index.ts'
 import { type Checked, collect, type Effect, effect, fail } from '../error.ts'
 import { type Executor, floats, ints, type Value, type Values } from '../execute/executor.ts'
-import { textEncoded } from '../experiment/text-encoders.ts'
+import { type EncodedPart, positionsOf, textEncoded } from '../experiment/text-encoders.ts'
 import type { Graph } from '../graph/graph.ts'
 import { int } from '../graph/types.ts'
 import { E, pipe, TE } from '../prelude.ts'
@@ -9,7 +9,6 @@ import { promptIds } from '../text/prompt.ts'
 import { usingBaked } from '../train/inference.ts'
 import { optimise } from '../transform/index.ts'
 import { readied } from './applied.ts'
-import type { TextPart } from './document.ts'
 import { mapValue, type Pipeline, type Request, repeatedRows, type See, zerosOf } from './request.ts'
 
 /** From texts to what the network is told of them. */
@@ -21,7 +20,7 @@ export interface Embedded {
 }
 
 /** Ids int32[N, L] to states, and to the whole where it is asked for. */
-export const textGraph = (part: TextPart, n: number, length: number, clipSkip = 0): Checked<Graph> =>
+export const textGraph = (part: EncodedPart, n: number, length: number, clipSkip = 0): Checked<Graph> =>
   pipe(freeze({ ...textEncoded('', part, clipSkip)(input('ids', int(n, length))) }), E.map(optimise))
 
 const idsOf = (pipeline: Pipeline, k: number, texts: readonly string[]): Checked<Value> => {
@@ -29,7 +28,7 @@ const idsOf = (pipeline: Pipeline, k: number, texts: readonly string[]): Checked
   const part = pipeline.document.conditioning.text[k]
   if (tokenizer === undefined || part === undefined)
     return fail('run', `tokenizer ${k}`, 'a tokenizer for each encoder of texts', 'none')
-  const length = Math.min(tokenizer.positions, part.encoder.config.positions)
+  const length = Math.min(tokenizer.positions, positionsOf(part.encoder))
   return pipe(
     collect(texts.map((text) => promptIds(tokenizer, text, length))),
     E.map((rows) => ints([texts.length, length], Int32Array.from(rows.flatMap(({ ids }) => ids)))),
@@ -87,11 +86,11 @@ const eachTimes = (e: Embedded, count: number): Embedded => ({
   ...(e.pooled === undefined ? {} : { pooled: repeatedRows(e.pooled, count) }),
 })
 
-/** Texts for all, or one for each. */
-export const asMany = (texts: readonly string[], n: number): Checked<readonly string[]> =>
+/** Texts of an option for all prompts, or one for each. Errors (`usage`): other numbers of them. */
+export const asMany = (option: string, texts: readonly string[], n: number): Checked<readonly string[]> =>
   texts.length === n || texts.length === 1
     ? E.right(Array.from({ length: n }, (_, i) => texts[texts.length === 1 ? 0 : i] ?? ''))
-    : fail('usage', '--negative', `one text, or ${n}, as there are prompts`, `${texts.length}`)
+    : fail('usage', option, `one text, or ${n}, as there are prompts`, `${texts.length}`)
 
 /** Texts of a request, for as many pictures as are drawn. Errors: `usage`, `data`, `file`, `run`. */
 export const embeddedTexts = (
@@ -107,7 +106,7 @@ export const embeddedTexts = (
     const n = prompt.length
     const texts = (first: readonly string[], second: readonly string[] | undefined) => (k: number) =>
       k > 0 ? (second ?? first) : first
-    const second = request.prompt2 && (await run(TE.fromEither(asMany(request.prompt2, n))))
+    const second = request.prompt2 && (await run(TE.fromEither(asMany('--prompt', request.prompt2, n))))
     const given = await run(embed(executor, pipeline, texts(prompt, second), clipSkip, see))
     if (!guides) return { given: eachTimes(given, count) }
     if (negative === undefined && pipeline.document.conditioning.zerosForNothing) {
@@ -117,8 +116,8 @@ export const embeddedTexts = (
       }
       return { given: eachTimes(given, count), nothing: eachTimes(zeros, count) }
     }
-    const away = await run(TE.fromEither(asMany(negative ?? [''], n)))
-    const away2 = request.negative2 && (await run(TE.fromEither(asMany(request.negative2, n))))
+    const away = await run(TE.fromEither(asMany('--negative', negative ?? [''], n)))
+    const away2 = request.negative2 && (await run(TE.fromEither(asMany('--negative', request.negative2, n))))
     // diffusers leaves layers out of the prompt's encoder alone.
     const nothing = await run(embed(executor, pipeline, texts(away, away2), 0, see))
     return { given: eachTimes(given, count), nothing: eachTimes(nothing, count) }

@@ -2,18 +2,16 @@ import { type Checked, type Effect, effect, fail, failure, type LatentError } fr
 import { floats, type Value, type Values } from '../execute/executor.ts'
 import { type Conditioning, conditioning } from '../experiment/conditioning.ts'
 import { type Diffusion, type Experiment, type FirstStage, firstStage } from '../experiment/document.ts'
-import { encoderScope } from '../experiment/frozen-text.ts'
 import { inversionLeaf, tableOf } from '../experiment/new-word.ts'
 import { sampling } from '../experiment/sampling.ts'
 import { noiseSchedule, type Schedule } from '../experiment/schedule.ts'
 import type { TunedModel } from '../experiment/tuning.ts'
 import { E, pipe, RNEA, TE } from '../prelude.ts'
 import { decode } from '../schema.ts'
-import { type TextReader, textRows } from '../text/prompt.ts'
 import { inversionWords, sound } from '../text/textual-inversion.ts'
-import type { Tokenizer } from '../text/tokenizer.ts'
 import type { Base } from '../train/options.ts'
 import type { PipelineDocument, PipelineSampling } from './document.ts'
+import { encodersOf, readerOf, textValues } from './held-texts.ts'
 import { graphsOf } from './networks.ts'
 import type { Pipeline } from './request.ts'
 import { withPublishedRun } from './run-files.ts'
@@ -91,8 +89,8 @@ const heldTraining = {
   learningRate: { kind: 'constant', rate: 1e-12 },
 }
 
-const positionsOf = ({ document }: Pipeline, k: number, tokenizer: Tokenizer): number =>
-  Math.min(tokenizer.positions, document.conditioning.text[k]?.encoder.config.positions ?? tokenizer.positions)
+const encodersIn = ({ document: { conditioning: told }, tokenizers }: Pipeline) =>
+  encodersOf({ parts: told.text, tokenizers })
 
 const conditionOf = (pipeline: Pipeline, dropout: number): Checked<Conditioning> => {
   const { text, sizes, zerosForNothing } = pipeline.document.conditioning
@@ -103,12 +101,7 @@ const conditionOf = (pipeline: Pipeline, dropout: number): Checked<Conditioning>
         dropout,
         sizes: sizes === null ? null : { dim: sizes.dim },
         zerosForNothing,
-        encoders: text.flatMap(({ tokenizer: _, ...own }, k) => {
-          const tokenizer = pipeline.tokenizers[k]
-          if (tokenizer === undefined) return []
-          const { size, start, end, pad } = tokenizer
-          return { ...own, tokens: { size, positions: positionsOf(pipeline, k, tokenizer), start, end, pad } }
-        }),
+        encoders: encodersIn(pipeline),
       })
 }
 
@@ -199,11 +192,6 @@ export const publishedModel = (dir: string, tuned: Tuned): Effect<TunedModel> =>
     ),
   )
 
-/** Texts as ids, of one encoder after the other. */
-const tokensOf = (pipeline: Pipeline): TextReader => ({
-  row: textRows(pipeline.tokenizers.map((tokenizer, k) => [tokenizer, positionsOf(pipeline, k, tokenizer)])),
-})
-
 const dropoutOf = ({ diffusion }: Experiment): number =>
   diffusion?.conditioning.kind === 'frozen-text' ? diffusion.conditioning.dropout : 0
 
@@ -216,27 +204,25 @@ export const publishedBase = (dir: string, e: Experiment): Effect<Base> =>
       const { document, weights } = pipeline
       const model = await run(TE.fromEither(modelOf(pipeline, { size: e.data.size, dropout: dropoutOf(e) })))
       const graphs = await run(TE.fromEither(graphsOf(document)))
-      const valuesOf = async (component: 'unet' | 'firstStage' | `text.${number}`): Promise<Values> => {
+      const valuesOf = async (component: 'unet' | 'firstStage'): Promise<Values> => {
         const graph = graphs[component]
         return graph === undefined ? {} : run(weightsOf(graph, component, weights))
       }
-      const texts: Values[] = []
-      for (const [k] of document.conditioning.text.entries())
-        texts.push(
-          Object.fromEntries(
-            Object.entries(await valuesOf(`text.${k}`)).map(([name, value]) => [`${encoderScope(k)}.${name}`, value]),
-          ),
-        )
       const { diffusion, ...rest } = e
       const knowing = await run(TE.fromEither(taught(pipeline, diffusion?.adapter)))
-      const held: Values = Object.assign(await valuesOf('unet'), ...texts)
+      const held: Values = {
+        ...(await valuesOf('unet')),
+        ...(await run(textValues(document.conditioning.text, weights))),
+      }
       return {
         experiment: {
           ...rest,
           firstStage: model.firstStage,
           ...(diffusion === undefined ? {} : { diffusion: { ...withoutAdapter(diffusion), ...model.diffusion } }),
         },
-        ...(document.conditioning.text.length === 0 ? {} : { tokens: tokensOf(knowing) }),
+        ...(document.conditioning.text.length === 0
+          ? {}
+          : { tokens: readerOf(knowing.tokenizers, encodersIn(knowing)) }),
         scale: scaleOf(document),
         firstStage: await valuesOf('firstStage'),
         diffusion: held,

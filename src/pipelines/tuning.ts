@@ -5,6 +5,7 @@ import { type Completion, loadExperiment } from '../experiment/load.ts'
 import { asWritten, isTuning, type TunedModel, tunedExperiment, tuning } from '../experiment/tuning.ts'
 import { identity, TE } from '../prelude.ts'
 import { decode } from '../schema.ts'
+import { withOwnTexts } from './held-texts.ts'
 import { isPublishedRun } from './run-files.ts'
 import { publishedModel } from './tuned.ts'
 
@@ -19,10 +20,10 @@ const ownModel = (dir: string): Effect<TunedModel> =>
       : { firstStage, diffusion, sampling }
   })
 
-/** The whole experiment of a document that is one of those; others are as they are. Errors: `config`, `file`. */
-export const completed: Completion = (document) =>
+/** The whole experiment of a document that is one of those; of others the text encoders that they name. Errors: `config`, `file`. */
+export const completed = (document: unknown, folder = '.'): ReturnType<Completion> =>
   effect(async (run) => {
-    if (!isTuning(document)) return { document, asWritten: identity }
+    if (!isTuning(document)) return { document: await run(withOwnTexts(document, folder)), asWritten: identity }
     const t = await run(TE.fromEither(decode(tuning)(document)))
     const { of } = t.adapter
     if (of === undefined || !existsSync(of))

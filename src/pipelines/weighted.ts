@@ -93,7 +93,7 @@ export const weighedTexts = (
 ): Effect<EmbeddedTexts> =>
   effect(async (run) => {
     const { prompt = [''], negative, clipSkip, count } = request
-    const away = await run(TE.fromEither(asMany(negative ?? [''], prompt.length)))
+    const away = await run(TE.fromEither(asMany('--negative', negative ?? [''], prompt.length)))
     const texts = guides ? [...prompt, ...away] : prompt
     const { states } = await run(weightedTextsOf(executor, pipeline, texts, { clipSkip }, see))
     const of = (from: number) => ({ states: repeatedRows(stacked(states.slice(from, from + prompt.length)), count) })

@@ -71,17 +71,15 @@ const textLayout = (part: ConditioningPart, { encoder }: TextPart): Layout =>
 
 /** The numbers of positions, which transformers kept among its weights. */
 const positionIds = (part: ConditioningPart, { encoder }: TextPart): StoredArrays => {
+  if (encoder.kind !== 'clip' || isPacked(part)) return {}
   const { positions } = encoder.config
-  const data = BigInt64Array.from({ length: positions }, (_, i) => BigInt(i))
-  return encoder.kind === 'clip' && !isPacked(part)
-    ? {
-        [`${part.prefix}transformer.text_model.embeddings.position_ids`]: {
-          dtype: 'int64',
-          shape: [1, positions],
-          data,
-        },
-      }
-    : {}
+  return {
+    [`${part.prefix}transformer.text_model.embeddings.position_ids`]: {
+      dtype: 'int64',
+      shape: [1, positions],
+      data: BigInt64Array.from({ length: positions }, (_, i) => BigInt(i)),
+    },
+  }
 }
 
 /** A layer of zeros behind the last: OpenCLIP has one more than is read. */

@@ -14,7 +14,9 @@ export interface Step {
   /** The first picture of the batch, and how many there are in it. */
   readonly from: number
   readonly n: number
-  /** The pictures that it is going to be, as far as the step knows, where that was asked for. */
+  /** The latents that it is going to be, as diffusion sees them and as far as the step knows, where that was asked for. */
+  readonly latents?: Items
+  /** The pictures of them. */
   readonly predicted?: Effect<Items>
 }
 export interface Watching {

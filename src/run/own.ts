@@ -81,7 +81,12 @@ const prepare =
                       onStep: ({ predicted, ...step }) =>
                         onStep?.({
                           ...step,
-                          ...(predicted === undefined ? {} : { predicted: decoded(trained)(executor, predicted) }),
+                          ...(predicted === undefined
+                            ? {}
+                            : {
+                                latents: { ...predicted, data: predicted.data.map((x) => x * scale) },
+                                predicted: decoded(trained)(executor, predicted),
+                              }),
                         }) ?? TE.right(undefined),
                     },
                   ),

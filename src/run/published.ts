@@ -85,7 +85,10 @@ const prepare =
                         ...step,
                         ...(predicted === undefined
                           ? {}
-                          : { predicted: decodedOf(pipeline)(executor, asItems(predicted)) }),
+                          : {
+                              latents: asItems(predicted),
+                              predicted: decodedOf(pipeline)(executor, asItems(predicted)),
+                            }),
                       }) ?? TE.right(undefined),
                   }),
                 )

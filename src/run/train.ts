@@ -17,7 +17,7 @@ import { liveReport } from './live-report.ts'
 import { reportData, stageMetrics } from './report-data.ts'
 import { resumeCommand } from './resume-command.ts'
 import { inRunFolder } from './run-folder.ts'
-import { openBase } from './trained-run.ts'
+import { openBase, openTexts } from './trained-run.ts'
 
 /** Training in programs; the command line trains by the same. */
 
@@ -76,7 +76,7 @@ const trained = ({
     await run(tell({ kind: 'run', name: experiment.name, dir, executor: executor.name, reason, resumed: resume }))
     const summary = await run(
       trainExperiment(experiment, {
-        ...{ dir: owned.dir, owned, executor, resume, tell, stopping, openBase, own },
+        ...{ dir: owned.dir, owned, executor, resume, tell, stopping, openBase, openTexts, own },
         resumeCommand: (settings) => resumeCommand(dir, settings),
       }),
     )

@@ -1,9 +1,11 @@
 import { join } from 'node:path'
 import { type Effect, type Errors, effect, failure } from '../error.ts'
 import type { Values } from '../execute/executor.ts'
+import { ownTextsOf } from '../experiment/conditioning.ts'
 import { type Definition, sameOwn } from '../experiment/define.ts'
 import type { LatentDiffusion } from '../experiment/diffusion-stage.ts'
 import { autoencoderOf, type Experiment, type FirstStage } from '../experiment/document.ts'
+import type { FrozenText } from '../experiment/frozen-text.ts'
 import { parseJsonText } from '../experiment/json-text.ts'
 import { loadExperiment } from '../experiment/load.ts'
 import type { Monitor } from '../experiment/validation.ts'
@@ -13,11 +15,11 @@ import { E, pipe, RR, TE } from '../prelude.ts'
 import { decode, list, number, record, text } from '../schema.ts'
 import type { Words } from '../text/learnt.ts'
 import type { TextReader } from '../text/prompt.ts'
-import { baseOf } from '../train/base.ts'
+import { baseOf, heldTextsOf } from '../train/base.ts'
 import { checkpointsOf, notFinite } from '../train/checkpoints.ts'
 import type { CheckpointIdentity } from '../train/evaluation/document.ts'
 import { bestsOf, noBest } from '../train/monitor.ts'
-import type { Base } from '../train/options.ts'
+import type { Base, HeldTexts } from '../train/options.ts'
 import { type Plan, planExperiment, type StagePlan, trainingOf } from '../train/plan.ts'
 import { synthesised } from '../train/snapshots.ts'
 import { drawnGroups, groupOf, loadedState } from '../train/state.ts'
@@ -29,6 +31,8 @@ import { resumeCommand } from './resume-command.ts'
 /** A stage as its newest checkpoint has it. */
 export interface TrainedStage {
   readonly state: Values
+  /** SHA-256 of the text encoders that it was trained with, where it was. */
+  readonly texts?: string
   readonly checkpoint: CheckpointIdentity
 }
 
@@ -81,11 +85,15 @@ const stateOf = (dir: string, stage: StagePlan, chosen: Chosen): Effect<TrainedS
       isBest || before === undefined
         ? undefined
         : `${resumeCommand(dir)} makes it again from that of step ${before.step}`
-    const { groups } = await run(TE.mapLeft(hinting(wayOn))(loadCheckpoint(newest.path, drawnGroups)))
+    const { groups, meta } = await run(TE.mapLeft(hinting(wayOn))(loadCheckpoint(newest.path, drawnGroups)))
     const state = await run(TE.fromEither(loadedState(newest.path, groups, drawnLeaves(step))))
     const broken = notFinite(state)
     return broken === undefined
-      ? { state, checkpoint: { stage: name, step: newest.step, sha256: await run(checkpointDigest(newest.path)) } }
+      ? {
+          state,
+          checkpoint: { stage: name, step: newest.step, sha256: await run(checkpointDigest(newest.path)) },
+          ...(typeof meta.texts === 'string' ? { texts: meta.texts } : {}),
+        }
       : run(TE.left([failure('file', newest.path, 'a checkpoint of finite numbers', `${broken} has others`, wayOn)]))
   })
 
@@ -125,6 +133,29 @@ export const openBase = (dir: string, e: Experiment): Effect<Base> =>
     return run(publishedBase(dir, e))
   })
 
+/** Opens the text encoders of a condition. Errors: `file`, `config`. */
+export const openTexts = (condition: FrozenText): Effect<HeldTexts> =>
+  effect(async (run) => {
+    const { heldTexts } = await import('../pipelines/held-texts.ts')
+    return run(heldTexts(condition))
+  })
+
+/** The text encoders of a run as it was trained with them. Errors: those of opening them; `file`, others. */
+const textsOf = (dir: string, e: Experiment, { texts: was }: TrainedStage): Effect<HeldTexts | undefined> =>
+  effect(async (run) => {
+    const file = join(dir, 'experiment.json')
+    const hint = `put them back, or say in ${file} where they are now: /diffusion/conditioning/from`
+    const found = await run(TE.mapLeft(hinting(hint))(heldTextsOf(e, { openTexts })))
+    const { from = '' } = ownTextsOf(e.diffusion?.conditioning) ?? {}
+    return found === undefined || was === undefined || found.sha256 === was
+      ? found
+      : run(
+          TE.left([
+            failure('file', from, `the text encoders that ${dir} was trained with, ${was}`, `${found.sha256}`, hint),
+          ]),
+        )
+  })
+
 /** Opens the folder of a run that has come to its diffusion stage. Errors: `file`, `config`, `training`. */
 export const openRun = (dir: string, { checkpoint, ema, definition }: WeightOptions = {}): Effect<TrainedRun> =>
   effect(async (run) => {
@@ -150,11 +181,12 @@ export const openRun = (dir: string, { checkpoint, ema, definition }: WeightOpti
         ? undefined
         : await run(stateOf(dir, plan.firstStage, await run(own(plan.firstStage))))
     const diffusion = await run(stateOf(dir, plan.diffusion, checkpoint ?? (await run(own(plan.diffusion)))))
+    const texts = await run(textsOf(dir, experiment, diffusion))
     const made =
       ema === undefined ? undefined : await run(withAverage(dir, experiment, plan.diffusion, diffusion.state, ema))
     const { conditioner } = plan.diffusion.model
     const words = await run(readWords(dir, conditioner))
-    const tokens = base?.tokens ?? (await run(TE.fromEither(tokensOf(conditioner, words))))
+    const tokens = base?.tokens ?? texts?.tokens ?? (await run(TE.fromEither(tokensOf(conditioner, words))))
     return {
       experiment,
       plan,
@@ -165,7 +197,7 @@ export const openRun = (dir: string, { checkpoint, ema, definition }: WeightOpti
       classes,
       scale,
       firstStage: base?.firstStage ?? firstStage?.state ?? {},
-      diffusion: { ...base?.diffusion, ...(made?.state ?? diffusion.state) },
+      diffusion: { ...(base?.diffusion ?? texts?.weights), ...(made?.state ?? diffusion.state) },
       checkpoints: [firstStage, diffusion].flatMap((stage) => stage?.checkpoint ?? []),
     }
   })

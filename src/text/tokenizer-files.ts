@@ -65,6 +65,13 @@ export const tokenizerFilesIn = (folder: string): Effect<TokenizerFiles> =>
     return found
   })
 
+/** Whether a folder has a vocabulary. */
+export const isTokenizer = (folder: string): Promise<boolean> =>
+  readdir(folder).then(
+    (names) => names.some((name) => /^(tokenizer\.json|vocab\.(json|txt)|bpe_.*\.txt\.gz)$/.test(name)),
+    () => false,
+  )
+
 /** Texts as files. */
 export const asFiles = (texts: Readonly<Record<string, string>>): TokenizerFiles =>
   RR.map((text: string) => new TextEncoder().encode(text))(texts)

@@ -10,6 +10,7 @@ import {
 import { type Effect, type Errors, effect, fail, failure } from '../error.ts'
 import type { Values } from '../execute/executor.ts'
 import { adapterName, isAdapters } from '../experiment/adapter.ts'
+import { ownTextsOf } from '../experiment/conditioning.ts'
 import { controlPrefix, copiedBy } from '../experiment/control.ts'
 import type { LatentDiffusion } from '../experiment/diffusion-stage.ts'
 import type { Experiment } from '../experiment/document.ts'
@@ -23,7 +24,7 @@ import type { StoredArrays } from '../io/stored.ts'
 import { TE } from '../prelude.ts'
 import { controlNetDocument, controlNetNames, toTheirs } from '../published/diffusers/index.ts'
 import { inversionFiles, inversionOf } from '../text/inversion-files.ts'
-import type { Base, RunOptions } from './options.ts'
+import type { Base, HeldTexts, RunOptions } from './options.ts'
 import { groupOf } from './state.ts'
 
 /** The run that an adapter is trained beside, and the files that come of it. */
@@ -81,6 +82,19 @@ export const baseOf = (e: Experiment, { openBase }: Pick<RunOptions, 'openBase'>
     if (first !== undefined) return run(TE.left<Errors, never>([first, ...rest]))
     return { ...base, diffusion: drawnWith(base.diffusion) }
   })
+
+/** The text encoders that an experiment holds itself; undefined where it has none. Errors: those of opening them; `config`, nothing that does. */
+export const heldTextsOf = (
+  { diffusion }: Experiment,
+  { openTexts }: Pick<RunOptions, 'openTexts'>,
+): Effect<HeldTexts | undefined> => {
+  const own = ownTextsOf(diffusion?.conditioning)
+  return own === undefined || diffusion?.adapter !== undefined
+    ? TE.right(undefined)
+    : openTexts === undefined
+      ? TE.fromEither(fail('config', '/diffusion/conditioning/from', 'something that opens it', 'nothing'))
+      : openTexts(own)
+}
 
 /** What an adapter has learnt, by the weights that it is on. */
 const learntIn = ({ config: { adapter } }: LatentDiffusion, state: Values): LowRanks => {

@@ -49,7 +49,7 @@ export const trainDiffusion = (
     readonly tokens: TextReader | undefined
     readonly scale: number
     readonly firstStage: Values
-    /** Weights of the U-Net and its conditioner that an adapter is trained beside. */
+    /** Weights that stay as they are: of the U-Net and its conditioner that an adapter is trained beside, of text encoders. */
     readonly base: Values
     readonly begins?: Values
   },

@@ -1,7 +1,8 @@
 import { totalmem } from 'node:os'
 import type { Found } from '../data/dataset.ts'
 import type { ExecutorName } from '../execute/names.ts'
-import { samplingProgram } from '../experiment/diffusion-stage.ts'
+import { ownTextsOf } from '../experiment/conditioning.ts'
+import { learntAheadProgram, samplingProgram } from '../experiment/diffusion-stage.ts'
 import { autoencoderOf, type Experiment, type Training } from '../experiment/document.ts'
 import { encodedShape, reconstructionGraph } from '../experiment/first-stage.ts'
 import { type Problems, problem } from '../experiment/problems.ts'
@@ -24,6 +25,8 @@ export interface Memory {
   readonly steps: Readonly<Record<string, number>>
   /** Pictures through the first stage, or without one drawn by the sampler, to be looked at. */
   readonly previews: number
+  /** Weights of text encoders, which stay as they are, and once more where they run. */
+  readonly held?: number
   /** On the disk. */
   readonly latents: number
   /** At most, on one machine. */
@@ -53,17 +56,25 @@ const previewBytes = (e: Experiment, { diffusion }: Plan): number => {
   return E.isRight(drawing) ? cost(drawing.right.graph).peakBytes : 0
 }
 
+const heldBytes = (e: Experiment, { diffusion }: Plan): number => {
+  if (diffusion === undefined || ownTextsOf(e.diffusion?.conditioning) === undefined) return 0
+  const texts = learntAheadProgram(diffusion.model, 1)
+  return texts === undefined || E.isLeft(texts) ? 0 : 2 * cost(texts.right).parameterBytes
+}
+
 /** What an experiment needs for pictures that were found. */
 export const memoryOf = (e: Experiment, found: Pick<Found, 'n' | 'bytes'>, plan: Plan): Memory => {
   const steps = Object.fromEntries(stagesOf(plan).map((stage) => [stage.name, stepBytes(e, stage)]))
   const previews = previewBytes(e, plan)
   const stage = autoencoderOf(e)
+  const held = heldBytes(e, plan)
   return {
+    ...(held === 0 ? {} : { held }),
     pictures: found.bytes,
     steps,
     previews,
     latents: stage === undefined || e.diffusion === undefined ? 0 : 4 * found.n * size(encodedShape(stage)),
-    whole: programBytes + found.bytes + Math.max(previews, ...Object.values(steps)),
+    whole: programBytes + found.bytes + held + Math.max(previews, ...Object.values(steps)),
   }
 }
 
@@ -76,11 +87,12 @@ export const memoryHere = (): number => {
 export const shownBytes = (bytes: number): string =>
   bytes < 2 ** 30 ? `${Math.ceil(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`
 
-const partsOf = ({ pictures, steps, previews }: Memory): string =>
+const partsOf = ({ pictures, steps, previews, held }: Memory): string =>
   [
     `pictures ${shownBytes(pictures)}`,
     ...Object.entries(steps).map(([name, bytes]) => `a step of ${name} ${shownBytes(bytes)}`),
     `previews ${shownBytes(previews)}`,
+    ...(held === undefined ? [] : [`text encoders ${shownBytes(held)}`]),
     `the program ${shownBytes(programBytes)}`,
   ].join(', ')
 

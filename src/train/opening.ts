@@ -12,7 +12,7 @@ import { type Found, newestStanding, passedOver, type Standing } from './checkpo
 import type { Parted } from './data.ts'
 import { type DataFacts, dataFacts, parseDataFacts, sameData } from './data-facts.ts'
 import { doing, note } from './events.ts'
-import type { RunOptions } from './options.ts'
+import type { Base, HeldTexts, RunOptions } from './options.ts'
 import { perceptualWeights } from './perceptual-weights.ts'
 import { type Identity, identitiesOf, type Plan, type StagePlan, trainingOf } from './plan.ts'
 import { prepare } from './prepare.ts'
@@ -146,7 +146,11 @@ const refuseLate = (
  * Reads and checks all that a run needs; writes nothing. Errors: `data`, `file`, `config`; `training`, a folder that cannot go on
  * as this experiment.
  */
-export const openExperiment = (e: Experiment, o: RunOptions, base: Values = {}): Effect<Opened> =>
+export const openExperiment = (
+  e: Experiment,
+  o: RunOptions,
+  { base, texts }: { readonly base?: Base | undefined; readonly texts?: HeldTexts | undefined } = {},
+): Effect<Opened> =>
   effect(async (run) => {
     const { dir, tell, resume } = o
     const exported = ['first-stage', 'diffusion'].map((name) => join(dir, name)).filter(hasWeightsAlone)
@@ -162,8 +166,21 @@ export const openExperiment = (e: Experiment, o: RunOptions, base: Values = {}):
       autoencoder === undefined || plan.firstStage === undefined
         ? {}
         : await run(perceptualWeights(autoencoder, plan.firstStage.step))
+    const [heldDigest, baseDigest] = [digest(constants), digest(base?.diffusion ?? {})]
     const identities = await run(
-      TE.fromEither(identitiesOf(e, dataset.classes.length, plan, digest(constants), digest(base), o.own)),
+      TE.fromEither(
+        identitiesOf(
+          e,
+          dataset.classes.length,
+          plan,
+          {
+            ...(heldDigest === undefined ? {} : { held: heldDigest }),
+            ...(baseDigest === undefined ? {} : { base: baseDigest }),
+            ...(texts === undefined ? {} : { texts: texts.sha256 }),
+          },
+          o.own,
+        ),
+      ),
     )
     const opened = <S extends StagePlan>(stage: S): Effect<OpenedStage<S>> =>
       effect(async (go) => {

@@ -1,6 +1,7 @@
 import type { Effect } from '../error.ts'
 import type { Executor, Values } from '../execute/executor.ts'
 import type { Experiment } from '../experiment/document.ts'
+import type { FrozenText } from '../experiment/frozen-text.ts'
 import type { Own } from '../experiment/own.ts'
 import type { Owned } from '../io/owner.ts'
 import type { Words } from '../text/learnt.ts'
@@ -21,6 +22,15 @@ export interface Base {
   readonly begins?: Values
 }
 
+/** Text encoders that a model is told by, which stay as they are. */
+export interface HeldTexts {
+  readonly tokens: TextReader
+  /** By the leaves of what is computed of texts. */
+  readonly weights: Values
+  /** SHA-256 of the weights and of the tokenizers' files. */
+  readonly sha256: string
+}
+
 export interface RunOptions {
   /** Everything is written below this folder. */
   readonly dir: string
@@ -35,6 +45,8 @@ export interface RunOptions {
   readonly own?: Own
   /** Opens what an adapter is of, for an experiment. */
   readonly openBase?: (dir: string, e: Experiment) => Effect<Base>
+  /** Opens the text encoders of a condition. */
+  readonly openTexts?: (condition: FrozenText) => Effect<HeldTexts>
   /** How a person resumes the run with some settings; in hints. */
   readonly resumeCommand?: (settings: readonly string[]) => string
 }

@@ -178,14 +178,14 @@ export type Identity = Readonly<Record<string, Json>>
 
 /**
  * The identity of each stage of an experiment. Its graph is that of the experiment without what may be changed while it is trained;
- * `held` is the SHA-256 of weights that never change, where the first stage has any; `base` of those that an adapter is trained beside.
+ * `held` is the SHA-256 of weights that never change, where the first stage has any; `base` of those that an adapter is trained beside,
+ * `texts` of text encoders.
  */
 export const identitiesOf = (
   e: Experiment,
   classes: number,
   plan: Plan,
-  held?: string,
-  base?: string,
+  { held, base, texts }: { readonly held?: string; readonly base?: string; readonly texts?: string } = {},
   own: Own = {},
 ): Checked<Readonly<Record<StagePlan['name'], Identity>>> => {
   const bare = unsteered(e)
@@ -197,7 +197,11 @@ export const identitiesOf = (
         stage === undefined ? {} : { stage: stage.name, seed: e.seed, graph: contentHash(stage.step.graph) }
       return {
         'first-stage': { ...of(p.firstStage), ...(held === undefined ? {} : { held }) },
-        diffusion: { ...of(p.diffusion), ...(base === undefined ? {} : { base }) },
+        diffusion: {
+          ...of(p.diffusion),
+          ...(base === undefined ? {} : { base }),
+          ...(texts === undefined ? {} : { texts }),
+        },
       }
     }),
   )

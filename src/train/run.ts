@@ -8,7 +8,7 @@ import { showShape } from '../graph/types.ts'
 import { sweep, writeFileAtomic } from '../io/atomic.ts'
 import { type Owned, owning } from '../io/owner.ts'
 import { TE } from '../prelude.ts'
-import { adapterFilesOf, baseOf, beginsOf } from './base.ts'
+import { adapterFilesOf, baseOf, beginsOf, heldTextsOf } from './base.ts'
 import { picturesOf } from './data.ts'
 import { showDataFacts } from './data-facts.ts'
 import { trainDiffusion } from './diffusion.ts'
@@ -108,7 +108,9 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
     const o: Own = { ...given, executor: stoppable(given.executor, given.stopping) }
     const { tell } = o
     const base = await run(baseOf(e, o))
-    const opened = await run(openExperiment(e, o, base?.diffusion))
+    const texts = await run(heldTextsOf(e, o))
+    const held = base?.diffusion ?? texts?.weights ?? {}
+    const opened = await run(openExperiment(e, o, { base, texts }))
     const { data, plan, facts } = opened
     await run(claim(e, facts, o))
 
@@ -137,14 +139,14 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
     await run(tell(note(`${what}: ${showShape(model.latent)}, multiplied by ${scale.toFixed(4)}`)))
     await run(writeText(join(o.dir, 'latents.json'), JSON.stringify({ scale, classes: facts.classes })))
     const words = base?.words ?? wordsOf(model.conditioner, data.train)
-    const tokens = base?.tokens ?? (await run(TE.fromEither(tokensOf(model.conditioner, words))))
+    const tokens = base?.tokens ?? texts?.tokens ?? (await run(TE.fromEither(tokensOf(model.conditioner, words))))
     if (words !== undefined) await run(writeWords(o.dir, words))
     const heldOut = await run(encodeHeldOut(diffusedOf(e), encoding, e.diffusion, data.heldOut))
     const told = (of: Dataset): Effect<ToldAhead | undefined> =>
-      tokens === undefined || model.conditioner.learntAhead !== true
+      tokens === undefined || model.conditioner.learntAhead === undefined
         ? TE.right(undefined)
-        : encodeCaptions(o.executor, model, base?.diffusion ?? {}, { tokens, data: of, dir: encoding.dir })
-    if (model.conditioner.learntAhead === true) await run(tell(doing('encoding the captions')))
+        : encodeCaptions(o.executor, model, held, { tokens, data: of, dir: encoding.dir })
+    if (model.conditioner.learntAhead !== undefined) await run(tell(doing('encoding the captions')))
     const [learntTold, heldOutTold] = [await run(told(data.train)), await run(told(heldOut.data))]
     const trained = await trainDiffusion(e, o, {
       opened: opened.diffusion,
@@ -155,7 +157,7 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
       tokens,
       scale,
       firstStage: first.state,
-      base: base?.diffusion ?? {},
+      base: held,
       ...(base === undefined ? {} : { begins: beginsOf(base, Object.keys(opened.diffusion.stage.step.leaves)) }),
     })().finally(async () => {
       for (const open of [encoded, learntTold, heldOutTold]) await open?.close()
@@ -169,7 +171,7 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
       drawPictures(
         o.executor,
         { model, stage: e.firstStage },
-        { firstStage: first.state, diffusion: { ...base?.diffusion, ...second } },
+        { firstStage: first.state, diffusion: { ...held, ...second } },
         { ...asked, seed: e.seed, sampling: e.sampling, scale },
       ),
     )

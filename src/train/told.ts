@@ -3,7 +3,12 @@ import { type Effect, effect } from '../error.ts'
 import { only } from '../execute/carry.ts'
 import { type Executor, floats, type Value, type Values } from '../execute/executor.ts'
 import type { Asked } from '../experiment/conditioning.ts'
-import { aheadProgram, diffusionLeaves, type LatentDiffusion } from '../experiment/diffusion-stage.ts'
+import {
+  aheadProgram,
+  diffusionLeaves,
+  type LatentDiffusion,
+  learntAheadProgram,
+} from '../experiment/diffusion-stage.ts'
 import { feedTypes, type Graph, outputTypes } from '../graph/graph.ts'
 import { size } from '../graph/types.ts'
 import { scratch } from '../io/scratch.ts'
@@ -80,7 +85,7 @@ export const encodeCaptions = (
     const places = new Map(each.map((caption, i) => [caption, i]))
     // Of two at least, so that what is told of one is known from what is told of all.
     const count = Math.max(2, Math.min(most, each.length))
-    const built = aheadProgram(m, count)
+    const built = learntAheadProgram(m, count)
     if (built === undefined) return { read: () => TE.right({}), close: TE.right(undefined) }
     const graph = await run(TE.fromEither(built))
     const types = Object.entries(outputTypes(graph))

@@ -1,4 +1,4 @@
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { sha256 } from '../../src/io/bytes.ts'
@@ -112,6 +112,58 @@ test('a ControlNet: on with the same bits, drawn with as diffusers has it', slow
   await rm(at('hints/disc/03.png'))
   expect((await place().run(['check', 'control.json'])).err).toMatch(/disc\/03\n {2}expected the hint of disc\/03.png/)
 })
+
+test(
+  'text encoders that an experiment holds: on with the same bits, found again, missed where they are not',
+  slow,
+  async () => {
+    const own = {
+      ...{ name: 'own', data: experiment.data, firstStage: { kind: 'identity' } },
+      diffusion: {
+        unet: {
+          ...{ inChannels: 3, outChannels: 3, modelChannels: 32, resBlocks: 1, channelMultipliers: [1, 1] },
+          ...{
+            attentionFactors: [2],
+            heads: { by: 'count', count: 2 },
+            attention: { kind: 'transformer', contextDim: 32 },
+          },
+        },
+        conditioning: { kind: 'frozen-text', from: 'model' },
+        ...{ schedule: { kind: 'cosine' }, training: { ...training, learningRate: { kind: 'constant', rate: 1e-3 } } },
+      },
+      sampling: { sampler: 'ddim', steps: 3, guidance: 2 },
+    }
+    await writeFile(at('own.json'), JSON.stringify(own))
+    const checked = await place().run(['check', 'own.json'])
+    expect(checked.out, checked.err).toMatch(
+      /clip, 77 tokens; clip, 77 tokens: [\d,]+ numbers of .*model stay as they are/,
+    )
+    for (const command of [
+      ['--out', 'own'],
+      ['--out', 'own-parts', '--set', '/diffusion/training/steps=2'],
+      ['--out', 'own-parts', '--resume'],
+    ]) {
+      const { code, err } = await place().run(['train', 'own.json', '--executor', 'onnx:cpu', ...command])
+      expect(code, err).toBe(0)
+    }
+    await same(['own', 'own-parts'], ['samples.png', 'diffusion/metrics.jsonl'])
+    const kept = await readdir(at('own/diffusion/checkpoints/step-00000004'))
+    const names = (
+      await Promise.all(kept.map((name) => readFile(at('own/diffusion/checkpoints/step-00000004', name), 'latin1')))
+    ).join()
+    expect(names).not.toContain('token_embedding')
+    const drawing = ['sample', 'own', '--prompt', 'a red circle', '--count', '2', '--out', 'own.png']
+    const { code, err } = await place().run([...drawing, '--previews', 'seen'])
+    expect(code, err).toBe(0)
+    expect((await readdir(at('seen'))).toSorted()).toEqual(['step-1.png', 'step-2.png', 'step-3.png', 'strip.png'])
+    await rename(at('model'), at('moved'))
+    const missed = await place().run(drawing)
+    await rename(at('moved'), at('model'))
+    expect(missed.err).toMatch(
+      /model, which is not there\n {2}hint {5}put them back, or say in own\/experiment.json where/,
+    )
+  },
+)
 
 test('what cannot be trained beside a model is told by name', slow, async () => {
   const said = async (adapter: object): Promise<string> => {

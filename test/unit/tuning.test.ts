@@ -39,7 +39,7 @@ const state = { dir: '' }
 beforeAll(async () => {
   state.dir = await mkdtemp(join(tmpdir(), 'latentgraph-tuning-'))
   await writeSmallModel(join(state.dir, 'model'))
-})
+}, 60_000)
 afterAll(() => rm(state.dir, { recursive: true }))
 
 const training = {
@@ -127,6 +127,18 @@ describe('what training beside a published model tells the network', () => {
     const found = await wrong()
     expect(E.isLeft(found) ? showErrors(found.left) : 'nothing').toContain('/adapter/token')
   })
+})
+
+it('says of pictures that do not fit what its document can change', async () => {
+  const { document, asWritten } = await awaited(
+    completed({
+      ...{ name: 'tuned', data: { kind: 'shapes', size: 17 }, training },
+      adapter: { kind: 'lora', rank: 1, of: join(state.dir, 'model') },
+    }),
+  )
+  const found = decodeExperiment(document)
+  const told = E.isLeft(found) ? placedBy(asWritten)(found.left) : undefined
+  expect(told?.find(({ at }) => at === '/data/size')?.hint).toMatch(/^--set \/data\/size=\d+$/)
 })
 
 describe('what is trained', () => {
