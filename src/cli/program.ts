@@ -13,6 +13,7 @@ import { explain } from './explain-field.ts'
 import { exportRun } from './export.ts'
 import { graph } from './graph.ts'
 import { importCheckpoint } from './import.ts'
+import { list } from './list.ts'
 import { count } from './parse.ts'
 import { sample } from './sample.ts'
 import { schema } from './schema.ts'
@@ -21,6 +22,7 @@ import { setup } from './setup.ts'
 import { start } from './start.ts'
 import { execute, exitCodes, type Outcome, showBug, type Terminal } from './terminal.ts'
 import { train } from './train.ts'
+import { verify } from './verify.ts'
 
 const commands: readonly Register[] = [
   start,
@@ -35,7 +37,9 @@ const commands: readonly Register[] = [
   doctor,
   setup,
   schema,
+  list,
   explain,
+  verify,
   conformance,
 ]
 

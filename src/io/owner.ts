@@ -105,6 +105,10 @@ const taken = (dir: string, { owner, n, fate }: NonNullable<Awaited<ReturnType<t
       : `it cannot be seen from here whether it still runs; once it has ended, remove ${asArgument(join(dir, nameOf(n)))}`,
   )
 
+/** What is known of the process that works in a folder: that it runs, or that it cannot be seen from here; undefined where none does. */
+export const ownerOf = async (dir: string): Promise<'runs' | 'unknown' | undefined> =>
+  (await standing(await ownersOf(dir), await thisProcess()))?.fate
+
 /** Makes the file of an owner; false where another has made it. */
 const made = (path: string, text: string): Promise<boolean> =>
   writeFile(path, text, { flag: 'wx', flush: true }).then(

@@ -1,33 +1,14 @@
 import fc from 'fast-check'
-import {
-  add,
-  constant,
-  div,
-  exp,
-  mul,
-  neg,
-  reciprocal,
-  scalar,
-  softplus,
-  square,
-  sub,
-  type Tensor,
-} from '../declare/index.ts'
-import { type Denoiser, denoiser, guide, guideByClassifier, guideTogether } from '../diffusion/denoiser.ts'
+import { add, div, mul, square, sub, type Tensor } from '../declare/index.ts'
+import { type Denoiser, denoiser } from '../diffusion/denoiser.ts'
 import { mixtureAt, qPosterior, qSample, qStep } from '../diffusion/forward.ts'
-import {
-  convert,
-  type Ingredients,
-  type Parameterization,
-  parameterizations,
-  target,
-} from '../diffusion/parameterization.ts'
+import { convert, type Ingredients, parameterizations, target } from '../diffusion/parameterization.ts'
 import { priorBpd } from '../diffusion/reverse.ts'
-import { float, int } from '../graph/types.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { type BetaSchedule, type NoiseSchedule, noiseSchedule, scheduleOfBetas } from '../schedulers/noise-schedule.ts'
+import { guidanceLaws } from './guidance.ts'
 import { type Law, law, lawOf } from './law.ts'
-import { everywhere, gap, real, reals, rows, shortfall, total } from './numbers.ts'
+import { compared, everywhere, gap, real, reals, rows, shortfall, total } from './numbers.ts'
 
 /**
  * Schedules of this library; of short chains, whose variances are larger. Not those that end at alpha-bar 1e-9, which multiplies rounding as
@@ -72,17 +53,60 @@ export const bestDenoiser = (s: NoiseSchedule, { mean, deviation }: GaussianData
   })
 
 /** A schedule with one of its timesteps, not below `least`. */
-const moments = (schedules: fc.Arbitrary<NoiseSchedule>, least = 0) =>
-  schedules.chain((s) => fc.record({ s: fc.constant(s), t: fc.integer({ min: least, max: s.timesteps - 1 }) }))
+const moments = (schedules: fc.Arbitrary<NoiseSchedule>, least = 0, most = Infinity) =>
+  schedules.chain((s) =>
+    fc.record({ s: fc.constant(s), t: fc.integer({ min: least, max: Math.min(most, s.timesteps - 1) }) }),
+  )
 const at = (column: readonly number[], t: number): number => column[t] ?? Number.NaN
+const place = (s: NoiseSchedule, t: number): string =>
+  `at timestep ${t} of ${s.timesteps}, whose beta is ${Number(at(s.betas, t).toPrecision(6))}`
 
+/** Of what each step keeps, the share that is left at each timestep. */
+const products = (s: NoiseSchedule): readonly number[] => {
+  let bar = 1
+  return s.betas.map((beta) => {
+    bar *= 1 - beta
+    return bar
+  })
+}
+const product = (schedules: fc.Arbitrary<NoiseSchedule>): Law => {
+  const farthest = (s: NoiseSchedule): { readonly t: number; readonly by: number } =>
+    products(s).reduce(
+      (worst, bar, t) => {
+        const by = Math.abs(at(s.alphasCumprod, t) / bar - 1)
+        return by > worst.by || Number.isNaN(by) ? { t, by } : worst
+      },
+      { t: 0, by: 0 },
+    )
+  const first = (s: NoiseSchedule): number =>
+    Math.max(
+      0,
+      products(s).findIndex((bar, t) => !(Math.abs(at(s.alphasCumprod, t) / bar - 1) <= farthest(s).by / 4)),
+    )
+  return law({
+    name: 'alpha-bar is what all steps keep',
+    equation: 'abar_t = (1 - beta_0) ... (1 - beta_t)',
+    source: 'Ho et al. 2020, equation 4',
+    tolerance: { float64: 1e-6, float32: 1e-6 },
+    arbitrary: schedules,
+    deviation: (s) => TE.right(farthest(s).by),
+    tells: (s) =>
+      TE.right([
+        `first ${place(s, first(s))}`,
+        compared('alpha-bar', products(s)[first(s)], s.alphasCumprod[first(s)]),
+      ]),
+  })
+}
+
+/** Single steps of longer chains are as many nodes. */
+const mostComposed = 24
 const composition = (schedules: fc.Arbitrary<NoiseSchedule>): Law =>
   lawOf({
     name: 'single steps compose to the closed form',
     equation: 'q(x_t | x_{t-1}) ... q(x_1 | x_0) = N(sqrt(abar_t) x_0, (1 - abar_t) I)',
     source: 'Ho et al. 2020, equations 2 and 4',
     tolerance: { float64: 1e-12, float32: 1e-4 },
-    arbitrary: moments(schedules),
+    arbitrary: moments(schedules, 0, mostComposed),
     outputs: ({ s, t }) => {
       const steps = Array.from({ length: t + 1 }, (_, i) => i)
       const items = t + 2
@@ -105,6 +129,11 @@ const composition = (schedules: fc.Arbitrary<NoiseSchedule>): Law =>
         ),
       )
     },
+    tells: ({ chained: [signal, ...noises], ...closed }, { s, t }) => [
+      place(s, t),
+      compared('share of x_0', signal, closed.signal[0]),
+      compared('share of noise', Math.hypot(...noises), closed.noise[0]),
+    ],
   })
 
 const fading = (schedules: fc.Arbitrary<NoiseSchedule>): Law =>
@@ -118,8 +147,33 @@ const fading = (schedules: fc.Arbitrary<NoiseSchedule>): Law =>
       const falls = (xs: readonly number[]): boolean => xs.every((x, i) => i === 0 || x < at(xs, i - 1))
       return TE.right(falls(s.alphasCumprod) && falls(s.snr) ? 0 : 1)
     },
+    tells: (s) => {
+      const t = s.snr.findIndex(
+        (x, i) => i > 0 && !(x < at(s.snr, i - 1) && at(s.alphasCumprod, i) < at(s.alphasCumprod, i - 1)),
+      )
+      return TE.right([
+        place(s, t),
+        `alpha-bar expected below ${at(s.alphasCumprod, t - 1)} of the timestep before, came ${at(s.alphasCumprod, t)}`,
+        `SNR expected below ${at(s.snr, t - 1)} of the timestep before, came ${at(s.snr, t)}`,
+      ])
+    },
   })
 
+interface Meeting {
+  readonly moment: { readonly s: NoiseSchedule; readonly t: number }
+  readonly x0: number
+  readonly xt: number
+}
+const posterior = ({ moment: { s, t }, x0, xt }: Meeting) => {
+  const { mean, variance } = qPosterior(s, { x0: rows([x0]), xt: rows([xt]), t: everywhere(t, 1) })
+  return { mean, variance }
+}
+/** The product of two Gaussians. */
+const byRule = ({ moment: { s, t }, x0, xt }: Meeting) => {
+  const [a, b, before] = [at(s.alphas, t), at(s.betas, t), at(s.alphasCumprod, t - 1)]
+  const variance = 1 / (a / b + 1 / (1 - before))
+  return { variance, mean: variance * ((Math.sqrt(a) * xt) / b + (Math.sqrt(before) * x0) / (1 - before)) }
+}
 const bayes = (schedules: fc.Arbitrary<NoiseSchedule>): Law =>
   law({
     name: "the posterior is Bayes' rule",
@@ -127,16 +181,22 @@ const bayes = (schedules: fc.Arbitrary<NoiseSchedule>): Law =>
     source: 'Ho et al. 2020, equations 6 and 7',
     tolerance: { float64: 1e-11, float32: 1e-3 },
     arbitrary: fc.record({ moment: moments(schedules, 1), x0: real(-2, 2), xt: real(-2, 2) }),
-    deviation: ({ moment: { s, t }, x0, xt }, { ask }) => {
-      const [a, b, before] = [at(s.alphas, t), at(s.betas, t), at(s.alphasCumprod, t - 1)]
-      const variance = 1 / (a / b + 1 / (1 - before))
-      const mean = variance * ((Math.sqrt(a) * xt) / b + (Math.sqrt(before) * x0) / (1 - before))
-      const q = qPosterior(s, { x0: rows([x0]), xt: rows([xt]), t: everywhere(t, 1) })
+    deviation: (a, { ask }) => {
+      const { mean, variance } = byRule(a)
       return pipe(
-        ask({ mean: q.mean, variance: q.variance }),
+        ask(posterior(a)),
         TE.map((r) => Math.max(gap(r.mean, [mean]), gap(r.variance, [variance]))),
       )
     },
+    tells: (a, { ask }) =>
+      pipe(
+        ask(posterior(a)),
+        TE.map((r) => [
+          `${place(a.moment.s, a.moment.t)}, of x_0 ${a.x0} and x_t ${a.xt}`,
+          compared('mean of x_{t-1}', byRule(a).mean, r.mean[0]),
+          compared('variance of x_{t-1}', byRule(a).variance, r.variance[0]),
+        ]),
+      ),
   })
 
 const marginal = (schedules: fc.Arbitrary<NoiseSchedule>): Law =>
@@ -156,6 +216,11 @@ const marginal = (schedules: fc.Arbitrary<NoiseSchedule>): Law =>
       const deviation = (shifted[0] ?? Number.NaN) - (mean[0] ?? Number.NaN)
       return Math.max(gap([middle], mean), gap([(up - middle) ** 2 + own], [deviation ** 2]))
     },
+    tells: ({ up: [up = 0], middle: [middle = 0], own: [own = 0], mean, shifted }, { moment: { s, t }, x0 }) => [
+      `${place(s, t)}, of x_0 ${x0}`,
+      compared('mean of x_{t-1}', mean[0], middle),
+      compared('variance of x_{t-1}', ((shifted[0] ?? 0) - (mean[0] ?? 0)) ** 2, (up - middle) ** 2 + own),
+    ],
   })
 
 const kinds = fc.constantFrom(...parameterizations)
@@ -211,127 +276,13 @@ const prior = (schedules: fc.Arbitrary<NoiseSchedule>): Law =>
 
 /** What every forward process obeys. */
 export const forwardLaws = (schedules: fc.Arbitrary<NoiseSchedule>): readonly Law[] => [
+  product(schedules),
   fading(schedules),
   composition(schedules),
   bayes(schedules),
   marginal(schedules),
   ...conversions(schedules),
   prior(schedules),
-]
-
-const spread = (xs: readonly number[]): number => {
-  const center = total(xs) / xs.length
-  return Math.sqrt(total(xs.map((x) => (x - center) ** 2)) / xs.length)
-}
-const guided = fc.record({
-  predicts: kinds,
-  scale: real(-2, 8),
-  c: reals(2, -2, 2),
-  u: reals(2, -2, 2),
-  x: reals(2, -2, 2),
-})
-const column = (data: readonly number[]): Tensor => constant(data, float(data.length, 1))
-/** A network that multiplies by its conditioning. */
-const scaling =
-  <P extends Parameterization>(predicts: P) =>
-  ({ by }: { readonly by: Tensor }) =>
-    denoiser(predicts, (xt) => pipe(xt, mul(by)))
-
-export const guidanceLaws: readonly Law[] = [
-  lawOf({
-    name: 'guidance 1 is conditional, guidance 0 unconditional',
-    equation: 'u + 1 (c - u) = c and u + 0 (c - u) = u',
-    source: 'Ho and Salimans 2022, equation 6',
-    tolerance: { float64: 1e-14, float32: 1e-6 },
-    arbitrary: guided,
-    outputs: ({ predicts, c, u, x }) => {
-      const of = scaling(predicts)
-      const [conditional, unconditional] = [of({ by: column(c) }), of({ by: column(u) })]
-      const [xt, t] = [column(x), constant([0], int(x.length))]
-      return {
-        one: guide(1)(conditional, unconditional)(xt, t),
-        zero: guide(0)(conditional, unconditional)(xt, t),
-        conditional: conditional(xt, t),
-        unconditional: unconditional(xt, t),
-      }
-    },
-    deviation: (r) => Math.max(gap(r.one, r.conditional), gap(r.zero, r.unconditional)),
-  }),
-  lawOf({
-    name: 'guidance in one call is guidance in two',
-    equation: 'a network that treats items alone says the same of a doubled batch',
-    source: 'CompVis latent-diffusion, ddim.py p_sample_ddim',
-    tolerance: { float64: 1e-14, float32: 1e-6 },
-    arbitrary: guided,
-    outputs: ({ predicts, scale, c, u, x }) => {
-      const of = scaling(predicts)
-      const given = { conditional: { by: column(c) }, unconditional: { by: column(u) } }
-      const [xt, t] = [column(x), constant([0], int(x.length))]
-      return {
-        one: guideTogether(scale)(of, given)(xt, t),
-        two: guide(scale)(of(given.conditional), of(given.unconditional))(xt, t),
-      }
-    },
-    deviation: (r) => gap(r.one, r.two),
-  }),
-  lawOf({
-    name: 'rescaled guidance spreads as the conditional model does',
-    equation: 'std(rescaled by 1) = std(c), and rescaled by 0 it is what it was',
-    source: 'Lin et al. 2024, equations 15 and 16',
-    tolerance: { float64: 1e-12, float32: 1e-4 },
-    arbitrary: fc.record({
-      scale: real(1, 8),
-      c: reals(4, -2, 2).filter((xs) => spread(xs) > 0.1),
-      u: reals(4, -2, 2),
-    }),
-    outputs: ({ scale, c, u }) => {
-      const [conditional, other] = [c, u].map((xs) => denoiser('eps', () => rows(xs)))
-      const [xt, t] = [rows([0, 0, 0, 0]), everywhere(0, 1)]
-      const by = (rescale: number): Tensor =>
-        conditional === undefined || other === undefined ? xt : guide(scale, { rescale })(conditional, other)(xt, t)
-      return {
-        whole: by(1),
-        none: by(0),
-        c: rows(c),
-        plain: rows(c.map((x, i) => (u[i] ?? 0) + scale * (x - (u[i] ?? 0)))),
-      }
-    },
-    // Where guidance leaves no spread, none can be brought back.
-    deviation: (r) => Math.max(gap(r.none, r.plain), spread(r.plain) < 0.1 ? 0 : gap([spread(r.whole)], [spread(r.c)])),
-  }),
-  lawOf({
-    name: 'guidance by the exact classifier gives the conditional model',
-    equation: 'eps(x_t) - sigma grad log p(y | x_t) = eps(x_t | y)',
-    source: 'Bayes; Dhariwal and Nichol 2021, equation 12',
-    tolerance: { float64: 1e-9, float32: 1e-3 },
-    arbitrary: fc.record({
-      predicts: kinds,
-      mean: real(0.3, 1.5),
-      deviation: real(0.3, 1),
-      alpha: real(0.2, 1),
-      sigma: real(0.2, 1),
-      x: reals(3, -2, 2),
-    }),
-    outputs: ({ predicts, mean, deviation, alpha, sigma, x }) => {
-      const mixture = { alpha: scalar(alpha), sigma: scalar(sigma) }
-      const variance = (alpha * deviation) ** 2 + sigma ** 2
-      const of = (x0: (xt: Tensor) => Tensor) =>
-        denoiser(predicts, (xt) => convert('x0', predicts, mixture, xt, x0(xt)))
-      // E[x_0 | x_t, y] of N(mean, deviation^2), and the mean of both classes, +mean and -mean, by what x_t says of them.
-      const ofClass =
-        (center: number) =>
-        (xt: Tensor): Tensor =>
-          pipe(xt, mul(alpha * deviation ** 2), add(center * sigma ** 2), mul(1 / variance))
-      const logit = (xt: Tensor): Tensor => pipe(xt, mul((2 * alpha * mean) / variance))
-      const positive = (xt: Tensor): Tensor => pipe(logit(xt), neg, exp, add(1), reciprocal)
-      const either = (xt: Tensor): Tensor =>
-        pipe(positive(xt), mul(pipe(ofClass(mean)(xt), sub(ofClass(-mean)(xt)))), add(ofClass(-mean)(xt)))
-      const [xt, t] = [column(x), everywhere(0, x.length)]
-      const guidedBy = guideByClassifier(1, (noisy) => pipe(logit(noisy), neg, softplus, neg), mixture)
-      return { guided: guidedBy(of(either))(xt, t), conditional: of(ofClass(mean))(xt, t) }
-    },
-    deviation: (r) => gap(r.guided, r.conditional),
-  }),
 ]
 
 /** This library's diffusion processes. */

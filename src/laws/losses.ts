@@ -208,7 +208,7 @@ export const objectiveLaws = (schedules: fc.Arbitrary<NoiseSchedule>): readonly 
 }
 
 const autoencoders = fc.record({ x: numbers, y: numbers, mean: numbers, logvar: numbers, klWeight: real(0, 2) })
-const autoencoder: readonly Law[] = [
+const kl: readonly Law[] = [
   lawOf({
     name: 'a perfect autoencoder at the prior loses nothing',
     equation: 'L(x, x, N(0, I)) = 0',
@@ -308,6 +308,8 @@ const autoencoder: readonly Law[] = [
       return Math.max(gap(r.loss, [expected]), gap(r.nll, r.plain), gap(r.logged, r.plain))
     },
   }),
+]
+const vq: readonly Law[] = [
   lawOf({
     name: 'a quantising autoencoder loses the means of three parts, two of them weighed',
     equation: "L = mean(|x - x'|^n + w_p p) + w_q mean(q); p is logged as it is without its weight",
@@ -343,5 +345,8 @@ const autoencoder: readonly Law[] = [
   }),
 ]
 
+/** The laws of an autoencoder's loss, by its kind. */
+export const autoencoderLaws = { kl, vq } as const
+
 /** This library's losses. */
-export const lossLaws: readonly Law[] = [distances, ...objectiveLaws(noiseSchedules), ...autoencoder]
+export const lossLaws: readonly Law[] = [distances, ...objectiveLaws(noiseSchedules), ...kl, ...vq]

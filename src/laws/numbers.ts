@@ -24,6 +24,12 @@ export const gap = (a: readonly number[], b: readonly number[]): number => {
   const scale = b.reduce((m, x) => Math.max(m, Math.abs(x)), 1)
   return a.reduce((worst, x, i) => Math.max(worst, Math.abs(x - (b[i] ?? Number.NaN))), 0) / scale
 }
+/** What was expected and what came, in a line. */
+export const compared = (what: string, expected: number | undefined, came: number | undefined): string => {
+  const shown = (x: number | undefined): string =>
+    String(x === undefined ? 'nothing' : Number(x.toPrecision(8))).padEnd(14)
+  return `${what.padEnd(20)} expected ${shown(expected)} came ${shown(came)}`.trimEnd()
+}
 /** The largest distance from 0. */
 export const largest = (xs: readonly number[]): number => xs.reduce((worst, x) => Math.max(worst, Math.abs(x)), 0)
 /** How far numbers lie below a bound. */

@@ -86,7 +86,7 @@ const adamSettings: fc.Arbitrary<AdamSettings> = fc.record({
 })
 const slots = ['m', 'v'] as const
 const adamLaw = <H extends string>(
-  about: Pick<Law, 'name' | 'equation' | 'source'>,
+  about: Pick<Law, 'name' | 'equation' | 'source' | 'about'>,
   make: (options: AdamSettings) => Optimizer<'m' | 'v', H>,
   decay: (options: AdamSettings, rate: number) => (p: number, g: number) => { readonly p: number; readonly g: number },
 ): Law =>
@@ -118,6 +118,7 @@ const adamLaw = <H extends string>(
 const descending: readonly Law[] = [
   adamLaw(
     {
+      about: 'adam',
       name: 'Adam is its algorithm as printed, however its moments are held',
       equation: "p' = p - a m^ / (sqrt(v^) + eps), m^ = m / (1 - b1^t), v^ = v / (1 - b2^t), of g + w p",
       source: 'Kingma and Ba 2015, algorithm 1; PyTorch, torch.optim.Adam',
@@ -128,6 +129,7 @@ const descending: readonly Law[] = [
   ),
   adamLaw(
     {
+      about: 'adamw',
       name: 'AdamW decays before the step, and apart from the gradient',
       equation: "p' = (1 - a w) p - a m^ / (sqrt(v^) + eps)",
       source: 'Loshchilov and Hutter 2019, algorithm 2; PyTorch, torch.optim.AdamW',
@@ -137,6 +139,7 @@ const descending: readonly Law[] = [
       (p, g) => ({ p: p * (1 - rate * weightDecay), g }),
   ),
   lawOf({
+    about: 'sgd',
     name: 'SGD remembers gradients at full weight',
     equation: "b' = mu b + g + w p, p' = p - a b'",
     source: 'PyTorch, torch.optim.SGD, without dampening',
@@ -161,6 +164,7 @@ const descending: readonly Law[] = [
 
 const averaging: readonly Law[] = [
   lawOf({
+    about: 'clipNorm',
     name: 'gradients are clipped to a length, never turned nor stretched',
     equation: "g' = g min(1, c / (|g| + 1e-6)) over all parameters at once; |g| is told as it was",
     source: 'Pascanu et al. 2013, algorithm 1; PyTorch, clip_grad_norm_',
@@ -183,6 +187,7 @@ const averaging: readonly Law[] = [
     },
   }),
   lawOf({
+    about: 'emaDecay',
     name: 'an average forgets by its decay, sooner at first where it warms up',
     equation: "s' = d s + (1 - d) p, d = min(decay, (1 + n) / (10 + n)) at update n = 1, 2, ...",
     source: 'CompVis latent-diffusion, ldm/modules/ema.py: LitEma',

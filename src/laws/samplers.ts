@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { clamp } from '../declare/index.ts'
 import { type Denoiser, denoiser } from '../diffusion/denoiser.ts'
-import type { Effect } from '../error.ts'
+import { type Effect, effect } from '../error.ts'
 import type { Executor } from '../execute/executor.ts'
 import { pipe, TE } from '../prelude.ts'
 import {
@@ -30,14 +30,15 @@ import {
   renoise,
   repaint,
   type Sampler,
+  type Transition,
   unipc,
 } from '../samplers/index.ts'
 import { levelsOf, type Spacing } from '../schedulers/levels.ts'
 import type { Column } from '../schedulers/noise-schedule.ts'
-import { type PathKind, ratioOf } from '../schedulers/path.ts'
+import { type Level, type Path, type PathKind, ratioOf } from '../schedulers/path.ts'
 import { beginningLaws } from './beginnings.ts'
 import { type Law, law } from './law.ts'
-import { gap, real, reals } from './numbers.ts'
+import { compared, gap, real, reals } from './numbers.ts'
 import {
   flowOf,
   formulaPath,
@@ -45,6 +46,7 @@ import {
   numbersOf,
   oracle,
   silent,
+  type Walked,
   walkFrom,
   walks,
   walksFromNoise,
@@ -68,42 +70,86 @@ const oneEach = (before: number) => {
   }
 }
 
-const marginals = (sampler: Sampler): Law =>
+/** From some signal to some noise: where there is none of either, nothing is left to compare. */
+const between = ({ walk: { transitions }, kept }: { readonly walk: Walked; readonly kept: number }) => {
+  const both = transitions.filter(({ here }) => here.alpha > 0)
+  return both.slice(0, Math.max(1, Math.ceil(kept * (both.length - 1))))
+}
+/** The shares of x_0 and of noise after so many steps: those that came, and those of the process. */
+const sharesAfter = (executor: Executor, sampler: Sampler, path: Path, steps: readonly Transition[]) => {
+  const [first, last] = [steps[0]?.here, steps.at(-1)?.next]
+  return pipe(
+    TE.fromEither(planSampling(sampler, path, steps)),
+    TE.flatMap((plan) => {
+      // The share of x_0, of the first eps, and of each noise that can be drawn.
+      const items = 2 + 2 * plan.steps.length
+      const from = Array.from({ length: items }, (_, i) =>
+        i === 0 ? (first?.alpha ?? 0) : i === 1 ? (first?.sigma ?? 0) : 0,
+      )
+      const x0 = Array.from({ length: items }, (_, i) => (i === 0 ? 1 : 0))
+      return walkFrom(executor, { plan, denoise: oracle(x0), noiseOf: oneEach(2) }, from)
+    }),
+    TE.map(numbersOf),
+    TE.map(([signal = Number.NaN, ...noises]) => {
+      const [came, expected] = [
+        [signal, Math.hypot(...noises)],
+        [last?.alpha ?? Number.NaN, last?.sigma ?? Number.NaN],
+      ]
+      return {
+        came,
+        expected,
+        by: Math.max(gap(came.slice(0, 1), expected.slice(0, 1)), gap(came.slice(1), expected.slice(1))),
+      }
+    }),
+  )
+}
+const short = (x: number): string => String(Number(x.toPrecision(5)))
+const levelText = ({ alpha, sigma }: Level): string => `alpha ${short(alpha)}, sigma ${short(sigma)}`
+
+/** The first step behind which shares are not those of the process, and what is expected there. */
+const firstWrong = (executor: Executor, sampler: Sampler, path: Path, steps: readonly Transition[], limit: number) =>
+  effect(async (run): Promise<readonly string[]> => {
+    for (const [k, { here, next }] of steps.entries()) {
+      const { came, expected, by } = await run(sharesAfter(executor, sampler, path, steps.slice(0, k + 1)))
+      if (by <= limit) continue
+      return [
+        `${sampler.name}, step ${k + 1} of ${steps.length}, the first that is wrong`,
+        `from ${levelText(here)} (t = ${short(here.t)})`,
+        `to   ${levelText(next)} (t = ${short(next.t)})`,
+        compared('share of x_0', expected[0], came[0]),
+        compared('share of noise', expected[1], came[1]),
+      ]
+    }
+    return []
+  })
+
+const marginals = (sampler: Sampler, along: fc.Arbitrary<Walked>): Law =>
   law({
     name: `${sampler.name} keeps the marginals`,
     equation: 'knowing x_0, a walk from q(x_t | x_0) gives q(x_s | x_0) = N(alpha_s x_0, sigma_s^2)',
     source: 'Song et al. 2021 (DDIM), lemma 1',
     tolerance: { float64: 1e-8, float32: 1e-3 },
     runs: 25,
-    arbitrary: fc.record({ walk: walks, kept: real(0.2, 1) }),
-    deviation: ({ walk: { path, transitions }, kept }, { executor }) => {
-      // From some signal to some noise: where there is none of either, nothing is left to compare.
-      const between = transitions.filter(({ here }) => here.alpha > 0)
-      const some = between.slice(0, Math.max(1, Math.ceil(kept * (between.length - 1))))
-      const [first, last] = [some[0]?.here, some.at(-1)?.next]
-      return pipe(
-        TE.fromEither(planSampling(sampler, path, some)),
-        TE.flatMap((plan) => {
-          // The share of x_0, of the first eps, and of each noise that can be drawn.
-          const items = 2 + 2 * plan.steps.length
-          const from = Array.from({ length: items }, (_, i) =>
-            i === 0 ? (first?.alpha ?? 0) : i === 1 ? (first?.sigma ?? 0) : 0,
-          )
-          const x0 = Array.from({ length: items }, (_, i) => (i === 0 ? 1 : 0))
-          return walkFrom(executor, { plan, denoise: oracle(x0), noiseOf: oneEach(2) }, from)
-        }),
-        TE.map(numbersOf),
-        TE.map(([signal = Number.NaN, ...noises]) =>
-          Math.max(
-            gap([signal], [last?.alpha ?? Number.NaN]),
-            gap([Math.hypot(...noises)], [last?.sigma ?? Number.NaN]),
-          ),
-        ),
-      )
-    },
+    arbitrary: fc.record({ walk: along, kept: real(0.2, 1) }),
+    deviation: (a, { executor }) =>
+      pipe(
+        sharesAfter(executor, sampler, a.walk.path, between(a)),
+        TE.map(({ by }) => by),
+      ),
+    tells: (a, { executor }) => firstWrong(executor, sampler, a.walk.path, between(a), 1e-4),
   })
 
-const pointMass = (sampler: Sampler): Law =>
+const endOf = (
+  executor: Executor,
+  sampler: Sampler,
+  { walk: { path, transitions }, mean, xT }: { readonly walk: Walked; readonly mean: number; readonly xT: Column },
+): Effect<Column> =>
+  pipe(
+    TE.fromEither(planSampling(sampler, path, transitions)),
+    TE.flatMap((plan) => walkFrom(executor, { plan, denoise: oracle(xT.map(() => mean)), noiseOf: chance }, xT)),
+    TE.map(numbersOf),
+  )
+const pointMass = (sampler: Sampler, along: fc.Arbitrary<Walked>): Law =>
   law({
     name: `${sampler.name} finds a known point`,
     equation: 'on data of a single point m, with the best denoiser, x ends at m',
@@ -111,25 +157,36 @@ const pointMass = (sampler: Sampler): Law =>
     // From nearly pure noise rounding is multiplied by as much as 2^12.
     tolerance: { float64: 1e-6, float32: 1e-2 },
     runs: 20,
-    arbitrary: fc.record({ walk: fc.oneof(walks, walksFromNoise), mean: real(-2, 2), xT: reals(3, -3, 3) }),
-    deviation: ({ walk: { path, transitions }, mean, xT }, { executor }) => {
-      const target = xT.map(() => mean)
-      return pipe(
-        TE.fromEither(planSampling(sampler, path, transitions)),
-        TE.flatMap((plan) => walkFrom(executor, { plan, denoise: oracle(target), noiseOf: chance }, xT)),
-        TE.map((state) => gap(numbersOf(state), target)),
-      )
-    },
+    arbitrary: fc.record({ walk: along, mean: real(-2, 2), xT: reals(3, -3, 3) }),
+    deviation: (a, { executor }) =>
+      pipe(
+        endOf(executor, sampler, a),
+        TE.map((end) =>
+          gap(
+            end,
+            a.xT.map(() => a.mean),
+          ),
+        ),
+      ),
+    tells: (a, { executor }) =>
+      pipe(
+        endOf(executor, sampler, a),
+        TE.map((end) => [
+          `${sampler.name} in ${a.walk.transitions.length} steps, from x_T = ${a.xT.map(short).join(', ')}`,
+          ...end.map((x, i) => compared(`end of item ${i + 1}`, a.mean, x)),
+        ]),
+      ),
   })
 
-const halves = (sampler: Sampler): Law =>
+/** A walk depends on nothing but its state. */
+export const halves = (sampler: Sampler, along: fc.Arbitrary<Walked> = walks): Law =>
   law({
     name: `${sampler.name} in two halves is one run`,
     equation: 'run(plan) = run(rest) . run(first), wherever it is cut',
     source: 'a step depends on x, the memory and its own number alone',
     tolerance: { float64: 0, float32: 0 },
     runs: 15,
-    arbitrary: fc.record({ walk: walks, xT: reals(2, -3, 3), share: real(0, 1) }),
+    arbitrary: fc.record({ walk: along, xT: reals(2, -3, 3), share: real(0, 1) }),
     deviation: ({ walk: { path, transitions }, xT, share }, { executor }) =>
       pipe(
         TE.fromEither(planSampling(sampler, path, transitions)),
@@ -151,11 +208,11 @@ const halves = (sampler: Sampler): Law =>
       ),
   })
 
-/** What a sampler obeys that ends at the data and whose steps are those of the process. */
-export const samplerLaws = (sampler: Sampler): readonly Law[] => [
-  marginals(sampler),
-  pointMass(sampler),
-  halves(sampler),
+/** What a sampler obeys that ends at the data and whose steps are those of the process, along any path or some that are given. */
+export const samplerLaws = (sampler: Sampler, along?: fc.Arbitrary<Walked>): readonly Law[] => [
+  marginals(sampler, along ?? walks),
+  pointMass(sampler, along ?? fc.oneof(walks, walksFromNoise)),
+  halves(sampler, along),
 ]
 
 const coarse = 48
@@ -320,7 +377,7 @@ const converging: readonly Sampler[] = [
 
 /** This library's samplers. */
 export const librarySamplerLaws: readonly Law[] = [
-  ...exact.flatMap(samplerLaws),
+  ...exact.flatMap((sampler) => samplerLaws(sampler)),
   halves(lcm()),
   ...converging.map((sampler) => convergenceLaw(sampler)),
   ...identities,

@@ -21,11 +21,15 @@ export interface Walked {
   readonly path: Path
   readonly transitions: readonly Transition[]
 }
-const walksAlong = (path: fc.Arbitrary<Path>): fc.Arbitrary<Walked> =>
+/** Steps down a path to the data, in two to eight steps at any of some spacings. */
+export const walksAlong = (
+  path: fc.Arbitrary<Path>,
+  spacings: readonly Spacing[] = ['trailing', 'linspace', 'karras', 'exponential', 'beta', 'log-snr'],
+): fc.Arbitrary<Walked> =>
   fc
     .record({
       path,
-      spacing: fc.constantFrom<Spacing[]>('trailing', 'linspace', 'karras', 'exponential', 'beta', 'log-snr'),
+      spacing: fc.constantFrom(...spacings),
       steps: fc.integer({ min: 2, max: 8 }),
     })
     .map(({ path, spacing, steps }) => {

@@ -27,7 +27,8 @@ import { machine } from './machine.ts'
 
 const metricsLine = decode(dictionary(number()), { tag: 'file' })
 
-const lineOf = (line: string, at: string): Checked<Readonly<Record<string, number>>> =>
+/** A line of `metrics.jsonl`. Errors (`file`): none such. */
+export const lineOf = (line: string, at: string): Checked<Readonly<Record<string, number>>> =>
   pipe(
     E.tryCatch((): unknown => JSON.parse(line), reasonOf),
     E.flatMap((u): E.Either<unknown, Readonly<Record<string, number>>> => metricsLine(u)),
