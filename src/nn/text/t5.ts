@@ -20,29 +20,38 @@ import {
 } from '../../declare/index.ts'
 import type { Initializer } from '../../graph/ops.ts'
 import { pipe } from '../../prelude.ts'
-import { type Decoded, integer, number, record, withDefault, word } from '../../schema.ts'
+import { about, type Decoded, describedRecord, integer, number, withDefault, word } from '../../schema.ts'
 import { entries, width } from '../bounds.ts'
 import { embedding, type Layer, linear, ones } from '../layers.ts'
 import { type AttentionFamily, selfAttention } from './attention.ts'
 
 export const t5Activations = ['relu', 'gated-gelu', 'gelu'] as const
-export const t5Config = record(
+export const t5Config = describedRecord(
   {
-    vocabulary: entries,
-    width,
-    layers: integer({ min: 1, max: 128 }),
-    heads: width,
-    headChannels: width,
-    mlpWidth: width,
+    vocabulary: about('Tokens that have an embedding; 32,128 in the published models.', entries, 32128),
+    width: about('Channels of the states, and so of the context that the U-Net attends to.', width, 4096),
+    layers: about('Transformer blocks in a row.', integer({ min: 1, max: 128 }), 24),
+    heads: about('Heads of an attention.', width, 64),
+    headChannels: about('Channels of a head; heads times this need not be the width.', width, 64),
+    mlpWidth: about('Channels of the hidden layer of each block.', width, 10240),
   },
   {
-    /** `gated-gelu` has a second projection that the first, through GELU by tanh, gates: T5 1.1. */
-    activation: withDefault(word(t5Activations), 'gated-gelu'),
-    /** Distances that are told apart, half of them to each side. */
-    buckets: withDefault(integer({ min: 4, max: 1024 }), 32),
-    /** Distances beyond it are one. */
-    farthest: withDefault(integer({ min: 4, max: 2 ** 20 }), 128),
-    eps: withDefault(number({ above: 0, max: 1 }), 1e-6),
+    activation: about(
+      'Of the hidden layers: "gated-gelu" has a second projection that the first, through GELU by tanh, gates, as T5 1.1; "relu" is T5\'s own.',
+      withDefault(word(t5Activations), 'gated-gelu'),
+    ),
+    buckets: about(
+      'Distances between tokens that are told apart, half of them to each side.',
+      withDefault(integer({ min: 4, max: 1024 }), 32),
+    ),
+    farthest: about(
+      'Distance in tokens beyond which all are one.',
+      withDefault(integer({ min: 4, max: 2 ** 20 }), 128),
+    ),
+    eps: about(
+      'What is added to the mean square of normalisations before its root.',
+      withDefault(number({ above: 0, max: 1 }), 1e-6),
+    ),
   },
 )
 export type T5Config = Decoded<typeof t5Config>
