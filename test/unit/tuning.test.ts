@@ -63,7 +63,10 @@ const experimentOf = async (adapter: object, more: object = {}): Promise<Experim
 const toldIn = async (e: Experiment, captions: readonly string[]): Promise<Values> => {
   const base = await awaited(publishedBase(join(state.dir, 'model'), e))
   if (e.diffusion === undefined || base.tokens === undefined) throw new Error('no model of texts')
-  const model = right(latentDiffusion(e.diffusion, diffusedOf(e), 0))
+  const trained = right(latentDiffusion(e.diffusion, diffusedOf(e), 0))
+  // With a word that is learnt, captions are encoded at each step: here once, as it begins.
+  const { ahead } = trained.conditioner
+  const model = { ...trained, conditioner: { ...trained.conditioner, ...(ahead ? { learntAhead: ahead } : {}) } }
   const data = {
     n: captions.length,
     about: (i: number) => ({ name: '', bytes: 0, sha256: '', caption: captions[i] ?? '' }),
