@@ -20,6 +20,7 @@ const shown = {
     'a purple cross above a yellow circle',
     'a blue circle and a red triangle',
   ],
+  'emoji-by-name': ['smiling cat face with open mouth', 'slice of pizza', 'dog face', 'penguin'],
 } as const satisfies Readonly<Record<string, readonly string[]>>
 
 const count = 8
