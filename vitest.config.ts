@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    testTimeout: 120_000,
+    testTimeout: 300_000,
     pool: 'forks',
     // ONNX Runtime's threads wait for each other by spinning: a thread for each of two files, and none waits.
     maxWorkers: 2,

@@ -55,12 +55,12 @@ const curve = (metric: string, points: Points, steps: number): string => {
   return `<figure><figcaption><b>${escapeHtml(metric)}</b> ${shown(values.at(-1) ?? 0)}<br>from ${shown(low)} to ${shown(highest)}</figcaption><svg viewBox="0 0 ${wide} ${high}" role="img" aria-label="${escapeHtml(metric)} over steps"><polyline points="${line.join(' ')}"/>${mark.map(([x, y]) => `<circle cx="${x}" cy="${y}" r="2.5"/>`).join('')}</svg></figure>`
 }
 
-const stageHtml = (name: string, told: Told, dir: string, now: number): string => {
+const stageHtml = (name: string, told: Told, dir: string, now: number, goesOn: boolean): string => {
   const metrics = [...new Set(told.lines.flatMap((l) => Object.keys(l.metrics)))]
   const seconds = (now - told.began) / 1000
   const rate = seconds > 0 ? (told.last - told.from) / seconds : 0
   const pace =
-    rate > 0 && told.last < told.steps
+    goesOn && rate > 0 && told.last < told.steps
       ? `, ${shown(rate)} steps a second, ${showDuration((told.steps - told.last) / rate)} to go`
       : ''
   const strip = told.previews.map(({ step, file }) => {
@@ -102,7 +102,7 @@ ${ended === undefined ? `<meta http-equiv="refresh" content="${every}">` : ''}
   </header>
 ${ended?.text === undefined ? '' : `  <pre>${escapeHtml(ended.text)}</pre>`}
 ${ended === undefined ? '' : `  <dl class="next"><dt>Go on</dt><dd><code>${escapeHtml(resumeCommand(dir))}</code></dd></dl>`}
-${[...stages].map(([stage, told]) => stageHtml(stage, told, folder, now)).join('')}
+${[...stages].map(([stage, told]) => stageHtml(stage, told, folder, now, ended === undefined)).join('')}
 </main>
 </body>
 </html>
