@@ -88,8 +88,10 @@ export const samplersOf = (document: PipelineDocument): readonly string[] =>
 /** Its own, by that name where it has one, else by the name of its scheduler. */
 export const samplerOf = ({ sampling }: PipelineDocument): string => {
   if (sampling.by === 'compvis') return sampling.sampler
+  const said = new Map<string, unknown>(Object.entries(sampling.config))
   const found = Object.entries(named).find(
-    ([, { name, options }]) => name === sampling.scheduler && Object.keys(options).length === 0,
+    ([, { name, options }]) =>
+      name === sampling.scheduler && Object.entries(options).every(([option, value]) => said.get(option) === value),
   )
   return found?.[0] ?? sampling.scheduler
 }
