@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import { type Effect, type Errors, effect } from '../error.ts'
+import { type Effect, effect } from '../error.ts'
 import { autoencoderOf, type Experiment } from '../experiment/document.ts'
 import { validated } from '../experiment/validation.ts'
 import type { Owned } from '../io/owner.ts'
@@ -11,6 +11,7 @@ import { trainIn } from '../run/train.ts'
 import { checkpointsOf } from '../train/checkpoints.ts'
 import { type Metrics, type Sink, sinks, type TrainingEvent } from '../train/events.ts'
 import { type Progress, progress } from '../train/progress.ts'
+import { isStop } from '../train/stop.ts'
 import { stopOnSignals } from './signals.ts'
 import { exitCodes, type Outcome, type Terminal } from './terminal.ts'
 
@@ -112,8 +113,6 @@ const leftIn = async (dir: string, e: Experiment): Promise<string> => {
 
 /** Work that cannot be asked to stop is left after so long (ms). */
 const patience = 1000
-
-const isStop = (errors: Errors): boolean => errors.some(({ tag }) => tag === 'stopped')
 
 /** Trains, with everything a person wants to see; ends by saying where the results are, or after a stop what was kept. */
 export const trainSession = (

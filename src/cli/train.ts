@@ -1,3 +1,4 @@
+import { Option } from 'commander'
 import { effect } from '../error.ts'
 import { loadWritten, placedBy } from '../experiment/load.ts'
 import { pipe, TE } from '../prelude.ts'
@@ -10,6 +11,7 @@ interface Options {
   readonly tensorboard?: boolean
   readonly set: readonly string[]
   readonly executor?: string
+  readonly dryRun?: true
 }
 
 export const train: Register = (program, { terminal, run }) => {
@@ -21,21 +23,32 @@ export const train: Register = (program, { terminal, run }) => {
     .option('--resume', 'go on with the run in that folder, or with the newest one')
     .option('--tensorboard', "TensorBoard's event files too, in tensorboard/ of the run")
     .option('--executor <name>', 'that of the experiment where left out')
+    .addOption(
+      new Option(
+        '--dry-run',
+        'one step of everything, a stop and going on included, in a folder that is removed',
+      ).conflicts(['out', 'resume', 'tensorboard']),
+    )
     .option(...setOption, several, [])
     .addHelpText(
       'after',
       `
 Examples:
   latentgraph train graphs/emoji.json
+  latentgraph train graphs/emoji.json --dry-run
   latentgraph train graphs/emoji.json --resume
   latentgraph train graphs/emoji.json --set /data/kind=folder --set /data/path=../my-pictures`,
     )
-    .action((file: string, { out, resume = false, set, executor, tensorboard = false }: Options) =>
+    .action((file: string, { out, resume = false, set, executor, tensorboard = false, dryRun: dry }: Options) =>
       run(
         effect(async (go) => {
           const sets = executor === undefined ? set : [...set, `/executor=${executor}`]
           const { completed } = await import('../pipelines/tuning.ts')
           const { experiment, asWritten } = await go(loadWritten(file, sets, completed))
+          if (dry) {
+            const { dryRun } = await import('./dry-run.ts')
+            return go(pipe(dryRun(experiment, terminal), TE.mapLeft(placedBy(asWritten))))
+          }
           const { trainSession } = await import('./session.ts')
           return go(
             inRunFolder({ file, out, resume }, (owned) =>

@@ -1,5 +1,5 @@
 import { appendFile } from 'node:fs/promises'
-import { type Effect, type Errors, effect, showErrors } from '../error.ts'
+import { type Effect, effect, showErrors } from '../error.ts'
 import { chooseExecutor } from '../execute/choose.ts'
 import type { Executor } from '../execute/executor.ts'
 import type { Definition } from '../experiment/define.ts'
@@ -13,6 +13,7 @@ import { E, identity, pipe, TE } from '../prelude.ts'
 import { doing, type Sink, sinks, type TrainingEvent } from '../train/events.ts'
 import { writeReport } from '../train/report/index.ts'
 import { type RunSummary, trainExperiment } from '../train/run.ts'
+import { isStop } from '../train/stop.ts'
 import { liveReport } from './live-report.ts'
 import { reportData, stageMetrics } from './report-data.ts'
 import { resumeCommand } from './resume-command.ts'
@@ -43,8 +44,6 @@ export interface Session {
   readonly tell: Sink
   readonly stopping: () => boolean
 }
-
-const isStop = (errors: Errors): boolean => errors.some(({ tag }) => tag === 'stopped')
 
 /** Seconds that each stage takes. */
 const timed = () => {

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { appendFile, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Effect, type Errors, effect, failure } from '../error.ts'
+import { type Effect, effect, failure } from '../error.ts'
 import { omit } from '../execute/carry.ts'
 import type { Executable, Stepper, Value, Values } from '../execute/executor.ts'
 import type { PostHocEma } from '../experiment/post-hoc-ema.ts'
@@ -24,7 +24,7 @@ import { bestOf, bestPath, bestsAsOf, exhausted, type Measured, tidyBests } from
 import { hasSnapshot, saveSnapshot, tidySnapshots } from './snapshots.ts'
 import { grouped } from './state.ts'
 import type { StepPlan } from './step.ts'
-import { stopped } from './stop.ts'
+import { isStop, stopped } from './stop.ts'
 
 export interface Preview {
   readonly files: (done: number) => readonly string[]
@@ -133,8 +133,6 @@ const isValidationDue = ({ steps, validation }: Loop, done: number): boolean =>
 
 const isSnapshotDue = ({ postHocEma }: Loop, done: number): boolean =>
   postHocEma !== undefined && done % postHocEma.every === 0
-
-const isStop = (errors: Errors): boolean => errors.some(({ tag }) => tag === 'stopped')
 
 /** The monitored metric among what was measured so far. */
 const remembered = ({ validation }: Loop, lines: readonly Line[]): readonly Measured[] =>

@@ -1,9 +1,10 @@
-import { type Effect, effect, failure, type LatentError } from '../error.ts'
+import { type Effect, type Errors, effect, failure, type LatentError } from '../error.ts'
 import type { Executor, Stepper } from '../execute/executor.ts'
 import { pipe, TE } from '../prelude.ts'
 
 /** What work ends with that was asked to end. */
 export const stopped = (): LatentError => failure('stopped', '', 'to come to its end', 'a request to stop')
+export const isStop = (errors: Errors): boolean => errors.some(({ tag }) => tag === 'stopped')
 
 /**
  * An executor that begins nothing once a stop is asked for, so that whatever runs batch after batch or step after step ends soon.
