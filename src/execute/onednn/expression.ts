@@ -21,6 +21,10 @@ export const lanes = {
 } as const
 export type Lane = keyof typeof lanes
 
+/** A float that is added to round to a whole number: n + shift ends in the bits of n. */
+export const shift = 12_582_912
+const shiftBits = 0x4b400000
+
 const one = '(i32.const 1)'
 const truth = (comparison: string): string => `(v128.and ${comparison} (i32x4.splat ${one}))`
 
@@ -30,13 +34,15 @@ export const instructions = {
   abs: (a: string) => `(f32x4.abs ${a})`,
   sqrt: (a: string) => `(f32x4.sqrt ${a})`,
   floor: (a: string) => `(f32x4.floor ${a})`,
-  nearest: (a: string) => `(f32x4.nearest ${a})`,
   add: (a: string, b: string) => `(f32x4.add ${a} ${b})`,
   sub: (a: string, b: string) => `(f32x4.sub ${a} ${b})`,
   mul: (a: string, b: string) => `(f32x4.mul ${a} ${b})`,
   div: (a: string, b: string) => `(f32x4.div ${a} ${b})`,
   max: (a: string, b: string) => `(f32x4.max ${a} ${b})`,
   min: (a: string, b: string) => `(f32x4.min ${a} ${b})`,
+  /** The first operand where it is no number. */
+  pmin: (a: string, b: string) => `(f32x4.pmin ${a} ${b})`,
+  pmax: (a: string, b: string) => `(f32x4.pmax ${a} ${b})`,
   equal: (a: string, b: string) => truth(`(f32x4.eq ${a} ${b})`),
   less: (a: string, b: string) => truth(`(f32x4.lt ${a} ${b})`),
   isTrue: (a: string) => truth(`(f32x4.ne ${a} (f32x4.splat (f32.const 0)))`),
@@ -53,9 +59,10 @@ export const instructions = {
   isTrueInt: (a: string) => truth(`(i32x4.ne ${a} (i32x4.splat (i32.const 0)))`),
   select: (c: string, a: string, b: string) => `(v128.bitselect ${a} ${b} (i32x4.ne ${c} (i32x4.splat (i32.const 0))))`,
   toFloat: (a: string) => `(f32x4.convert_i32x4_s ${a})`,
-  toInt: (a: string) => `(i32x4.trunc_sat_f32x4_s ${a})`,
-  /** The bits of 2^a, of a float. */
-  powerOf2: (a: string) => `(i32x4.shl (i32x4.add ${a} (i32x4.splat (i32.const 127))) (i32.const 23))`,
+  /** The whole number n of the float n + `shift`. */
+  shifted: (a: string) => `(i32x4.sub ${a} (i32x4.splat (i32.const ${shiftBits})))`,
+  /** The bits of 2^n, of n or of the float n + `shift`. */
+  powerOf2: (a: string) => `(i32x4.add (i32x4.shl ${a} (i32.const 23)) (i32x4.splat (i32.const 0x3f800000)))`,
   halved: (a: string) => `(i32x4.shr_s ${a} ${one})`,
 } as const
 export type Instruction = keyof typeof instructions

@@ -1,4 +1,4 @@
-import { instructions, isLane, lanes } from './expression.ts'
+import { instructions, isLane, type Kind, lanes } from './expression.ts'
 import type { Loop, Operand, Reduction, Walk } from './loop.ts'
 
 /**
@@ -13,7 +13,7 @@ interface Mode {
   readonly width: 4 | 1
 }
 
-const splat = (value: number, of: 'float' | 'int'): string =>
+const splat = (value: number, of: Kind): string =>
   of === 'float'
     ? `(f32x4.splat (f32.const ${Object.is(value, -0) ? '-0' : value}))`
     : `(i32x4.splat (i32.const ${value}))`
@@ -63,6 +63,14 @@ const writing = (loop: Loop) => {
     locals.set(name, type)
     return name
   }
+  /** Numbers lie in locals: V8 would make each anew wherever it stands. */
+  const constants = new Map<string, string>()
+  const constant = (value: number, of: Kind): string => {
+    const text = splat(value, of)
+    const name = constants.get(text) ?? local(`k${constants.size}`, 'v128')
+    constants.set(text, name)
+    return `(local.get $${name})`
+  }
   /** The level that an operand is known at, and whether it differs between the elements of a vector. */
   const stepLevels: number[] = []
   const stepWide: boolean[] = []
@@ -84,7 +92,7 @@ const writing = (loop: Loop) => {
   }
   const read = (o: Operand, u: number): string =>
     o.kind === 'number'
-      ? splat(o.value, o.of)
+      ? constant(o.value, o.of)
       : `(local.get $${local(`${o.kind === 'array' ? 'x' : 't'}${o.index}_${isWide(o) ? u : 0}`, 'v128')})`
 
   const loadText = (w: Walk & { readonly name: string }, u: number, { width }: Mode): string => {
@@ -247,9 +255,10 @@ ${moved(level, width)}
 
   const start: Mode = { vectors: 1, width: 1 }
   const body = [computed(-1, start), nested(0, start)].join('\n')
+  const numbers = [...constants].map(([value, name]) => `(local.set $${name} ${value})`).join('\n')
   const params = ['from', 'to', ...walks.map(({ name }) => name)].map((name) => `(param $${name} i32)`).join(' ')
   const declared = [...locals].map(([name, type]) => `(local $${name} ${type})`).join(' ')
-  return `${params}\n${declared}\n${body}`
+  return `${params}\n${declared}\n${numbers}\n${body}`
 }
 const noWalk: Walk = { buffer: 0, offset: 0, steps: [] }
 const nothing: Operand = { kind: 'number', value: 0, of: 'float' }

@@ -130,10 +130,32 @@ export const loopOf = ({ shape, values, reduced, reduction }: Nest): Loop => {
     if (o === undefined) throw new Error('an operand behind its use')
     return o
   }
+  /** What is loaded and computed alike is so once. */
+  const alike = new Map<string, Operand>()
+  const once = (key: string, make: () => Operand): Operand => {
+    const found = alike.get(key) ?? make()
+    alike.set(key, found)
+    return found
+  }
+  let loads = 0
   for (const e of parts) {
     if (e.kind === 'number') operands.set(e, e)
-    else if (e.kind === 'load') operands.set(e, { kind: 'array', index: arrays.push(walk(e.view, arrays.length)) - 1 })
-    else operands.set(e, { kind: 'step', index: steps.push({ op: e.op, operands: e.operands.map(known) }) - 1 })
+    else if (e.kind === 'load') {
+      const w = walk(e.view, loads++)
+      const key = `load ${w.buffer} ${w.offset} ${w.steps}`
+      operands.set(
+        e,
+        once(key, () => ({ kind: 'array', index: arrays.push(w) - 1 })),
+      )
+    } else {
+      const { op } = e
+      const given = e.operands.map(known)
+      const key = `${op} ${given.map((o) => (o.kind === 'number' ? `${o.of} ${Object.is(o.value, -0) ? '-0' : o.value}` : `${o.kind} ${o.index}`))}`
+      operands.set(
+        e,
+        once(key, () => ({ kind: 'step', index: steps.push({ op, operands: given }) - 1 })),
+      )
+    }
   }
   return {
     levels: levels.map(({ length, reduced: r }) => ({ length, reduced: r })),

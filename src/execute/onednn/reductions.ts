@@ -1,7 +1,7 @@
 import type { Shape } from '../../graph/types.ts'
 import type { Draft } from './draft.ts'
 import { apply, type Expression, float, kindOf, load, spreadTo } from './expression.ts'
-import { exponential } from './functions.ts'
+import { shortExponential } from './functions.ts'
 import type { Reduction } from './loop.ts'
 import type { Lowerings, Operand, Operands } from './lowering.ts'
 import { keyOf, spread, type View } from './view.ts'
@@ -81,7 +81,7 @@ export const reductions: Lowerings<
   softmax: ({ axis }, [x], { shape }, draft) => {
     const given = load(held(draft, x))
     const most = load(spread(draft.reduce('max', given, shape, [axis]), shape))
-    const powers = load(draft.store(exponential(apply('sub', given, most)), shape))
+    const powers = load(draft.store(shortExponential(apply('sub', given, most)), shape))
     return apply('div', powers, load(spread(draft.reduce('sum', powers, shape, [axis]), shape)))
   },
   maxPool: ({ factor }, [x], { shape }, draft) => {
