@@ -24,7 +24,7 @@ const ran = async (nest: Parameters<typeof loopOf>[0], lengths: readonly number[
   const loop = loopOf(nest)
   const { text, names } = moduleText([loop])
   const starts = lengths.map((_, i) => lengths.slice(0, i).reduce((a, b) => a + b + 8, 16))
-  const memory = new WebAssembly.Memory({ initial: 40 })
+  const memory = new WebAssembly.Memory({ initial: 40, maximum: 40, shared: true })
   const numbers = new Float32Array(memory.buffer)
   const buffers = lengths.map((length, i) => numbers.subarray(starts[i], (starts[i] ?? 0) + length))
   buffers.slice(0, -1).forEach((b, i) => {

@@ -4,6 +4,8 @@ export const types = { f16: 1, bf16: 2, f32: 3, s32: 4 } as const
 export const any = 1
 export const forwardTraining = 64
 export const direct = 1
+/** A stream whose primitives run one after another. */
+export const inOrder = 1
 export const softmaxAccurate = 0x30000
 export const query = {
   implementation: 8,
@@ -24,7 +26,10 @@ export const argument = {
   diffSource: 129,
   diffDestination: 145,
   diffWeights: 161,
+  scratchpad: 80,
 } as const
+/** Where a primitive puts what it computes in between: in memory that it is given. */
+export const givenScratchpad = 1
 
 /** What a function returns beside 0. */
 export const statuses: Readonly<Record<number, string>> = {
@@ -44,12 +49,14 @@ export const signatures = {
   dnnl_engine_create: ['int', [out, 'int', 'size_t']],
   dnnl_engine_destroy: ['int', [handle]],
   dnnl_stream_create: ['int', [out, handle, 'uint32_t']],
-  dnnl_stream_wait: ['int', [handle]],
   dnnl_memory_desc_create_with_strides: ['int', [out, 'int', dims, 'int', dims]],
   dnnl_memory_desc_create_with_tag: ['int', [out, 'int', dims, 'int', 'int']],
   dnnl_memory_desc_destroy: ['int', [handle]],
   dnnl_memory_desc_get_size: ['size_t', [handle]],
   dnnl_memory_desc_equal: ['int', [handle, handle]],
+  dnnl_primitive_attr_create: ['int', [out]],
+  dnnl_primitive_attr_destroy: ['int', [handle]],
+  dnnl_primitive_attr_set_scratchpad_mode: ['int', [handle, 'int']],
   dnnl_memory_create: ['int', [out, handle, handle, handle]],
   dnnl_memory_destroy: ['int', [handle]],
   dnnl_primitive_desc_query: ['int', [handle, 'int', 'int', '_Out_ const char**']],

@@ -10,7 +10,7 @@ export interface Pace {
   readonly weightGradientFlops: number
   /** Bytes a millisecond that a loop or a reordering goes through. */
   readonly bytes: number
-  /** Operations a millisecond of a loop's arithmetic, 4 elements each; loops run on one thread. */
+  /** Operations a millisecond and thread of a loop's arithmetic, 4 elements each. */
   readonly steps: number
   /** Milliseconds to call a primitive or a loop. */
   readonly call: number
@@ -19,3 +19,8 @@ export const measured: Pace = { flops: 6.3e7, weightGradientFlops: 3.5e7, bytes:
 
 /** Convolutions of enlarged maps by phases, when sampling: docs/decisions/0018. */
 export const phased: Phased = { channels: 16, products: 0.6, weights: 4_000_000 }
+
+/** What is worth two threads' waiting for each other: multiplications and additions of a product, operations of a loop. */
+export const worthCutting = { flops: 1e6, operations: 32_768 } as const
+/** Pieces of a long primitive: as many for 1 thread as for 2, so that both give the same numbers to the bit. */
+export const piecesFor = (threads: number): number => Math.max(2, threads)

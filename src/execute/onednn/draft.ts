@@ -1,16 +1,19 @@
 import { type Shape, size } from '../../graph/types.ts'
-import { any, argument, type Handle, types } from './api.ts'
+import { any, argument, givenScratchpad, type Handle, query, types } from './api.ts'
 import { type Expression, leading, load, loadsOf, overViews } from './expression.ts'
 import type { Library } from './load.ts'
 import { loopOf, type Nest, type Reduction } from './loop.ts'
-import type { Arguments, Array as Given, HostInstruction, Instruction } from './plan.ts'
+import type { Arguments, Array as Given, HostInstruction, Instruction, PrimitiveInstruction } from './plan.ts'
 import { dense, isDistinct, keyOf, liesAs, orderOf, reshaped, spread, touched, type View } from './view.ts'
 
 /** What is made while a plan is drafted, and has to be given back to the library. */
 export const ownership = (library: Library) => {
   const owned: (() => void)[] = []
   return {
-    own: (destroy: 'dnnl_memory_desc_destroy' | 'dnnl_primitive_desc_destroy', handle: Handle): Handle => {
+    own: (
+      destroy: 'dnnl_memory_desc_destroy' | 'dnnl_primitive_desc_destroy' | 'dnnl_primitive_attr_destroy',
+      handle: Handle,
+    ): Handle => {
       owned.push(() => library.call(destroy, handle))
       return handle
     },
@@ -43,8 +46,21 @@ const longCopy = 4096
 /** Elements along the innermost axis up to which a loop is all beginnings and ends. */
 const shortAxis = 16
 
-/** Collects buffers and instructions; every method appends what it needs. */
-export const drafting = (library: Library, ownership: Ownership) => {
+/** A range cut into that many ranges that differ by 1 at most; those that are empty are left out. */
+export const cut = (length: number, parts: number): readonly (readonly [from: number, to: number])[] => {
+  const ends = Array.from({ length: parts + 1 }, (_, i) => Math.floor((length * i) / parts))
+  return ends.flatMap((to, i) => (i > 0 && to > (ends[i - 1] ?? 0) ? [[ends[i - 1] ?? 0, to] as const] : []))
+}
+
+/** What a primitive's piece reads and writes. */
+export interface GivenPiece {
+  readonly descriptor: Handle
+  readonly reads: Arguments
+  readonly writes: Arguments
+}
+
+/** Collects buffers and instructions; every method appends what it needs. Long primitives are cut into so many pieces. */
+export const drafting = (library: Library, ownership: Ownership, pieces: number) => {
   const [buffers, instructions]: [number[], Instruction[]] = [[], []]
   let node = -1
   const buffer = (bytes: number): number => buffers.push(Math.max(4, bytes)) - 1
@@ -112,16 +128,34 @@ export const drafting = (library: Library, ownership: Ownership) => {
     return descriptor === undefined ? undefined : { buffer: view.buffer, offset: view.offset, descriptor }
   }
 
-  const primitive = (descriptor: Handle, reads: Arguments, writes: Arguments): void =>
+  const attributes = ownership.own('dnnl_primitive_attr_destroy', library.make('dnnl_primitive_attr_create') ?? null)
+  library.call('dnnl_primitive_attr_set_scratchpad_mode', attributes, givenScratchpad)
+  /** A descriptor that a primitive was made by. */
+  const asked = (descriptor: Handle, what: number): Handle => {
+    const found = library.ask('dnnl_primitive_desc_query_md', descriptor, what, 0)
+    return typeof found === 'bigint' ? found : null
+  }
+  const scratchpad = (descriptor: Handle): Arguments => {
+    const wanted = asked(descriptor, query.scratchpad)
+    const room = wanted === null ? undefined : inFormat(wanted)
+    return room === undefined || buffers[room.buffer] === 4 ? [] : [[argument.scratchpad, room]]
+  }
+  const primitive = (does: PrimitiveInstruction['does'], all: readonly GivenPiece[]): void => {
+    const buffersOf = (given: Arguments): readonly number[] => given.map(([, { buffer: b }]) => b)
+    const rooms = all.map(({ descriptor }) => scratchpad(descriptor))
     push({
       kind: 'primitive',
       node,
-      algorithm: library.implementation(descriptor),
-      descriptor,
-      arguments: [...reads, ...writes],
-      reads: reads.map(([, { buffer: b }]) => b),
-      writes: writes.map(([, { buffer: b }]) => b),
+      does,
+      algorithm: library.implementation(all[0]?.descriptor ?? null),
+      pieces: all.map(({ descriptor, reads, writes }, i) => ({
+        descriptor,
+        arguments: [...reads, ...writes, ...(rooms[i] ?? [])],
+      })),
+      reads: all.flatMap(({ reads }) => buffersOf(reads)),
+      writes: all.flatMap(({ writes }, i) => buffersOf([...writes, ...(rooms[i] ?? [])])),
     })
+  }
 
   /** One array in the place and order of another; false where the library cannot. */
   const reorder = (from: Given, to: Given): boolean => {
@@ -131,11 +165,11 @@ export const drafting = (library: Library, ownership: Ownership) => {
       library.engine,
       to.descriptor,
       library.engine,
-      null,
+      attributes,
     )
     if (descriptor === undefined) return false
     ownership.own('dnnl_primitive_desc_destroy', descriptor)
-    primitive(descriptor, [[argument.source, from]], [[argument.destination, to]])
+    primitive('reorder', [{ descriptor, reads: [[argument.source, from]], writes: [[argument.destination, to]] }])
     return true
   }
 
@@ -215,6 +249,9 @@ export const drafting = (library: Library, ownership: Ownership) => {
   return {
     library,
     ownership,
+    pieces,
+    attributes,
+    asked,
     buffers,
     instructions,
     /** Names the node that what follows is for. */

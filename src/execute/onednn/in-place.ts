@@ -13,7 +13,10 @@ const under = (i: Instruction, to: (buffer: number) => number): Instruction => {
   const move = <A extends { readonly buffer: number }>(a: A): A => ({ ...a, buffer: to(a.buffer) })
   if (i.kind === 'loop')
     return { ...i, ...common, loop: { ...i.loop, arrays: i.loop.arrays.map(move), results: i.loop.results.map(move) } }
-  if (i.kind === 'primitive') return { ...i, ...common, arguments: i.arguments.map(([a, x]) => [a, move(x)] as const) }
+  if (i.kind === 'primitive') {
+    const pieces = i.pieces.map((p) => ({ ...p, arguments: p.arguments.map(([a, x]) => [a, move(x)] as const) }))
+    return { ...i, ...common, pieces }
+  }
   return {
     ...i,
     ...common,

@@ -7,7 +7,7 @@ import type { Carry, CompileOptions, Executable, Executor, Stepper, Values } fro
 import { readingFiles } from '../files.ts'
 import { threadsHere } from '../onnx/threads.ts'
 import { byPhases } from '../staging.ts'
-import { phased } from './costs.ts'
+import { phased, piecesFor } from './costs.ts'
 import { ownership } from './draft.ts'
 import { explained } from './explain.ts'
 import { type Library, library } from './load.ts'
@@ -24,9 +24,8 @@ interface Compiled {
 /** A program that has what is given once. */
 const started = ({ library: lib, graph, constants, threads }: Compiled, carry: Carry, given: Values): Effect<Program> =>
   effect(async (run) => {
-    lib.setThreads(threads)
     const fixed = new Set([...Object.keys(constants), ...Object.keys(omit(given, Object.values(carry)))])
-    const program = await run(programOf(lib, graph, { carry, fixed }))
+    const program = await run(programOf(lib, graph, { carry, fixed }, threads))
     program.feed(constants)
     program.feed(given)
     const prepared = program.prepare()
@@ -35,16 +34,15 @@ const started = ({ library: lib, graph, constants, threads }: Compiled, carry: C
     return program
   })
 
-const computed = (program: Program, { library: lib, threads }: Compiled, feeds: Values): Effect<Values> =>
+const computed = (program: Program, feeds: Values): Effect<Values> =>
   effect(async (run) => {
-    lib.setThreads(threads)
     program.feed(feeds)
     await run(TE.fromEither(program.run()))
     return program.read(program.plan.outputs)
   })
 
-const stepper = (program: Program, compiled: Compiled, carry: Carry): Stepper => ({
-  step: (feeds) => computed(program, compiled, feeds),
+const stepper = (program: Program, carry: Carry): Stepper => ({
+  step: (feeds) => computed(program, feeds),
   read: TE.fromIO(() => program.read(only(program.plan.leaves, Object.values(carry)))),
   dispose: program.release,
 })
@@ -55,10 +53,9 @@ const executable = (compiled: Compiled): Executable => {
     run: (feeds) =>
       effect(async (run) => {
         own = own ?? (await run(started(compiled, {}, {})))
-        return run(computed(own, compiled, feeds))
+        return run(computed(own, feeds))
       }),
-    start: (carry, initial) =>
-      effect(async (run) => stepper(await run(started(compiled, carry, initial)), compiled, carry)),
+    start: (carry, initial) => effect(async (run) => stepper(await run(started(compiled, carry, initial)), carry)),
     dispose: () => own?.release(),
   }
 }
@@ -78,10 +75,9 @@ export const onednn: Executor = contracted({
   explain: (declared, { mode, threads = threadsHere(), baked = [] }) =>
     effect(async (run) => {
       const lib = await run(library)
-      lib.setThreads(threads)
       const owner = ownership(lib)
       const graph = rewritten(declared, mode, baked)
-      const plan = planOf(graph, lib, owner, { carry: {}, fixed: new Set(baked) })
+      const plan = planOf(graph, lib, owner, { carry: {}, fixed: new Set(baked), pieces: piecesFor(threads) })
       const rows = explained(graph, plan, threads)
       owner.release()
       return rows

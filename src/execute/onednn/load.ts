@@ -8,6 +8,7 @@ import {
   type Argument,
   type Functions,
   type Handle,
+  inOrder,
   type Name,
   query,
   signatures,
@@ -30,9 +31,11 @@ export interface Library {
   /** The name of the implementation behind a primitive descriptor. */
   readonly implementation: (descriptor: Handle) => string
   readonly addressOf: (array: Uint8Array) => bigint
-  readonly setThreads: (threads: number) => void
+  /** OpenMP's library, of which each thread has to be told that its primitives are its own alone. */
+  readonly omp: string | undefined
 }
 
+const gomp = 'libgomp.so.1'
 const major = 3
 const versionOf = (koffi: Koffi, path: string, handle: unknown): Effect<string> =>
   TE.tryCatch(
@@ -74,11 +77,11 @@ const opened = (koffi: Koffi, path: string): Effect<Library> =>
       return made[0] ?? null
     }
     const call: Library['call'] = (name, ...args) => checked(name, ask(name, ...args))
-    const [cpu, first, inOrder] = [1, 0, 1]
+    const [cpu, first] = [1, 0]
     const engine = (await refused(() => make('dnnl_engine_create', cpu, first))) ?? null
     const stream = (await refused(() => make('dnnl_stream_create', engine, inOrder))) ?? null
-    const threads: (n: number) => void =
-      process.platform === 'linux' ? koffi.load('libgomp.so.1').func('omp_set_num_threads', 'void', ['int']) : () => {}
+    const omp = process.platform === 'linux' ? gomp : undefined
+    if (omp !== undefined) koffi.load(omp).func('omp_set_num_threads', 'void', ['int'])(1)
     return {
       path,
       version,
@@ -93,7 +96,7 @@ const opened = (koffi: Koffi, path: string): Effect<Library> =>
         return name[0] ?? ''
       },
       addressOf: (array) => koffi.address(array),
-      setThreads: threads,
+      omp,
     }
   })
 
@@ -104,8 +107,7 @@ export const loadFrom = (place: Place): Effect<Library> =>
     await run(checkLibrary(place.path))
     await run(checkHash(place, 'onednn', howToGet))
     const koffi = await run(koffiOf)
-
-    await run(pin(koffi, place.path, ['libgomp.so.1', place.path], 'its threads need libgomp (Debian: libgomp1)'))
+    await run(pin(koffi, place.path, [gomp, place.path], 'its threads need libgomp (Debian: libgomp1)'))
     return run(opened(koffi, place.path))
   })
 

@@ -280,5 +280,8 @@ export const moduleText = (loops: readonly Loop[]): { readonly text: string; rea
     return name
   })
   const functions = [...known].map(([body, name]) => `(func (export "${name}")\n${body})`)
-  return { text: `(module\n${imports.join('\n')}\n(import "" "memory" (memory 0))\n${functions.join('\n')})`, names }
+  return {
+    text: `(module\n${imports.join('\n')}\n(import "" "memory" (memory 0 65536 shared))\n${functions.join('\n')})`,
+    names,
+  }
 }

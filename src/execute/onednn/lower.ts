@@ -41,11 +41,18 @@ export interface Setting {
   readonly carry: Carry
   /** Leaves that are given once. */
   readonly fixed: ReadonlySet<string>
+  /** Pieces that long primitives are cut into, and so how their sums are rounded. */
+  readonly pieces: number
 }
 
 /** A graph as instructions; what the library made for them is the ownership's. */
-export const planOf = (graph: Graph, library: Library, ownership: Ownership, { carry, fixed }: Setting): Plan => {
-  const draft = drafting(library, ownership)
+export const planOf = (
+  graph: Graph,
+  library: Library,
+  ownership: Ownership,
+  { carry, fixed, pieces }: Setting,
+): Plan => {
+  const draft = drafting(library, ownership, pieces)
   const { steps } = schedule(graph)
   const isKept = keeping(
     graph,

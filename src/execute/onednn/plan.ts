@@ -23,10 +23,15 @@ export interface LoopInstruction extends Common {
   readonly kind: 'loop'
   readonly loop: Loop
 }
-export interface PrimitiveInstruction extends Common {
-  readonly kind: 'primitive'
+/** A piece of a primitive's work, of some items or rows: pieces write apart, so that threads can do one each. */
+export interface Piece {
   readonly descriptor: Handle
   readonly arguments: Arguments
+}
+export interface PrimitiveInstruction extends Common {
+  readonly kind: 'primitive'
+  readonly does: 'product' | 'reorder'
+  readonly pieces: readonly Piece[]
 }
 /** Row-major arrays, read and written by JavaScript. */
 export interface HostInstruction extends Common {

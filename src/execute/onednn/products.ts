@@ -1,10 +1,11 @@
 import type { Attributes } from '../../graph/ops.ts'
 import { type Shape, size } from '../../graph/types.ts'
 import { argument, direct, forwardTraining, type Handle, query } from './api.ts'
-import { type Draft, int64 } from './draft.ts'
-import { type Expression, float, load } from './expression.ts'
+import { worthCutting } from './costs.ts'
+import { cut, type Draft, type GivenPiece, int64 } from './draft.ts'
+import { apply, type Expression, float, load } from './expression.ts'
 import type { Lowerings, Operand } from './lowering.ts'
-import { dense, isDistinct, permuted, reshaped, type View } from './view.ts'
+import { dense, isDistinct, part, permuted, reshaped, type View } from './view.ts'
 
 const channelsLast: Shape = [0, 2, 3, 1]
 /** An implementation that is right and not meant to be fast. */
@@ -38,7 +39,7 @@ const convolution = (draft: Draft, which: Which, window: Window, x: Handle, weig
       null,
       y,
       ...edges,
-      null,
+      draft.attributes,
     ),
   )
   if (which === 'forward' || forward === undefined) return forward
@@ -53,7 +54,7 @@ const convolution = (draft: Draft, which: Which, window: Window, x: Handle, weig
           y,
           ...edges,
           forward,
-          null,
+          draft.attributes,
         )
       : make(
           'dnnl_convolution_backward_weights_primitive_desc_create',
@@ -65,7 +66,7 @@ const convolution = (draft: Draft, which: Which, window: Window, x: Handle, weig
           y,
           ...edges,
           forward,
-          null,
+          draft.attributes,
         ),
   )
 }
@@ -85,44 +86,92 @@ const chosen = (draft: Draft, which: Which, window: Window, { x, weight, y }: Sh
 interface Role {
   readonly argument: number
   readonly descriptor: number
-  readonly shape: Shape
-  readonly operand?: Operand
+  readonly operand: Operand
 }
-/** A convolution of any direction: operands in their layouts, the result as an array of ours. */
+interface Outcome {
+  readonly argument: number
+  readonly descriptor: number
+  readonly shape: Shape
+}
+/** Items from one on up to another of an array whose first axis they are. */
+const items = (view: View, [from, to]: readonly [number, number]): View =>
+  part(view, [from, ...view.shape.slice(1).map(() => 0)], [to - from, ...view.shape.slice(1)])
+
+/**
+ * A convolution of any direction, in pieces of some items each: operands in their layouts, the result as an array of ours. The
+ * pieces of a weight's gradient are summed.
+ */
 const convolved = (
   draft: Draft,
   which: Which,
   window: Window,
   shapes: Shapes,
   given: readonly [Role, Role],
-  result: Role,
+  result: Outcome,
 ): Expression => {
-  const order = which === 'weight' ? [0, 1, 2, 3] : channelsLast
+  const isPicture = (descriptor: number): boolean => descriptor !== query.weights && descriptor !== query.diffWeights
+  const order = isPicture(result.descriptor) ? channelsLast : [0, 1, 2, 3]
   if ([shapes.x, shapes.weight, shapes.y].some((s) => size(s) === 0))
     return load(draft.store(float(0), result.shape, order))
-  const descriptor = chosen(draft, which, window, shapes)
-  const descriptorFor = (index: number): Handle => {
-    const found = draft.library.ask('dnnl_primitive_desc_query_md', descriptor, index, 0)
-    return typeof found === 'bigint' ? found : null
+  const held = given.map(({ argument: to, descriptor, operand: { value, type } }) => ({
+    to,
+    descriptor,
+    view: isPicture(descriptor)
+      ? canonical(draft.laid(value, type.shape, channelsLast), channelsLast)
+      : solid(draft, draft.stored(value, type.shape)),
+  }))
+  const known = new Map<number, Handle>()
+  /** The descriptor for so many items. */
+  const forItems = (count: number): Handle => {
+    const [x, y] = [shapes.x, shapes.y].map((s) => [count, ...s.slice(1)])
+    const found = known.get(count) ?? chosen(draft, which, window, { ...shapes, x: x ?? [], y: y ?? [] })
+    known.set(count, found)
+    return found
   }
-  const reads = given.map(({ argument: to, descriptor: d, operand, shape }) => {
-    const isWeight = d === query.weights
-    const value = operand?.value ?? float(0)
-    const view = isWeight ? draft.stored(value, shape) : draft.laid(value, shape, channelsLast)
-    return [
-      to,
-      draft.formatted(isWeight ? solid(draft, view) : canonical(view, channelsLast), descriptorFor(d)),
-    ] as const
+  /** Whether pictures lie as the primitive wants them, and so can be given from any item on. */
+  const isPlain = (count: number): boolean => {
+    const ends = [...held.map(({ descriptor, view }) => ({ descriptor, shape: view.shape })), result]
+    return ends.every(({ descriptor, shape }) => {
+      if (!isPicture(descriptor)) return true
+      const own = draft.descriptorOf(dense(0, [count, ...shape.slice(1)], channelsLast)) ?? null
+      return draft.library.ask('dnnl_memory_desc_equal', own, draft.asked(forItems(count), descriptor)) === 1
+    })
+  }
+  const count = shapes.x[0] ?? 1
+  const flops = 2 * size(shapes.y) * size(shapes.weight.slice(1))
+  const cuts = cut(count, flops < worthCutting.flops ? 1 : draft.pieces)
+  const ranges = cuts.length > 1 && cuts.every(([from, to]) => isPlain(to - from)) ? cuts : cut(count, 1)
+
+  const whole = draft.fresh(result.shape, order)
+  const reorders: (() => void)[] = []
+  const made = ranges.map((range): { readonly piece: GivenPiece; readonly view: View } => {
+    const descriptor = forItems(range[1] - range[0])
+    const reads = held.map(({ to, descriptor: d, view }) => {
+      const own = isPicture(d) && ranges.length > 1 ? canonical(items(view, range), channelsLast) : view
+      return [to, draft.formatted(own, draft.asked(descriptor, d))] as const
+    })
+    const isShared = isPicture(result.descriptor) || range[0] === 0
+    const into = isPicture(result.descriptor) && ranges.length > 1 ? items(whole, range) : whole
+    const view = isShared ? into : draft.fresh(result.shape, order)
+    const wanted = draft.asked(descriptor, result.descriptor)
+    const own = draft.arrayOf(isPicture(result.descriptor) ? canonical(view, channelsLast) : view)
+    if (own === undefined) throw new Error('an array of 4 axes has no descriptor')
+    const isOwn = draft.library.ask('dnnl_memory_desc_equal', own.descriptor, wanted) === 1
+    const written = isOwn ? own : draft.inFormat(wanted)
+    if (!isOwn)
+      reorders.push(() => {
+        if (!draft.reorder(written, own)) throw new Error('the library cannot reorder a result')
+      })
+    return { piece: { descriptor, reads, writes: [[result.argument, written]] }, view }
   })
-  const into = draft.fresh(result.shape, order)
-  const wanted = descriptorFor(result.descriptor)
-  const own = draft.arrayOf(into)
-  if (own === undefined) throw new Error('an array of 4 axes has no descriptor')
-  const isOwn = draft.library.ask('dnnl_memory_desc_equal', own.descriptor, wanted) === 1
-  const made = isOwn ? own : draft.inFormat(wanted)
-  draft.primitive(descriptor, reads, [[result.argument, made]])
-  if (!isOwn && !draft.reorder(made, own)) throw new Error('the library cannot reorder a result')
-  return load(into)
+  draft.primitive(
+    'product',
+    made.map(({ piece }) => piece),
+  )
+  for (const reorder of reorders) reorder()
+  return isPicture(result.descriptor)
+    ? load(whole)
+    : made.map(({ view }) => load(view)).reduce((a, b) => apply('add', a, b))
 }
 /** Steps along axes of length 1 as an array without gaps has them. */
 const canonical = (view: View, order: Shape): View => ({
@@ -188,7 +237,15 @@ const stepped = (v: View): View => {
 const product = (draft: Draft, a: View, b: View, y: View): Handle | undefined => {
   const [da, db, dy] = [a, b, y].map((v) => draft.descriptorOf(v))
   if (da === undefined || db === undefined || dy === undefined) return undefined
-  const made = draft.library.make('dnnl_matmul_primitive_desc_create', draft.library.engine, da, db, null, dy, null)
+  const made = draft.library.make(
+    'dnnl_matmul_primitive_desc_create',
+    draft.library.engine,
+    da,
+    db,
+    null,
+    dy,
+    draft.attributes,
+  )
   return made === undefined ? undefined : draft.ownership.own('dnnl_primitive_desc_destroy', made)
 }
 const rowMajor = (draft: Draft, v: View): View =>
@@ -198,26 +255,52 @@ const rowMajor = (draft: Draft, v: View): View =>
     v.shape.map((_, i) => i),
   )
 
+/** A product cut along the first axis of the result that has something to cut. */
+const cutProduct = (draft: Draft, [x, w, y]: readonly [View, View, View]): readonly GivenPiece[] | undefined => {
+  const along = y.shape.findIndex((length, axis) => length > 1 && axis < y.shape.length - 1)
+  const flops = 2 * size(y.shape) * (x.shape.at(-1) ?? 1)
+  const ranges = along < 0 || flops < worthCutting.flops ? cut(1, 1) : cut(y.shape[along] ?? 1, draft.pieces)
+  const within = (v: View, [from, to]: readonly [number, number]): View => {
+    if (ranges.length === 1 || v.shape[along] !== y.shape[along]) return v
+    const start = v.shape.map((_, i) => (i === along ? from : 0))
+    return part(
+      v,
+      start,
+      v.shape.map((d, i) => (i === along ? to - from : d)),
+    )
+  }
+  const isRow = along === y.shape.length - 2
+  const known = new Map<string, Handle | undefined>()
+  const all = ranges.map((range): GivenPiece | undefined => {
+    const [a, b, c] = [within(x, range), isRow ? w : within(w, range), within(y, range)]
+    const key = `${range[1] - range[0]}`
+    const descriptor = known.has(key) ? known.get(key) : product(draft, a, b, c)
+    known.set(key, descriptor)
+    const [from, by, to] = [draft.arrayOf(a), draft.arrayOf(b), draft.arrayOf(c)]
+    if (descriptor === undefined || from === undefined || by === undefined || to === undefined) return undefined
+    return {
+      descriptor,
+      reads: [
+        [argument.source, from],
+        [argument.weights, by],
+      ],
+      writes: [[argument.destination, to]],
+    }
+  })
+  const found = all.flatMap((p) => p ?? [])
+  return found.length === all.length ? found : undefined
+}
+
 export const products: Lowerings<'matmul' | 'conv2d' | 'convInputGrad' | 'convWeightGrad'> = {
   matmul: ({ transposeA, transposeB }, [a, b], { shape }, draft) => {
     if (size(shape) === 0 || size(a.type.shape) === 0) return load(draft.store(float(0), shape))
     const into = draft.fresh(shape)
     const [x, w, y] = aligned(matrices(draft, a, transposeA), matrices(draft, b, transposeB), into)
-    const asTheyLie = product(draft, x, w, y)
-    const isFast = asTheyLie !== undefined && !isReference(draft.library.implementation(asTheyLie))
-    const [left, right] = isFast ? [x, w] : [rowMajor(draft, x), rowMajor(draft, w)]
-    const descriptor = isFast ? asTheyLie : product(draft, left, right, y)
-    const [from, by, to] = [draft.arrayOf(left), draft.arrayOf(right), draft.arrayOf(y)]
-    if (descriptor === undefined || from === undefined || by === undefined || to === undefined)
-      throw new Error('the library has no product of these shapes')
-    draft.primitive(
-      descriptor,
-      [
-        [argument.source, from],
-        [argument.weights, by],
-      ],
-      [[argument.destination, to]],
-    )
+    const asTheyLie = cutProduct(draft, [x, w, y])
+    const isFast = asTheyLie?.every(({ descriptor }) => !isReference(draft.library.implementation(descriptor))) === true
+    const pieces = isFast ? asTheyLie : cutProduct(draft, [rowMajor(draft, x), rowMajor(draft, w), y])
+    if (pieces === undefined) throw new Error('the library has no product of these shapes')
+    draft.primitive('product', pieces)
     return load(into)
   },
   conv2d: (window, [x, weight], { shape }, draft) =>
@@ -227,8 +310,8 @@ export const products: Lowerings<'matmul' | 'conv2d' | 'convInputGrad' | 'convWe
       window,
       { x: shapeOf(x), weight: shapeOf(weight), y: shape },
       [
-        { argument: argument.source, descriptor: query.source, operand: x, shape: shapeOf(x) },
-        { argument: argument.weights, descriptor: query.weights, operand: weight, shape: shapeOf(weight) },
+        { argument: argument.source, descriptor: query.source, operand: x },
+        { argument: argument.weights, descriptor: query.weights, operand: weight },
       ],
       { argument: argument.destination, descriptor: query.destination, shape },
     ),
@@ -239,8 +322,8 @@ export const products: Lowerings<'matmul' | 'conv2d' | 'convInputGrad' | 'convWe
       window,
       { x: shape, weight: shapeOf(weight), y: shapeOf(dy) },
       [
-        { argument: argument.diffDestination, descriptor: query.diffDestination, operand: dy, shape: shapeOf(dy) },
-        { argument: argument.weights, descriptor: query.weights, operand: weight, shape: shapeOf(weight) },
+        { argument: argument.diffDestination, descriptor: query.diffDestination, operand: dy },
+        { argument: argument.weights, descriptor: query.weights, operand: weight },
       ],
       { argument: argument.diffSource, descriptor: query.diffSource, shape },
     ),
@@ -251,8 +334,8 @@ export const products: Lowerings<'matmul' | 'conv2d' | 'convInputGrad' | 'convWe
       window,
       { x: shapeOf(x), weight: shape, y: shapeOf(dy) },
       [
-        { argument: argument.source, descriptor: query.source, operand: x, shape: shapeOf(x) },
-        { argument: argument.diffDestination, descriptor: query.diffDestination, operand: dy, shape: shapeOf(dy) },
+        { argument: argument.source, descriptor: query.source, operand: x },
+        { argument: argument.diffDestination, descriptor: query.diffDestination, operand: dy },
       ],
       { argument: argument.diffWeights, descriptor: query.diffWeights, shape },
     ),

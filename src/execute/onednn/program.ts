@@ -8,14 +8,18 @@ import { placeOf } from '../check-graph.ts'
 import type { Value, Values } from '../executor.ts'
 import { compileText } from '../tail/machine.ts'
 import type { Handle } from './api.ts'
+import { piecesFor } from './costs.ts'
 import { ownership } from './draft.ts'
 import { kindOf, lanes } from './expression.ts'
 import type { Library } from './load.ts'
-import type { Walk } from './loop.ts'
+import type { Loop, Walk } from './loop.ts'
 import { moduleText } from './loop-text.ts'
 import { planOf, type Setting } from './lower.ts'
 import { layoutOf } from './memory.ts'
-import type { Array as Given, Instruction, LoopInstruction, Placed, Plan, PrimitiveInstruction } from './plan.ts'
+import type { Array as Given, HostInstruction, Instruction, LoopInstruction, Piece, Placed, Plan } from './plan.ts'
+import { rangesOf, type Share, type Span, scheduled } from './schedule.ts'
+import { teamOf } from './team.ts'
+import { type Command, slots, turnOf } from './turn.js'
 
 const pageBytes = 65_536
 /** What a 32-bit memory ends at. */
@@ -24,8 +28,6 @@ const addressable = 2 ** 32 - pageBytes
 /** A plan over memory of its own. */
 export interface Program {
   readonly plan: Plan
-  /** What a step runs, in order. */
-  readonly steps: readonly { readonly instruction: Instruction; readonly run: () => Checked<void> }[]
   /** Writes leaves; others are left as they are. */
   readonly feed: (values: Values) => void
   /** Runs what is computed once. */
@@ -35,7 +37,6 @@ export interface Program {
   readonly release: () => void
 }
 
-type Run = () => Checked<void>
 const done: Checked<void> = E.right(undefined)
 
 /** Functions that put arrays of the plan into memory and out of it. */
@@ -56,102 +57,164 @@ const arraysOver = (memory: WebAssembly.Memory, addresses: readonly number[]) =>
   return { numbersOf, out }
 }
 
-/** Memory objects and argument lists of primitives, made once. */
+/** Primitives, and what they are called with, in memory that all threads see. */
 const primitivesOver = (library: Library, memory: WebAssembly.Memory, addresses: readonly number[]) => {
   const base = library.addressOf(new Uint8Array(memory.buffer))
   const owned: (() => void)[] = []
-  const known = new Map<string, Handle>()
+  const [memories, primitives] = [new Map<string, Handle>(), new Map<Handle, Handle>()]
   const memoryOf = ({ buffer, offset, descriptor }: Given): Handle => {
     const address = base + BigInt((addresses[buffer] ?? 0) + offset * 4)
     const key = `${address} ${descriptor}`
-    const found = known.get(key) ?? library.make('dnnl_memory_create', descriptor, library.engine, address) ?? null
-    if (!known.has(key)) owned.push(() => library.call('dnnl_memory_destroy', found))
-    known.set(key, found)
+    const found = memories.get(key) ?? library.make('dnnl_memory_create', descriptor, library.engine, address) ?? null
+    if (!memories.has(key)) owned.push(() => library.call('dnnl_memory_destroy', found))
+    memories.set(key, found)
     return found
   }
-  const prepared = ({ descriptor, arguments: given }: PrimitiveInstruction): Run => {
-    const made = library.make('dnnl_primitive_create', descriptor) ?? null
-    owned.push(() => library.call('dnnl_primitive_destroy', made))
-    const list = new DataView(new ArrayBuffer(16 * given.length))
-    given.forEach(([argument, array], i) => {
-      list.setInt32(16 * i, argument, true)
-      list.setBigUint64(16 * i + 8, memoryOf(array) ?? 0n, true)
-    })
-    const bytes = new Uint8Array(list.buffer)
-    return () => {
-      library.call('dnnl_primitive_execute', made, library.stream, given.length, bytes)
-      return done
-    }
+  const primitiveOf = (descriptor: Handle): Handle => {
+    const found = primitives.get(descriptor) ?? library.make('dnnl_primitive_create', descriptor) ?? null
+    if (!primitives.has(descriptor)) owned.push(() => library.call('dnnl_primitive_destroy', found))
+    primitives.set(descriptor, found)
+    return found
   }
   return {
-    prepared,
+    commandOf: ({ descriptor, arguments: given }: Piece): Command => {
+      const bytes = new Uint8Array(new SharedArrayBuffer(16 * given.length))
+      const list = new DataView(bytes.buffer)
+      given.forEach(([argument, array], i) => {
+        list.setInt32(16 * i, argument, true)
+        list.setBigUint64(16 * i + 8, memoryOf(array) ?? 0n, true)
+      })
+      // The library reads the list wherever this process is; it stays as long as what is owned does.
+      owned.push(() => void bytes)
+      const primitive = primitiveOf(descriptor) ?? 0n
+      return { kind: 'primitive', primitive, count: given.length, list: library.addressOf(bytes) }
+    },
     release: () => {
       for (const drop of owned.splice(0).reverse()) drop()
     },
   }
 }
 
+/** Bytes that a walk touches while its outermost level goes over a range. */
+const spanOf = (
+  { buffer, offset, steps }: Walk,
+  levels: Loop['levels'],
+  [from, to]: Span,
+  addresses: readonly number[],
+): Span => {
+  const [outer = 0] = steps
+  const inner = steps.slice(1).reduce((sum, step, i) => sum + step * ((levels[i + 1]?.length ?? 1) - 1), 0)
+  const at = (addresses[buffer] ?? 0) + (offset + from * outer) * 4
+  return [at, at + ((to - from - 1) * outer + inner + 1) * 4]
+}
+
 /** Draft, memory, loops and primitives of a graph. Errors: `compile` where its arrays are more than a memory can hold. */
-export const programOf = (library: Library, graph: Graph, setting: Setting): Effect<Program> =>
+export const programOf = (
+  library: Library,
+  graph: Graph,
+  setting: Omit<Setting, 'pieces'>,
+  threads: number,
+): Effect<Program> =>
   effect(async (run) => {
     const owner = ownership(library)
-    const plan = planOf(graph, library, owner, setting)
+    const plan = planOf(graph, library, owner, { ...setting, pieces: piecesFor(threads) })
     const { addresses, bytes } = layoutOf(plan)
     if (bytes > addressable) {
       owner.release()
       const gibibytes = (bytes / 2 ** 30).toFixed(1)
       await run(TE.left([failure('compile', 'onednn', 'arrays of at most 4 GiB together', `${gibibytes} GiB`)]))
     }
-    const memory = new WebAssembly.Memory({ initial: Math.ceil(bytes / pageBytes) })
+    const pages = Math.ceil(bytes / pageBytes)
+    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
     const all = [...plan.once, ...plan.each]
     const loops = all.filter((i): i is LoopInstruction => i.kind === 'loop')
     const { text, names } = moduleText(loops.map(({ loop }) => loop))
-    const { exports } = new WebAssembly.Instance(await run(compileText(text)), {
+    const module = await run(compileText(text))
+    const { exports } = new WebAssembly.Instance(module, {
       '': { memory },
       lanes: Object.fromEntries(Object.entries(lanes).map(([name, { of }]) => [name, of])),
     })
-    const functionOf = new Map(loops.map((l, i) => [l, exports[names[i] ?? '']]))
+    const nameOf = new Map(loops.map((l, i) => [l, names[i] ?? '']))
     const { numbersOf, out } = arraysOver(memory, addresses)
     const primitives = primitivesOver(library, memory, addresses)
 
-    const looped = (instruction: LoopInstruction): Run => {
-      const f = functionOf.get(instruction)
-      if (typeof f !== 'function') throw new Error('a loop without a function')
-      const { levels, arrays, results } = instruction.loop
-      const address = ({ buffer, offset }: Walk): number => (addresses[buffer] ?? 0) + offset * 4
-      const given = [0, levels[0]?.length ?? 0, ...arrays.map(address), ...results.map(address)]
-      return () => {
-        f(...given)
-        return done
-      }
+    const bytesOf = (b: number): Span => [addresses[b] ?? 0, (addresses[b] ?? 0) + (plan.buffers[b] ?? 0)]
+    const given = ({ buffer, offset, descriptor }: Given): Span => {
+      const from = (addresses[buffer] ?? 0) + offset * 4
+      return [from, from + Number(library.ask('dnnl_memory_desc_get_size', descriptor))]
     }
-    const runOf = (instruction: Instruction): Run => {
-      if (instruction.kind === 'loop') return looped(instruction)
-      if (instruction.kind === 'primitive') return primitives.prepared(instruction)
-      const { inputs, output, compute, node } = instruction
+    const hosts: (() => Checked<void>)[] = []
+    const hosted = ({ inputs, output, compute, node }: HostInstruction): Command => {
       const arrays = inputs.map(({ view, dtype }) => numbersOf({ view, dtype, shape: view.shape }))
       const into = numbersOf({ ...output, shape: output.view.shape })
-      return () => {
+      const at = hosts.push(() => {
         const computed = compute(arrays.map((a) => Float64Array.from(a)))
         if (E.isLeft(computed))
           return fail('run', placeOf(nodeAt(graph, node), node), computed.left.expected, computed.left.got)
         into.set(computed.right)
         return done
-      }
+      })
+      return { kind: 'host', at: at - 1 }
     }
-    const inTurn = (runs: readonly Run[]): Checked<void> => {
-      for (const r of runs) {
-        const result = r()
-        if (E.isLeft(result)) return result
-      }
-      library.call('dnnl_stream_wait', library.stream)
-      return done
+    const sharesOf = (i: Instruction): readonly Share<Command>[] => {
+      if (i.kind === 'host') return [{ reads: i.reads.map(bytesOf), writes: i.writes.map(bytesOf), work: hosted(i) }]
+      if (i.kind === 'primitive')
+        return i.pieces.map((piece) => {
+          const writes = new Set(i.writes)
+          const spans = (isWrite: boolean): readonly Span[] =>
+            piece.arguments.flatMap(([, a]) => (writes.has(a.buffer) === isWrite ? [given(a)] : []))
+          return { reads: spans(false), writes: spans(true), work: primitives.commandOf(piece) }
+        })
+      const { levels, arrays, results } = i.loop
+      const address = ({ buffer, offset }: Walk): number => (addresses[buffer] ?? 0) + offset * 4
+      return rangesOf(i.loop, threads).map((range) => ({
+        reads: arrays.map((w) => spanOf(w, levels, range, addresses)),
+        writes: results.map((w) => spanOf(w, levels, range, addresses)),
+        work: {
+          kind: 'loop',
+          name: nameOf.get(i) ?? '',
+          given: [...range, ...arrays.map(address), ...results.map(address)],
+        },
+      }))
     }
-    const [once, each] = [plan.once.map(runOf), plan.each.map(runOf)]
+    const phases = [plan.once, plan.each].map((instructions) => scheduled(instructions, sharesOf, threads))
+    const isShared = phases.some((turns) => turns[1]?.some((work) => work !== undefined))
+    const team = await run(teamOf(library, isShared ? threads : 1))
+    const number = team.add({ module, memory, phases })
+    let fault: Checked<void> = done
+    const setup = {
+      exports,
+      execute: (primitive: bigint, stream: bigint, count: number, list: bigint) =>
+        library.ask('dnnl_primitive_execute', primitive, stream, count, list),
+      stream: library.stream ?? 0n,
+      host: (at: number) => {
+        const result = hosts[at]?.() ?? done
+        if (E.isRight(result)) return
+        fault = result
+        throw new Error('an instruction of JavaScript')
+      },
+      meet: team.meet,
+      control: team.control,
+    }
+    const runs = phases.map(([first = [], second = []], phase) => {
+      const turn = turnOf(first, setup)
+      return (): Checked<void> => {
+        fault = done
+        Atomics.store(team.control, slots.stopped, 0)
+        if (team.threads > 1 && second.length > 0) team.begin(number, phase)
+        try {
+          turn()
+        } catch (e) {
+          if (E.isRight(fault)) throw e
+        }
+        if (E.isRight(fault) && Atomics.load(team.control, slots.stopped) !== 0)
+          throw new Error('a thread of oneDNN failed')
+        return fault
+      }
+    })
     for (const { view, data, dtype } of plan.constants) numbersOf({ view, dtype, shape: view.shape }).set(data)
     return {
       plan,
-      steps: plan.each.map((instruction, i) => ({ instruction, run: each[i] ?? (() => done) })),
       feed: (values) => {
         for (const [name, { data }] of Object.entries(values)) {
           const placed = plan.leaves[name]
@@ -159,10 +222,11 @@ export const programOf = (library: Library, graph: Graph, setting: Setting): Eff
             numbersOf(placed).set(isHalf(placed.dtype) ? data.map(roundings[placed.dtype]) : data)
         }
       },
-      prepare: () => inTurn(once),
-      run: () => inTurn(each),
+      prepare: runs[0] ?? (() => done),
+      run: runs[1] ?? (() => done),
       read: (of) => Object.fromEntries(Object.entries(of).map(([name, placed]) => [name, out(placed)])),
       release: () => {
+        team.drop(number)
         primitives.release()
         owner.release()
       },

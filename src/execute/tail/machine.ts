@@ -94,7 +94,7 @@ export const compileText = (text: string): Effect<WebAssembly.Module> =>
   TE.tryCatch(
     async () => {
       const { default: load } = await import('wabt')
-      const { buffer } = (await load()).parseWat('tail.wat', text, { simd: true }).toBinary({})
+      const { buffer } = (await load()).parseWat('tail.wat', text, { simd: true, threads: true }).toBinary({})
       return await WebAssembly.compile(buffer)
     },
     (e) => [failure('compile', 'tail', 'loops that WebAssembly takes', reasonOf(e))],
