@@ -122,7 +122,8 @@ export const programOf = (
     if (bytes > addressable) {
       owner.release()
       const gibibytes = (bytes / 2 ** 30).toFixed(1)
-      await run(TE.left([failure('compile', 'onednn', 'arrays of at most 4 GiB together', `${gibibytes} GiB`)]))
+      const hint = 'take onnx:cpu, or smaller batches (training: microBatches)'
+      await run(TE.left([failure('compile', 'onednn', 'arrays of at most 4 GiB together', `${gibibytes} GiB`, hint)]))
     }
     const pages = Math.ceil(bytes / pageBytes)
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
