@@ -7,7 +7,11 @@ declare namespace WebAssembly {
   interface Instance {
     readonly exports: Readonly<Record<string, unknown>>
   }
-  const Memory: new (descriptor: { readonly initial: number; readonly maximum?: number; readonly shared?: boolean }) => Memory
+  const Memory: new (descriptor: {
+    readonly initial: number
+    readonly maximum?: number
+    readonly shared?: boolean
+  }) => Memory
   const Instance: new (
     module: Module,
     imports: Readonly<Record<string, Readonly<Record<string, Memory | ((...numbers: never[]) => number)>>>>,
