@@ -4,6 +4,8 @@ import { type Effect, effect, failure } from '../error.ts'
 import { hashOf, recorded, recordPath } from '../execute/native/recorded.ts'
 import { loadFrom } from '../execute/onednn/load.ts'
 import * as dnnl from '../execute/onednn/places.ts'
+import { build } from '../execute/tensorflow/build.ts'
+import * as tensorflow from '../execute/tensorflow/places.ts'
 import * as plugins from '../execute/xla/places.ts'
 import { loadFrom as loadPlugin } from '../execute/xla/plugin.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
@@ -114,12 +116,42 @@ const setUpPlugins = (from: string): Effect<string> =>
     return found.map(({ platform, path, version }) => `xla:${platform}, PJRT ${version}, at ${path}`).join('\n')
   })
 
+const setUpTensorflow = (from: string, { gpu: wanted = false }: Options): Effect<string> =>
+  effect(async (run) => {
+    const { path, library, version, gpu } = await run(build(from))
+    if (wanted && !gpu)
+      await run(
+        TE.left([
+          failure(
+            'compile',
+            library,
+            'a TensorFlow that sees a GPU',
+            `TensorFlow ${version} on the CPU`,
+            tensorflow.howToGetGpu,
+          ),
+        ]),
+      )
+    const chosen: tensorflow.Chosen = {
+      path,
+      sha256: await run(hashOf(path, tensorflow.howToGet)),
+      version,
+      library,
+      gpu,
+    }
+    await run(written('tensorflow', chosen))
+    return `TensorFlow ${version} on ${gpu ? 'a GPU through CUDA' : 'the CPU'}, of ${library}, through ${path}`
+  })
+
+interface Options {
+  readonly gpu?: boolean
+}
 const engines: readonly {
   readonly name: string
   readonly description: string
   readonly from: string
   readonly howToGet: string
-  readonly setUp: (from: string) => Effect<string>
+  readonly flags?: readonly (readonly [flag: string, description: string])[]
+  readonly setUp: (from: string, options: Options) => Effect<string>
 }[] = [
   {
     name: 'onednn',
@@ -137,23 +169,32 @@ const engines: readonly {
     howToGet: plugins.howToGet,
     setUp: setUpPlugins,
   },
+  {
+    name: 'tensorflow',
+    description:
+      'TensorFlow, for the executors tfjs:node and tfjs:node-gpu: the addon of tfjs-node is built against it, loaded once, then written down with its hash',
+    from: 'a virtual environment with TensorFlow, or a folder of Python packages (site-packages, or of pip install --target)',
+    howToGet: tensorflow.howToGet,
+    flags: [['--gpu', 'an error where TensorFlow sees no GPU']],
+    setUp: setUpTensorflow,
+  },
 ]
 
 export const setup: Register = (program, { terminal, run }) => {
   const command = program.command('setup').description('make a library known that an executor needs')
-  for (const { name, description, from: what, howToGet, setUp } of engines)
-    command
-      .command(name)
-      .description(description)
-      .requiredOption('--from <path>', what)
+  for (const { name, description, from: what, howToGet, flags = [], setUp } of engines) {
+    const own = command.command(name).description(description).requiredOption('--from <path>', what)
+    for (const [flag, says] of flags) own.option(flag, says)
+    own
       .addHelpText('after', `\nExample:\n  ${howToGet.replace(', then: ', '\n  ')}`)
-      .action(({ from }: { readonly from: string }) =>
+      .action(({ from, ...options }: Options & { readonly from: string }) =>
         run(
           effect(async (go) => {
-            const found = await go(setUp(from))
+            const found = await go(setUp(from, options))
             terminal.out(`${found}\nwritten down in ${recordPath(name)}\n`)
             return exitCodes.done
           }),
         ),
       )
+  }
 }

@@ -113,7 +113,7 @@ describe('bad input', () => {
 
   it('says what to install for an executor that cannot run here, once, before anything else', async () => {
     const said =
-      '@tensorflow/tfjs-node-gpu is not installed\n  hint     npm install @tensorflow/tfjs-core @tensorflow/tfjs-node-gpu'
+      "  hint     python3 -m venv VENV && VENV/bin/pip install 'tensorflow[and-cuda]', then: latentgraph setup tensorflow"
     const out = join(state.folder, 'run')
     for (const args of [
       ['train', at('graphs/tiny.json'), '--out', out],

@@ -32,7 +32,7 @@ const linux = (): void => {
     const { executor, reason } = right(await auto())
     expect(executor.name).toBe('onnx:cpu')
     expect(reason).toMatch(
-      /^ONNX Runtime 1[.0-9]* on the CPU; not tfjs:node-gpu: .*is not installed.*, nor onnx:webgpu: .*Vulkan drivers: none$/,
+      /^ONNX Runtime 1[.0-9]* on the CPU; not tfjs:node-gpu: [^;]*tensorflow --from VENV --gpu\), nor onnx:webgpu: .*Vulkan drivers: none$/,
     )
     const program = right(await executor.compile(graphOf({ y: D.input('x', float(1)) }), { mode: 'training' })())
     expect(right(await program.run({ x: floats([1], Float32Array.of(1)) })())).toHaveProperty('y')

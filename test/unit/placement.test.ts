@@ -112,7 +112,7 @@ await suiteOn('tfjs:webgpu', 'on tfjs:webgpu', () => {
       ),
     })
     const own = (backend: object): readonly string[] => Object.keys(backend).sort()
-    const before = own(device.tf.backend())
+    const before = own(device.backend())
     const { leaving } = onWebgpu({
       ready: { device, target, ...found },
       program,
@@ -124,6 +124,6 @@ await suiteOn('tfjs:webgpu', 'on tfjs:webgpu', () => {
       { op: 'Multiply', nodes: 1, toHost: 0, toDevice: 12 },
       { op: 'Tile', nodes: 1, toHost: 4800, toDevice: 0 },
     ])
-    expect(own(device.tf.backend())).toEqual(before)
+    expect(own(device.backend())).toEqual(before)
   })
 })

@@ -6,12 +6,11 @@ import { type Executor, floats, type Value } from '../../src/execute/executor.ts
 import { reference } from '../../src/execute/reference/index.ts'
 import { faultsOf, findAdapter } from '../../src/execute/tfjs/adapter.ts'
 import { open, type Source } from '../../src/execute/tfjs/backends.ts'
-import { choose, disposeAll, downloadAll, uploadAll } from '../../src/execute/tfjs/device.ts'
+import { disposeAll, downloadAll, uploadAll } from '../../src/execute/tfjs/device.ts'
 import { look, lookForGpu, tfjs } from '../../src/execute/tfjs/index.ts'
 import { load } from '../../src/execute/tfjs/installed.ts'
 import { lower } from '../../src/execute/tfjs/lower.ts'
 import { prepare } from '../../src/execute/tfjs/machine.ts'
-import { mend } from '../../src/execute/tfjs/node-mend.ts'
 import { schedule } from '../../src/execute/tfjs/program.ts'
 import { none } from '../../src/execute/tfjs/quirks.ts'
 import { sumInPlace } from '../../src/execute/tfjs/sums.ts'
@@ -29,8 +28,10 @@ const target = {
   preciseFunctions: true,
   quirk: none,
   sums: sumInPlace,
+  paddings: 'words',
+  dtypes: ['float32', 'int32', 'bool'],
   integers: 2 ** 24,
-}
+} as const
 
 /** Tensors, the bytes they take, and those that WebGPU has allotted them. */
 const held = () => {
@@ -44,7 +45,7 @@ const counted = { cpu: 10_000, wasm: 10_000, webgpu: 500 } as const
 const books = (backend: Counted, steps: number): void => {
   test(`${steps} steps leave as many tensors as one, and dispose none`, async () => {
     right(await load(backend)())
-    choose(right(await load(backend)()).device)
+    right(await load(backend)()).device.choose()
     const before = held()
     const program = right(await tfjs(backend).compile(adam(), { mode: 'training' })())
     const { x, t, ...start } = adamFeeds()
@@ -248,64 +249,26 @@ const source = (packages: Readonly<Record<string, unknown>>, core: object = {}):
 const native = (backend: object) => ({ setBackend: async () => true, enableProdMode: () => {}, backend: () => backend })
 
 describe('backends', () => {
-  const util = { 'node:util': { default: {} } }
   test('what is absent says what to install', async () => {
-    expect(await open('node-gpu', source(util))()).toMatchObject({
+    expect(await open('wasm', source({}))()).toMatchObject({
       left: [
         {
           tag: 'compile',
-          at: 'tfjs:node-gpu',
-          got: '@tensorflow/tfjs-node-gpu is not installed',
-          hint: 'npm install @tensorflow/tfjs-core @tensorflow/tfjs-node-gpu',
+          at: 'tfjs:wasm',
+          got: '@tensorflow/tfjs-backend-wasm is not installed',
+          hint: 'npm install @tensorflow/tfjs-core @tensorflow/tfjs-backend-wasm',
         },
       ],
     })
   })
-  test('CUDA without a GPU is no GPU', async () => {
-    const packages = { ...util, '@tensorflow/tfjs-node-gpu': {} }
-    expect(await open('node-gpu', source(packages, native({ isUsingGpuDevice: false })))()).toMatchObject({
-      left: [
-        { at: 'tfjs:node-gpu', got: 'TensorFlow runs, but sees no GPU', hint: expect.stringContaining('CUDA 11') },
-      ],
-    })
-    expect(await open('node-gpu', source(packages, native({ isUsingGpuDevice: true })))()).toMatchObject({
-      right: { gpu: true, device: { name: 'tfjs:node-gpu', backend: 'tensorflow' } },
-    })
-  })
   test('a package that breaks says how', async () => {
     const broken = {
-      ...source(util),
-      load: async (name: string) => {
-        if (name === 'node:util') return { default: {} }
-        throw new Error('libtensorflow.so.2: cannot open shared object file')
+      ...source({}),
+      load: async () => {
+        throw new Error('a file that is cut short')
       },
     }
-    expect(await open('node', broken)()).toMatchObject({
-      left: [{ at: 'tfjs:node', got: 'libtensorflow.so.2: cannot open shared object file' }],
-    })
-  })
-  test('what Node 23 took away is there before TensorFlow loads', async () => {
-    const taken: Record<string, unknown> = {}
-    const seen: unknown[] = []
-    const watching: Source = {
-      ...source({}, native({})),
-      load: async (name) => {
-        if (name === 'node:util') return { default: taken }
-        seen.push(typeof taken.isNullOrUndefined)
-        return {}
-      },
-    }
-    right(await open('node', watching)())
-    expect(seen).toEqual(['function'])
-  })
-  test('the mend adds what is lacking and leaves what is there', () => {
-    const own = (): boolean => false
-    const lacking: Record<string, unknown> = { isArray: own }
-    mend(lacking)
-    expect(lacking.isArray).toBe(own)
-    const { isNullOrUndefined } = lacking
-    if (typeof isNullOrUndefined !== 'function') throw new Error('not mended')
-    expect([undefined, null, 0, '', {}].map((x) => isNullOrUndefined(x))).toEqual([true, true, false, false, false])
+    expect(await open('wasm', broken)()).toMatchObject({ left: [{ at: 'tfjs:wasm', got: 'a file that is cut short' }] })
   })
 })
 

@@ -2,15 +2,17 @@ import { type Effect, failure, type LatentError, reasonOf } from '../../error.ts
 import { pipe, TE } from '../../prelude.ts'
 import { defer } from '../lifetime.ts'
 import { faultsOf, findAdapter } from './adapter.ts'
-import type { Core, Device } from './device.ts'
+import type { Device } from './device.ts'
 import type { Target } from './lowering.ts'
-import { mend } from './node-mend.ts'
 import { none, webgpuQuirk } from './quirks.ts'
 import { sumInBlocks, sumInPlace } from './sums.ts'
+import { type Core, tfjsDevice } from './tfjs-device.ts'
 import type { Rewriting } from './value.ts'
 
-/** A backend of TensorFlow.js that is loaded. */
+/** A backend of TensorFlow.js, or TensorFlow, that is loaded. */
 export interface Ready {
+  /** `TensorFlow.js`, `TensorFlow 2.21.0` */
+  readonly engine: string
   readonly device: Device
   readonly target: Target
   /** What runs it: a GPU by name, or the CPU. */
@@ -46,7 +48,7 @@ interface Row {
   readonly quirk: Rewriting
   /** Before its packages are loaded: throws `Unfit` where there is no device. */
   readonly before: (source: Source) => Promise<Found>
-  /** Once it is the current backend. */
+  /** Once it is the current backend: what it is, if that shows only then. */
   readonly after: (tf: Core, found: Found) => Found
   /** Once it is the current backend: what it complains of. */
   readonly faults: (tf: Core) => () => string | undefined
@@ -76,37 +78,7 @@ const plain = (name: string, sums: Rewriting = sumInPlace): Row => ({
   before: onCpu,
   after: kept,
 })
-const native = (name: string, after: Row['after'], hint: string): Row => ({
-  packages: [core, `@tensorflow/${name}`],
-  registered: 'tensorflow',
-  preciseFunctions: true,
-  sums: sumInPlace,
-  quirk: none,
-  faults: silent,
-  before: async (source) => {
-    mend(defaultOf(await source.load('node:util')))
-    return onCpu()
-  },
-  after,
-  hint,
-})
-const defaultOf = (module: unknown): object => {
-  const found: unknown = typeof module === 'object' && module !== null ? Reflect.get(module, 'default') : undefined
-  return typeof found === 'object' && found !== null ? found : {}
-}
-
 const rows = {
-  'node-gpu': native(
-    'tfjs-node-gpu',
-    (tf) => {
-      const backend = tf.backend()
-      if (!('isUsingGpuDevice' in backend) || backend.isUsingGpuDevice !== true)
-        throw new Unfit('TensorFlow runs, but sees no GPU')
-      return { description: 'a GPU through CUDA', gpu: true }
-    },
-    'tfjs-node-gpu 4.22 downloads libtensorflow while it installs, and needs an NVIDIA driver, CUDA 11 and cuDNN 8',
-  ),
-  node: native('tfjs-node', kept, 'tfjs-node 4.22 downloads libtensorflow while it installs'),
   webgpu: {
     packages: [core, '@tensorflow/tfjs-backend-webgpu', 'webgpu'],
     registered: 'webgpu',
@@ -127,8 +99,7 @@ const rows = {
   cpu: plain('cpu'),
 } as const satisfies Readonly<Record<string, Row>>
 
-export type Backend = keyof typeof rows
-export const backends: readonly Backend[] = ['node-gpu', 'node', 'webgpu', 'wasm', 'cpu']
+export type JsBackend = keyof typeof rows
 
 /** As Node says it, and as Vite does of an optional peer. */
 const isAbsent = (e: unknown): boolean =>
@@ -137,7 +108,7 @@ const isAbsent = (e: unknown): boolean =>
     /Cannot find package|Could not resolve/.test(e.message))
 const absentPackage = (e: unknown): string => /['"]([^'"]+)['"]/.exec(reasonOf(e))?.[1] ?? reasonOf(e)
 
-const problem = (name: Backend, e: unknown): LatentError => {
+const problem = (name: JsBackend, e: unknown): LatentError => {
   const { packages, hint }: Row = rows[name]
   const install = `npm install ${packages.join(' ')}`
   return isAbsent(e)
@@ -148,7 +119,7 @@ const problem = (name: Backend, e: unknown): LatentError => {
 }
 
 /** Loads a backend from a source, and says what it found. `compile` errors say what to install. */
-export const open = (name: Backend, source: Source): Effect<Ready> =>
+export const open = (name: JsBackend, source: Source): Effect<Ready> =>
   TE.tryCatch(
     async () => {
       const row: Row = rows[name]
@@ -161,15 +132,18 @@ export const open = (name: Backend, source: Source): Effect<Ready> =>
       const { description, gpu } = row.after(tf, found)
       const at = `tfjs:${name}`
       return {
-        device: { tf, name: at, backend: row.registered, fault: row.faults(tf) },
+        device: tfjsDevice(tf, at, row.registered, row.faults(tf)),
         target: {
           name: at,
           has: (kernel) => tf.getKernel(kernel, row.registered) !== undefined,
           preciseFunctions: row.preciseFunctions,
           quirk: row.quirk,
           sums: row.sums,
+          paddings: 'words',
+          dtypes: ['float32', 'int32', 'bool'],
           integers: name === 'webgpu' ? 2 ** 24 : 2 ** 31,
         },
+        engine: 'TensorFlow.js',
         description,
         gpu,
       }
@@ -178,14 +152,14 @@ export const open = (name: Backend, source: Source): Effect<Ready> =>
   )
 
 /** A backend stays loaded; what failed is tried again. */
-export const loading = (source: Source): ((name: Backend) => Effect<Ready>) => {
-  const ready = new Map<Backend, Ready>()
+export const remembered = <N>(load: (name: N) => Effect<Ready>): ((name: N) => Effect<Ready>) => {
+  const ready = new Map<N, Ready>()
   return (name) =>
     defer(() => {
       const known = ready.get(name)
       return known === undefined
         ? pipe(
-            open(name, source),
+            load(name),
             TE.map((made) => {
               ready.set(name, made)
               return made
@@ -194,3 +168,5 @@ export const loading = (source: Source): ((name: Backend) => Effect<Ready>) => {
         : TE.right(known)
     })
 }
+export const loading = (source: Source): ((name: JsBackend) => Effect<Ready>) =>
+  remembered((name) => open(name, source))

@@ -33,8 +33,8 @@ const padInput = (x: Value, { top, left, bottom, right }: Geometry): Value =>
   pad(x, [0, top, left, 0], [0, bottom, right, 0])
 
 /** dy[n,oh,ow,o], filter[kh,kw,c,o] -> dx[n,h,w,c] */
-const inputGradient = (dy: Value, filter: Value, w: Geometry): Value => {
-  const word = paddingWord(w)
+const inputGradient = ({ paddings }: Target, dy: Value, filter: Value, w: Geometry): Value => {
+  const word = paddings === 'explicit' ? (paddingWord(w) ?? explicit(w)) : paddingWord(w)
   const inner = word === undefined ? padded(w) : w
   const inputShape = [inner.n, inner.h, inner.w, inner.c]
   const dx = call('Conv2DBackpropInput', [dy, filter], float(...inputShape), {
@@ -60,17 +60,20 @@ const byTaps: WeightGradient = (x, dy, w) => {
   if (first === undefined) throw new Error('a kernel without taps')
   return reshape(concat(0, [first, ...rest]), [kh, kw, c, o])
 }
-const byKernel: WeightGradient = (x, dy, w) => {
-  const word = paddingWord(w)
-  const filterShape = [w.kh, w.kw, w.c, w.o]
-  return call('Conv2DBackpropFilter', [word === undefined ? padInput(x, w) : x, dy], float(...filterShape), {
-    ...shared(w),
-    pad: word ?? 'valid',
-    filterShape,
-  })
-}
+const byKernel =
+  ({ paddings }: Target): WeightGradient =>
+  (x, dy, w) => {
+    const word = paddings === 'explicit' ? (paddingWord(w) ?? explicit(w)) : paddingWord(w)
+    const filterShape = [w.kh, w.kw, w.c, w.o]
+    return call('Conv2DBackpropFilter', [word === undefined ? padInput(x, w) : x, dy], float(...filterShape), {
+      ...shared(w),
+      pad: word ?? 'valid',
+      filterShape,
+    })
+  }
 /** x[n,h,w,c], dy[n,oh,ow,o] -> [kh,kw,c,o] */
-const weightGradient = ({ has }: Target): WeightGradient => (has('Conv2DBackpropFilter') ? byKernel : byTaps)
+const weightGradient = (target: Target): WeightGradient =>
+  target.has('Conv2DBackpropFilter') ? byKernel(target) : byTaps
 
 type Convolution = Pick<LoweringTable, OpOf<'convolution'>>
 export const convolutionLowerings: Convolution = {
@@ -87,7 +90,7 @@ export const convolutionLowerings: Convolution = {
   convInputGrad: (site) => {
     const [dy, weight] = [operand(site, 0), operand(site, 1)]
     const w = geometry(site.node.type.shape, shapeOf(weight), shapeOf(dy), site.node.attributes)
-    return channelsFirst(inputGradient(channelsLast(dy), filterLast(weight), w))
+    return channelsFirst(inputGradient(site.target, channelsLast(dy), filterLast(weight), w))
   },
   convWeightGrad: (site) => {
     const [x, dy] = [operand(site, 0), operand(site, 1)]

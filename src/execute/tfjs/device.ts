@@ -1,64 +1,51 @@
-import type { Tensor } from '@tensorflow/tfjs-core'
 import { type Effect, failure, reasonOf } from '../../error.ts'
 import { E, TE } from '../../prelude.ts'
-import { emptyValue, type Value } from '../executor.ts'
+import type { Value } from '../executor.ts'
+import type { Step } from './program.ts'
 import type { Constant } from './value.ts'
 
-export type Core = typeof import('@tensorflow/tfjs-core')
-export type Tensors = Readonly<Record<string, Tensor>>
+/** An array on a device, the holder's to dispose of. */
+export interface Held {
+  readonly dispose: () => void
+}
+export type Arrays = Readonly<Record<string, Held>>
+/** A kernel with its attributes; what it reads stays the caller's. */
+export type Call = (inputs: readonly Held[]) => Held
 
-/** A backend of TensorFlow.js that is ready. */
+/** What runs kernels: a backend of TensorFlow.js, or TensorFlow itself. It takes no arrays but its own. */
 export interface Device {
-  readonly tf: Core
   /** `tfjs:wasm` */
   readonly name: string
-  /** Under which TensorFlow.js knows it: `wasm` */
-  readonly backend: string
+  /** Has what follows run on it; at once, for it is ready. */
+  readonly choose: () => void
+  /** A copy on the device. */
+  readonly upload: (value: Value | Constant) => Held
+  /** A copy in main memory. */
+  readonly download: (x: Held) => Promise<Value>
+  /** A second handle on the same memory. */
+  readonly clone: (x: Held) => Held
+  readonly kernel: (step: Step) => Call
   /** What the device has complained of since it was last asked: WebGPU tells after the call that is at fault. */
   readonly fault: () => string | undefined
+  /** What does the work. */
+  readonly backend: () => object
 }
 
-/** What TensorFlow.js throws, as an error. */
+/** What a device throws, as an error. */
 export const guarded = <A>(tag: 'compile' | 'run', at: string, body: () => A): Effect<A> =>
   TE.fromIOEither(() => E.tryCatch(body, (e) => [failure(tag, at, `a ${tag} that succeeds`, reasonOf(e))]))
 
-/** TensorFlow.js has one current backend; choosing one that is ready takes effect at once. */
-export const choose = ({ tf, backend }: Device): void => {
-  if (tf.getBackend() !== backend) void tf.setBackend(backend)
+export const uploadAll = (device: Device, values: Readonly<Record<string, Value>>): Arrays => {
+  device.choose()
+  return Object.fromEntries(Object.entries(values).map(([name, v]) => [name, device.upload(v)]))
 }
-
-/** A copy on the device; TensorFlow.js may hold on to the array it is given. */
-const upload = ({ tf }: Device, { dtype, shape, data }: Value): Tensor =>
-  dtype === 'int32'
-    ? tf.tensor(Int32Array.from(data), [...shape], 'int32')
-    : dtype === 'bool'
-      ? tf.tensor(Uint8Array.from(data), [...shape], 'bool')
-      : tf.tensor(Float32Array.from(data), [...shape], 'float32')
-export const uploadAll = (device: Device, values: Readonly<Record<string, Value>>): Tensors => {
-  choose(device)
-  return Object.fromEntries(Object.entries(values).map(([name, v]) => [name, upload(device, v)]))
-}
-export const uploadConstant = (device: Device, { type, data }: Constant): Tensor => {
-  choose(device)
-  const { dtype, shape } = type
-  return device.tf.tensor(data, [...shape], dtype === 'int32' || dtype === 'bool' ? dtype : 'float32')
-}
-
-/** A copy in main memory. */
-const download = async (x: Tensor): Promise<Value> => {
-  const [shape, data] = [[...x.shape], await x.data()]
-  if (x.dtype === 'float32') return { dtype: 'float32', shape, data: Float32Array.from(data) }
-  if (x.dtype === 'int32') return { dtype: 'int32', shape, data: Int32Array.from(data) }
-  if (x.dtype === 'bool') return { dtype: 'bool', shape, data: Uint8Array.from(data) }
-  return emptyValue('float32', shape, 0)
-}
-/** Reads tensors back, and disposes of them. */
-export const downloadAll = (device: Device, tensors: () => Tensors): Effect<Readonly<Record<string, Value>>> =>
+/** Reads arrays back, and disposes of them. */
+export const downloadAll = (device: Device, arrays: () => Arrays): Effect<Readonly<Record<string, Value>>> =>
   TE.tryCatch(
     async () => {
-      const read = tensors()
+      const read = arrays()
       try {
-        const all = Object.entries(read).map(async ([name, x]) => [name, await download(x)] as const)
+        const all = Object.entries(read).map(async ([name, x]) => [name, await device.download(x)] as const)
         const values = Object.fromEntries(await Promise.all(all))
         const fault = device.fault()
         if (fault !== undefined) throw new Error(fault)
@@ -70,10 +57,10 @@ export const downloadAll = (device: Device, tensors: () => Tensors): Effect<Read
     (e) => [failure('run', device.name, 'a run that succeeds', reasonOf(e))],
   )
 /** Second handles on the same memory. */
-export const cloneAll = (device: Device, tensors: Tensors): Tensors => {
-  choose(device)
-  return Object.fromEntries(Object.entries(tensors).map(([name, x]) => [name, x.clone()]))
+export const cloneAll = (device: Device, arrays: Arrays): Arrays => {
+  device.choose()
+  return Object.fromEntries(Object.entries(arrays).map(([name, x]) => [name, device.clone(x)]))
 }
-export const disposeAll = (tensors: Tensors): void => {
-  for (const x of Object.values(tensors)) x.dispose()
+export const disposeAll = (arrays: Arrays): void => {
+  for (const x of Object.values(arrays)) x.dispose()
 }

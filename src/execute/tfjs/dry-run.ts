@@ -1,7 +1,8 @@
-import type { Tensor } from '@tensorflow/tfjs-core'
 import { size } from '../../graph/types.ts'
 import type { Leaving } from '../placement.ts'
+import type { Held } from './device.ts'
 import type { Watch } from './machine.ts'
+import { tensorOf } from './tfjs-device.ts'
 
 type Id = object
 interface Info {
@@ -66,9 +67,11 @@ export const dryRun = (backend: WebgpuBackend) => {
 
   /** Arrays that the host made, by the kernel that did, until the device reads them. */
   const made = new Map<Id, { readonly kernel: string; readonly bytes: number }>()
-  const watch: Watch = ({ kernel }, inputs, call) => {
+  const watch: Watch = ({ kernel }, held, call) => {
     read.bytes = 0
-    const output = call()
+    const inputs = held.map(tensorOf)
+    const result = call()
+    const output = tensorOf(result)
     const isNew = inputs.every(({ dataId }) => dataId !== output.dataId)
     const byHost = isNew && !onDevice(output)
     if (byHost) made.set(output.dataId, { kernel, bytes: bytesOf(output) })
@@ -82,13 +85,13 @@ export const dryRun = (backend: WebgpuBackend) => {
       of(from.kernel).toDevice += from.bytes
       made.delete(dataId)
     }
-    return output
+    return result
   }
   return {
     watch,
     /** Of those that stay, what the host made must yet go to the device. */
-    leaving: (staying: readonly Tensor[]): readonly Leaving[] => {
-      for (const { dataId } of staying) {
+    leaving: (staying: readonly Held[]): readonly Leaving[] => {
+      for (const { dataId } of staying.map(tensorOf)) {
         const from = made.get(dataId)
         if (from !== undefined) of(from.kernel).toDevice += from.bytes
       }

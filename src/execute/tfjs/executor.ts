@@ -6,9 +6,9 @@ import { contracted } from '../contract.ts'
 import type { Carry, Executable, Executor, Stepper, Value, Values } from '../executor.ts'
 import { readingFiles } from '../files.ts'
 import { defer } from '../lifetime.ts'
-import type { Backend, Ready } from './backends.ts'
+import type { Ready } from './backends.ts'
 import { programOf } from './compile.ts'
-import { cloneAll, disposeAll, downloadAll, guarded, type Tensors, uploadAll } from './device.ts'
+import { type Arrays, cloneAll, disposeAll, downloadAll, guarded, uploadAll } from './device.ts'
 import { checkIntegers } from './integers.ts'
 import type { Kept } from './layout.ts'
 import { lower } from './lower.ts'
@@ -20,7 +20,7 @@ import type { Roots } from './value.ts'
 interface Compiled extends Ready {
   readonly roots: Roots
   /** Leaves that are baked in, on the device, and how they are kept there. */
-  readonly baked: Tensors
+  readonly baked: Arrays
   readonly bakedKept: Kept
 }
 
@@ -28,12 +28,7 @@ const machineOf = ({ device, target, roots, bakedKept }: Compiled): Machine =>
   prepare(device, programOf(roots, target, bakedKept))
 
 /** Runs a machine with feeds that are taken away again. */
-const runWith = (
-  { device, baked, target }: Compiled,
-  machine: Machine,
-  state: Tensors,
-  feeds: Values,
-): Effect<Tensors> =>
+const runWith = ({ device, baked, target }: Compiled, machine: Machine, state: Arrays, feeds: Values): Effect<Arrays> =>
   pipe(
     TE.fromEither(checkIntegers(target, 'run')(feeds)),
     TE.chain((exact) =>
@@ -65,7 +60,7 @@ const stepper = (of: Compiled, carry: Carry, initial: Values): Stepper => {
   const compiled = holding(of, omit(initial, Object.values(carry)))
   const machine = machineOf(compiled)
   let state = uploadAll(device, only(initial, Object.values(carry)))
-  const advance = (results: Tensors): Tensors => {
+  const advance = (results: Arrays): Arrays => {
     disposeAll(state)
     state = carried(results, carry)
     return omit(results, Object.keys(carry))
@@ -114,14 +109,14 @@ const executable = (compiled: Compiled): Executable => {
   }
 }
 
-/** Graphs on a backend of TensorFlow.js, wherever its packages come from. */
-export const executorOn = (backend: Backend, load: (name: Backend) => Effect<Ready>): Executor =>
+/** Graphs on a backend of TensorFlow.js or on TensorFlow, wherever that comes from. */
+export const executorOn = (name: string, load: Effect<Ready>): Executor =>
   contracted({
-    name: `tfjs:${backend}`,
+    name,
     compile: readingFiles((graph, { constants = {} }) =>
       pipe(
         TE.Do,
-        TE.bind('ready', () => load(backend)),
+        TE.bind('ready', () => load),
         TE.bind('roots', ({ ready }) => TE.fromEither(lower(graph, ready.target))),
         TE.chainFirst(({ ready }) => TE.fromEither(checkIntegers(ready.target, 'compile')(constants))),
         TE.chain(({ ready, roots }) =>

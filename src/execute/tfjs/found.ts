@@ -1,7 +1,6 @@
 import { E, type Task } from '../../prelude.ts'
 import type { Found } from '../decide.ts'
-import type { Backend } from './backends.ts'
-import { load } from './installed.ts'
+import { type Backend, load } from './installed.ts'
 
 /** Whether a backend is there, and what it runs on, or why it is not and what to install. */
 export const look =
@@ -9,7 +8,7 @@ export const look =
   async () => {
     const found = await load(name)()
     if (E.isRight(found))
-      return { usable: true, what: `TensorFlow.js on ${found.right.description}`, gpu: found.right.gpu }
+      return { usable: true, what: `${found.right.engine} on ${found.right.description}`, gpu: found.right.gpu }
     const [{ got, hint }] = found.left
     const [line = ''] = got.split('\n')
     return { usable: false, what: hint === undefined ? line : `${line} (${hint})`, gpu: false }

@@ -1,15 +1,14 @@
 import type { Executor } from '../executor.ts'
-import type { Backend } from './backends.ts'
 import { executorOn } from './executor.ts'
-import { load } from './installed.ts'
+import { type Backend, load } from './installed.ts'
 
 /**
- * Runs graphs on a backend of TensorFlow.js, which is an optional peer: CUDA through `node-gpu`, the CPU through
- * `node`, `wasm` or plain JavaScript, a GPU through `webgpu`.
+ * Runs graphs on TensorFlow, which the user adds, or on a backend of TensorFlow.js, which is an optional peer: a GPU by CUDA through
+ * `node-gpu` or by any driver through `webgpu`, the CPU through `node`, `wasm` or plain JavaScript.
  *
  * Errors: `compile` where the backend is absent or has no GPU, or lacks a kernel that the graph needs; `run` where feeds
  * do not fit.
  */
-export const tfjs = (backend: Backend): Executor => executorOn(backend, load)
-export { type Backend, backends } from './backends.ts'
+export const tfjs = (backend: Backend): Executor => executorOn(`tfjs:${backend}`, load(backend))
 export { look, lookForGpu } from './found.ts'
+export { type Backend, backends } from './installed.ts'

@@ -1,6 +1,7 @@
 import { type Checked, collect, fail } from '../../error.ts'
-import { feedName, type Graph, type Node, type NodeOf } from '../../graph/graph.ts'
+import { feedName, type Graph, type Node, type NodeOf, nodeAt } from '../../graph/graph.ts'
 import type { OpKind } from '../../graph/ops.ts'
+import type { DType } from '../../graph/types.ts'
 import { E, pipe, RR } from '../../prelude.ts'
 import { placeOf } from '../check-graph.ts'
 import { convolutionLowerings } from './convolution.ts'
@@ -27,12 +28,21 @@ const lowerNode = <K extends OpKind>(node: NodeOf<K>, operands: readonly Value[]
   return table[node.op](site)
 }
 
-/** What TensorFlow.js holds. */
-const dtypes: readonly string[] = ['float32', 'int32', 'bool']
-const held = (node: Node, index: number): Checked<Node> =>
-  dtypes.includes(node.type.dtype)
-    ? E.right(node)
-    : fail('compile', placeOf(node, index), `${dtypes.join(', ')}: what TensorFlow.js holds`, node.type.dtype)
+/** One error for each type that the backend does not hold, at the first node that has it. */
+const held = (g: Graph, { name, dtypes }: Target): readonly Checked<unknown>[] => {
+  const strange = new Map<DType, number[]>()
+  g.nodes.forEach(({ type: { dtype } }, i) => {
+    if (!dtypes.includes(dtype)) strange.set(dtype, [...(strange.get(dtype) ?? []), i])
+  })
+  return [...strange].map(([dtype, [first = 0, ...others]]) =>
+    fail(
+      'compile',
+      placeOf(nodeAt(g, first), first),
+      `${dtypes.join(', ')}: what ${name} holds`,
+      others.length === 0 ? dtype : `${dtype}, here and at ${others.length} more nodes`,
+    ),
+  )
+}
 
 const exact = (node: Node, index: number, made: Value, { name, integers }: Target): Checked<Node> => {
   const far =
@@ -80,7 +90,7 @@ export const lower = (g: Graph, target: Target): Checked<Roots> => {
     return check
   })
   return pipe(
-    collect([...g.nodes.map(held), ...checks]),
+    collect<unknown>([...held(g, target), ...checks]),
     E.map(() => RR.map(at(lowered))(g.outputs)),
   )
 }

@@ -1,5 +1,6 @@
 import type { NodeOf } from '../../graph/graph.ts'
 import type { OpKind } from '../../graph/ops.ts'
+import type { DType } from '../../graph/types.ts'
 import type { Kernel } from './kernel.ts'
 import type { Rewriting, Value } from './value.ts'
 
@@ -13,6 +14,9 @@ export interface Target {
   readonly quirk: Rewriting
   /** How long sums are written. */
   readonly sums: Rewriting
+  /** Whether gradients of convolutions take paddings by TensorFlow's words alone, or any. */
+  readonly paddings: 'words' | 'explicit'
+  readonly dtypes: readonly DType[]
   /** Up to which magnitude integers are exact: WebGPU's shaders compute int32 in float32. */
   readonly integers: number
 }

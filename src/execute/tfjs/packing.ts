@@ -2,7 +2,7 @@ import { pipe, RR } from '../../prelude.ts'
 import type { Values } from '../executor.ts'
 import type { Types } from '../feeds.ts'
 import { inverse, orders } from '../layout.ts'
-import { type Device, disposeAll, type Tensors, uploadAll } from './device.ts'
+import { type Arrays, type Device, disposeAll, uploadAll } from './device.ts'
 import { type Kept, moveTransposes } from './layout.ts'
 import { prepare } from './machine.ts'
 import { schedule } from './program.ts'
@@ -20,7 +20,7 @@ export const keptOf = (types: Types): Kept =>
   )
 
 /** Brings arrays to the device, each in the order of axes in which it is kept there. */
-export const pack = (device: Device, types: Types, kept: Kept, values: Values): Tensors => {
+export const pack = (device: Device, types: Types, kept: Kept, values: Values): Arrays => {
   const machine = prepare(
     device,
     pipe(RR.mapWithIndex(leaf)(types), (own) => moveTransposes(own, { outputs: kept }), schedule),

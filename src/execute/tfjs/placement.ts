@@ -5,11 +5,11 @@ import { omit, only } from '../carry.ts'
 import { emptyValue, type Value } from '../executor.ts'
 import type { Types } from '../feeds.ts'
 import type { Placement, Placing, Resident } from '../placement.ts'
-import type { Backend, Ready } from './backends.ts'
+import type { Ready } from './backends.ts'
 import { programOf } from './compile.ts'
-import { choose, disposeAll, guarded, type Tensors, uploadAll } from './device.ts'
+import { type Arrays, disposeAll, guarded, uploadAll } from './device.ts'
 import { dryRun, isWebgpuBackend } from './dry-run.ts'
-import { load } from './installed.ts'
+import { type Backend, load } from './installed.ts'
 import { lower } from './lower.ts'
 import { prepare } from './machine.ts'
 import { keptOf, pack } from './packing.ts'
@@ -19,7 +19,7 @@ import type { Program } from './program.ts'
 export interface Subject {
   readonly ready: Ready
   readonly program: Program
-  readonly baked: Tensors
+  readonly baked: Arrays
   readonly fed: Types
   readonly resident: Resident
 }
@@ -37,12 +37,12 @@ const zeros: (types: Types) => Readonly<Record<string, Value>> = RR.map(({ dtype
 )
 /** What leaves a WebGPU device. Two steps, for the first finds on the host what later ones find where the step before left it. */
 export const onWebgpu: Look = ({ ready: { device }, program, baked, fed, resident }) => {
-  choose(device)
-  const backend = device.tf.backend()
+  device.choose()
+  const backend = device.backend()
   if (!isWebgpuBackend(backend)) throw new Error('a WebGPU backend of TensorFlow.js that is not known')
   const { watch, leaving, forget, done } = dryRun(backend)
   const machine = prepare(device, program, watch)
-  const step = (state: Tensors): Tensors => {
+  const step = (state: Arrays): Arrays => {
     const own = uploadAll(device, zeros(omit(fed, resident.leaves)))
     try {
       return machine.run({ ...baked, ...state, ...own })
@@ -51,7 +51,7 @@ export const onWebgpu: Look = ({ ready: { device }, program, baked, fed, residen
     }
   }
   const initial = uploadAll(device, zeros(only(fed, resident.leaves)))
-  const owned: Tensors[] = [initial]
+  const owned: Arrays[] = [initial]
   try {
     const first = step(initial)
     owned.push(first)

@@ -1,4 +1,5 @@
 import { postorder } from '../../graph/order.ts'
+import type { TensorType } from '../../graph/types.ts'
 import { RR } from '../../prelude.ts'
 import type { Attributes, Kernel } from './kernel.ts'
 import type { Constant, Roots, Value } from './value.ts'
@@ -9,6 +10,8 @@ export interface Step {
   readonly inputs: readonly number[]
   readonly attributes: Attributes
   readonly output: number
+  /** Of what it makes. */
+  readonly type: TensorType
   readonly ends: readonly number[]
 }
 /** Kernel calls in order, over registers that are written once. */
@@ -81,7 +84,10 @@ export const schedule = (roots: Roots): Program => {
     if (!first) continue
     if (v.kind === 'leaf') leaves[v.name] = register
     else if (v.kind === 'constant') constants.push({ register, value: v })
-    else steps.push({ kernel: v.kernel, inputs: v.inputs.map(at), attributes: v.attributes, output: register })
+    else {
+      const { kernel, attributes, type } = v
+      steps.push({ kernel, inputs: v.inputs.map(at), attributes, output: register, type })
+    }
   }
   const outputs = RR.map(at)(roots)
   return { leaves, constants, steps: withEnds(steps, Object.values(outputs)), outputs }

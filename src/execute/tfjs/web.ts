@@ -2,12 +2,12 @@ import type { Task } from '../../prelude.ts'
 import type { Found } from '../decide.ts'
 import type { Executor } from '../executor.ts'
 import { findAdapter } from './adapter.ts'
-import { loading, Unfit } from './backends.ts'
-import type { Core } from './device.ts'
+import { type JsBackend, loading, Unfit } from './backends.ts'
 import { executorOn } from './executor.ts'
+import type { Core } from './tfjs-device.ts'
 
 /** Backends of TensorFlow.js that run in a browser. */
-export type WebBackend = 'webgpu' | 'wasm' | 'cpu'
+export type WebBackend = JsBackend
 
 /** TensorFlow.js, which the program loads. */
 export interface Packages {
@@ -31,8 +31,8 @@ const withoutGpu = async (): Promise<never> => {
  */
 export const tfjs = (backend: WebBackend, packages: Packages): Executor =>
   executorOn(
-    backend,
-    loading({ core: packages.core, load: (name) => (name === 'webgpu' ? withoutGpu() : packages.backend()) }),
+    `tfjs:${backend}`,
+    loading({ core: packages.core, load: (name) => (name === 'webgpu' ? withoutGpu() : packages.backend()) })(backend),
   )
 
 /** The browser's own WebGPU adapter, and whether it is hardware. */

@@ -8,7 +8,7 @@ export const channelsFirst = (x: Value): Value => transpose(x, inverse(orders.nh
 export const filterLast = (w: Value): Value => transpose(w, orders.hwio)
 export const filterFirst = (w: Value): Value => transpose(w, inverse(orders.hwio))
 
-const samePadding = (extent: number, kernel: number, stride: number): readonly [number, number] => {
+export const samePadding = (extent: number, kernel: number, stride: number): readonly [number, number] => {
   const whole = Math.max((Math.ceil(extent / stride) - 1) * stride + kernel - extent, 0)
   return [Math.floor(whole / 2), whole - Math.floor(whole / 2)]
 }

@@ -1,0 +1,192 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import * as D from '../../src/declare/index.ts'
+import { floats, type Values } from '../../src/execute/executor.ts'
+import { reference } from '../../src/execute/reference/index.ts'
+import { type Addon, dataTypes } from '../../src/execute/tensorflow/addon.ts'
+import { tensorflowIn } from '../../src/execute/tensorflow/build.ts'
+import { environment } from '../../src/execute/tensorflow/load.ts'
+import { opOf } from '../../src/execute/tensorflow/ops.ts'
+import { readyOf } from '../../src/execute/tensorflow/ready.ts'
+import { load } from '../../src/execute/tfjs/installed.ts'
+import { float, type Shape, size } from '../../src/graph/types.ts'
+import { pipe } from '../../src/prelude.ts'
+import { suiteOn } from '../arbitrary/executors.ts'
+import { adam, adamFeeds, difference, graphOf, right } from './onnx-support.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'latentgraph-tensorflow-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+const put = (...path: readonly string[]): void => {
+  const file = join(folder, ...path)
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, '')
+}
+
+describe('TensorFlow is found', () => {
+  const own = ['include', 'tensorflow', 'c', 'eager', 'c_api.h']
+  const whole = (...at: readonly string[]): void => {
+    put(...at, ...own)
+    put(...at, 'libtensorflow_cc.so.2')
+    put(...at, 'libtensorflow_framework.so.2')
+  }
+  test('in a virtual environment, a folder of packages, and as itself', async () => {
+    whole('venv', 'lib', 'python3.12', 'site-packages', 'tensorflow')
+    whole('packages', 'tensorflow')
+    const at = (...path: readonly string[]): string => join(folder, ...path)
+    const environmentOf = at('venv', 'lib', 'python3.12', 'site-packages', 'tensorflow')
+    expect(right(await tensorflowIn(at('venv'))())).toBe(environmentOf)
+    expect(right(await tensorflowIn(at('packages'))())).toBe(at('packages', 'tensorflow'))
+    expect(right(await tensorflowIn(at('packages', 'tensorflow'))())).toBe(at('packages', 'tensorflow'))
+  })
+  test('or what is missing is named', async () => {
+    put('bare', 'tensorflow', ...own)
+    expect(await tensorflowIn(join(folder, 'bare'))()).toMatchObject({
+      left: [{ tag: 'file', expected: expect.stringContaining('libtensorflow_cc.so.2'), got: 'no such file' }],
+    })
+    expect(await tensorflowIn('no-such-folder')()).toMatchObject({
+      left: [{ at: 'no-such-folder', hint: expect.stringContaining('tensorflow-cpu') }],
+    })
+  })
+})
+
+/** An addon that writes down what it is asked for. */
+const noting = (gpu = false) => {
+  const calls: unknown[] = []
+  let next = 0
+  const addon: Addon = {
+    createTensor: () => next++,
+    deleteTensor: (id) => calls.push(['delete', id]),
+    tensorDataSync: () => new Float32Array(1),
+    executeOp: (op, attributes, inputs) => {
+      calls.push([op, attributes.map(({ name, value }) => [name, value]), inputs])
+      return [{ id: next++ }]
+    },
+    getNumOfTensors: () => next,
+    isUsingGpuDevice: () => gpu,
+    TF_Version: '2.21.0',
+  }
+  return { addon, calls }
+}
+describe('a backend', () => {
+  test('is on the device that TensorFlow takes, whatever its name', () => {
+    expect(readyOf('node', noting().addon)).toMatchObject({ right: { description: 'the CPU', gpu: false } })
+    expect(readyOf('node', noting(true).addon)).toMatchObject({
+      right: { description: 'a GPU through CUDA', gpu: true },
+    })
+    expect(readyOf('node-gpu', noting(true).addon)).toMatchObject({ right: { gpu: true } })
+    expect(readyOf('node-gpu', noting().addon)).toMatchObject({
+      left: [{ at: 'tfjs:node-gpu', got: 'TensorFlow runs, but sees no GPU' }],
+    })
+  })
+  test('lets go of an array when its last handle goes, once', () => {
+    const { addon, calls } = noting()
+    const { device } = right(readyOf('node', addon))
+    const x = device.upload(floats([1], Float32Array.of(1)))
+    const other = device.clone(x)
+    x.dispose()
+    x.dispose()
+    expect(calls).toEqual([])
+    other.dispose()
+    expect(calls).toEqual([['delete', 0]])
+  })
+  test('names the op that fails', () => {
+    const { addon } = noting()
+    const failing = {
+      ...addon,
+      executeOp: () => {
+        throw new Error('out of memory')
+      },
+    }
+    const { device } = right(readyOf('node', failing))
+    const type = float(1)
+    const neg = device.kernel({ kernel: 'Neg', attributes: {}, inputs: [0], output: 1, type, ends: [] })
+    expect(() => neg([device.upload(floats([1], Float32Array.of(1)))])).toThrow('Neg: out of memory')
+  })
+})
+test('a gradient of a convolution reads its shape, filter and result in the order that TensorFlow wants', () => {
+  const { name, attributes, reads } = opOf({
+    kernel: 'Conv2DBackpropInput',
+    attributes: {
+      strides: [2, 1],
+      pad: [
+        [0, 0],
+        [1, 2],
+        [0, 1],
+        [0, 0],
+      ],
+      inputShape: [1, 4, 4, 3],
+    },
+    inputs: [5, 6],
+    type: float(1, 4, 4, 3),
+  })
+  expect(name).toBe('Conv2DBackpropInput')
+  expect(reads).toMatchObject([{ data: Int32Array.of(1, 4, 4, 3) }, 1, 0])
+  expect(Object.fromEntries(attributes.map(({ name: of, value }) => [of, value]))).toEqual({
+    strides: [1, 2, 1, 1],
+    padding: 'EXPLICIT',
+    explicit_paddings: [0, 0, 1, 2, 0, 1, 0, 0],
+  })
+  expect(dataTypes).toEqual({ float32: 1, int32: 3, bool: 10, bfloat16: 14, float16: 19 })
+})
+test('threads are those that are asked for', () => {
+  expect(environment(3)).toMatchObject({ TF_NUM_INTRAOP_THREADS: '3', NVIDIA_TF32_OVERRIDE: '0' })
+})
+
+await suiteOn('tfjs:node', 'on tfjs:node', (executor) => {
+  const counting = (x: Shape): Float32Array => Float32Array.from({ length: size(x) }, (_, i) => i + 1)
+  const convolved = async (
+    x: Shape,
+    kernel: Shape,
+    options: Parameters<typeof D.conv2d>[1],
+  ): Promise<readonly Values[]> => {
+    const g = graphOf({ y: pipe(D.input('x', float(...x)), D.conv2d(D.input('w', float(...kernel)), options)) })
+    const feeds = {
+      x: floats(x, counting(x)),
+      w: floats(kernel, new Float32Array(size(kernel)).fill(1)),
+    }
+    return Promise.all(
+      [executor, reference].map(async (e) =>
+        right(await right(await e.compile(g, { mode: 'sampling' })()).run(feeds)()),
+      ),
+    )
+  }
+  test('a convolution of one channel into one column is right', async () => {
+    const [ours] = await convolved([2, 1, 2, 3], [1, 1, 1, 2], { stride: [1, 2], padding: [0, 0, 0, 0] })
+    expect(ours?.y?.data).toEqual(Float32Array.of(3, 9, 15, 21))
+    for (const padding of [
+      [1, 0, 1, 0],
+      [1, 0, 1, 1],
+    ] as const) {
+      const [y, expected] = await convolved([3, 1, 4, 2], [2, 1, 3, 2], { stride: [1, 3], padding })
+      expect(difference(y?.y, expected?.y)).toBeLessThan(1e-6)
+    }
+  })
+  test('2,000 steps leave as many arrays as one, and dispose none', async () => {
+    const addon = right(await load('node')()).device.backend()
+    const arrays = (): unknown => Reflect.apply(Reflect.get(addon, 'getNumOfTensors'), addon, [])
+    const cycle = async (steps: number): Promise<readonly unknown[]> => {
+      const program = right(await executor.compile(adam(), { mode: 'training' })())
+      const { x, t, ...start } = adamFeeds()
+      if (x === undefined || t === undefined) throw new Error('no x or t')
+      const stepper = right(await program.start({ w: 'net.weight', m: 'm/net.weight', v: 'v/net.weight' }, start)())
+      const seen = new Set<unknown>()
+      for (let i = 0; i < steps; i++) {
+        right(await stepper.step({ x, t })())
+        seen.add(arrays())
+      }
+      program.dispose()
+      return [...seen]
+    }
+    await cycle(1)
+    const before = arrays()
+    expect(await cycle(2000)).toHaveLength(1)
+    expect(arrays()).toBe(before)
+  })
+  test('half precision is one error, however many nodes have it', async () => {
+    const x = pipe(D.input('x', float(2)), D.cast('float16'), D.neg, D.abs)
+    const failed = await executor.compile(graphOf({ y: pipe(x, D.cast('float32')) }), { mode: 'sampling' })()
+    expect(failed).toMatchObject({ left: [{ tag: 'compile', got: 'float16, here and at 2 more nodes' }] })
+  })
+})
