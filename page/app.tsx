@@ -1,12 +1,13 @@
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
 import type { Drawn, Models, ModelView } from '../src/serve/api.ts'
-import type { Backend } from './backend.ts'
+import type { Backend, Opening } from './backend.ts'
 import { Controls } from './controls.tsx'
 import { after, begun, type Drawing, idle } from './drawing.ts'
 import { Faults } from './faults.tsx'
 import { Choice } from './fields.tsx'
 import { type Form, formFor, formOf, settingsOf } from './form.ts'
 import { Gallery } from './gallery.tsx'
+import { OpeningView } from './opening.tsx'
 import { Stage } from './stage.tsx'
 import { TrainingView } from './training.tsx'
 
@@ -123,6 +124,7 @@ const Studio = ({ backend, model }: { readonly backend: Backend; readonly model:
       </div>
       <Gallery
         drawn={gallery}
+        exactly={backend.exactly}
         again={(drawn) => {
           setForm((before) => before && formOf(before, drawn))
           scrollTo({ top: 0 })
@@ -137,6 +139,8 @@ export const App = ({ backend }: { readonly backend: Backend }) => {
   const [models, setModels] = useState<Models>()
   const [fault, setFault] = useState<unknown>()
   const [id, setId] = useState<string>()
+  const [opening, setOpening] = useState<Opening>()
+  useEffect(() => backend.opening?.(setOpening), [backend])
   const waiting = models?.models.some(({ about }) => about === undefined) ?? true
   useEffect(() => {
     const load = (): void => {
@@ -164,15 +168,18 @@ export const App = ({ backend }: { readonly backend: Backend }) => {
         {models !== undefined && models.models.length > 1 && (
           <Choice label="Model" value={model?.id ?? ''} options={models.models.map((one) => one.id)} set={setId} />
         )}
-        <p class="hint">{model?.run}</p>
+        {model !== undefined && model.run !== model.name && <p class="hint">{model.run}</p>}
       </header>
       <main>
+        {opening !== undefined && <OpeningView {...opening} />}
         {fault !== undefined && <Faults errors={[unreachable(fault)]} />}
         {model !== undefined && <Studio key={model.id} backend={backend} model={model} />}
         {model?.trained === true && <TrainingView key={`t${model.id}`} backend={backend} model={model.id} />}
       </main>
       <footer>
-        <p class="hint">latentgraph {models?.version}: all of it on this machine; nothing is sent elsewhere.</p>
+        <p class="hint">
+          latentgraph {models?.version}: {backend.says} {opening?.says}
+        </p>
       </footer>
     </>
   )

@@ -1,7 +1,24 @@
+import type { LatentError } from '../src/error.ts'
 import type { DrawingEvent, Drawn, Models, Reconstructed, Refused, Settings, TrainingEvent } from '../src/serve/api.ts'
+
+/** How far a page has come that must fetch its model first. */
+export interface Opening {
+  /** Bytes that are there, and all; the same where it is ready. */
+  readonly done: number
+  readonly of: number
+  /** What it draws on. */
+  readonly says: string
+  readonly errors: readonly LatentError[]
+}
 
 /** Who draws for the page. */
 export interface Backend {
+  /** Where everything stays. */
+  readonly says: string
+  /** Whether the command line gives the same pictures to the byte, or to what single precision rounds. */
+  readonly exactly: boolean
+  /** Follows how the model is fetched, where it is, until what it returns is called. */
+  readonly opening?: (told: (opening: Opening) => void) => () => void
   readonly models: () => Promise<Models>
   readonly gallery: () => Promise<readonly Drawn[]>
   /** Draws; resolves when it is done, or has failed. */
@@ -37,6 +54,8 @@ const place = (model: string): string => `api/models/${encodeURIComponent(model)
 
 /** The server that the page came from. */
 export const server: Backend = {
+  says: 'all of it on this machine; nothing is sent elsewhere.',
+  exactly: true,
   models: async () => parsed(await (await fetch('api/models')).text()),
   gallery: async () => parsed(await (await fetch('api/gallery')).text()),
   sample: async (model, settings, told, signal) => {

@@ -31,6 +31,7 @@ const Copy = ({
 
 export const Gallery = (props: {
   readonly drawn: readonly Drawn[]
+  readonly exactly: boolean
   readonly again: (drawn: Drawn) => void
   readonly beginWith: (url: string) => void
 }) => {
@@ -69,7 +70,7 @@ export const Gallery = (props: {
               <Copy what="program" text={d.program} told={setSaid} />
             </div>
             <details>
-              <summary>The same again, to the byte</summary>
+              <summary>The same again{props.exactly ? ', to the byte' : ', by the run itself'}</summary>
               {d.from !== undefined && (
                 <p>
                   Beside it:{' '}

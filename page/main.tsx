@@ -1,7 +1,11 @@
 import { render } from 'preact'
 import { App } from './app.tsx'
-import { server } from './backend.ts'
 
 const root = document.getElementById('page')
 if (root === null) throw new Error('the page has no place')
-render(<App backend={server} />, root)
+/** The same page with a server, and without one. */
+const backend =
+  import.meta.env.MODE === 'site'
+    ? (await import('./in-browser.ts')).inBrowser()
+    : (await import('./backend.ts')).server
+render(<App backend={backend} />, root)

@@ -15,24 +15,30 @@ interface Options {
   readonly out?: string
   readonly safetensors?: string
   readonly onnx?: string
+  readonly web?: string
   readonly as?: FormatOptions['as']
   readonly half?: true
   readonly checkpoint?: 'last' | 'best'
   readonly ema?: number
 }
 
-type Goal = { readonly out: string } | { readonly onnx: string } | Pick<FormatOptions, 'safetensors' | 'as'>
+type Goal =
+  | { readonly out: string }
+  | { readonly onnx: string }
+  | { readonly web: string }
+  | Pick<FormatOptions, 'safetensors' | 'as'>
 /** A run to draw with, or other programs' files. Errors: `usage`. */
-const goal = ({ out, safetensors, as, onnx }: Options): Checked<Goal> => {
-  const given = [out, safetensors, as, onnx].filter((option) => option !== undefined).length
+const goal = ({ out, safetensors, as, onnx, web }: Options): Checked<Goal> => {
+  const given = [out, safetensors, as, onnx, web].filter((option) => option !== undefined).length
   if (given === 1 && out !== undefined) return E.right({ out })
   if (given === 1 && onnx !== undefined) return E.right({ onnx })
+  if (given === 1 && web !== undefined) return E.right({ web })
   return given === 2 && safetensors !== undefined && as !== undefined
     ? E.right({ safetensors, as })
     : fail(
         'usage',
         '--out',
-        'either --out, or --safetensors with --as, or --onnx',
+        'either --out, or --web, or --safetensors with --as, or --onnx',
         given === 0 ? 'none of them' : 'another choice of them',
       )
 }
@@ -43,7 +49,9 @@ const copied = (from: string, to: string, name: string): Effect<void> =>
 export const exportRun: Register = (program, { terminal, run }) => {
   program
     .command('export')
-    .description('what of a run is needed to draw: as a run of its own, or for the original code or diffusers')
+    .description(
+      'what of a run is needed to draw: as a run of its own, as a page, or for the original code or diffusers',
+    )
     .argument('<run>', 'the folder of the run')
     .option('--out <dir>', 'the folder of a run to be written: weights, words, the experiment')
     .option('--safetensors <path>', 'what another program is to read: a file, or for diffusers a folder')
@@ -53,7 +61,8 @@ export const exportRun: Register = (program, { terminal, run }) => {
       ),
     )
     .option('--onnx <dir>', 'ONNX files of standard operators: the networks, and a sampler with its steps within')
-    .option('--half', 'numbers of 16 bits, half as large; drawn with in 32 bits as before')
+    .option('--web <dir>', 'a page that draws in the browser, as files for any server of files')
+    .option('--float16, --half', 'numbers of 16 bits, half as large; drawn with in 32 bits as before')
     .addOption(checkpointOption())
     .addOption(emaOption())
     .addHelpText(
@@ -63,7 +72,8 @@ Examples:
   latentgraph export runs/shapes --half --out shapes
   latentgraph export runs/sd --safetensors model.safetensors --as compvis
   latentgraph export runs/sd --safetensors sd --as diffusers
-  latentgraph export runs/shapes --onnx shapes-onnx`,
+  latentgraph export runs/shapes --onnx shapes-onnx
+  latentgraph export runs/shapes --web site --half`,
     )
     .action((dir: string, options: Options) =>
       run(
@@ -74,6 +84,10 @@ Examples:
           if ('as' in to) {
             const { exportPublished } = await import('./export-published.ts')
             return go(exportPublished(dir, { ...to, half: half === true, checkpoint, ema }, terminal))
+          }
+          if ('web' in to) {
+            const { exportWeb } = await import('./export-web.ts')
+            return go(exportWeb(dir, to.web, { half: half === true, checkpoint, ema }, terminal))
           }
           if ('onnx' in to) {
             const { exportOnnx } = await import('./export-onnx.ts')

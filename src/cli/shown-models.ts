@@ -54,11 +54,12 @@ const showModel = (dir: string, prompts: readonly string[], path: string, execut
   effect(async (run) => {
     const { openRun } = await import('../run/trained-run.ts')
     const { requestedOf } = await import('../run/asked.ts')
+    const { fromFiles } = await import('../run/from-files.ts')
     const { drawPictures } = await import('../train/drawing.ts')
     const { writePictures } = await import('../train/pictures.ts')
     const trained = await run(openRun(dir))
     const { experiment: e, model, scale } = trained
-    const { asked } = await run(requestedOf(trained, { prompt: prompts }, count))
+    const { asked } = await run(requestedOf(fromFiles, trained, { prompt: prompts }, count))
     const pictures = await run(
       drawPictures(
         executor,

@@ -7,6 +7,7 @@ import { byCodePoint } from '../io/names.ts'
 import { E, pipe, TE, t } from '../prelude.ts'
 import { type About, type Dataset, type Found, loaded } from './dataset.ts'
 import { decodeAll, decodedBytes, keepColours } from './decode.ts'
+import { type EmojiCategory, emojiCategories } from './emoji-categories.ts'
 import { colours, held } from './held.ts'
 
 /** The artwork's credit, to be shown with what is made from it. */
@@ -24,19 +25,6 @@ const Emoji = t.type({
 })
 type Emoji = t.TypeOf<typeof Emoji>
 const Emojis = t.array(Emoji)
-
-/** The categories of Unicode but `Flags`, which are too alike, and `Component`: skin tones and hair are no pictures of their own. */
-export const emojiCategories = [
-  'Activities',
-  'Animals & Nature',
-  'Food & Drink',
-  'Objects',
-  'People & Body',
-  'Smileys & Emotion',
-  'Symbols',
-  'Travel & Places',
-] as const
-export type EmojiCategory = (typeof emojiCategories)[number]
 
 export interface EmojiOptions extends Partial<PictureOptions> {
   /** All where left out. */

@@ -10,7 +10,7 @@ export interface Place {
 
 const readable = (url: string): string => decodeURI(url.replace('file://', ''))
 /** The library's own folder; in a bundle, the whole bundle, whose lines tell nobody anything. */
-const own = readable(new URL('..', import.meta.url).href)
+const own = readable(new URL(/* @vite-ignore: no file */ '..', import.meta.url).href)
 const location = /(?:file:\/\/|https?:\/\/|\/|[A-Za-z]:[\\/]).*:\d+:\d+(?=\)?$)/
 
 const framesOf = (stack: string): readonly string[] =>

@@ -1,5 +1,5 @@
 import { heldOutOf } from '../data/dataset.ts'
-import { mostPixels } from '../io/images.ts'
+import { mostPixels } from '../io/pictures.ts'
 import { conditionerOf, tells } from './conditioning.ts'
 import { autoencoderOf, type Experiment, effectiveBatch } from './document.ts'
 import { type Problems, problem, setting, unless } from './problems.ts'

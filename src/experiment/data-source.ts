@@ -1,4 +1,4 @@
-import { emojiCategories } from '../data/emoji.ts'
+import { emojiCategories } from '../data/emoji-categories.ts'
 import { about, describedRecord, describedTagged, integer, list, nonEmpty, withDefault, word } from '../schema.ts'
 import { labels } from './label-maps.ts'
 

@@ -5,15 +5,14 @@ import { decodeGraph } from '../graph/codec.ts'
 import type { Graph } from '../graph/graph.ts'
 import { readBytes } from '../io/bytes.ts'
 import { asArgument } from '../io/names.ts'
-import { E, flow, identity, pipe, RNEA, TE } from '../prelude.ts'
+import { E, identity, pipe, RNEA, TE } from '../prelude.ts'
 import { type PublishedModel, publishedModel } from '../published/document.ts'
 import { decode } from '../schema.ts'
-import { crossChecks } from './cross-checks.ts'
-import { type Diffusion, type Experiment, experiment, type FirstStage } from './document.ts'
+import { decodeExperiment } from './decode.ts'
+import type { Diffusion, Experiment, FirstStage } from './document.ts'
 import { importCompVis, isCompVis } from './import/compvis.ts'
 import { parseJsonText } from './json-text.ts'
 import { applySettings, parseSetting } from './settings.ts'
-import { latentScaleOf } from './space.ts'
 import { parseYamlText } from './yaml-text.ts'
 
 const conditionIn = (folder: string, stage: FirstStage): FirstStage => {
@@ -55,17 +54,6 @@ const relativeTo =
     firstStage: e.firstStage.kind === 'identity' ? e.firstStage : conditionIn(folder, e.firstStage),
     ...(e.diffusion === undefined ? {} : { diffusion: toldIn(folder, e.diffusion) }),
   })
-
-/** With the default that depends on what diffusion is on. */
-const filled = (e: Experiment): Experiment =>
-  e.diffusion === undefined ? e : { ...e, diffusion: { ...e.diffusion, latentScale: latentScaleOf(e) } }
-
-/** An experiment from the value of a JSON document. Errors: `config`, every one with its JSON pointer. */
-export const decodeExperiment: (document: unknown) => Checked<Experiment> = flow(
-  decode(experiment),
-  E.map(filled),
-  E.flatMap(crossChecks),
-)
 
 const kindOf = (path: string): Promise<'file' | 'folder' | 'nothing'> =>
   stat(path).then(

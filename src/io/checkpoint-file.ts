@@ -1,6 +1,7 @@
 import { type Checked, type Effect, fail } from '../error.ts'
 import { E, pipe, TE } from '../prelude.ts'
-import { openSafetensors, readSafetensors, type TensorFile } from './safetensors.ts'
+import { openSafetensors, type TensorFile } from './safetensors.ts'
+import { readSafetensors } from './safetensors-file.ts'
 import { type Source, withSource } from './source.ts'
 import type { StoredArrays, UnreadArrays } from './stored.ts'
 import { openTorch, readTorch } from './torch/index.ts'

@@ -12,14 +12,12 @@ import {
   type GridLayout,
   grid,
   gridSize,
+  mostPixels,
   type Picture,
   picturesOf,
   type Rgb,
   white,
 } from './pictures.ts'
-
-/** Pixels of the largest grid of pictures that is drawn. */
-export const mostPixels = 2 ** 28
 
 interface Format {
   readonly encode: (picture: Sharp) => Sharp

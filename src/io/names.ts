@@ -1,7 +1,11 @@
-import { Buffer } from 'node:buffer'
+const utf8 = new TextEncoder()
 
-/** Orders strings by code point, the same on every machine and in every locale. */
-export const byCodePoint = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b))
+/** Orders strings by code point, the same on every machine and in every locale: bytes of UTF-8 are in that order. */
+export const byCodePoint = (a: string, b: string): number => {
+  const [x, y] = [utf8.encode(a), utf8.encode(b)]
+  const at = x.findIndex((byte, i) => byte !== y[i])
+  return at < 0 ? x.length - y.length : (x[at] ?? 0) - (y[at] ?? -1)
+}
 
 /** Whether a string has a surrogate without its other half: such a string has no UTF-8 form. */
 export const hasLoneSurrogate = (text: string): boolean => /\p{Surrogate}/u.test(text)

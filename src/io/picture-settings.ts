@@ -4,7 +4,8 @@ import { E, pipe, TE, t } from '../prelude.ts'
 import { writeFileAtomic } from './atomic.ts'
 import { fileEffect, readBytes } from './bytes.ts'
 import { version } from './package.ts'
-import { isPng, pngText, withPngText } from './png-text.ts'
+import { isPng } from './png.ts'
+import { pngText, withPngText } from './png-text.ts'
 
 /** What a picture was drawn by, kept in the picture itself: how to draw it again. */
 

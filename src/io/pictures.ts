@@ -15,6 +15,9 @@ export interface Picture {
   readonly data: Uint8Array
 }
 
+/** Pixels of the largest grid of pictures that is drawn. */
+export const mostPixels = 2 ** 28
+
 /** An 8-bit colour: red, green, blue. */
 export type Rgb = readonly [number, number, number]
 

@@ -1,14 +1,12 @@
 import { crc32 } from 'node:zlib'
 import { type Checked, fail } from '../error.ts'
 import { E } from '../prelude.ts'
+import { isPng, signature } from './png.ts'
 
 /** Texts in PNG files: uncompressed `iTXt` chunks, which viewers show as comments (PNG specification, third edition, 11.3.3.4). */
 
-const signature = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]
 /** Length, type and checksum of a chunk. */
 const around = 12
-
-export const isPng = (bytes: Uint8Array): boolean => signature.every((byte, i) => bytes[i] === byte)
 
 interface Chunk {
   readonly type: string

@@ -1,6 +1,5 @@
 import { type Checked, type Effect, type Errors, effect, fail, failure } from '../error.ts'
 import { E, pipe, RA, TE, t } from '../prelude.ts'
-import { readBytes } from './bytes.ts'
 import type { Source } from './source.ts'
 import {
   elementsOf,
@@ -207,10 +206,3 @@ export const openSafetensors = (source: Source): Effect<UnreadArrays> =>
     })
     return Object.fromEntries(entries.map((entry) => [entry.name, unread(entry)]))
   })
-
-/** Reads a safetensors file. Errors: `file`. */
-export const readSafetensors = (path: string): Effect<TensorFile> =>
-  pipe(
-    readBytes(path),
-    TE.flatMapEither((bytes) => parseSafetensors(bytes, path)),
-  )

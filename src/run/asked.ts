@@ -1,14 +1,12 @@
 import { type Checked, type Effect, effect, fail } from '../error.ts'
 import type { Asked, KnownCondition } from '../experiment/conditioning.ts'
-import { readBytes } from '../io/bytes.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { didYouMean } from '../schema.ts'
 import type { TextReader } from '../text/prompt.ts'
-import { labelRows } from '../train/pictures.ts'
-import { boxesExpected, boxesOption, readBoxItems } from './boxes-option.ts'
+import { labelRows } from '../train/drawing.ts'
+import { boxesExpected, boxesOption, vectorOption } from './option-names.ts'
+import type { Reads } from './reads.ts'
 import type { TrainedRun } from './trained-run.ts'
-
-export const vectorOption = '--vector'
 
 /** What `sample` is asked for, by its options: classes, or texts. */
 
@@ -49,16 +47,6 @@ const classIndex = (classes: readonly string[], name: string, option: string): C
       )
 }
 
-/** Prompts of a file, one a line. */
-export const promptsOf = (path: string): Effect<readonly string[]> =>
-  effect(async (run) => {
-    const lines = new TextDecoder().decode(await run(readBytes(path))).split(/\r?\n/)
-    const prompts = lines.map((line) => line.trim()).filter((line) => line !== '')
-    return prompts.length > 0
-      ? prompts
-      : run(TE.fromEither(fail('usage', `--prompts ${path}`, 'a prompt a line', 'no line with anything')))
-  })
-
 /** What is said of a text that the model does not take as it is. */
 const notesOn = (tokens: TextReader, text: string): readonly string[] => {
   const { spelled, unknown } = tokens.spelling?.(text) ?? { spelled: [], unknown: [] }
@@ -76,9 +64,9 @@ const notesOn = (tokens: TextReader, text: string): readonly string[] => {
 const repeated = (ids: readonly (readonly number[])[], each: number): Int32Array =>
   Int32Array.from(ids.flatMap((row) => Array.from({ length: each }, () => row).flat()))
 
-const byTexts = (tokens: TextReader, o: AskedOptions, each: number): Effect<Requested> =>
+const byTexts = (reads: Reads, tokens: TextReader, o: AskedOptions, each: number): Effect<Requested> =>
   effect(async (run) => {
-    const prompts = [...(o.prompt ?? []), ...(o.prompts === undefined ? [] : await run(promptsOf(o.prompts)))]
+    const prompts = [...(o.prompt ?? []), ...(o.prompts === undefined ? [] : await run(reads.prompts(o.prompts)))]
     if (prompts.length === 0)
       return run(TE.fromEither(fail('usage', '--prompt', 'what is to be drawn: the model draws by texts', 'none')))
     const told = [...prompts, o.negative, o.fromPrompt].filter((text) => text !== undefined)
@@ -132,7 +120,7 @@ const vectorOf = (given: string, count: number): Checked<readonly number[]> => {
 }
 
 /** What is known of what is to be drawn, beside pixels. */
-const byKnown = (known: KnownCondition, o: AskedOptions, each: number): Effect<Requested> =>
+const byKnown = (reads: Reads, known: KnownCondition, o: AskedOptions, each: number): Effect<Requested> =>
   effect(async (run) => {
     const numbersOf: { readonly [A in KnownCondition['asks']]: () => Effect<readonly number[]> } = {
       vector: () =>
@@ -145,7 +133,7 @@ const byKnown = (known: KnownCondition, o: AskedOptions, each: number): Effect<R
         o.boxes === undefined
           ? TE.fromEither(fail('usage', boxesOption, boxesExpected, 'nothing'))
           : pipe(
-              readBoxItems(o.boxes),
+              reads.boxes(o.boxes),
               TE.flatMapEither((boxes) => known.of({ boxes }, boxesOption)),
             ),
     }
@@ -169,6 +157,7 @@ const unknown = (o: AskedOptions): readonly (readonly [string, unknown])[] => [
 
 /** What the options ask a model for, `each` pictures of a kind. Errors: `usage`, `file`. */
 export const requestedOf = (
+  reads: Reads,
   { model: { conditioner }, classes, tokens }: Pick<TrainedRun, 'model' | 'classes' | 'tokens'>,
   o: AskedOptions,
   each: number,
@@ -183,7 +172,7 @@ export const requestedOf = (
   if (known !== undefined)
     return pipe(
       TE.fromEither(refused(unknown(o), `no more than what the model is told: --${known.asks}`)),
-      TE.flatMap(() => byKnown(known, o, each)),
+      TE.flatMap(() => byKnown(reads, known, o, each)),
     )
   return tokens !== undefined
     ? pipe(
@@ -196,7 +185,7 @@ export const requestedOf = (
             'no class, as the model draws by texts (--prompt)',
           ),
         ),
-        TE.flatMap(() => byTexts(tokens, o, each)),
+        TE.flatMap(() => byTexts(reads, tokens, o, each)),
       )
     : TE.fromEither(
         pipe(

@@ -11,11 +11,9 @@ import { type Effect, effect } from '../error.ts'
 import { readJson } from '../pipelines/component-files.ts'
 import { pipe, TE } from '../prelude.ts'
 import { decode } from '../schema.ts'
+import { boxesOption } from './option-names.ts'
 
 /** Boxes as `sample` is given them: written down, or a file of JSON. */
-
-export const boxesOption = '--boxes'
-export const boxesExpected = 'what is where: "left,top,right,bottom class; ...", or a file of JSON'
 
 /** Errors: `data`, a box that is none; `file`. */
 export const readBoxItems = (given: string): Effect<readonly BoxItem[]> =>

@@ -4,8 +4,10 @@ import type { Conditioner, PictureCondition } from '../experiment/conditioning.t
 import { decodePicture } from '../io/images.ts'
 import { ofByte } from '../io/pictures.ts'
 import { TE } from '../prelude.ts'
-import { bytesOf, nameOf, type PictureSource } from './picture-source.ts'
-import { type FromOptions, pictureAt, readMask } from './sample-from.ts'
+import { bytesOf, pictureAt } from './picture-bytes.ts'
+import { nameOf, type PictureSource } from './picture-source.ts'
+import type { Condition, ConditionOptions, FromOptions } from './reads.ts'
+import { readMask } from './sample-from.ts'
 
 /** What is asked with a picture as a condition. */
 
@@ -14,22 +16,6 @@ export const lowResolutionOption = '--low-resolution'
 export const labelMapOption = '--label-map'
 
 export const hintOption = '--hint'
-
-export interface ConditionOptions extends FromOptions {
-  readonly hint?: PictureSource
-  readonly lowResolution?: PictureSource
-  readonly labelMap?: PictureSource
-}
-
-/** What the model is told of pictures that are files. */
-export interface Condition {
-  /** The same for each picture that is drawn. */
-  readonly pictures?: Float32Array
-  /** What was done to them, where they are not as the model takes them. */
-  readonly note?: string
-  /** The options that say what drawing begins with, without those that say the condition. */
-  readonly rest: FromOptions
-}
 
 interface Read {
   readonly picture: Float32Array
@@ -93,7 +79,7 @@ const asked: {
           ]),
         )
       const read = await run(pictureAt(from, side))
-      const missing = (await run(readMask(mask, side, read))).map((x) => (x >= 0.5 ? 1 : 0))
+      const missing = (await run(readMask({ picture: pictureAt }, mask, side, read))).map((x) => (x >= 0.5 ? 1 : 0))
       const whole = read.picture.data
       if (whole.length !== (channels - 1) * side * side)
         return run(TE.left([failure('usage', '--from', `pictures of ${channels - 1} channels`, nameOf(from))]))
@@ -104,10 +90,7 @@ const asked: {
     }),
 }
 
-/**
- * What a model is told of pictures that options name, `count` times; nothing for models that are told none. Errors (`usage`): a picture
- * for these, or none for the others; `file`.
- */
+/** As `Reads.condition` says, of files. */
 export const conditionOf = (
   { pictures: condition }: Conditioner,
   options: ConditionOptions,

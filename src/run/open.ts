@@ -1,12 +1,13 @@
 import { type Effect, effect, fail } from '../error.ts'
 import { isPublishedRun } from '../pipelines/run-files.ts'
-import { TE } from '../prelude.ts'
+import { pipe, TE } from '../prelude.ts'
+import { fromFiles } from './from-files.ts'
 import { heldRun } from './held-run.ts'
 import type { Opened } from './opened.ts'
-import { openOwn } from './own.ts'
+import { openedOf } from './own.ts'
 import { openPublished } from './published.ts'
 import type { Equipment } from './published-equipment.ts'
-import type { WeightOptions } from './trained-run.ts'
+import { openRun, type WeightOptions } from './trained-run.ts'
 
 export interface OpenOptions extends WeightOptions, Equipment {}
 
@@ -14,7 +15,13 @@ export interface OpenOptions extends WeightOptions, Equipment {}
 export const openFolder = (dir: string, options: OpenOptions = {}): Effect<Opened> =>
   effect(async (run) => {
     await run(heldRun(dir))
-    if (!(await isPublishedRun(dir))) return run(openOwn(dir, options))
+    if (!(await isPublishedRun(dir)))
+      return run(
+        pipe(
+          openRun(dir, options),
+          TE.map((trained) => openedOf(fromFiles, trained)),
+        ),
+      )
     const { checkpoint, ema, definition: _, ...equipment } = options
     return checkpoint === undefined && ema === undefined
       ? run(openPublished(dir, equipment))

@@ -7,14 +7,20 @@ import { drawPictures, latentsOfPictures } from '../train/drawing.ts'
 import { asPart, decodeLatents } from '../train/inference.ts'
 import { groupOf } from '../train/state.ts'
 import { requestedOf } from './asked.ts'
-import { conditionOf } from './condition-picture.ts'
 import { mostPictures } from './most-pictures.ts'
 import type { ConditionKind, Opened, Prepared } from './opened.ts'
-import { begin, pictureAt } from './sample-from.ts'
+import type { Reads } from './reads.ts'
+import { begin } from './sample-from.ts'
 import { type Options, type SamplingOptions, withSampling } from './sample-options.ts'
-import { openRun, type TrainedRun, type WeightOptions } from './trained-run.ts'
+import type { TrainedRun } from './trained-run.ts'
 
-/** A run of one's own, open to be drawn from. */
+/** A run of one's own, open to be drawn from. Nothing here reads files: a browser draws by it, too. */
+
+/** What of a run is drawn with. */
+export type DrawnRun = Pick<
+  TrainedRun,
+  'experiment' | 'model' | 'classes' | 'tokens' | 'scale' | 'firstStage' | 'diffusion' | 'average'
+>
 
 /** What is inverted comes back by the sampler that the inversion undoes, unguided, unless another is asked for. */
 const askedOf = (options: Options): SamplingOptions =>
@@ -28,15 +34,15 @@ const countOf = ({ count, invert }: Options, { perClass }: Sampling): Checked<nu
       ? E.right(1)
       : fail('usage', '--count', '1 with --invert, as all would be alike', `${count}`)
 
-const stagesOf = ({ model, experiment }: TrainedRun) => ({ model, stage: experiment.firstStage })
+const stagesOf = ({ model, experiment }: DrawnRun) => ({ model, stage: experiment.firstStage })
 
 const decoded =
-  ({ experiment: { firstStage: stage }, firstStage }: TrainedRun): Opened['decode'] =>
+  ({ experiment: { firstStage: stage }, firstStage }: DrawnRun): Opened['decode'] =>
   (executor, latents) =>
     stage.kind === 'identity' ? TE.right(latents) : decodeLatents(executor, stage, firstStage, latents)
 
 const prepare =
-  (trained: TrainedRun) =>
+  (reads: Reads, trained: DrawnRun) =>
   (options: Options): Effect<Prepared> =>
     effect(async (go) => {
       const experiment = await go(TE.fromEither(withSampling(trained.experiment, askedOf(options))))
@@ -44,11 +50,11 @@ const prepare =
       const seed = options.seed ?? experiment.seed
       const each = await go(TE.fromEither(countOf(options, sampling)))
       const { model, scale, firstStage, diffusion } = trained
-      const { asked, kinds, shown, notes } = await go(requestedOf(trained, options, each))
+      const { asked, kinds, shown, notes } = await go(requestedOf(reads, trained, options, each))
       if (options.negative !== undefined && sampling.guidance === 1)
         return go(TE.fromEither(fail('usage', '--negative', 'guidance to lead away with', '--guidance 1')))
       const { size: side } = trained.experiment.data
-      const condition = await go(conditionOf(model.conditioner, options, asked.labels.length))
+      const condition = await go(reads.condition(model.conditioner, options, asked.labels.length))
       const { pictures: told, rest } = condition
       return {
         n: kinds * each,
@@ -60,7 +66,7 @@ const prepare =
         begin: (executor) =>
           effect(async (run) => {
             const { from, finish, says } = await run(
-              begin(executor, trained, experiment, rest, { asked, each, seed, shown }),
+              begin(executor, reads, trained, experiment, rest, { asked, each, seed, shown }),
             )
             return {
               says: `${saysSampling(sampling, model.config.schedule.timesteps)}${says === '' ? '' : `; ${says}`}`,
@@ -97,7 +103,7 @@ const prepare =
       }
     })
 
-const conditionKind = ({ model: { conditioner }, tokens }: TrainedRun): ConditionKind =>
+const conditionKind = ({ model: { conditioner }, tokens }: DrawnRun): ConditionKind =>
   conditioner.known?.asks ?? (tokens !== undefined ? 'text' : conditioner.classes === null ? 'none' : 'class')
 
 /** Of a state the parameters, averaged where they are. */
@@ -109,7 +115,7 @@ const drawnOf = (state: Values): Values =>
   )
 
 /** A run that is open as data: a run of its own. */
-const openedOf = (trained: TrainedRun): Opened => {
+export const openedOf = (reads: Reads, trained: DrawnRun): Opened => {
   const { experiment: e, model, classes, average, firstStage, diffusion } = trained
   const { sampling } = e
   const side = e.data.size
@@ -138,12 +144,12 @@ const openedOf = (trained: TrainedRun): Opened => {
     },
     executor: e.executor,
     notes: average === undefined ? [] : [average],
-    prepare: prepare(trained),
+    prepare: prepare(reads, trained),
     read: (source, at) =>
       e.data.kind === 'segmentation'
         ? TE.fromEither(fail('usage', at, 'a model of pictures in colour', 'one of label maps'))
         : pipe(
-            pictureAt(source, side),
+            reads.picture(source, side),
             TE.map(({ picture: items }) => items),
           ),
     encode: (executor, pictures) => latentsOfPictures(executor, stagesOf(trained), firstStage, pictures),
@@ -156,7 +162,3 @@ const openedOf = (trained: TrainedRun): Opened => {
     dispose: async () => {},
   }
 }
-
-/** Errors: `file`, `config`, `training`. */
-export const openOwn = (dir: string, options: WeightOptions): Effect<Opened> =>
-  pipe(openRun(dir, options), TE.map(openedOf))

@@ -3,7 +3,8 @@ import { type Effect, effect, fail } from '../error.ts'
 import { floats, ints, type Value } from '../execute/executor.ts'
 import { decodeAt } from '../io/images.ts'
 import { pipe, TE } from '../prelude.ts'
-import { bytesOf, nameOf, type PictureSource } from './picture-source.ts'
+import { bytesOf } from './picture-bytes.ts'
+import { nameOf, type PictureSource } from './picture-source.ts'
 
 /** Pictures that a published model is given. */
 

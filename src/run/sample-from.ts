@@ -3,28 +3,14 @@ import type { Executor } from '../execute/executor.ts'
 import type { Asked } from '../experiment/conditioning.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { planOf } from '../experiment/sampling.ts'
-import { decodePicture } from '../io/images.ts'
-import { ofByte } from '../io/pictures.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { type Beginning, latentsOfPictures } from '../train/drawing.ts'
 import type { Items } from '../train/inference.ts'
-import { bytesOf, nameOf, type PictureSource } from './picture-source.ts'
+import { nameOf, type PictureSource } from './picture-source.ts'
+import type { FromOptions, ReadPicture, Reads } from './reads.ts'
 import type { TrainedRun } from './trained-run.ts'
 
 /** What drawing begins with, as is asked. */
-
-export interface FromOptions {
-  readonly from?: PictureSource
-  readonly strength?: number
-  readonly mask?: PictureSource
-  readonly invert?: true
-  readonly fromClass?: string
-  readonly fromPrompt?: string
-  readonly interpolate?: number
-  /** How far each picture of a row goes there; evenly from nothing to all where left out. */
-  readonly shares?: readonly number[]
-  readonly vary?: number
-}
 
 /** Options that say what to begin with, each with what it needs, and what it cannot be with. */
 const rules: readonly {
@@ -63,23 +49,15 @@ export const checkFrom = (o: FromOptions): Checked<unknown> => {
 /** How much of the walk is walked where nothing is said: what is masked is drawn from noise. */
 const strengthOf = ({ strength, mask }: FromOptions): number => strength ?? (mask === undefined ? 0.75 : 1)
 
-interface Read {
-  /** [1, 3, size, size] in [-1, 1]. */
-  readonly picture: Items
-  readonly width: number
-  readonly height: number
-}
-export const pictureAt = (source: PictureSource, size: number): Effect<Read> =>
-  effect(async (run) => {
-    const { colours, facts } = await run(decodePicture(nameOf(source), await run(bytesOf(source)), { size }))
-    const data = Float32Array.from(colours, ofByte)
-    return { picture: { n: 1, shape: [3, size, size], data }, width: facts.width, height: facts.height }
-  })
-
 /** How much of each pixel is drawn anew, [size, size]: the grey of the mask. */
-export const readMask = (source: PictureSource, size: number, of: Read): Effect<Float32Array> =>
+export const readMask = (
+  reads: Pick<Reads, 'picture'>,
+  source: PictureSource,
+  size: number,
+  of: ReadPicture,
+): Effect<Float32Array> =>
   effect(async (run) => {
-    const { picture, width, height } = await run(pictureAt(source, size))
+    const { picture, width, height } = await run(reads.picture(source, size))
     if (width !== of.width || height !== of.height)
       return run(
         TE.fromEither(
@@ -139,7 +117,7 @@ export interface Begun {
 const asDrawn = (drawn: Items): Items => drawn
 
 /** A walk that draws no noise of its own, so that what was inverted comes back. */
-const silent = (trained: TrainedRun, { sampling }: Experiment): Checked<unknown> =>
+const silent = (trained: Pick<TrainedRun, 'model'>, { sampling }: Experiment): Checked<unknown> =>
   pipe(
     planOf(sampling, trained.model.path),
     E.flatMap(({ uses }) =>
@@ -158,7 +136,8 @@ const places = (n: number, each: number) => ({
 /** Reads what pictures begin with. Errors: `file`, `usage`, and those of the first stage. */
 export const begin = (
   executor: Executor,
-  trained: TrainedRun,
+  reads: Reads,
+  trained: Pick<TrainedRun, 'model' | 'firstStage'>,
   experiment: Experiment,
   o: FromOptions,
   wanted: {
@@ -197,7 +176,7 @@ export const begin = (
     const { size, kind } = experiment.data
     if (kind === 'segmentation')
       return run(TE.fromEither(fail('usage', '--from', 'a model of pictures in colour', 'one of label maps')))
-    const read = await run(pictureAt(o.from, size))
+    const read = await run(reads.picture(o.from, size))
     const { model, firstStage: weights } = trained
     const stages = { model, stage: experiment.firstStage }
     const latents = await run(latentsOfPictures(executor, stages, weights, read.picture))
@@ -211,7 +190,7 @@ export const begin = (
     const strength = strengthOf(o)
     const says = `from ${nameOf(o.from)}${resized}, strength ${strength}`
     if (o.mask === undefined) return { from: { kind: 'picture', latents, strength }, finish: asDrawn, says }
-    const redrawn = await run(readMask(o.mask, size, read))
+    const redrawn = await run(readMask(reads, o.mask, size, read))
     const [, side = size] = latents.shape
     return {
       from: { kind: 'picture', latents, strength, known: knownLatents(redrawn, size, side) },

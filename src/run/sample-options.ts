@@ -4,9 +4,10 @@ import type { Experiment } from '../experiment/document.ts'
 import { requested } from '../experiment/sampling.ts'
 import type { Half } from '../graph/types.ts'
 import { E, flow, pipe, RNEA } from '../prelude.ts'
-import { type AskedOptions, vectorOption } from './asked.ts'
-import type { ConditionOptions } from './condition-picture.ts'
+import type { AskedOptions } from './asked.ts'
+import { vectorOption } from './option-names.ts'
 import type { PublishedSampling } from './published-request.ts'
+import type { ConditionOptions } from './reads.ts'
 
 /** What is asked of a run, in the options of `sample`, and which of them apply. */
 

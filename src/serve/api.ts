@@ -1,4 +1,5 @@
 import type { LatentError } from '../error.ts'
+import type { Description } from '../run/opened.ts'
 
 /** What the server and its page say to each other, as JSON. */
 
@@ -10,14 +11,8 @@ export interface About {
   readonly classes: readonly string[]
   readonly samplers: readonly string[]
   readonly spacings: readonly string[]
-  readonly defaults: {
-    readonly steps: number
-    readonly guidance: number
-    readonly sampler: string
-    readonly spacing?: string
-    readonly seed: number
-  }
-  readonly size: { readonly width: number; readonly height: number }
+  readonly defaults: Description['defaults']
+  readonly size: Description['size']
   /** Prompts to try. */
   readonly examples: readonly string[]
   readonly most: { readonly count: number; readonly steps: number; readonly guidance: number; readonly text: number }

@@ -4,7 +4,7 @@ import { E, pipe, TE } from '../prelude.ts'
 import type { SampleFrom, SampleRequest, SampleStep } from '../run/request.ts'
 import { argsOf, beside, commandOf, programOf, sharesOf } from './again.ts'
 import type { About, DrawingEvent, Drawn, Settings } from './api.ts'
-import { admit, dataUrl, files as filesOf, previews } from './coding.ts'
+import { type Coding, dataUrl, encodeEach, previews } from './coder.ts'
 import type { Drawable } from './drawable.ts'
 import type { Files, Gallery } from './gallery.ts'
 import { limits } from './limits.ts'
@@ -46,21 +46,22 @@ const isShown = (done: number, of: number): boolean => {
 }
 
 export interface Drawing {
-  readonly model: Model
+  readonly coding: Coding
+  readonly model: Pick<Model, 'id' | 'run'>
   readonly run: Drawable
   readonly about: About
   readonly settings: Settings
   readonly given: Given
-  readonly stream: Stream<DrawingEvent>
+  readonly stream: Pick<Stream<DrawingEvent>, 'send' | 'gone'>
   readonly gallery: Gallery
 }
 
-const requestOf = ({ settings, given, stream, about: { size } }: Drawing): Effect<SampleRequest> =>
+const requestOf = ({ coding, settings, given, stream, about: { size } }: Drawing): Effect<SampleRequest> =>
   effect(async (go) => {
     const { from, ...rest } = settings
     const pictures: { picture?: Picture; mask?: Picture } = {}
-    if (given.from !== undefined) pictures.picture = await go(admit(given.from, size))
-    if (given.mask !== undefined) pictures.mask = await go(admit(given.mask, size))
+    if (given.from !== undefined) pictures.picture = await go(coding.admit(given.from, size))
+    if (given.mask !== undefined) pictures.mask = await go(coding.admit(given.mask, size))
     const { picture, mask } = pictures
     const begin: SampleFrom | undefined =
       from?.kind === 'between'
@@ -71,7 +72,10 @@ const requestOf = ({ settings, given, stream, about: { size } }: Drawing): Effec
     const onStep = async ({ done, of, from: first, predicted }: SampleStep): Promise<void> => {
       const step = { kind: 'step', done, of, from: first } as const
       if (!isShown(done, of)) return stream.send(step)
-      const shown = await pipe(predicted(), TE.flatMap(previews))()
+      const shown = await pipe(
+        predicted(),
+        TE.flatMap((pictures) => previews(coding, pictures)),
+      )()
       await stream.send(E.isLeft(shown) ? step : { ...step, pictures: shown.right.map(dataUrl) })
     }
     return { ...rest, ...(begin === undefined ? {} : { from: begin }), signal: stream.gone, onStep }
@@ -80,11 +84,11 @@ const requestOf = ({ settings, given, stream, about: { size } }: Drawing): Effec
 /** Draws, keeps what came of it, and tells of it. */
 export const draw = (drawing: Drawing): Effect<void> =>
   effect(async (go) => {
-    const { model, run, settings, given, stream, gallery } = drawing
+    const { coding, model, run, settings, given, stream, gallery } = drawing
     const drawn = await go(run.sample(await go(requestOf(drawing))))
     const kept = keptOf(settings)
     const masked = given.mask !== undefined
-    const pictures = await go(filesOf(drawn, { run: model.run, args: argsOf(kept, masked) }))
+    const pictures = await go(encodeEach(coding, drawn, { run: model.run, args: argsOf(kept, masked) }))
     const files: Files = {
       ...Object.fromEntries(pictures.map((bytes, i) => [`${i + 1}.png`, bytes])),
       ...(given.from === undefined ? {} : { [beside.from]: given.from }),

@@ -19,8 +19,13 @@ interface Entry {
   readonly bytes: number
 }
 
+/** Where a file of a drawing is found. */
+export type UrlOf = (id: string, name: string, bytes: Uint8Array) => string
+const onServer: UrlOf = (id, name) => `/api/gallery/${id}/${name}`
+
 export const galleryOf = (
   { entries: most, bytes: mostBytes }: { readonly entries: number; readonly bytes: number } = limits.gallery,
+  urlOf: UrlOf = onServer,
 ): Gallery => {
   const entries: Entry[] = []
   const state = { made: 0 }
@@ -29,7 +34,7 @@ export const galleryOf = (
     add: (files, about) => {
       state.made += 1
       const id = String(state.made)
-      const drawn = about(id, (name) => `/api/gallery/${id}/${name}`)
+      const drawn = about(id, (name) => urlOf(id, name, files[name] ?? new Uint8Array()))
       const bytes = Object.values(files).reduce((sum, { length }) => sum + length, 0)
       entries.unshift({ drawn, files: new Map(Object.entries(files)), bytes })
       const held = (): number => entries.reduce((sum, entry) => sum + entry.bytes, 0)

@@ -2,9 +2,9 @@ import { basename, resolve } from 'node:path'
 import { type Effect, type Errors, showErrors } from '../error.ts'
 import { isOwned } from '../io/owner.ts'
 import { E, pipe, TE } from '../prelude.ts'
+import { aboutOf } from './about.ts'
 import type { About, ModelView } from './api.ts'
 import type { Drawable, Load } from './drawable.ts'
-import { limits } from './limits.ts'
 import { hasTraining } from './training.ts'
 
 /** The runs that are served. */
@@ -20,24 +20,6 @@ export interface Model {
   readonly view: () => Promise<ModelView>
   readonly dispose: () => Promise<void>
 }
-
-const aboutOf = ({ describe: d }: Drawable, examples: readonly string[]): About => ({
-  examples,
-  name: d.name,
-  condition: d.condition,
-  classes: d.classes ?? [],
-  samplers: d.samplers,
-  spacings: d.spacings,
-  defaults: d.defaults,
-  size: d.size,
-  most: {
-    count: Math.min(d.maxCount, limits.count),
-    steps: limits.steps,
-    guidance: limits.guidance,
-    text: limits.text,
-  },
-  ...(d.picture === undefined ? {} : { picture: d.picture }),
-})
 
 /** A run to be served: its folder, and prompts to try. */
 export interface Offered {
@@ -61,7 +43,8 @@ export const openModel = ({ id, run, examples = [] }: Offered & { readonly id: s
     if (E.isRight(found)) state.loaded = found.right
     else state.errors = found.left
   }
-  const about = (): About | undefined => (state.loaded === undefined ? undefined : aboutOf(state.loaded, examples))
+  const about = (): About | undefined =>
+    state.loaded === undefined ? undefined : aboutOf(state.loaded.describe, examples)
   const model: Model = {
     id,
     run,

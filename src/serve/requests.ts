@@ -1,6 +1,6 @@
 import { type Checked, collect, fail, type LatentError } from '../error.ts'
-import { isPng } from '../io/png-text.ts'
-import { E, pipe } from '../prelude.ts'
+import { isPng } from '../io/png.ts'
+import { E, O, pipe } from '../prelude.ts'
 import { type Codec, decode, integer, number, record, shortText, tagged, word } from '../schema.ts'
 import type { About, Settings, Start } from './api.ts'
 import { limits } from './limits.ts'
@@ -76,10 +76,16 @@ export const settingsOf = (about: About, body: unknown): Checked<Settings> =>
     E.tap((settings) => told(about, settings)),
   )
 
+const bytesOf = (base64: string): Uint8Array =>
+  pipe(
+    O.tryCatch(() => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))),
+    O.getOrElse(() => new Uint8Array()),
+  )
+
 /** The bytes of a PNG of the model's size out of base64. Errors (`usage`): other bytes, another size. */
 export const pngOf = (text: string, side: About['size'], at: string): Checked<Uint8Array> => {
   const expected = `a PNG of ${side.width}x${side.height} pixels in base64`
-  const bytes = new Uint8Array(Buffer.from(text, 'base64'))
+  const bytes = bytesOf(text)
   if (!isPng(bytes) || bytes.length < 24) return fail('usage', at, expected, 'something else')
   const view = new DataView(bytes.buffer, bytes.byteOffset)
   const [width, height] = [view.getUint32(16), view.getUint32(20)]

@@ -1,8 +1,9 @@
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import { type Errors, failure, type LatentError } from '../error.ts'
-import { E, pipe, TE } from '../prelude.ts'
+import { E, pipe } from '../prelude.ts'
 import type { DrawingEvent, Models, Reconstructed, Refused, TrainingEvent } from './api.ts'
-import { admit, dataUrl, encodeEach, psnr } from './coding.ts'
+import { reconstructed } from './coder.ts'
+import { coding } from './coding.ts'
 import { bug, draw, givenOf } from './drawing.ts'
 import { galleryOf } from './gallery.ts'
 import { headers, refusal } from './guard.ts'
@@ -123,7 +124,7 @@ export const serverOf = ({ models, site, version, listens, times = limits, say }
       signal: stream.gone,
       onPlace: (place) => void stream.send({ kind: 'queued', place }),
       work: async () => {
-        const ended = await draw({ model, run, about, settings, given, stream, gallery })()
+        const ended = await draw({ coding, model, run, about, settings, given, stream, gallery })()
         if (E.isLeft(ended)) await failed(ended.left)
       },
     })
@@ -153,24 +154,7 @@ export const serverOf = ({ models, site, version, listens, times = limits, say }
         signal: left.signal,
         onPlace: () => {},
         work: async () => {
-          found.result = await pipe(
-            admit(body, about.size),
-            TE.flatMap((picture) =>
-              pipe(
-                run.reconstruct([picture]),
-                TE.flatMap(([reconstruction = picture]) =>
-                  pipe(
-                    encodeEach([picture, reconstruction]),
-                    TE.map(([a = body, b = body]) => ({
-                      picture: dataUrl(a),
-                      reconstruction: dataUrl(b),
-                      psnr: psnr(picture, reconstruction),
-                    })),
-                  ),
-                ),
-              ),
-            ),
-          )()
+          found.result = await reconstructed(coding, run, about, body)()
         },
       })
       if (entered === undefined) return full(reply)

@@ -1,7 +1,7 @@
 import { basename, extname } from 'node:path'
 import { type Checked, collect, type Effect, type Errors, fail, failure } from '../error.ts'
 import { showShape } from '../graph/types.ts'
-import { readSafetensors } from '../io/safetensors.ts'
+import { readSafetensors } from '../io/safetensors-file.ts'
 import { countNonFinite, type StoredArray, type StoredArrays } from '../io/stored.ts'
 import { describe, isKind, type Pick, readTorch, type TorchDict, type TorchValue } from '../io/torch/index.ts'
 import { E, pipe, TE } from '../prelude.ts'

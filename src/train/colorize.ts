@@ -1,4 +1,5 @@
 import { fillNormal, fold, key } from '../distributions/random.ts'
+import type { Items } from './inference.ts'
 
 /** Pictures [n, channels, height, width]. */
 export interface PictureShape {
@@ -43,3 +44,12 @@ export const colorize =
     const range = seen.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY) - low
     return Float32Array.from(projected, (x) => (range > 0 || Number.isNaN(x) ? (2 * (x - low)) / range - 1 : 0))
   }
+
+/** Pictures of 1 or 3 channels as they are, others (label maps, latents) in colours. */
+export const inColour = (pictures: Items, seed: number): Items => {
+  const { n, shape, data } = pictures
+  const [channels = 0, height = 0, width = 0] = shape
+  return channels === 1 || channels === 3
+    ? pictures
+    : { n, shape: [3, height, width], data: colorize(seed)(data, { n, channels, height, width }) }
+}

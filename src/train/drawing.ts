@@ -354,6 +354,10 @@ export const drawPictures = (
       : { ...drawn, data: finish(drawn.data, wanted.pictures) }
   })
 
+/** A class for each picture, `perClass` of each in a row. */
+export const labelRows = (classes: number, perClass: number): readonly number[] =>
+  Array.from({ length: Math.max(classes, 1) * perClass }, (_, i) => Math.floor(i / perClass))
+
 /** What latents are in the middle of a posterior's moments. */
 const modes: { readonly [K in FirstStage['kind']]: (encoded: Items) => Items } = {
   kl: ({ n, shape: [channels = 0, ...positions], data }) => {

@@ -7,9 +7,9 @@ import { type Diffused, encodedShapeOf } from '../experiment/space.ts'
 import { size } from '../graph/types.ts'
 import { scratch } from '../io/scratch.ts'
 import { E, TE } from '../prelude.ts'
+import type { ToldAhead } from './captions-ahead.ts'
 import { picturesOf } from './data.ts'
 import { encodePictures, type Items, type Rows, rowsOf, scaleMeter } from './inference.ts'
-import type { ToldAhead } from './told.ts'
 import { spread } from './validation.ts'
 
 /** What diffusion learns: of an autoencoder moments, or latents of codes, on the disk; else pictures as they are. */

@@ -3,7 +3,7 @@ import { type Checked, type Effect, effect } from '../error.ts'
 import { shownScale } from '../experiment/data-rules.ts'
 import { size } from '../graph/types.ts'
 import { gridFits, writeGrid } from '../io/images.ts'
-import { colorize } from './colorize.ts'
+import { inColour } from './colorize.ts'
 import type { Items } from './inference.ts'
 
 /** The pictures that a run shows. */
@@ -12,15 +12,6 @@ import type { Items } from './inference.ts'
 export interface Shown {
   readonly columns: number
   readonly seed: number
-}
-
-/** Pictures of 1 or 3 channels as they are, others (label maps, latents) in colours. */
-export const inColour = (pictures: Items, seed: number): Items => {
-  const { n, shape, data } = pictures
-  const [channels = 0, height = 0, width = 0] = shape
-  return channels === 1 || channels === 3
-    ? pictures
-    : { n, shape: [3, height, width], data: colorize(seed)(data, { n, channels, height, width }) }
 }
 
 /** Nothing, where so many pictures of a size in rows can be written at a path. Errors: `file`, `data`. */
@@ -76,10 +67,6 @@ export const heldOutLayout = (heldOut: number): { readonly n: number; readonly c
   n: Math.min(32, heldOut),
   columns: Math.min(16, heldOut),
 })
-
-/** A class for each picture, `perClass` of each in a row. */
-export const labelRows = (classes: number, perClass: number): readonly number[] =>
-  Array.from({ length: Math.max(classes, 1) * perClass }, (_, i) => Math.floor(i / perClass))
 
 /** The file of a stage's preview, which says what it shows. */
 export const previewPath = (

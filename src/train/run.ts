@@ -9,6 +9,7 @@ import { sweep, writeFileAtomic } from '../io/atomic.ts'
 import { type Owned, owning } from '../io/owner.ts'
 import { TE } from '../prelude.ts'
 import { adapterFilesOf, baseOf, beginsOf, heldTextsOf } from './base.ts'
+import { encodeCaptions, type ToldAhead } from './captions-ahead.ts'
 import { picturesOf } from './data.ts'
 import { showDataFacts } from './data-facts.ts'
 import { trainDiffusion } from './diffusion.ts'
@@ -24,7 +25,6 @@ import type { Plan } from './plan.ts'
 import { type Restoration, saysRestoration, showingOf } from './showing.ts'
 import { stoppable } from './stop.ts'
 import { tokensOf, wordsOf, writeWords } from './texts.ts'
-import { encodeCaptions, type ToldAhead } from './told.ts'
 
 export interface RunSummary {
   readonly experiment: Experiment

@@ -4,9 +4,9 @@ import type { Asked } from '../experiment/conditioning.ts'
 import type { LatentDiffusion } from '../experiment/diffusion-stage.ts'
 import type { TextReader } from '../text/prompt.ts'
 import { picturesOf, randomOf } from './data.ts'
+import { labelRows } from './drawing.ts'
 import { firstItems, type Items, psnrs, range } from './inference.ts'
 import { knownOf } from './known.ts'
-import { labelRows } from './pictures.ts'
 import { captionTokens } from './texts.ts'
 
 /** By which pictures a diffusion model is shown: a row of each class, or what it makes of held-out pictures. */

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { type Effect, effect, failure, type LatentError } from '../error.ts'
 import type { Values } from '../execute/executor.ts'
 import { checkpointDigest, type Json, loadCheckpoint, writeCheckpoint } from '../io/checkpoint.ts'
-import type { WrittenDtype } from '../io/safetensors-writer.ts'
+import type { UnwrittenArrays, WrittenDtype } from '../io/safetensors-writer.ts'
 import { TE } from '../prelude.ts'
 import type { CheckpointIdentity } from './evaluation/document.ts'
 import { modelParameters, type StagePlan } from './plan.ts'
@@ -21,27 +21,34 @@ export const weightsAlone = (stageDir: string): LatentError =>
 
 const ownOf = (stage: StagePlan) => modelParameters(stage).filter(({ name }) => !name.startsWith('loss.'))
 
-/** Writes the averaged weights of a stage where there are any, else the last. Errors: `file`. */
-export const writeWeights = (
-  stageDir: string,
-  stage: StagePlan,
-  state: Values,
-  o: { readonly step: number; readonly dtype: WrittenDtype; readonly meta: { readonly [key: string]: Json } },
-): Effect<void> => {
+/** The averaged weights of a stage where there are any, else the last, as they are written. */
+export const drawnArrays = (stage: StagePlan, state: Values, dtype: WrittenDtype): UnwrittenArrays => {
   const weights = Object.fromEntries(
     ownOf(stage).flatMap(({ name, shape }) => {
       const found = state[`ema.shadow.${name}`] ?? state[name]
       return found === undefined ? [] : [[name, { ...found, shape }] as const]
     }),
   )
-  const parameters = Object.fromEntries(
+  return Object.fromEntries(
     Object.entries(storedValues(weights)).map(([name, array]) => [
       name,
-      { dtype: array.dtype === 'float32' ? o.dtype : array.dtype, shape: array.shape, read: TE.right(array) },
+      { dtype: array.dtype === 'float32' ? dtype : array.dtype, shape: array.shape, read: TE.right(array) },
     ]),
   )
-  return writeCheckpoint(weightsPath(stageDir), { step: o.step, groups: { parameters }, meta: o.meta })
 }
+
+/** Writes them. Errors: `file`. */
+export const writeWeights = (
+  stageDir: string,
+  stage: StagePlan,
+  state: Values,
+  o: { readonly step: number; readonly dtype: WrittenDtype; readonly meta: { readonly [key: string]: Json } },
+): Effect<void> =>
+  writeCheckpoint(weightsPath(stageDir), {
+    step: o.step,
+    groups: { parameters: drawnArrays(stage, state, o.dtype) },
+    meta: o.meta,
+  })
 
 /** Reads them. Errors: `file`; `training`, those of another stage. */
 export const readWeights = (

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { showErrors } from '../../src/error.ts'
 import { readCheckpointFile } from '../../src/io/checkpoint-file.ts'
-import { readSafetensors } from '../../src/io/safetensors.ts'
+import { readSafetensors } from '../../src/io/safetensors-file.ts'
 import type { StoredArrays } from '../../src/io/stored.ts'
 import { E, t } from '../../src/prelude.ts'
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { onnx } from '../../src/execute/onnx/index.ts'
-import { decodeExperiment } from '../../src/experiment/load.ts'
+import { decodeExperiment } from '../../src/experiment/decode.ts'
 import { applySettings, parseSetting } from '../../src/experiment/settings.ts'
 import { TE } from '../../src/prelude.ts'
 import { bitsFigures } from '../../src/train/evaluation/bits.ts'

@@ -62,7 +62,7 @@ describe('an experiment without a first stage', () => {
   it('without diffusion too trains nothing', async () => {
     const e = right(await example('emoji-pixels'))
     const { diffusion: _, ...rest } = e
-    const { decodeExperiment } = await import('../../src/experiment/load.ts')
+    const { decodeExperiment } = await import('../../src/experiment/decode.ts')
     const decoded = decodeExperiment(rest)
     expect(E.isLeft(decoded) && decoded.left.map(({ at }) => at)).toEqual(['/diffusion'])
   })

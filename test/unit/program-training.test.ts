@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { decodeExperiment } from '../../src/experiment/load.ts'
+import { decodeExperiment } from '../../src/experiment/decode.ts'
 import {
   add,
   defineExperiment,

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import tiny from '../../graphs/tiny.json' with { type: 'json' }
-import { decodeExperiment } from '../../src/experiment/load.ts'
+import { decodeExperiment } from '../../src/experiment/decode.ts'
 import { E } from '../../src/prelude.ts'
 import { stageMetrics } from '../../src/run/report-data.ts'
 import { planExperiment } from '../../src/train/plan.ts'

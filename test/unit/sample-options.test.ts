@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import tiny from '../../graphs/tiny.json' with { type: 'json' }
-import { decodeExperiment } from '../../src/experiment/load.ts'
+import { decodeExperiment } from '../../src/experiment/decode.ts'
 import { E } from '../../src/prelude.ts'
 import { type SamplingOptions, withSampling } from '../../src/run/sample-options.ts'
 import { right } from './diffusion-fixtures.ts'

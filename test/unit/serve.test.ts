@@ -8,7 +8,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { pngText } from '../../src/io/png-text.ts'
 import { E } from '../../src/prelude.ts'
 import type { DrawingEvent, Drawn, TrainingEvent } from '../../src/serve/api.ts'
-import { dataUrl, encodeEach } from '../../src/serve/coding.ts'
+import { dataUrl } from '../../src/serve/coder.ts'
+import { coding } from '../../src/serve/coding.ts'
 import { galleryOf } from '../../src/serve/gallery.ts'
 import { refusal } from '../../src/serve/guard.ts'
 import { limits } from '../../src/serve/limits.ts'
@@ -36,8 +37,7 @@ const listening = async (...given: Parameters<typeof serving>) => {
   return { app, port: await listen(app), sample: '/api/models/fake/sample' }
 }
 const base64 = async (value: number): Promise<string> => {
-  const [bytes = new Uint8Array()] = right(await encodeEach([grey(value)])())
-  return dataUrl(bytes).split(',')[1] ?? ''
+  return dataUrl(right(await coding.encode(grey(value))())).split(',')[1] ?? ''
 }
 
 describe('a drawing', () => {
@@ -126,7 +126,7 @@ describe('a drawing', () => {
 describe('settings', () => {
   const about = {
     ...{ name: 'm', condition: 'text', classes: [], samplers: ['ddim'], spacings: ['trailing'], examples: [] },
-    ...{ defaults: { steps: 1, guidance: 1, sampler: 'ddim', seed: 0 }, size: { width: 8, height: 8 } },
+    ...{ defaults: { steps: 1, guidance: 1, sampler: 'ddim', seed: 0, count: 1 }, size: { width: 8, height: 8 } },
     most: { count: 16, steps: 250, guidance: 100, text: 10 },
   }
   const good = { ...wanted, prompt: 'a' }

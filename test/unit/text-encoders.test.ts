@@ -9,7 +9,7 @@ import { reference } from '../../src/execute/reference/index.ts'
 import { parameters } from '../../src/graph/graph.ts'
 import { int, type Shape, size } from '../../src/graph/types.ts'
 import { fromLayout, toLayout } from '../../src/io/key-map.ts'
-import { readSafetensors } from '../../src/io/safetensors.ts'
+import { readSafetensors } from '../../src/io/safetensors-file.ts'
 import type { StoredArrays } from '../../src/io/stored.ts'
 import {
   type ClipTextConfig,

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { reference } from '../../src/execute/reference/index.ts'
-import { decodeExperiment } from '../../src/experiment/load.ts'
+import { decodeExperiment } from '../../src/experiment/decode.ts'
 import { law } from '../../src/laws/law.ts'
 import { experimentLaws } from '../../src/laws/of-experiment.ts'
 import { samplerLaws } from '../../src/laws/samplers.ts'

@@ -95,7 +95,7 @@ export const compileText = (text: string): Effect<WebAssembly.Module> =>
     async () => {
       const { default: load } = await import('wabt')
       const { buffer } = (await load()).parseWat('tail.wat', text, { simd: true, threads: true }).toBinary({})
-      return await WebAssembly.compile(buffer)
+      return await WebAssembly.compile(new Uint8Array(buffer))
     },
     (e) => [failure('compile', 'tail', 'loops that WebAssembly takes', reasonOf(e))],
   )
