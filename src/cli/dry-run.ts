@@ -33,7 +33,7 @@ export const dryRun = (e: Experiment, { out, err }: Terminal): Effect<Outcome> =
     const stop = stopOnSignals(() => err('stopping behind the step; once more to stop at once\n'))
     try {
       const tried = await rehearsed(e, {
-        ...{ steps: 2, every: 1, resumes: true, stopping: stop.requested },
+        stopping: stop.requested,
         tell: (event) =>
           TE.fromIO(() => {
             const line = lineOf(event.kind, event)

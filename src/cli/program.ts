@@ -14,6 +14,7 @@ import { exportRun } from './export.ts'
 import { graph } from './graph.ts'
 import { importCheckpoint } from './import.ts'
 import { list } from './list.ts'
+import { create } from './new.ts'
 import { count } from './parse.ts'
 import { sample } from './sample.ts'
 import { schema } from './schema.ts'
@@ -26,6 +27,7 @@ import { verify } from './verify.ts'
 
 const commands: readonly Register[] = [
   start,
+  create,
   check,
   graph,
   train,
@@ -46,6 +48,7 @@ const commands: readonly Register[] = [
 const examples = `
 Examples:
   latentgraph start                                  train on emoji, draw samples, write a report
+  latentgraph new my-model --pictures ../my-pictures
   latentgraph check graphs/emoji.json                what the experiment is, before anything runs
   latentgraph train graphs/emoji.json --out runs/a   train it
   latentgraph sample runs/a --class Objects --out objects.png

@@ -152,7 +152,8 @@ const byMetadata = (dir: string, { files, pictures, leftOut }: Sorted): Effect<L
   )
 }
 
-const list = (dir: string): Effect<Listing> =>
+/** The pictures of a folder and what is known of them, in order of their paths; nothing is decoded. Errors: `data`, `file`. */
+export const listFolder = (dir: string): Effect<Listing> =>
   pipe(
     sorted(dir),
     TE.flatMap((found) =>
@@ -275,7 +276,7 @@ const classesOf = (listed: readonly Listed[]): readonly string[] =>
 /** As `loadFolder`, but nothing is decoded yet. Errors: `data`, and `file` where a folder cannot be read. */
 export const findFolder = (dir: string, options: FolderOptions): Effect<Found> =>
   pipe(
-    list(dir),
+    listFolder(dir),
     TE.map(({ listed, notes }) => ({
       n: listed.length,
       classes: classesOf(listed),
