@@ -1,7 +1,7 @@
 import { parse, View } from 'vega'
 import { compile, type TopLevelSpec } from 'vega-lite'
 import type { Row } from './compare.ts'
-import { peerModeNames } from './peer.ts'
+import { peerModeNames, peerModes, peerName } from './peer.ts'
 
 /** Times of all modes beside ours, one panel a work, as SVG. */
 export const chart = (rows: readonly Row[], about: string): Promise<string> => {
@@ -9,7 +9,7 @@ export const chart = (rows: readonly Row[], about: string): Promise<string> => {
     { work, who: `${executor}, ${precision}`, ms: ours.ms, side: 'latentgraph' },
     ...peerModeNames.flatMap((mode) => {
       const time = peers[mode]
-      return time === undefined ? [] : [{ work, who: `PyTorch, ${mode}`, ms: time.ms, side: 'PyTorch' }]
+      return time === undefined ? [] : [{ work, who: peerName(mode), ms: time.ms, side: peerModes[mode].of }]
     }),
   ])
   const spec: TopLevelSpec = {
@@ -32,7 +32,7 @@ export const chart = (rows: readonly Row[], about: string): Promise<string> => {
           field: 'side',
           type: 'nominal',
           legend: null,
-          scale: { domain: ['latentgraph', 'PyTorch'], range: ['#1f6f8b', '#c9c2b8'] },
+          scale: { domain: ['latentgraph', 'PyTorch', 'JAX'], range: ['#1f6f8b', '#c9c2b8', '#dcd3b0'] },
         },
       },
     },

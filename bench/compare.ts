@@ -1,4 +1,4 @@
-import { type PeerMode, type Precision, peerModes, torch } from './peer.ts'
+import { type PeerMode, type Precision, type Pythons, peer, peerModes, precisionOf } from './peer.ts'
 import { type Answer, median, ours, type Side } from './side.ts'
 
 /** A work on one side. */
@@ -20,13 +20,11 @@ export interface Row {
   readonly ratio: number | null
 }
 
-export interface Settings {
+export interface Settings extends Pythons {
   readonly executor: string
   readonly precision: Precision
   readonly modes: readonly PeerMode[]
   readonly rounds: number
-  readonly threads: number
-  readonly python: string
   readonly say: (line: string) => void
 }
 
@@ -54,16 +52,17 @@ export const compare = async (
   work: string,
   flops: number,
   peak: number | undefined,
-  { executor, precision, modes, rounds, threads, python, say }: Settings,
+  { executor, precision, modes, rounds, say, ...pythons }: Settings,
 ): Promise<Row> => {
   const us: Runner = { side: ours(), ms: [] }
+  const { threads } = pythons
   const mine = await us.side.ask({ cmd: 'setup', work, threads, executor, precision })
   if (mine.ok !== true) throw new Error(mine.reason)
   const [x = Number.NaN] = (await run(us, 0)).values ?? []
   const runners = new Map<PeerMode, Runner>()
   const absent: Partial<Record<PeerMode, string>> = {}
   for (const mode of modes) {
-    const runner: Runner = { side: torch(python), ms: [] }
+    const runner: Runner = { side: peer(peerModes[mode].of, pythons), ms: [] }
     const made = await runner.side.ask({ cmd: 'setup', work: work.split('/')[0], threads, config: {}, mode })
     const first = made.ok === true ? await runner.side.ask({ cmd: 'run', repeats: 1 }) : made
     const y = first.values?.[0]
@@ -74,7 +73,7 @@ export const compare = async (
     }
     if (made.referenceBlas === true && mode === 'eager')
       say('PyTorch runs on the reference BLAS here, which flatters us: apt-get install libopenblas0-openmp')
-    const most = Math.max(tolerance[precision], tolerance[peerModes[mode]])
+    const most = Math.max(tolerance[precision], tolerance[precisionOf(mode)])
     if (!(Math.abs(x - y) <= most * Math.abs(y)))
       throw new Error(`${work}: not the same work: ${x} here, ${y} there (${mode})`)
     runners.set(mode, runner)
@@ -86,7 +85,7 @@ export const compare = async (
   for (const [mode, runner] of runners) peers[mode] = await timed(runner)
   for (const { side } of [us, ...runners.values()]) side.end()
   const best = Math.min(
-    ...modes.flatMap((mode) => (peerModes[mode] === precision && peers[mode] !== undefined ? [peers[mode].ms] : [])),
+    ...modes.flatMap((mode) => (precisionOf(mode) === precision && peers[mode] !== undefined ? [peers[mode].ms] : [])),
   )
   return {
     work,

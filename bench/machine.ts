@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
-import { type PeerMode, type Precision, peerModeNames, peerModes, torch } from './peer.ts'
+import { type PeerMode, type Precision, type Pythons, peer, peerModeNames, precisionOf } from './peer.ts'
 
 /** Where a bench ran. */
 export interface Machine {
@@ -27,15 +27,15 @@ const instructions = (): readonly string[] => {
 }
 
 /** Asks the processor, and PyTorch how fast it is at its best. */
-export const machine = async (python: string, threads: number, precisions: readonly Precision[]): Promise<Machine> => {
-  const peer = torch(python)
-  const ready = await peer.ask({ cmd: 'threads', threads })
+export const machine = async (pythons: Pythons, precisions: readonly Precision[]): Promise<Machine> => {
+  const torch = peer('PyTorch', pythons)
+  const ready = await torch.ask({ cmd: 'threads', threads: pythons.threads })
   const peak: Partial<Record<Precision, number>> = {}
   for (const dtype of ready.ok === true ? precisions : []) {
-    const { flops } = await peer.ask({ cmd: 'peak', dtype })
+    const { flops } = await torch.ask({ cmd: 'peak', dtype })
     if (flops !== undefined) peak[dtype] = flops
   }
-  peer.end()
+  torch.end()
   return {
     processor: cpus()[0]?.model.trim() ?? 'unknown',
     cores: cpus().length,
@@ -46,9 +46,9 @@ export const machine = async (python: string, threads: number, precisions: reado
   }
 }
 
-/** Modes of PyTorch that are measured unless others are asked for: bfloat16 takes minutes where the processor has none. */
+/** Modes of the peers that are measured unless others are asked for: bfloat16 takes minutes where the processor has none. */
 export const usualModes = ({ instructions: sets }: Machine): readonly PeerMode[] =>
-  peerModeNames.filter((mode) => peerModes[mode] !== 'bfloat16' || sets.some((name) => brainFloats.includes(name)))
+  peerModeNames.filter((mode) => precisionOf(mode) !== 'bfloat16' || sets.some((name) => brainFloats.includes(name)))
 
 const gflops = (x: number | undefined): string => (x === undefined ? 'not measured' : `${Math.round(x / 1e9)} GFLOP/s`)
 export const showMachine = ({

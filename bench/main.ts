@@ -13,7 +13,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 const asked = benchOptions(process.argv.slice(2))
 if (typeof asked === 'number') process.exit(asked)
 const options = asked
-const { executor, precision, rounds, threads, python } = options
+const { executor, precision, rounds, threads, python, jax } = options
 
 const cell = (x: number | null | undefined, digits: number, width: number): string =>
   (x === null || x === undefined ? '-' : x.toFixed(digits)).padStart(width)
@@ -28,7 +28,7 @@ const line = ({ work, ours, peers, ratio, share }: Row): string => {
 
 const withPeers = async (): Promise<object> => {
   const chosen = options.work ?? comparedWorks
-  const about = await machine(python, threads, ['float32', 'bfloat16'])
+  const about = await machine({ python, jax, threads }, ['float32', 'bfloat16'])
   const modes = options.modes ?? usualModes(about)
   console.log(showMachine(about))
   for (const mode of peerModeNames.filter((name) => options.modes === undefined && !modes.includes(name)))
@@ -41,14 +41,14 @@ const withPeers = async (): Promise<object> => {
   for (const [i, work] of chosen.entries()) {
     if (process.stderr.isTTY) process.stderr.write(`${i + 1} of ${chosen.length}: ${work}\r`)
     const row = await compare(work, flopsOfWork(work), about.peak[precision], {
-      ...{ executor, precision, modes, rounds, threads, python },
+      ...{ executor, precision, modes, rounds, threads, python, jax },
       say: console.log,
     })
     console.log(line(row))
     for (const [mode, reason] of Object.entries(row.absent)) console.log(`  no ${mode}: ${reason}`)
     rows.push(row)
   }
-  console.log('ratio: our time over that of the fastest mode of PyTorch in the same precision; below 1 is faster')
+  console.log('ratio: our time over that of the fastest peer in the same precision; below 1 is faster')
   if (options.svg !== undefined) await writeFile(options.svg, await chart(rows, showMachine(about)))
   return { machine: about, threads, rounds, rows }
 }

@@ -1,6 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { executorNames } from '../src/execute/auto.ts'
-import { type PeerMode, type Precision, peerModeNames, peerModes } from './peer.ts'
+import { type PeerMode, type Precision, peerModeNames, precisionOf } from './peer.ts'
 import { works } from './works.ts'
 
 /** What `npm run bench -- ...` was asked for. */
@@ -18,6 +18,7 @@ export interface BenchOptions {
   readonly json: string | undefined
   readonly svg: string | undefined
   readonly python: string
+  readonly jax: string
 }
 
 const oneOf =
@@ -37,7 +38,7 @@ const mode = oneOf(peerModeNames)
 const command = (): Command =>
   new Command('npm run bench --')
     .description(
-      "Our works beside PyTorch's, in each of its modes: processes taking turns, iteration by iteration; medians, and their ratio to the fastest mode of the same precision, below 1 is faster. NAME/2 is the work in two micro-batches here, in one there.",
+      "Our works beside PyTorch's, in each of its modes, and JAX's: processes taking turns, iteration by iteration; medians, and their ratio to the fastest mode of the same precision, below 1 is faster. NAME/2 is the work in two micro-batches here, in one there.",
     )
     .option(
       '--work <name>',
@@ -53,12 +54,12 @@ const command = (): Command =>
     )
     .addOption(
       new Option('--precision <dtype>', 'what ours is computed in')
-        .choices([...new Set(Object.values(peerModes))])
+        .choices([...new Set(peerModeNames.map(precisionOf))])
         .default('float32'),
     )
     .option(
       '--mode <name>',
-      `a mode of PyTorch alone: ${peerModeNames.join(', ')}; can be repeated`,
+      `a mode of a peer alone: ${peerModeNames.join(', ')}; can be repeated`,
       (name: string, before?: readonly string[]) => [...(before ?? []), mode(name)],
       undefined,
     )
@@ -73,6 +74,7 @@ const command = (): Command =>
     .option('--threads <n>', 'of each side', count, 2)
     .option('--json <file>', 'what was measured, as JSON')
     .option('--python <program>', 'that has PyTorch', '/usr/bin/python3')
+    .option('--jax <program>', 'a Python that has JAX; that of --python unless said')
     .helpOption('-h, --help', 'print help')
     .addHelpText('after', `\nWorks: ${Object.keys(works).join(', ')}\nExecutors: ${executorNames.join(', ')}`)
     .allowExcessArguments(false)
@@ -83,8 +85,8 @@ export const benchOptions = (args: readonly string[]): BenchOptions | number => 
   try {
     const { mode: modes, ...given } = command()
       .parse(args, { from: 'user' })
-      .opts<Omit<BenchOptions, 'modes'> & { mode?: readonly PeerMode[] }>()
-    return { ...given, modes }
+      .opts<Omit<BenchOptions, 'modes' | 'jax'> & { mode?: readonly PeerMode[]; jax?: string }>()
+    return { ...given, modes, jax: given.jax ?? given.python }
   } catch (reason) {
     if (reason instanceof CommanderError) return reason.exitCode === 0 ? 0 : 2
     throw reason

@@ -2,25 +2,44 @@ import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { here, type Side, side } from './side.ts'
 
-/** How PyTorch can run a work, and the precision in which it then computes: `peers/torch_peer.py` has the same names. */
-export const peerModes = {
-  eager: 'float32',
-  channels_last: 'float32',
-  compiled: 'float32',
-  bfloat16: 'bfloat16',
-} as const
+export type Precision = 'float32' | 'bfloat16'
+interface Mode {
+  readonly of: 'PyTorch' | 'JAX'
+  /** In which it computes. */
+  readonly precision: Precision
+}
+const modes = <const M extends Readonly<Record<string, Mode>>>(table: M): M => table
+
+/** How a peer can run a work; `peers/torch_peer.py` has the names of PyTorch's. JAX compiles all that it runs. */
+export const peerModes = modes({
+  eager: { of: 'PyTorch', precision: 'float32' },
+  channels_last: { of: 'PyTorch', precision: 'float32' },
+  compiled: { of: 'PyTorch', precision: 'float32' },
+  jax: { of: 'JAX', precision: 'float32' },
+  bfloat16: { of: 'PyTorch', precision: 'bfloat16' },
+})
 export type PeerMode = keyof typeof peerModes
-export type Precision = (typeof peerModes)[PeerMode]
 export const peerModeNames = Object.keys(peerModes).filter((name): name is PeerMode => name in peerModes)
+export const precisionOf = (mode: PeerMode): Precision => peerModes[mode].precision
+/** As it is shown to people. */
+export const peerName = (mode: PeerMode): string => (mode === 'jax' ? 'JAX' : `PyTorch, ${mode}`)
 
 /** Sources are beside the compiled bench's parent: dist/bench -> bench. */
-const script = [here('./peers/torch_peer.py'), here('../../bench/peers/torch_peer.py')].find(existsSync) ?? ''
+const scriptAt = (name: string): string =>
+  [here(`./peers/${name}`), here(`../../bench/peers/${name}`)].find(existsSync) ?? ''
+const scripts = { PyTorch: scriptAt('torch_peer.py'), JAX: scriptAt('jax_peer.py') } as const
 /** glibc keeps freed memory, as ONNX Runtime's arena does: kinder to the peer. */
 const keptMemory = { MALLOC_TRIM_THRESHOLD_: '4000000000', MALLOC_MMAP_THRESHOLD_: '4000000000' }
 
-export const torch = (python: string): Side =>
+/** Programs of Python that have the peers; `threads` bounds those of JAX, which asks nobody. */
+export interface Pythons {
+  readonly python: string
+  readonly jax: string
+  readonly threads: number
+}
+export const peer = (of: Mode['of'], { python, jax, threads }: Pythons): Side =>
   side(
-    spawn(python, [script], {
+    spawn(of === 'JAX' ? jax : python, [scripts[of], `${threads}`], {
       stdio: ['pipe', 'pipe', 'ignore'],
       env: { ...process.env, ...keptMemory },
     }).on('error', () => undefined),

@@ -18,9 +18,10 @@ const nodesOf = (values: readonly Value[]): readonly OnnxNode[] =>
   values.flatMap((v) => (v.kind === 'result' ? [v.node] : []))
 /** Constants up to this many bytes are compared by content, larger ones by identity. */
 const comparable = 2 ** 20
+const latin1 = new TextDecoder('latin1')
 /** A character a byte. */
 const content = ({ data }: Constant): string =>
-  new TextDecoder('latin1').decode(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
+  latin1.decode(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
 
 /** One pass over the nodes in order; what it has seen lives only here. */
 const numbering = () => {
@@ -31,12 +32,13 @@ const numbering = () => {
   const ids = new Map<OnnxNode, number>()
 
   const constantName = (c: Constant | Filed): string => {
+    const met = constants.get(c)
+    if (met !== undefined) return met
     const key = c.kind === 'constant' && c.data.byteLength <= comparable ? `${c.element}[${c.shape}] ${content(c)}` : c
-    const known = constants.get(key)
-    if (known !== undefined) return known
-    const name = `c${constants.size}`
-    constants.set(key, name)
-    initializers.push({ name, value: c })
+    const equal = constants.get(key)
+    const name = equal ?? `c${initializers.length}`
+    if (equal === undefined) initializers.push({ name, value: c })
+    constants.set(key, name).set(c, name)
     return name
   }
   const resultName = ({ node, index }: Result): string => `v${ids.get(first.get(node) ?? node)}.${index}`
