@@ -43,6 +43,7 @@ test('what is asked for is done', () => {
     rounds: 3,
     threads: 2,
     python: '/usr/bin/python3',
+    jax: '/usr/bin/python3',
   })
   expect(benchOptions(['--executors', 'onnx:cpu,tfjs:wasm'])).toMatchObject({ executors: ['onnx:cpu', 'tfjs:wasm'] })
 })
