@@ -9,7 +9,7 @@ import { type Content, type FolderContent, writeFolderAtomic } from '../io/atomi
 import { readBytes } from '../io/bytes.ts'
 import type { Json } from '../io/checkpoint.ts'
 import { asArgument } from '../io/names.ts'
-import { packageFile, version } from '../io/package.ts'
+import { version } from '../io/package.ts'
 import { safetensorsContent, type UnwrittenArrays } from '../io/safetensors-writer.ts'
 import { E, TE } from '../prelude.ts'
 import { openRun, type TrainedRun, type WeightOptions } from '../run/trained-run.ts'
@@ -20,6 +20,8 @@ import { exitCodes, type Outcome, type Terminal } from './terminal.ts'
 
 export interface WebOptions extends WeightOptions {
   readonly half: boolean
+  /** The folder of the built page. */
+  readonly page: string
 }
 
 /** Numbers of a model that a browser holds several times over: as a file, as arrays, in graphs, in its engine. */
@@ -84,6 +86,27 @@ const isolating = `/*
   Cross-Origin-Embedder-Policy: require-corp
 `
 
+/** Of a page that has no server, which would say it with every answer: files of its own alone. */
+const policy = [
+  "default-src 'none'",
+  "script-src 'self' 'wasm-unsafe-eval'",
+  "worker-src 'self' blob:",
+  "style-src 'self'",
+  "img-src 'self' data: blob:",
+  "connect-src 'self' data: blob:",
+  "base-uri 'none'",
+  "form-action 'none'",
+].join('; ')
+const withServer = '<meta name="latentgraph" content="with a server" />'
+/** The page as one that draws by itself. Errors (`file`): another page. */
+const alone = (path: string, bytes: Uint8Array): Checked<Uint8Array> => {
+  const html = new TextDecoder().decode(bytes)
+  const said = `<meta http-equiv="Content-Security-Policy" content="${policy}" /><meta name="latentgraph" content="alone" />`
+  return html.includes(withServer)
+    ? E.right(new TextEncoder().encode(html.replace(withServer, said)))
+    : fail('file', path, 'the page of this version', 'another', 'npm run build makes it')
+}
+
 /** No folder of this machine is told. */
 const unplaced = (value: Json): Json =>
   typeof value === 'string'
@@ -130,7 +153,7 @@ const examplesOf = async (dir: string): Promise<readonly string[]> => {
 export const exportWeb = (
   dir: string,
   out: string,
-  { half, ...options }: WebOptions,
+  { half, page, ...options }: WebOptions,
   terminal: Terminal,
 ): Effect<Outcome> =>
   effect(async (run) => {
@@ -140,7 +163,6 @@ export const exportWeb = (
         TE.left([failure('usage', '--web', 'a run that was trained here', `${dir}, a published model`, drawsAlone)]),
       )
     await run(vacant(out))
-    const page = packageFile('dist', 'site')
     if (!existsSync(join(page, 'index.html')))
       return run(TE.left([failure('file', page, 'the page, built', 'nothing there', 'npm run build makes it')]))
     const engines = await run(TE.fromEither(engineFolder))
@@ -159,6 +181,8 @@ export const exportWeb = (
     }
     for (const file of await readdir(page)) await copied(page, file, file)
     for (const names of Object.values(engineFiles)) for (const file of names) await copied(engines, file)
+    const index = join(page, 'index.html')
+    files['index.html'] = await run(TE.fromEither(alone(index, await run(readBytes(index)))))
     const content = (arrays: UnwrittenArrays): Effect<Content> => TE.fromEither(safetensorsContent(arrays))
     const [firstStage, diffusion] = ['first-stage.safetensors', 'diffusion.safetensors'] as const
     if (weights.firstStage !== undefined) files[firstStage] = await run(content(weights.firstStage))

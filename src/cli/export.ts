@@ -4,6 +4,7 @@ import { type Checked, type Effect, effect, fail } from '../error.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
 import { readBytes } from '../io/bytes.ts'
 import { asArgument } from '../io/names.ts'
+import { packageFile } from '../io/package.ts'
 import { E, TE } from '../prelude.ts'
 import { heldRun } from '../run/held-run.ts'
 import { inRunFolder } from '../run/run-folder.ts'
@@ -87,7 +88,8 @@ Examples:
           }
           if ('web' in to) {
             const { exportWeb } = await import('./export-web.ts')
-            return go(exportWeb(dir, to.web, { half: half === true, checkpoint, ema }, terminal))
+            const page = packageFile('dist', 'page')
+            return go(exportWeb(dir, to.web, { half: half === true, page, checkpoint, ema }, terminal))
           }
           if ('onnx' in to) {
             const { exportOnnx } = await import('./export-onnx.ts')

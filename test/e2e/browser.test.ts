@@ -1,6 +1,6 @@
-import { access, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { build, type PreviewServer, preview } from 'vite'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -8,6 +8,7 @@ import { type Request, train } from '../../examples/browser/training.ts'
 import { onnx } from '../../src/execute/onnx/index.ts'
 import { skipped } from '../arbitrary/executors.ts'
 import { right } from '../arbitrary/run.ts'
+import { howToInstall, installed } from '../chromium.ts'
 
 /** The page of examples/browser in Debian's Chromium: what its executors compute beside what Node's does. */
 
@@ -32,20 +33,6 @@ const names: readonly Name[] = ['onnx:wasm', 'tfjs:wasm', 'onnx:webgpu', 'tfjs:w
 /** Of losses, relative: float32's rounding, and what 50 updates make of it. Of pixels, whose range is 2. */
 const tolerances = { loss: 2e-5, pixel: 2e-4 }
 
-const commands = ['chromium', 'chromium-browser', 'google-chrome']
-const installed = async (): Promise<string | undefined> => {
-  const inPath = (process.env.PATH ?? '').split(delimiter).flatMap((folder) => commands.map((c) => join(folder, c)))
-  const paths = process.env.CHROMIUM === undefined ? inPath : [process.env.CHROMIUM]
-  for (const path of paths)
-    if (
-      await access(path).then(
-        () => true,
-        () => false,
-      )
-    )
-      return path
-  return undefined
-}
 const executablePath = await installed()
 
 /** Chromium as root has no sandbox; WebGPU on Linux is asked for, here on SwiftShader, which Chromium brings. */
@@ -159,6 +146,5 @@ const inChromium = (path: string): void => {
     await page?.close()
   })
 }
-if (executablePath === undefined)
-  skipped('in Chromium', 'no chromium in PATH, nor where CHROMIUM says; on Debian: apt-get install chromium')
+if (executablePath === undefined) skipped('in Chromium', howToInstall)
 else describe('in Chromium', () => inChromium(executablePath))
