@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Values } from '../../src/execute/executor.ts'
+import { lean } from '../../src/execute/tensorflow/lean.ts'
 import { disposeAll, downloadAll, uploadAll } from '../../src/execute/tfjs/device.ts'
 import { load } from '../../src/execute/tfjs/installed.ts'
 import { moveTransposes } from '../../src/execute/tfjs/layout.ts'
@@ -49,6 +50,7 @@ describe.each([
   ['moving transposes', (roots: Roots) => moveTransposes(roots)],
   ['summing in place', rewrite(sumInPlace)],
   ['summing in blocks', rewrite(sumInBlocks)],
+  ['leaving out reshapes', (roots: Roots) => lean(moveTransposes(roots))],
   ['both', (roots: Roots) => rewrite(sumInPlace)(moveTransposes(roots))],
 ] as const)('%s changes no result', (_, transform) => {
   test.each(opKinds)('of %s', (op) => check(fc.asyncProperty(caseOf(op), keeps(transform)), 10))

@@ -7,10 +7,18 @@ import { floats, type Values } from '../../src/execute/executor.ts'
 import { reference } from '../../src/execute/reference/index.ts'
 import { type Addon, dataTypes } from '../../src/execute/tensorflow/addon.ts'
 import { tensorflowIn } from '../../src/execute/tensorflow/build.ts'
+import { lean } from '../../src/execute/tensorflow/lean.ts'
 import { environment } from '../../src/execute/tensorflow/load.ts'
 import { opOf } from '../../src/execute/tensorflow/ops.ts'
 import { readyOf } from '../../src/execute/tensorflow/ready.ts'
+import { binary } from '../../src/execute/tfjs/arithmetic.ts'
+import { disposeAll, downloadAll, uploadAll } from '../../src/execute/tfjs/device.ts'
 import { load } from '../../src/execute/tfjs/installed.ts'
+import { prepare } from '../../src/execute/tfjs/machine.ts'
+import { schedule } from '../../src/execute/tfjs/program.ts'
+import { lowerTogether } from '../../src/execute/tfjs/tail.ts'
+import { leaf, type Roots, reshape, sum } from '../../src/execute/tfjs/value.ts'
+import { feedTypes } from '../../src/graph/graph.ts'
 import { float, type Shape, size } from '../../src/graph/types.ts'
 import { pipe } from '../../src/prelude.ts'
 import { suiteOn } from '../arbitrary/executors.ts'
@@ -132,6 +140,49 @@ test('a gradient of a convolution reads its shape, filter and result in the orde
 })
 test('threads are those that are asked for', () => {
   expect(environment(3)).toMatchObject({ TF_NUM_INTRAOP_THREADS: '3', NVIDIA_TF32_OVERRIDE: '0' })
+})
+
+test('arithmetic of many parameters is done at once, and gives the same bits', async () => {
+  const shapes: readonly Shape[] = [[3], [2, 3], [4, 1, 2, 2], [5]]
+  const rate = D.input('rate', float())
+  const outputs = shapes.flatMap((shape, i) => {
+    const p = D.input(`p${i}`, float(...shape))
+    const change = pipe(D.input(`g${i}`, float(...shape)), D.exp, D.mul(rate))
+    return [[`p${i}`, pipe(p, D.sub(change))] as const, [`m${i}`, pipe(change, D.mul(0.5), D.add(p))] as const]
+  })
+  const g = graphOf(Object.fromEntries(outputs))
+  const types = feedTypes(g)
+  const feeds = Object.fromEntries(
+    Object.entries(types).map(([name, { shape }], i) => [
+      name,
+      floats(
+        shape,
+        Float32Array.from({ length: size(shape) }, (_, j) => Math.sin(1 + i + j)),
+      ),
+    ]),
+  )
+  const { device, target } = right(await load('cpu')())
+  const run = async (together: boolean) => {
+    const program = schedule(right(lowerTogether(g, { ...target, together }, types, [])))
+    const machine = prepare(device, program)
+    const fed = uploadAll(device, feeds)
+    const results = right(await downloadAll(device, () => machine.run(fed))())
+    disposeAll(fed)
+    return { results, subtractions: program.steps.filter(({ kernel }) => kernel === 'Sub').length }
+  }
+  const [apart, together] = [await run(false), await run(true)]
+  expect([apart.subtractions, together.subtractions]).toEqual([4, 1])
+  expect(together.results).toEqual(apart.results)
+})
+test('reshapes that another call can do without are left out', () => {
+  const kernelsOf = (roots: Roots): readonly string[] => schedule(lean(roots)).steps.map(({ kernel }) => kernel)
+  const [x, bias] = [leaf('x', float(2, 4, 4, 3)), leaf('bias', float(3))]
+  expect(kernelsOf({ y: binary('Add', x, reshape(bias, [1, 1, 1, 3])) })).toEqual(['Add'])
+  expect(kernelsOf({ y: binary('Add', bias, reshape(bias, [1, 3])) })).toEqual(['Reshape', 'Add'])
+  const summed = sum(x, [0, 1, 2])
+  expect(kernelsOf({ y: reshape(summed, [3]) })).toEqual(['Sum'])
+  expect(kernelsOf({ y: reshape(summed, [3]), z: summed })).toEqual(['Sum', 'Reshape'])
+  expect(kernelsOf({ y: reshape(reshape(x, [8, 12]), [24, 4]) })).toEqual(['Reshape'])
 })
 
 await suiteOn('tfjs:node', 'on tfjs:node', (executor) => {

@@ -14,6 +14,7 @@ import { prepare } from '../../src/execute/tfjs/machine.ts'
 import { schedule } from '../../src/execute/tfjs/program.ts'
 import { none } from '../../src/execute/tfjs/quirks.ts'
 import { sumInPlace } from '../../src/execute/tfjs/sums.ts'
+import type { Roots } from '../../src/execute/tfjs/value.ts'
 import { feedTypes } from '../../src/graph/graph.ts'
 import { float, size } from '../../src/graph/types.ts'
 import { E, pipe } from '../../src/prelude.ts'
@@ -30,6 +31,8 @@ const target = {
   sums: sumInPlace,
   paddings: 'words',
   dtypes: ['float32', 'int32', 'bool'],
+  together: false,
+  lean: (roots: Roots) => roots,
   integers: 2 ** 24,
 } as const
 

@@ -4,6 +4,7 @@ import type { Ready } from '../tfjs/backends.ts'
 import { none } from '../tfjs/quirks.ts'
 import type { Addon } from './addon.ts'
 import { tensorflowDevice } from './device.ts'
+import { lean } from './lean.ts'
 import { tensorflow } from './load.ts'
 import { howToGetGpu } from './places.ts'
 import { oneChannel } from './quirk.ts'
@@ -29,6 +30,8 @@ export const readyOf = (name: TensorflowName, addon: Addon): Checked<Ready> => {
           sums: none,
           paddings: 'explicit',
           dtypes: ['float32', 'int32', 'bool'],
+          together: true,
+          lean,
           integers: 2 ** 31,
         },
         description: gpu ? 'a GPU through CUDA' : 'the CPU',

@@ -11,9 +11,9 @@ import { programOf } from './compile.ts'
 import { type Arrays, cloneAll, disposeAll, downloadAll, guarded, uploadAll } from './device.ts'
 import { checkIntegers } from './integers.ts'
 import type { Kept } from './layout.ts'
-import { lower } from './lower.ts'
 import { type Machine, prepare } from './machine.ts'
 import { keptOf, pack } from './packing.ts'
+import { lowerTogether } from './tail.ts'
 import type { Roots } from './value.ts'
 
 /** Everything a compiled graph is made of. */
@@ -117,7 +117,9 @@ export const executorOn = (name: string, load: Effect<Ready>): Executor =>
       pipe(
         TE.Do,
         TE.bind('ready', () => load),
-        TE.bind('roots', ({ ready }) => TE.fromEither(lower(graph, ready.target))),
+        TE.bind('roots', ({ ready }) =>
+          TE.fromEither(lowerTogether(graph, ready.target, feedTypes(graph), Object.keys(constants))),
+        ),
         TE.chainFirst(({ ready }) => TE.fromEither(checkIntegers(ready.target, 'compile')(constants))),
         TE.chain(({ ready, roots }) =>
           guarded('compile', ready.device.name, () => {

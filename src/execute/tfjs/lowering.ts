@@ -2,7 +2,7 @@ import type { NodeOf } from '../../graph/graph.ts'
 import type { OpKind } from '../../graph/ops.ts'
 import type { DType } from '../../graph/types.ts'
 import type { Kernel } from './kernel.ts'
-import type { Rewriting, Value } from './value.ts'
+import type { Rewriting, Roots, Value } from './value.ts'
 
 /** What a backend can do that decides how ops are lowered. */
 export interface Target {
@@ -17,6 +17,10 @@ export interface Target {
   /** Whether gradients of convolutions take paddings by TensorFlow's words alone, or any. */
   readonly paddings: 'words' | 'explicit'
   readonly dtypes: readonly DType[]
+  /** Whether the arithmetic at a graph's end is done for many arrays at once: where a call costs more than most do. */
+  readonly together: boolean
+  /** What is written of a program last. */
+  readonly lean: (roots: Roots) => Roots
   /** Up to which magnitude integers are exact: WebGPU's shaders compute int32 in float32. */
   readonly integers: number
 }

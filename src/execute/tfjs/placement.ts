@@ -10,10 +10,10 @@ import { programOf } from './compile.ts'
 import { type Arrays, disposeAll, guarded, uploadAll } from './device.ts'
 import { dryRun, isWebgpuBackend } from './dry-run.ts'
 import { type Backend, load } from './installed.ts'
-import { lower } from './lower.ts'
 import { prepare } from './machine.ts'
 import { keptOf, pack } from './packing.ts'
 import type { Program } from './program.ts'
+import { lowerTogether } from './tail.ts'
 
 /** Everything a step is run with, of zeros. */
 export interface Subject {
@@ -88,7 +88,9 @@ export const tfjsPlacement =
     pipe(
       TE.Do,
       TE.bind('ready', () => load(backend)),
-      TE.bind('roots', ({ ready }) => TE.fromEither(lower(graph, ready.target))),
+      TE.bind('roots', ({ ready }) =>
+        TE.fromEither(lowerTogether(graph, ready.target, feedTypes(graph), Object.keys(constants))),
+      ),
       TE.chain(({ ready, roots }) =>
         guarded('compile', `tfjs:${backend}`, () => {
           const types = only(feedTypes(graph), Object.keys(constants))

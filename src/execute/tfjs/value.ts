@@ -57,8 +57,11 @@ export const shapeOf = ({ type }: Value): Shape => type.shape
 export const dtypeOf = ({ type }: Value): DType => type.dtype
 const shaped = (x: Value, shape: Shape): TensorType => ({ dtype: x.type.dtype, shape })
 
-export const reshape = (x: Value, shape: Shape): Value =>
-  sameShape(x.type.shape, shape) ? x : call('Reshape', [x], shaped(x, shape), { shape })
+export const reshape = (x: Value, shape: Shape): Value => {
+  if (sameShape(x.type.shape, shape)) return x
+  const [before] = x.kind === 'call' && x.kernel === 'Reshape' ? x.inputs : []
+  return before === undefined ? call('Reshape', [x], shaped(x, shape), { shape }) : reshape(before, shape)
+}
 export const transpose = (x: Value, permutation: readonly number[]): Value =>
   isIdentity(permutation)
     ? x
