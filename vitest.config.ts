@@ -1,6 +1,16 @@
 import { defineConfig } from 'vitest/config'
 
+/** The package by its own name, as documents and examples import it, is the sources as they are now. */
+const source = (file: string): string => new URL(`src/${file}`, import.meta.url).pathname
+
 export default defineConfig({
+  resolve: {
+    alias: [
+      { find: /^latentgraph$/, replacement: source('index.ts') },
+      { find: /^latentgraph\/laws$/, replacement: source('laws/index.ts') },
+      { find: /^latentgraph\/browser$/, replacement: source('browser.ts') },
+    ],
+  },
   test: {
     include: ['test/**/*.test.ts'],
     testTimeout: 300_000,

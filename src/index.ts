@@ -28,6 +28,7 @@ export {
   type Thrown,
 } from './error.ts'
 export { auto, executorByName, executorNames } from './execute/auto.ts'
+export { evaluate } from './execute/evaluate.ts'
 export {
   type Carry,
   type CompileOptions,
