@@ -1,8 +1,7 @@
 import { join } from 'node:path'
 import { type Effect, effect } from '../error.ts'
-import { encodePortable } from '../execute/onnx/proto.ts'
 import { saysSampling } from '../experiment/sampling.ts'
-import { writeFileAtomic } from '../io/atomic.ts'
+import { writeContentAtomic } from '../io/atomic.ts'
 import { asArgument } from '../io/names.ts'
 import { TE } from '../prelude.ts'
 import { openRun, type TrainedRun, type WeightOptions } from '../run/trained-run.ts'
@@ -36,8 +35,15 @@ const samplerDoc = (run: TrainedRun): string =>
   ].join('\n')
 
 /** Errors: `config`, `shape`, `file`, `training`. */
-export const exportOnnx = (dir: string, out: string, options: WeightOptions, terminal: Terminal): Effect<Outcome> =>
+export const exportOnnx = (
+  dir: string,
+  out: string,
+  { half, ...options }: WeightOptions & { readonly half: boolean },
+  terminal: Terminal,
+): Effect<Outcome> =>
   effect(async (go) => {
+    const { inHalf } = await import('../execute/onnx/portable.ts')
+    const { portableFiles } = await import('../train/portable/files.ts')
     const { networkModels } = await import('../train/portable/networks.ts')
     const { samplerModel } = await import('../train/portable/sampler.ts')
     const run = await go(openRun(dir, options))
@@ -48,17 +54,13 @@ export const exportOnnx = (dir: string, out: string, options: WeightOptions, ter
       ...Object.entries(networks).map(([name, model]) => ({ name, model, doc: networkDocs[name] ?? '' })),
       ...(sampler === undefined ? [] : [{ name: 'sampler', model: sampler, doc: samplerDoc(run) }]),
     ]
-    const written = files.map(({ name, model, doc }) => ({
-      path: join(out, `${name}.onnx`),
-      bytes: encodePortable(model, doc),
-      model,
-    }))
-    for (const { path, bytes } of written) await go(writeFileAtomic(path, bytes))
+    const written = files.flatMap(({ name, model, doc }) => portableFiles(name, half ? inHalf(model) : model, doc))
+    for (const { name, content } of written) await go(writeContentAtomic(join(out, name), content))
     if (run.words !== undefined) {
       const { writeWords } = await import('../train/texts.ts')
       await go(writeWords(out, run.words))
     }
-    for (const { path } of written) terminal.out(`${path}\n`)
+    for (const { name } of written) terminal.out(`${join(out, name)}\n`)
     if (sampler === undefined) terminal.err('sampler.onnx is not written: the model is told pictures\n')
     else
       terminal.err(

@@ -93,9 +93,7 @@ Examples:
           }
           if ('onnx' in to) {
             const { exportOnnx } = await import('./export-onnx.ts')
-            if (half === true)
-              return go(TE.fromEither(fail('usage', '--half', 'numbers of 32 bits, with --onnx', 'given')))
-            return go(exportOnnx(dir, to.onnx, { checkpoint, ema }, terminal))
+            return go(exportOnnx(dir, to.onnx, { half: half === true, checkpoint, ema }, terminal))
           }
           const { out } = to
           const { isPublishedRun } = await import('../pipelines/run-files.ts')

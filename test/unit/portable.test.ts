@@ -1,16 +1,20 @@
+import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import { describe, expect, it } from 'vitest'
 import { noiseBatch } from '../../src/distributions/random.ts'
 import { floats, type Values } from '../../src/execute/executor.ts'
 import { onnx } from '../../src/execute/onnx/index.ts'
-import { asNamed } from '../../src/execute/onnx/portable.ts'
+import { asNamed, inHalf } from '../../src/execute/onnx/portable.ts'
 import { encodePortable, type Model } from '../../src/execute/onnx/proto.ts'
 import { loadExperiment } from '../../src/experiment/load.ts'
 import { requested } from '../../src/experiment/sampling.ts'
+import { writeContentAtomic } from '../../src/io/atomic.ts'
 import { toByte } from '../../src/io/pictures.ts'
 import { drawPictures } from '../../src/train/drawing.ts'
 import { planExperiment } from '../../src/train/plan.ts'
+import { portableFiles } from '../../src/train/portable/files.ts'
 import { networkModels } from '../../src/train/portable/networks.ts'
 import { noiseModel } from '../../src/train/portable/noise.ts'
 import { type Drawn, samplerModel } from '../../src/train/portable/sampler.ts'
@@ -108,5 +112,38 @@ describe('a sampler with its steps within', async () => {
       ['encoder', ['pixels'], ['moments']],
     ])
     expect(new Set(Object.values(models).flatMap(domainsOf))).toEqual(new Set(['']))
+  })
+
+  const latents = () =>
+    new Tensor(
+      'float32',
+      Float32Array.from({ length: 4 * 8 * 8 }, (_, i) => Math.sin(i)),
+      [1, 4, 8, 8],
+    )
+  it('arrays that no file of protobuf holds lie in one of their own', async () => {
+    const { decoder } = right(networkModels(run))
+    if (decoder === undefined) throw new Error('no decoder')
+    const within = (await answered(decoder, { latents: latents() })).pixels?.data
+    const dir = await mkdtemp(join(tmpdir(), 'latentgraph-portable-'))
+    const files = portableFiles('decoder', decoder, '', 1000)
+    expect(files.map(({ name }) => name)).toEqual(['decoder.onnx.data', 'decoder.onnx'])
+    for (const { name, content } of files) right(await writeContentAtomic(join(dir, name), content)())
+    expect((await stat(join(dir, 'decoder.onnx'))).size).toBeLessThan((await stat(join(dir, 'decoder.onnx.data'))).size)
+    const session = await InferenceSession.create(join(dir, 'decoder.onnx'), { intraOpNumThreads: 1 })
+    expect((await session.run({ latents: latents() })).pixels?.data).toEqual(within)
+    await session.release()
+    await rm(dir, { recursive: true })
+  })
+
+  it('weights in 16 bits are half as large, and say nearly the same', async () => {
+    const { decoder } = right(networkModels(run))
+    if (decoder === undefined) throw new Error('no decoder')
+    const whole = (await answered(decoder, { latents: latents() })).pixels?.data
+    const half = (await answered(inHalf(decoder), { latents: latents() })).pixels?.data
+    if (!(whole instanceof Float32Array && half instanceof Float32Array)) throw new Error('no pixels')
+    const [a, b] = [decoder, inHalf(decoder)].map((m) => encodePortable(m, '').length)
+    expect((b ?? 0) / (a ?? 1)).toBeLessThan(0.7)
+    expect(half).not.toEqual(whole)
+    expect(Math.max(...whole.map((x, i) => Math.abs(x - (half[i] ?? Number.NaN))))).toBeLessThan(2e-2)
   })
 })

@@ -1,11 +1,24 @@
 import type { Graph } from '../../graph/graph.ts'
+import { halfBits } from '../../graph/half.ts'
 import type { Shape } from '../../graph/types.ts'
 import { pipe, RR } from '../../prelude.ts'
 import type { Carry, Values } from '../executor.ts'
 import { assemble, inputName, outputName } from './assemble.ts'
 import { lower } from './compile.ts'
 import type { Model, ModelNode, ModelType, NamedType } from './proto.ts'
-import { call, cast, constantOf, type Initializer, leaf, reshape, scalar, transpose } from './value.ts'
+import {
+  type Constant,
+  call,
+  cast,
+  constantOf,
+  elementCode,
+  type Initializer,
+  int,
+  leaf,
+  reshape,
+  scalar,
+  transpose,
+} from './value.ts'
 
 /**
  * ONNX for other runtimes: operators of the domain ai.onnx alone, opset 21, inputs and outputs by names that a person would give them; and
@@ -157,6 +170,34 @@ export const inOne = (parts: readonly (Part | LoopPart)[], outputs: Readonly<Rec
     nodes: [
       ...models.flatMap((m) => m.nodes),
       ...Object.entries(outputs).map(([name, from]) => node('Identity', [from], [name])),
+    ],
+  }
+}
+
+/** Arrays of fewer numbers are not worth a node. */
+const manyNumbers = 256
+const halved = (value: Initializer['value']): Constant | undefined => {
+  if (value.kind === 'filed' || !(value.data instanceof Float32Array) || value.data.length < manyNumbers)
+    return undefined
+  const bits = Uint16Array.from(value.data, halfBits)
+  return bits.some((b) => (b & 0x7c00) === 0x7c00) ? undefined : constantOf('float16', value.shape, bits)
+}
+/**
+ * Weights in 16 bits, which a node each brings back to 32: half the file, and sums as before. Arrays with numbers that 16 bits cannot hold
+ * stay as they are. Pure.
+ */
+export const inHalf = (model: Model): Model => {
+  const parts = model.initializers.map((i) => ({ i, half: halved(i.value) }))
+  return {
+    ...model,
+    initializers: parts.map(({ i, half }) => (half === undefined ? i : { name: `half/${i.name}`, value: half })),
+    nodes: [
+      ...parts.flatMap(({ i: { name }, half }) =>
+        half === undefined
+          ? []
+          : [{ ...node('Cast', [`half/${name}`], [name]), attributes: { to: int(elementCode.float32) } }],
+      ),
+      ...model.nodes,
     ],
   }
 }

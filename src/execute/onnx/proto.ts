@@ -203,15 +203,19 @@ export const encode = (
     })
     .finish()
 
-/** The same for whoever reads ONNX: standard operators alone, all numbers within, and what is to be known of it. */
-export const encodePortable = (model: Model, docString: string): Uint8Array =>
+/** The same for whoever reads ONNX: standard operators alone, and what is to be known of it. */
+export const encodePortable = (
+  model: Model,
+  docString: string,
+  { locations }: Pick<Outside, 'locations'> = nothingOutside,
+): Uint8Array =>
   modelProto
     .encode({
       irVersion,
       producerName: 'latentgraph',
       docString,
       opsetImport: opsets.filter(({ domain }) => domain === ''),
-      graph: graphProto(model, 'told', nothingOutside),
+      graph: graphProto(model, 'told', { locations }),
     })
     .finish()
 
