@@ -1,5 +1,6 @@
 import { join } from 'node:path'
-import { type Effect, effect } from '../error.ts'
+import { type Effect, effect, fail } from '../error.ts'
+import type { Model } from '../execute/onnx/proto.ts'
 import { saysSampling } from '../experiment/sampling.ts'
 import { writeContentAtomic } from '../io/atomic.ts'
 import { asArgument } from '../io/names.ts'
@@ -34,7 +35,44 @@ const samplerDoc = (run: TrainedRun): string =>
     `The predictions at each step are of ${run.model.config.predicts}; latents are the first stage's times ${run.scale}.`,
   ].join('\n')
 
-/** Errors: `config`, `shape`, `file`, `training`. */
+/** Writes a model as its files, says them. */
+const wrote = (
+  { out, half }: { readonly out: string; readonly half: boolean },
+  { name, model, doc }: { readonly name: string; readonly model: Model; readonly doc: string },
+  terminal: Terminal,
+): Effect<void> =>
+  effect(async (go) => {
+    const { inHalf } = await import('../execute/onnx/portable.ts')
+    const { portableFiles } = await import('../train/portable/files.ts')
+    for (const file of portableFiles(name, half ? inHalf(model) : model, doc)) {
+      await go(writeContentAtomic(join(out, file.name), file.content))
+      terminal.out(`${join(out, file.name)}\n`)
+    }
+  })
+
+/** A published model's networks, one after the other, so that one of them is in memory. Errors: `file`, `shape`. */
+const exportPublishedOnnx = (dir: string, out: string, half: boolean, terminal: Terminal): Effect<Outcome> =>
+  effect(async (go) => {
+    const { withPublishedRun } = await import('../pipelines/run-files.ts')
+    const { portableModel, portableNetworks } = await import('../pipelines/portable.ts')
+    await go(
+      withPublishedRun(dir, (pipeline) =>
+        effect(async (within) => {
+          const networks = await within(TE.fromEither(portableNetworks(pipeline)))
+          for (const { name, doc, ...network } of networks) {
+            const model = await within(portableModel({ name, doc, ...network }, pipeline.weights))
+            await within(wrote({ out, half }, { name, model, doc }, terminal))
+          }
+        }),
+      ),
+    )
+    terminal.err(
+      `Operators of ai.onnx alone, opset 21, of one picture of the size that the model is for; each file's doc string says what goes in. sampler.onnx is not written: ${asArgument(dir)} is a published model, whose sampler is chosen when it draws\n`,
+    )
+    return exitCodes.done
+  })
+
+/** Errors: `config`, `shape`, `file`, `training`, `usage`. */
 export const exportOnnx = (
   dir: string,
   out: string,
@@ -42,8 +80,13 @@ export const exportOnnx = (
   terminal: Terminal,
 ): Effect<Outcome> =>
   effect(async (go) => {
-    const { inHalf } = await import('../execute/onnx/portable.ts')
-    const { portableFiles } = await import('../train/portable/files.ts')
+    const { isPublishedRun } = await import('../pipelines/run-files.ts')
+    if (await isPublishedRun(dir)) {
+      const asked = options.ema !== undefined ? '--ema' : options.checkpoint !== undefined ? '--checkpoint' : undefined
+      return asked === undefined
+        ? go(exportPublishedOnnx(dir, out, half, terminal))
+        : go(TE.fromEither(fail('usage', asked, 'a run that was trained here', dir)))
+    }
     const { networkModels } = await import('../train/portable/networks.ts')
     const { samplerModel } = await import('../train/portable/sampler.ts')
     const run = await go(openRun(dir, options))
@@ -54,13 +97,11 @@ export const exportOnnx = (
       ...Object.entries(networks).map(([name, model]) => ({ name, model, doc: networkDocs[name] ?? '' })),
       ...(sampler === undefined ? [] : [{ name: 'sampler', model: sampler, doc: samplerDoc(run) }]),
     ]
-    const written = files.flatMap(({ name, model, doc }) => portableFiles(name, half ? inHalf(model) : model, doc))
-    for (const { name, content } of written) await go(writeContentAtomic(join(out, name), content))
+    for (const file of files) await go(wrote({ out, half }, file, terminal))
     if (run.words !== undefined) {
       const { writeWords } = await import('../train/texts.ts')
       await go(writeWords(out, run.words))
     }
-    for (const { name } of written) terminal.out(`${join(out, name)}\n`)
     if (sampler === undefined) terminal.err('sampler.onnx is not written: the model is told pictures\n')
     else
       terminal.err(
