@@ -22,6 +22,15 @@ const unreachable = (reason: unknown) =>
     got: reason instanceof Error ? reason.message : String(reason),
   }) as const
 
+/** Where a model lies, and how far it has come. */
+const placeOf = (model: ModelView | undefined): string =>
+  [
+    ...(model === undefined || model.run === model.name ? [] : [model.run]),
+    ...(model?.growing === true && model.step !== undefined
+      ? [`as of step ${model.step}; each drawing takes the newest checkpoint`]
+      : []),
+  ].join(', ')
+
 /** Drawing by one model. */
 const Studio = ({ backend, model }: { readonly backend: Backend; readonly model: ModelView }) => {
   const { about } = model
@@ -141,7 +150,7 @@ export const App = ({ backend }: { readonly backend: Backend }) => {
   const [id, setId] = useState<string>()
   const [opening, setOpening] = useState<Opening>()
   useEffect(() => backend.opening?.(setOpening), [backend])
-  const waiting = models?.models.some(({ about }) => about === undefined) ?? true
+  const waiting = models?.models.some(({ about, growing }) => about === undefined || growing) ?? true
   useEffect(() => {
     const load = (): void => {
       backend.models().then(
@@ -168,7 +177,7 @@ export const App = ({ backend }: { readonly backend: Backend }) => {
         {models !== undefined && models.models.length > 1 && (
           <Choice label="Model" value={model?.id ?? ''} options={models.models.map((one) => one.id)} set={setId} />
         )}
-        {model !== undefined && model.run !== model.name && <p class="hint">{model.run}</p>}
+        <p class="hint">{placeOf(model)}</p>
       </header>
       <main>
         {opening !== undefined && <OpeningView {...opening} />}

@@ -64,7 +64,9 @@ export const Begin = (props: {
         <>
           <NumberField label="To seed" value={form.towards} min={0} set={(towards) => change({ towards })} />
           <p class="hint">
-            The first picture is that of the seed, the last that of the other; those between are on the way.
+            The first picture is that of the seed, the last that of the other; those between are on the way. Samplers
+            that draw noise at each step, such as euler-ancestral, give all of them the same, so that they differ less:
+            ddim and dpm++-2m draw none.
           </p>
         </>
       )}
@@ -115,6 +117,7 @@ export const Begin = (props: {
                   <figcaption>Reconstructed, {form.picture.psnr.toFixed(1)} dB</figcaption>
                 </figure>
               </div>
+              <MaskPainter picture={form.picture.picture} {...about.size} set={(mask) => change({ mask })} />
               {form.mask === undefined && (
                 <Range
                   {...{ label: 'Strength', value: form.strength, min: 0, max: 1, step: 0.05 }}
@@ -122,7 +125,6 @@ export const Begin = (props: {
                   set={(strength) => change({ strength })}
                 />
               )}
-              <MaskPainter picture={form.picture.picture} {...about.size} set={(mask) => change({ mask })} />
             </>
           )}
         </>

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { readdir, realpath } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
 import { type Checked, type Effect, type Errors, effect, fail, failure } from '../error.ts'
@@ -142,13 +142,6 @@ const weightsOf = ({ plan, firstStage, diffusion }: TrainedRun, half: boolean): 
       : run(TE.left([failure('usage', '--web', `at most ${mostNumbers} numbers`, `${numbers}`, drawsAlone)]))
   })
 
-const examplesOf = async (dir: string): Promise<readonly string[]> => {
-  const { shippedModels } = await import('./shown-models.ts')
-  const real = await realpath(dir)
-  for (const { run, examples } of await shippedModels()) if ((await realpath(run)) === real) return examples
-  return []
-}
-
 /** Errors: `usage`, what a page cannot have; `file`, `config`, `training`. */
 export const exportWeb = (
   dir: string,
@@ -172,8 +165,9 @@ export const exportWeb = (
     const { openedOf } = await import('../run/own.ts')
     const { fromFiles } = await import('../run/from-files.ts')
     const { aboutOf } = await import('../serve/about.ts')
+    const { promptsFor } = await import('./shown-models.ts')
     const name = basename(resolve(dir))
-    const about = aboutOf(openedOf(fromFiles, trained).describe, await examplesOf(dir))
+    const about = aboutOf(openedOf(fromFiles, trained).describe, await promptsFor(dir))
 
     const files: Record<string, FolderContent> = {}
     const copied = async (folder: string, file: string, as = served(file)): Promise<void> => {

@@ -35,8 +35,11 @@ export const serve: Register = (program, { terminal, run }) => {
         effect(async (go) => {
           const { heldRun } = await import('../run/held-run.ts')
           for (const folder of runs) await go(heldRun(folder))
-          const { shippedModels } = await import('./shown-models.ts')
-          const served = runs.length > 0 ? runs.map((folder) => ({ run: folder })) : await shippedModels()
+          const { promptsFor, shippedModels } = await import('./shown-models.ts')
+          const served =
+            runs.length > 0
+              ? await Promise.all(runs.map(async (run) => ({ run, examples: await promptsFor(run) })))
+              : await shippedModels()
           if (served.length === 0)
             return go(
               TE.left([

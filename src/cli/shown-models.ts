@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { readdir } from 'node:fs/promises'
+import { readdir, realpath } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { type Effect, effect } from '../error.ts'
@@ -47,6 +47,13 @@ export const shippedModels = async (): Promise<
       examples: Object.entries(shown).find(([model]) => model === name)?.[1] ?? [],
     }))
     .toSorted((a, b) => byCodePoint(a.run, b.run))
+}
+
+/** Prompts to try of a folder; none where it is no model that is installed. */
+export const promptsFor = async (dir: string): Promise<readonly string[]> => {
+  const real = await realpath(dir)
+  for (const { run, examples } of await shippedModels()) if ((await realpath(run)) === real) return examples
+  return []
 }
 
 /** A row of pictures for each prompt, below a folder. */

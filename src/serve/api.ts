@@ -31,6 +31,10 @@ export interface ModelView {
   readonly why?: string
   /** Whether there is something of a training to look at. */
   readonly trained: boolean
+  /** The step of the checkpoint that it draws by, where it has some. */
+  readonly step?: number
+  /** Whether it is still training: the next drawing takes the newest checkpoint. */
+  readonly growing?: boolean
 }
 export interface Models {
   readonly version: string

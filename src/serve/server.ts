@@ -124,7 +124,16 @@ export const serverOf = ({ models, site, version, listens, times = limits, say }
       signal: stream.gone,
       onPlace: (place) => void stream.send({ kind: 'queued', place }),
       work: async () => {
-        const ended = await draw({ coding, model, run, about, settings, given, stream, gallery })()
+        const ended = await draw({
+          coding,
+          model,
+          run: (await model.newest()) ?? run,
+          about,
+          settings,
+          given,
+          stream,
+          gallery,
+        })()
         if (E.isLeft(ended)) await failed(ended.left)
       },
     })
@@ -140,9 +149,10 @@ export const serverOf = ({ models, site, version, listens, times = limits, say }
     '/api/models/:id/picture',
     { bodyLimit: limits.picture },
     async (request, reply) => {
-      const [run, about] = [modelOf(request.params.id)?.loaded(), modelOf(request.params.id)?.about()]
+      const model = modelOf(request.params.id)
+      const [run, about] = [model?.loaded(), model?.about()]
       const { body } = request
-      if (run === undefined || about === undefined) return unknown(reply)
+      if (model === undefined || run === undefined || about === undefined) return unknown(reply)
       if (!Buffer.isBuffer(body))
         return refuse(reply, 415, [
           failure('usage', 'body', 'the bytes of a picture, application/octet-stream', 'others'),
@@ -154,7 +164,7 @@ export const serverOf = ({ models, site, version, listens, times = limits, say }
         signal: left.signal,
         onPlace: () => {},
         work: async () => {
-          found.result = await reconstructed(coding, run, about, body)()
+          found.result = await reconstructed(coding, (await model.newest()) ?? run, about, body)()
         },
       })
       if (entered === undefined) return full(reply)

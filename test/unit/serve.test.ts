@@ -6,13 +6,14 @@ import fc from 'fast-check'
 import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { pngText } from '../../src/io/png-text.ts'
-import { E } from '../../src/prelude.ts'
+import { E, TE } from '../../src/prelude.ts'
 import type { DrawingEvent, Drawn, TrainingEvent } from '../../src/serve/api.ts'
 import { dataUrl } from '../../src/serve/coder.ts'
 import { coding } from '../../src/serve/coding.ts'
 import { galleryOf } from '../../src/serve/gallery.ts'
 import { refusal } from '../../src/serve/guard.ts'
 import { limits } from '../../src/serve/limits.ts'
+import { openModel } from '../../src/serve/models.ts'
 import { queueOf } from '../../src/serve/queue.ts'
 import { jsonOf, settingsOf } from '../../src/serve/requests.ts'
 import { follow, previewIn } from '../../src/serve/training.ts'
@@ -330,6 +331,27 @@ describe('a training', () => {
       { kind: 'points', stage: 'diffusion', fresh: false, points: [{ step: 2, loss: 1 }, { step: 3 }] },
       { kind: 'preview', stage: 'diffusion', step: 2, shows: 'samples', url: `diffusion/${name}` },
     ])
+  })
+
+  test('that goes on is drawn by as of its newest checkpoint', async () => {
+    const dir = await run()
+    const checkpoint = (step: string) => mkdir(join(dir, 'diffusion/checkpoints', `step-${step}`), { recursive: true })
+    const opened: string[] = []
+    const load = () => {
+      const name = `${opened.length}`
+      opened.push(name)
+      return TE.right({ ...fake(), dispose: () => void opened.push(`without ${name}`) })
+    }
+    await checkpoint('00000004')
+    const model = right(await openModel({ run: dir, id: 'r' }, load)())
+    const first = await model.newest()
+    expect(opened).toEqual(['0'])
+    await checkpoint('00000008')
+    expect(model.loaded()).toBe(first)
+    expect(await model.newest()).not.toBe(first)
+    expect(await model.newest()).toBe(model.loaded())
+    expect(opened).toEqual(['0', '1', 'without 0'])
+    expect(await model.view()).toMatchObject({ step: 8, growing: false })
   })
 
   test('nothing outside of its folder is served', async () => {
