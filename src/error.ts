@@ -37,6 +37,7 @@ export interface LatentError {
   readonly hint?: string
 }
 
+/** At least one error; what stands side by side is told together. */
 export type Errors = ReadonlyNonEmptyArray<LatentError>
 
 /** The result of pure code: a value, or every problem that stands side by side. */
@@ -69,6 +70,7 @@ export const showError = (e: LatentError): string =>
     ...(e.hint === undefined ? [] : [`  hint     ${e.hint}`]),
   ].join('\n')
 
+/** All of them as text for people, a blank line between two. */
 export const showErrors = (es: Errors): string => RA.map(showError)(es).join('\n\n')
 
 /** Errors as one exception, for programs that throw: its message is what a person reads, `errors` are the data. */

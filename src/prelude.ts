@@ -23,6 +23,7 @@ export {
 } from 'fp-ts'
 export * as t from 'io-ts'
 
+/** A value through functions, one after the other (`pipe`); functions joined to one (`flow`); what gives back what it is given. */
 export const { pipe, flow, identity } = fn
 
 export type Either<L, A> = either.Either<L, A>

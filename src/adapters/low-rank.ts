@@ -27,6 +27,7 @@ export interface Change {
 }
 /** By the parameter that is changed. */
 export type Changes = Readonly<Record<string, Change>>
+/** An adapter as a graph has it: a name, which its leaves begin with, and what it changes. */
 export interface Named {
   /** No other adapter of the graph has it. */
   readonly name: string
@@ -91,6 +92,7 @@ const inConvolution = (
   )
 }
 
+/** How adapters stand in a graph. */
 export interface AdaptOptions {
   /** Whether an optimiser changes the adapters. */
   readonly trainable?: boolean
@@ -192,6 +194,7 @@ export interface LowRank extends Change {
   readonly down: Float32Array
   readonly up: Float32Array
 }
+/** The changes of one adapter with their arrays, by the parameter that is changed. */
 export type LowRanks = Readonly<Record<string, LowRank>>
 
 /** What an adapter's leaves are fed. */

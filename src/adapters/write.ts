@@ -12,6 +12,7 @@ import type { Adapter } from './read.ts'
 /** Adapters as the files of diffusers (with peft's names) and of kohya. */
 
 export const adapterFormats = ['diffusers', 'kohya'] as const
+/** Whose names a file of an adapter is written in. */
 export type AdapterFormat = (typeof adapterFormats)[number]
 
 interface Item {
@@ -39,6 +40,7 @@ const commonest = (all: readonly number[]): number => {
 }
 const alphaOf = ({ rank, factor }: LowRank): number => Math.fround(factor * rank)
 
+/** What a file of an adapter holds: its arrays, and the words of its header. */
 export interface AdapterFile {
   readonly tensors: Readonly<Record<string, StoredArray>>
   readonly metadata: Readonly<Record<string, string>>

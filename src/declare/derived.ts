@@ -32,7 +32,9 @@ import type { Tensor } from './tensor.ts'
 /** What follows from the primitives. */
 
 export const square = (x: Tensor): Tensor => pipe(x, mul(x))
+/** 1 / x, elementwise. */
 export const reciprocal = (x: Tensor): Tensor => pipe(scalar(1), div(x))
+/** max(x, 0), elementwise; its slope at 0 is 0. */
 export const relu = (x: Tensor): Tensor => pipe(x, maximum(0))
 /** x < 0 ? slope x : x, with its slope as an array of its own, which every walk back shares. */
 export const leakyRelu =
@@ -59,14 +61,17 @@ export const indicator = cast('float32')
 
 const count = (x: Tensor, { axes }: Reduction): number =>
   axes === undefined ? size(x.shape) : axes.reduce((n, a) => n * (x.shape[axis(x, a)] ?? 1), 1)
+/** The mean over axes; over all where they are left out. */
 export const mean =
   (r: Reduction = {}) =>
   (x: Tensor): Tensor =>
     pipe(x, sum(r), mul(1 / count(x, r)))
 /** Euclidean norm of all elements. */
 export const squaredNorm = (x: Tensor): Tensor => pipe(x, square, sum())
+/** The sum of tensors, broadcast; 0 of none. */
 export const sumAll = (...xs: readonly Tensor[]): Tensor =>
   xs.length === 0 ? scalar(0) : xs.reduce((a, b) => pipe(a, add(b)))
+/** log(softmax(x)) along an axis, without overflow. */
 export const logSoftmax =
   (a: number) =>
   (x: Tensor): Tensor => {
@@ -87,6 +92,7 @@ export const perItem =
   (x: Tensor) =>
   (v: Tensor): Tensor =>
     pipe(v, reshape(v.shape[0] ?? 1, ...x.shape.slice(1).map(() => 1)))
+/** Zeros of a tensor's shape. */
 export const zerosLike = (x: Tensor): Tensor => pipe(scalar(0), broadcast(...x.shape))
 /** Equal parts along an axis. */
 export const split =
@@ -119,6 +125,7 @@ export const oneHot =
       equal(integers(Array.from({ length: classes }, (_, i) => i))),
       indicator,
     )
+/** Tensors of one shape beside each other along a new axis. */
 export const stack = (a: number, ...xs: readonly Tensor[]): Tensor => concat(a, ...xs.map(unsqueeze(a)))
 /** Number of channels of x[N, C, ...]. */
 export const channels = (x: Tensor): number => x.shape[1] ?? 0

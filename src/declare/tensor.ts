@@ -22,7 +22,9 @@ export interface TensorOf<K extends OpKind> {
   /** Of a parameter that a program declared. */
   readonly place?: Place
 }
+/** An immutable expression: an op, its attributes, its arguments, its type. Nothing is computed by making one. */
 export type Tensor = TensorOf<OpKind>
+/** Whether an expression is of an op. */
 export const isTensor =
   <K extends OpKind>(op: K) =>
   (x: Tensor): x is TensorOf<K> =>
@@ -30,6 +32,7 @@ export const isTensor =
 
 /** A prefix of parameter names: `decoder.up.1.block.0`; the empty string is the root. */
 export type Scope = string
+/** The scope of a part: `at('down', 0)` is `down.0`. */
 export const at = (scope: Scope, name: string | number): Scope => (scope === '' ? String(name) : `${scope}.${name}`)
 
 /** An op belongs where its last scoped argument belongs: a layer's weight says where the layer stands. */

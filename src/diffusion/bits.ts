@@ -18,6 +18,7 @@ import { priorBpd } from './reverse.ts'
 /** The leaf of the timesteps, int32[N]. */
 export const bitsLeaf = 'bits/t'
 
+/** What the bound is asked with. */
 export interface BitsOptions {
   readonly decoder: Decoder
   /** Of a network that has not learnt its variance; default `small`. */
@@ -67,6 +68,7 @@ export const someTimesteps = (timesteps: number, parts: number, share: (part: nu
   ]
 }
 
+/** What `bitsPerDim` goes over. */
 export interface BitsRun {
   /** `bitsGraph`, compiled. */
   readonly executable: Executable

@@ -44,6 +44,7 @@ export const denoiser = <P extends Parameterization>(
   predict: (xt: Tensor, t: Tensor) => Tensor,
 ): Denoiser<P> => Object.assign((xt: Tensor, t: Tensor) => predict(xt, t), { predicts })
 
+/** How guided predictions are kept in bounds. */
 export interface GuidanceOptions {
   /**
    * How far what is said is brought back to the standard deviation that the conditional denoiser gives it, 0 to 1: strong guidance

@@ -23,6 +23,7 @@ export interface DenoisingObjective {
   readonly variance?: { readonly weight: number; readonly decoder: Decoder }
 }
 
+/** A batch of `denoisingLoss`, with how its times were drawn. */
 export interface DenoisingBatch extends DiffusionBatch, Pick<DrawnTimes, 'correction' | 'corrects'> {
   /** What is mixed in where it is not the noise that is asked for (input perturbation). */
   readonly mixed?: Tensor
@@ -33,6 +34,7 @@ const corrected =
   (terms: Tensor): Tensor =>
     correction === undefined ? terms : pipe(terms, mul(correction))
 
+/** The loss, what is reported beside it, and each item's own. */
 export interface DenoisingLoss extends Loss {
   /** The whole loss of each item, [N], not corrected for how times are drawn. */
   readonly each: Tensor

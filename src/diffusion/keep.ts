@@ -47,6 +47,7 @@ const orderStatistic = (magnitudes: Tensor, k: number): Tensor => {
 
 /** The share as published, and a bound that is hardly met; one of 1 is plain clipping. */
 export const thresholdDefaults = { share: 0.995, most: 100 } as const
+/** Dynamic thresholding (Saharia et al. 2022, section 2.3). */
 export interface Threshold {
   /** The share of numbers that are left inside. */
   readonly share: number

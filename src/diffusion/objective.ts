@@ -7,6 +7,7 @@ import type { Denoiser } from './denoiser.ts'
 import { extract, mixtureAt } from './forward.ts'
 import { mix, target } from './parameterization.ts'
 
+/** What an objective has where fields are left out: those of DDPM. */
 export const objectiveDefaults = { norm: 'l2', huberScale: 0.1, simpleWeight: 1, vlbWeight: 0 } as const
 
 /** Weighs the parts of a diffusion loss. */

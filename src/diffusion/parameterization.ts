@@ -9,6 +9,7 @@ import { pipe } from '../prelude.ts'
  * - `flow`: eps - x_0, the velocity of rectified flow (Liu et al. 2023, equation 1)
  */
 export const parameterizations = ['eps', 'x0', 'v', 'flow'] as const
+/** What a network predicts: the noise, x_0, v = alpha eps - sigma x_0, or the velocity of a flow, eps - x_0. */
 export type Parameterization = (typeof parameterizations)[number]
 
 /** The shares of signal and noise in x_t, broadcast against it; on a schedule sqrt(alpha-bar) and sqrt(1 - alpha-bar). */

@@ -36,10 +36,12 @@ export const predictStartFromNoise = (
 export const predictEpsFromStart = (s: NoiseSchedule, { xt, t, x0 }: NoisyBatch & { readonly x0: Tensor }): Tensor =>
   recover('x0', mixtureAt(s, t, xt), xt, x0).eps
 
+/** How p(x_{t-1} | x_t) is made of a prediction. */
 export interface ReverseOptions {
   /** Predictions of x_0 are kept inside [-clip, clip]; left as they are where left out. */
   readonly clip?: number
 }
+/** p(x_{t-1} | x_t), and the x_0 that it comes from. */
 export interface Reverse extends MeanVariance {
   readonly predX0: Tensor
 }

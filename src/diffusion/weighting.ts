@@ -27,6 +27,7 @@ const sensitivities: { readonly [P in Parameterization]: (m: Mixture) => Tensor 
   v: ({ alpha, sigma }) => pipe(sigma, div(pipe(square(alpha), add(square(sigma)))), square),
   flow: ({ alpha, sigma }) => pipe(sigma, div(pipe(alpha, add(sigma))), square),
 }
+/** What the squared error of a prediction is multiplied by to be that of the x_0 it implies. */
 export const errorOfX0 = (predicts: Parameterization, m: Mixture): Tensor => sensitivities[predicts](m)
 
 type Weighed = Exclude<Weighting, { readonly kind: 'simple' }>

@@ -81,6 +81,7 @@ export const sample =
   (d: DiagonalGaussian): Tensor =>
     pipe(d.mean, add(pipe(d.std, mul(noise))))
 
+/** Where the density is greatest: the mean. */
 export const mode = (d: DiagonalGaussian): Tensor => d.mean
 
 const allButFirst = (x: Tensor): readonly number[] => x.shape.map((_, i) => i).slice(1)

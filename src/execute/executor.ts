@@ -10,9 +10,12 @@ export type Value =
   | { readonly dtype: Half; readonly shape: Shape; readonly data: Float32Array | Float64Array }
   | { readonly dtype: 'int32'; readonly shape: Shape; readonly data: Int32Array }
   | { readonly dtype: 'bool'; readonly shape: Shape; readonly data: Uint8Array }
+/** Arrays by name: feeds by leaf, results by output. */
 export type Values = Readonly<Record<string, Value>>
 
+/** Numbers as an array of float32; those of float64 are rounded where an executor has float32. */
 export const floats = (shape: Shape, data: Float32Array | Float64Array): Value => ({ dtype: 'float32', shape, data })
+/** Whole numbers as an array of int32. */
 export const ints = (shape: Shape, data: Int32Array): Value => ({ dtype: 'int32', shape, data })
 
 /** How numbers lie in a file, little-endian. */
@@ -26,8 +29,10 @@ export interface FileArray {
   /** The same in memory, in single precision. */
   readonly read: Effect<Value>
 }
+/** Arrays that lie in files, by leaf. */
 export type FileArrays = Readonly<Record<string, FileArray>>
 
+/** How a graph is compiled. */
 export interface CompileOptions {
   /**
    * `sampling` lets the runtime optimise around constant weights, `training` keeps session building short and

@@ -95,6 +95,7 @@ export const diffusion = describedRecord(
 )
 export type Diffusion = Decoded<typeof diffusion>
 
+/** The codec of an experiment's file: each field with its meaning, range, default and example. */
 export const experiment = describedRecord(
   {
     name,
@@ -116,6 +117,7 @@ export const experiment = describedRecord(
     own,
   },
 )
+/** An experiment, every default filled in. */
 export type Experiment = Decoded<typeof experiment>
 
 /** The first stage that an experiment trains; undefined where diffusion is on pictures themselves. */

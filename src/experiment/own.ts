@@ -26,6 +26,7 @@ export type OwnLoss = (target: Tensor) => (prediction: Tensor) => Tensor
 /** The pictures of a size; those of another are cut and resized. */
 export type OwnData = (options: { readonly size: number }) => readonly OwnPicture[] | Promise<readonly OwnPicture[]>
 
+/** The functions of an experiment that has some. */
 export interface Own {
   readonly data?: OwnData
   readonly unet?: OwnNetwork

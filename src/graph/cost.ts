@@ -55,6 +55,7 @@ export const aliases = ({ op }: Node): boolean => viewOps.has(op)
 /** Of the node in its graph. */
 export const nodeFlops = (g: Graph, n: Node): number => flopsOfNode(n.op, n.attributes, operandTypes(g, n), n.type)
 
+/** What a graph costs, reckoned without running it. */
 export interface Cost {
   readonly flops: number
   /** Bytes read and written, were every node to go through memory. */

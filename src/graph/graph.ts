@@ -10,6 +10,7 @@ export interface NodeOf<K extends OpKind> {
   /** Where it was declared, as a parameter-name prefix: `decoder.up.1.block.0.conv1`. */
   readonly scope: string
 }
+/** A node of a graph: an op, attributes, the places of its operands, its type, its scope. */
 export type Node = NodeOf<OpKind>
 export const isNode =
   <K extends OpKind>(op: K) =>
@@ -29,7 +30,9 @@ const attributesOf =
 
 /** The leaves of each kind, in order of first appearance. */
 export const inputs = attributesOf('input')
+/** The parameters of a graph: name, shape, initialiser, whether trained. */
 export const parameters = attributesOf('parameter')
+/** The noise leaves of a graph: name, shape, distribution. */
 export const noises = attributesOf('noise')
 
 export const nodeAt = (g: Graph, i: number): Node => {
@@ -60,5 +63,6 @@ export const feedTypes = (g: Graph): Readonly<Record<string, TensorType>> =>
       return name === undefined ? [] : [[name, n.type] as const]
     }),
   )
+/** The types of a graph's outputs, by name. */
 export const outputTypes = (g: Graph): Readonly<Record<string, TensorType>> =>
   Object.fromEntries(Object.entries(g.outputs).map(([name, i]) => [name, nodeAt(g, i).type]))

@@ -27,10 +27,12 @@ export const initializer = tagged('kind', {
   values: record({ data: list(number(), { min: 1 }) }),
   loaded: record({}),
 })
+/** How a parameter begins. */
 export type Initializer = Decoded<typeof initializer>
 
 /** What the values of a tensor mean; `lint` reports where a claim meets another expectation. */
 export const meanings = ['pixels in [-1, 1]', 'pixels in [0, 1]', 'raw latents', 'scaled latents'] as const
+/** What the values of a tensor mean. */
 export type Meaning = (typeof meanings)[number]
 const meaning: Codec<Meaning> = word(meanings)
 
@@ -145,7 +147,9 @@ export const attributes = {
   groupRstd: record({ groups: integer({ min: 1 }), eps: number({ min: 0 }) }),
 } as const
 
+/** The names of the ops. */
 export type OpKind = keyof typeof attributes
+/** What each op has beside its operands. */
 export type Attributes = { readonly [K in OpKind]: Decoded<(typeof attributes)[K]> }
 /** A total table over the op kinds. */
 export type OpTable<F extends { readonly [K in OpKind]: unknown }> = { readonly [K in OpKind]: F[K] }

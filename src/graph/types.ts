@@ -1,9 +1,11 @@
 import { type Codec, integer, list, record, word } from '../schema.ts'
 
+/** The sizes of an array's axes; [] of a scalar. */
 export type Shape = readonly number[]
 
 /** Element types. The reference executor computes floats in float64; results of half precision it then rounds. */
 export const dtypes = ['float32', 'float16', 'bfloat16', 'int32', 'bool'] as const
+/** The type of an array's elements. */
 export type DType = (typeof dtypes)[number]
 export const dtype: Codec<DType> = word(dtypes)
 
@@ -14,6 +16,7 @@ export const isHalf = (d: DType): d is Half => d === 'float16' || d === 'bfloat1
 /** What a gradient can flow through. */
 export const isFloat = (d: DType): d is 'float32' | Half => d === 'float32' || isHalf(d)
 
+/** An element type and a shape. */
 export interface TensorType {
   readonly dtype: DType
   readonly shape: Shape
@@ -21,7 +24,9 @@ export interface TensorType {
 export const shape: Codec<Shape> = list(integer({ min: 0 }))
 export const tensorType: Codec<TensorType> = record({ dtype, shape })
 
+/** The type float32 of a shape: `float(8, 3, 32, 32)`. */
 export const float = (...s: Shape): TensorType => ({ dtype: 'float32', shape: s })
+/** The type int32 of a shape: `int(8)`. */
 export const int = (...s: Shape): TensorType => ({ dtype: 'int32', shape: s })
 
 /** Number of elements. */
@@ -29,6 +34,7 @@ export const size = (s: Shape): number => s.reduce((a, b) => a * b, 1)
 export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((d, i) => d === b[i])
 export const sameType = (a: TensorType, b: TensorType): boolean => a.dtype === b.dtype && sameShape(a.shape, b.shape)
 export const showShape = (s: Shape): string => `[${s.join(', ')}]`
+/** A type as people read it: `float32[8, 3]`. */
 export const showType = (x: TensorType): string => `${x.dtype}${showShape(x.shape)}`
 
 /** Row-major strides, in elements. */

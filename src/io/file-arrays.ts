@@ -31,6 +31,7 @@ const fileArray = ({ dtype, shape, bytes }: UnreadArray, { position }: Place, pa
   }
 }
 
+/** Arrays of files, those that an executor takes where they lie apart from the rest. */
 export interface FiledArrays {
   readonly files: FileArrays
   /** Those that do not lie as an executor could take them: of other types, views, in legacy files. */

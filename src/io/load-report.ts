@@ -34,6 +34,7 @@ export interface Misshaped extends Wanted {
   readonly found: ArrayType
 }
 
+/** How a file's arrays meet those that are wanted. */
 export interface LoadReport {
   /** In the file as wanted. */
   readonly loaded: readonly Wanted[]

@@ -21,9 +21,11 @@ export interface UnwrittenArray {
   readonly shape: readonly number[]
   readonly read: Effect<StoredArray | HalfArray>
 }
+/** Arrays that are going to be written, by name. */
 export type UnwrittenArrays = Readonly<Record<string, UnwrittenArray>>
 type Texts = Readonly<Record<string, string>>
 
+/** Stored arrays as what a writer takes: each is read when its turn comes. */
 export const unwritten = (arrays: StoredArrays): UnwrittenArrays =>
   Object.fromEntries(
     Object.entries(arrays).map(([name, array]) => [

@@ -13,6 +13,7 @@ export type StoredArray =
 
 export type StoredDtype = StoredArray['dtype']
 
+/** Arrays of a file, by name. */
 export type StoredArrays = Readonly<Record<string, StoredArray>>
 
 /** An array that still lies in its file, which is open as long as it may be read. */

@@ -372,4 +372,5 @@ const turns: readonly Law[] = [
   }),
 ]
 
+/** Laws of the contest, of its adaptive weight, and of the two turns. */
 export const adversarialLaws: readonly Law[] = [...contest, ...weights, ...turns]

@@ -95,4 +95,5 @@ const spheres = law({
   },
 })
 
+/** Laws of where sampling begins: inversion, strengths, ways between two noises. */
 export const beginningLaws: readonly Law[] = [inversion, strengths, spheres]

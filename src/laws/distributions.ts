@@ -25,6 +25,7 @@ export interface GaussianImplementation {
   readonly sample: (noise: Tensor, p: Moments) => Tensor
 }
 
+/** The library's own Gaussians, as `gaussianLaws` takes them. */
 export const diagonalGaussians: GaussianImplementation = {
   kl: (p, q) => pipe(gaussian(p.mean, p.logvar), kl(gaussian(q.mean, q.logvar))),
   nll: (x, p) => pipe(gaussian(p.mean, p.logvar), nll(x)),

@@ -26,6 +26,7 @@ const scaling =
   ({ by }: { readonly by: Tensor }) =>
     denoiser(predicts, (xt) => pipe(xt, mul(by)))
 
+/** Laws of guidance. */
 export const guidanceLaws: readonly Law[] = [
   lawOf({
     name: 'guidance 1 is conditional, guidance 0 unconditional',

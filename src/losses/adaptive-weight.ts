@@ -16,6 +16,7 @@ import { pipe } from '../prelude.ts'
 import { about, type Decoded, describedRecord, number, withDefault } from '../schema.ts'
 import { grad } from '../transform/index.ts'
 
+/** Those of the reference. */
 export const adaptiveWeightDefaults = { weight: 1, cap: 1e4, smoothing: 0 } as const
 
 /** How the discriminator is weighed against the reconstruction. */
@@ -36,6 +37,7 @@ export const adaptiveWeightConfig = describedRecord(
     ),
   },
 )
+/** `adaptiveWeightConfig`, decoded. */
 export type AdaptiveWeightConfig = Decoded<typeof adaptiveWeightConfig>
 
 /** min(|a| / (|b| + 1e-4), cap): what makes the gradient b as long as a (Esser et al. 2021, equation 7). */
@@ -53,6 +55,7 @@ export const lambda =
   (aNorm: Tensor, bNorm: Tensor): Tensor =>
     pipe(normRatio(cap)(aNorm, bNorm), mul(weight))
 
+/** The weight of the contest in a step, and the norms that it comes from. */
 export interface AdaptiveWeight {
   /** A scalar through which no gradient flows. */
   readonly weight: Tensor

@@ -25,6 +25,7 @@ export const adoptedWeight = describedRecord(
     ramp: about('How long the way from before to weight is, in the same unit; 0 for a jump.', withDefault(moment, 0)),
   },
 )
+/** `adoptedWeight`, decoded. */
 export type AdoptedWeight = Decoded<typeof adoptedWeight>
 
 /** The weight at a moment; the loop feeds it to the step. */

@@ -14,6 +14,7 @@ export interface Logits {
  * -log sigmoid(real) and -log(1 - sigmoid(fake)) (Goodfellow et al. 2014, equation 1).
  */
 export const adversarialKinds = ['hinge', 'vanilla'] as const
+/** A loss of the discriminator, by name. */
 export type AdversarialKind = (typeof adversarialKinds)[number]
 
 /** Of a picture that is real; of a fake with its sign changed. */

@@ -3,6 +3,7 @@ import { type DiagonalGaussian, kl } from '../distributions/gaussian.ts'
 import { pipe } from '../prelude.ts'
 import { distance, type Loss } from './reconstruction.ts'
 
+/** Weighs the parts of a KL autoencoder's loss. */
 export interface KlAutoencoderObjective {
   readonly klWeight: number
   /** Of |x - x'|; default 1. */
@@ -13,6 +14,7 @@ export interface KlAutoencoderObjective {
   readonly logvar?: Tensor
 }
 
+/** Pictures, what was made of them, and the posterior that it was drawn from. */
 export interface Reconstruction {
   readonly inputs: Tensor
   readonly reconstructions: Tensor

@@ -3,6 +3,7 @@ import { pipe } from '../prelude.ts'
 
 /** How far a prediction is from its target, elementwise. */
 export const norms = ['l1', 'l2'] as const
+/** A distance of numbers, by name. */
 export type Norm = (typeof norms)[number]
 
 const distances: { readonly [N in Norm]: (difference: Tensor) => Tensor } = { l1: abs, l2: square }

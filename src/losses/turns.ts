@@ -32,7 +32,9 @@ export const adversarialFields = {
     withDefault(number({ min: 0, max: 1e6 }), 0),
   ),
 }
+/** The codec of an adversarial term. */
 export const adversarialConfig = record({}, adversarialFields)
+/** `adversarialConfig`, decoded. */
 export type AdversarialConfig = Decoded<typeof adversarialConfig>
 
 /** Two players: what they play by, and who judges. */
@@ -50,12 +52,14 @@ interface Turn {
   /** The discriminator's, before this turn. */
   readonly buffers?: Buffers
 }
+/** What the autoencoder's turn needs. */
 export interface GeneratorTurn<L extends string> extends Turn {
   /** The loss to which the adversarial term is added; the gradients of `nll` set its weight. */
   readonly autoencoder: Loss<L> & { readonly nll: Tensor }
   /** The decoder's last weight. */
   readonly lastLayer: Tensor
 }
+/** What the discriminator's turn needs: reconstructions, and the pictures they are of. */
 export interface DiscriminatorTurn extends Turn {
   readonly inputs: Tensor
 }

@@ -3,8 +3,10 @@ import { codebookUsage } from '../nn/quantize.ts'
 import { pipe } from '../prelude.ts'
 import { distance, type Loss, type Norm } from './reconstruction.ts'
 
+/** Those of the reference. */
 export const vqAutoencoderDefaults = { norm: 'l1', codebookWeight: 1, perceptualWeight: 1 } as const
 
+/** Weighs the parts of a quantised autoencoder's loss. */
 export interface VqAutoencoderObjective {
   /** Default `l1`. */
   readonly norm?: Norm
@@ -14,6 +16,7 @@ export interface VqAutoencoderObjective {
   readonly perceptualWeight?: number
 }
 
+/** Pictures, what was made of them, and what their quantiser asks for. */
 export interface VqReconstruction {
   readonly inputs: Tensor
   readonly reconstructions: Tensor
@@ -25,6 +28,7 @@ export interface VqReconstruction {
   readonly codes?: { readonly chosen: Tensor; readonly entries: number }
 }
 
+/** The loss, with what an adversarial term needs besides. */
 export interface VqAutoencoderLoss extends Loss<'total_loss' | 'quant_loss' | 'nll_loss' | 'rec_loss' | 'p_loss'> {
   /** What an adaptive weight compares. */
   readonly nll: Tensor

@@ -22,6 +22,7 @@ export const neighbourhoods = (points: Points, k: number): Float64Array => {
   return Float64Array.from(nearest, farthest)
 }
 
+/** How two sets of points cover each other, 0 to 1. */
 export interface PrecisionRecall {
   /** How much of what was drawn looks real. */
   readonly precision: number

@@ -74,6 +74,7 @@ export const attnBlock = (s: Scope, groups = defaultGroups): Layer =>
 /** `SpatialSelfAttention` of ldm/modules/attention.py: another name for the same. */
 export const spatialSelfAttention = attnBlock
 
+/** How an attention is divided. */
 export interface Heads {
   readonly heads: number
   /** Width of one head. */
@@ -98,6 +99,7 @@ export const linearAttention = (s: Scope, { heads, headChannels }: Heads): Layer
     )
   })
 
+/** Options of `qkvAttention`. */
 export interface QkvAttention {
   readonly heads: number
   /** How the 3 C channels lie: (head, qkv, channel) in `legacy`, (qkv, head, channel) in `new`. */
@@ -134,10 +136,12 @@ export const attentionBlock = (
     ),
   )
 
+/** What an attention attends to. */
 export interface Context {
   /** What is attended to, [N, L, E]; x itself where left out. */
   readonly context?: Tensor | undefined
 }
+/** Options of `crossAttention`. */
 export interface CrossAttention extends Heads, Context {
   /** bool[N, L]: true where the context may be looked at. */
   readonly mask?: Tensor
@@ -162,6 +166,7 @@ export const crossAttention = (s: Scope, { heads, headChannels, context, mask }:
     return pipe(attended, transpose(0, 2, 1, 3), reshape(n, t, out), linear(at(s, 'to_out.0'), { out: d }))
   })
 
+/** Options of `feedForward`. */
 export interface FeedForward {
   /** Width of the result; x's where left out. */
   readonly out?: number
@@ -184,6 +189,7 @@ export const feedForward = (s: Scope, { out, mult = 4, gated = false }: FeedForw
     )
   })
 
+/** Options of `transformerBlock`. */
 export interface TransformerBlock extends Heads, Context {
   readonly gated?: boolean
   /** The first attention sees the context too [disable_self_attn]. */
@@ -208,6 +214,7 @@ export const basicTransformerBlock = (
   )
 }
 
+/** Options of `spatialTransformer`. */
 export interface SpatialTransformer extends Omit<TransformerBlock, 'gated'> {
   readonly depth?: number
   /** What leads into the blocks and out of them: 1x1 convolutions of the map, or linear layers of its positions. */

@@ -2,6 +2,7 @@ import { at, type Scope, type Tensor, unsqueeze } from '../declare/index.ts'
 import { pipe } from '../prelude.ts'
 import { embedding } from './layers.ts'
 
+/** How many classes there are, and the width of their embeddings. */
 export interface ClassEmbedder {
   readonly classes: number
   readonly dim: number

@@ -23,6 +23,7 @@ export const controlNetConfig = record(
   },
   trunkFields.optional,
 )
+/** `controlNetConfig`, decoded. */
 export type ControlNetConfig = Decoded<typeof controlNetConfig>
 
 const plainSilu: Module = () => silu

@@ -32,6 +32,7 @@ export const discriminatorConfig = describedRecord(
     ),
   },
 )
+/** `discriminatorConfig`, decoded. */
 export type DiscriminatorConfig = Decoded<typeof discriminatorConfig>
 
 /** `weights_init` of taming/modules/discriminator/model.py. */

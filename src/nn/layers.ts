@@ -36,6 +36,7 @@ export type Layer = (x: Tensor) => Tensor
 /** A layer that still awaits its place among the parameter names. */
 export type Module = (scope: Scope) => Layer
 
+/** Layers one behind the other. */
 export const chain =
   (layers: readonly Layer[]): Layer =>
   (x) =>
@@ -46,7 +47,9 @@ export const sequential =
   (s) =>
     shared(chain(modules.map((module, i) => module(at(s, i)))))
 
+/** A parameter that begins as zeros. */
 export const zeros: Initializer = { kind: 'zeros' }
+/** A parameter that begins as ones. */
 export const ones: Initializer = { kind: 'ones' }
 /** PyTorch's default for weights and biases, Kaiming's uniform with a = sqrt 5: U(-1/sqrt(fanIn), 1/sqrt(fanIn)). */
 export const kaimingUniform = (fanIn: number): Initializer => ({ kind: 'uniform', bound: 1 / Math.sqrt(fanIn) })
@@ -60,6 +63,7 @@ interface Weighted {
   /** Of the bias, where it starts otherwise than the weight. */
   readonly biasInit?: Initializer
 }
+/** Options of `conv2d`. */
 export interface Convolution extends Weighted {
   readonly kernel: number
   readonly stride?: number
@@ -119,6 +123,7 @@ export const linear = (s: Scope, { out, bias = true, init, biasInit }: Weighted)
 /** Of a group normalisation, wherever the references do not say otherwise. */
 export const defaultGroups = 32
 
+/** Options of `groupNorm`; 32 groups and 1e-5 where left out. */
 export interface GroupNorm {
   readonly groups?: number
   readonly eps?: number
@@ -139,6 +144,7 @@ export const groupNorm = (s: Scope, { groups = defaultGroups, eps = 1e-5 }: Grou
 export const layerNorm = (s: Scope, { eps = 1e-5 }: { readonly eps?: number } = {}): Layer =>
   shared(alongLast(() => groupNorm(s, { groups: 1, eps })))
 
+/** How many entries a table has, and how wide they are. */
 export interface Embedding {
   readonly entries: number
   readonly dim: number

@@ -64,13 +64,16 @@ const heads: { readonly [H in (typeof perceptualHeads)[number]]: typeof weigh } 
   even: () => sum({ axes: [1], keepDims: true }),
 }
 
+/** Those of the reference. */
 export const lpipsDefaults = { pixels: '[-1, 1]', heads: 'learned' } as const
+/** Options of `lpips`. */
 export interface Lpips {
   /** Default `learned`; with `even` the weights of VGG16 are all there are. */
   readonly heads?: (typeof perceptualHeads)[number]
   /** What the pictures' values lie in; default [-1, 1]. */
   readonly pixels?: '[-1, 1]' | '[0, 1]'
 }
+/** How far two pictures are apart, in all and by layer. */
 export interface PerceptualDistance {
   /** The sum over the layers, [N, 1, 1, 1]. */
   readonly total: Tensor

@@ -43,6 +43,7 @@ import { entries, width } from './bounds.ts'
 import { conv2d, embedding, type Layer, type Mode } from './layers.ts'
 import { straightThrough } from './straight-through.ts'
 
+/** How many codes there are, and how wide their vectors are. */
 export interface Codebook {
   readonly entries: number
   readonly dim: number
@@ -89,7 +90,9 @@ export const vectorQuantizerFields = {
     withDefault(word(['beta', 'legacyBeta']), 'beta'),
   ),
 }
+/** The codec of a quantiser by nearest codes. */
 export const vectorQuantizerConfig = record({ entries, dim: width }, vectorQuantizerFields)
+/** `vectorQuantizerConfig`, decoded. */
 export type VectorQuantizerConfig = Decoded<typeof vectorQuantizerConfig>
 
 /**
@@ -148,6 +151,7 @@ export const codeFrequencies =
   (codes: Tensor): Tensor =>
     pipe(codes, codeCounts(entries), mul(1 / size(codes.shape)))
 
+/** How much of a codebook is in use, as scalars. */
 export interface CodebookUsage {
   /** e to the entropy of the codes' frequencies: `entries` where all are used alike, 1 where only one is. */
   readonly perplexity: Tensor
@@ -180,11 +184,14 @@ export const gumbelQuantizerFields = {
     withDefault(flag, true),
   ),
 }
+/** The codec of a Gumbel quantiser. */
 export const gumbelQuantizerConfig = record({ entries, dim: width }, gumbelQuantizerFields)
 /** The mixture is the softmax of logits and noise as they are. */
 export const gumbelTemperature = 1
+/** `gumbelQuantizerConfig`, decoded. */
 export type GumbelQuantizerConfig = Decoded<typeof gumbelQuantizerConfig>
 
+/** What the Gumbel quantiser is fed beside z. */
 export interface Gumbel extends Mode {
   /** [N, codes, h, w], as `gumbelNoise` draws it; evaluation needs it too, as in the reference. */
   readonly noise: Tensor
@@ -193,6 +200,7 @@ export interface Gumbel extends Mode {
   /** Only these codes may be chosen. */
   readonly used?: readonly number[]
 }
+/** What the Gumbel quantiser gives. */
 export interface GumbelQuantized extends Quantized {
   /** [N, codes, h, w] */
   readonly logits: Tensor

@@ -48,6 +48,7 @@ const touched: Weights = (from, to) =>
     return j >= low && j < high ? 1 / (high - low) : 0
   })
 const ways = { nearest, bilinear, bicubic, area, touched }
+/** How a picture is resized, by name. */
 export type ResizeWay = keyof typeof ways
 
 /** x[N, C, H, W] -> [N, C, height, width], each axis by a product with a matrix of weights. */
@@ -74,8 +75,10 @@ export const rescale =
 
 /** The reference's words for ways to resize; two more of them are for other ranks. */
 const methods = { nearest: 'nearest', bilinear: 'bilinear', bicubic: 'bicubic', area: 'touched' } as const
+/** Ways of `spatialRescaler`, by PyTorch's names. */
 export const rescaleMethods = ['nearest', 'bilinear', 'bicubic', 'area'] as const
 
+/** The codec of `spatialRescaler`. */
 export const spatialRescalerConfig = record(
   {},
   {
@@ -88,6 +91,7 @@ export const spatialRescalerConfig = record(
     bias: withDefault(flag, false),
   },
 )
+/** `spatialRescalerConfig`, decoded. */
 export type SpatialRescalerConfig = Decoded<typeof spatialRescalerConfig>
 
 /** A picture made smaller, as a condition for the U-Net. Source: `SpatialRescaler` of ldm/modules/encoders/modules.py. */

@@ -2,6 +2,7 @@ import { add, concat, type Tensor } from '../declare/index.ts'
 import { pipe, RA, RNEA } from '../prelude.ts'
 import type { Layer } from './layers.ts'
 
+/** The layers of a U: each on the way up sees what its mate on the way down has said. */
 export interface SkipConnected {
   readonly down: readonly Layer[]
   readonly middle: Layer

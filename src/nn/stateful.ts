@@ -68,6 +68,7 @@ const moments = (x: Tensor): { readonly mean: Tensor; readonly variance: Tensor;
   return { mean: average, variance, count: size(x.shape) / channels(x) }
 }
 
+/** Options of `batchNorm`. */
 export interface BatchNorm extends Mode {
   readonly eps?: number
   /** The share of a new batch in the running statistics. */
@@ -111,10 +112,12 @@ export interface ChannelAffine {
   readonly loc: Tensor
   readonly scale: Tensor
 }
+/** (x + loc) scale, by channel. */
 export const applyAffine =
   ({ loc, scale }: ChannelAffine): Layer =>
   (x) =>
     pipe(x, add(pipe(loc, perChannel(x))), mul(pipe(scale, perChannel(x))))
+/** y / scale - loc, by channel: undoes `applyAffine`. */
 export const invertAffine =
   ({ loc, scale }: ChannelAffine): Layer =>
   (y) =>
@@ -136,6 +139,7 @@ export const affineOf = (x: Tensor): ChannelAffine => {
   return { loc: pipe(average, mul(-1), laid), scale: pipe(scalar(1), div(pipe(deviation, add(1e-6))), laid) }
 }
 
+/** Options of `actNorm`. */
 export interface ActNorm {
   /** The batch sets `loc` and `scale`: of the first training step. */
   readonly initialize?: boolean

@@ -4,8 +4,10 @@ import { flat, type Optimizer, shaped, slot, type Tensors } from './optimizer.ts
 
 /** torch's. */
 export const adamDefaults = { betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0 } as const
+/** Those of PyTorch. */
 export const adamWDefaults = { ...adamDefaults, weightDecay: 0.01 } as const
 
+/** Options of Adam and AdamW. */
 export interface AdamOptions {
   /** Default [0.9, 0.999]. */
   readonly betas?: readonly [number, number]

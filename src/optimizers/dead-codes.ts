@@ -38,6 +38,7 @@ export const restartConfig = describedRecord(
     ),
   },
 )
+/** `restartConfig`, decoded. */
 export type Restart = Decoded<typeof restartConfig>
 
 /** A pass through a quantiser: the latents [N, dim, h, w] as they came, and the codes int32[N, h, w] chosen for them. */

@@ -2,6 +2,7 @@ import { mul, type Scope, sub, type Tensor } from '../declare/index.ts'
 import { pipe, RR } from '../prelude.ts'
 import { flat, type State, shaped, slot, type Tensors } from './optimizer.ts'
 
+/** Options of the moving average. */
 export interface EmaOptions {
   /** Default 0.9999. */
   readonly decay?: number

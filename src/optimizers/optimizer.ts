@@ -60,6 +60,7 @@ export const stateOutputs = (scope: Scope, state: State): Tensors =>
 
 /** Elementwise arithmetic with scalars is fastest on one axis (see ONNX Runtime's broadcasting). */
 export const flat = (x: Tensor): Tensor => pipe(x, reshape(size(x.shape)))
+/** The shape back, of what `flat` made one row. */
 export const shaped = (shape: Shape): ((x: Tensor) => Tensor) => reshape(...shape)
 
 const recordOf = <K extends string, A>(keys: readonly K[], of: (k: K) => A): Readonly<Record<K, A>> =>

@@ -64,6 +64,7 @@ const solved = (a: readonly (readonly number[])[], b: readonly number[]): readon
   return [...x]
 }
 
+/** How a third average is made of stored ones. */
 export interface Synthesis {
   /** Of each stored average; they sum to about 1. */
   readonly weights: readonly number[]

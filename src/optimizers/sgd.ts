@@ -5,6 +5,7 @@ import { flat, type Optimizer, shaped, slot } from './optimizer.ts'
 /** torch's. */
 export const sgdDefaults = { momentum: 0, weightDecay: 0 } as const
 
+/** Options of SGD. */
 export interface SgdOptions {
   /** Default 0. */
   readonly momentum?: number

@@ -53,6 +53,7 @@ export const conditioningStage = tagged('kind', {
 })
 export type ConditioningStage = Decoded<typeof conditioningStage>
 
+/** The codec of a published model's file: its networks, as one or as parts of a whole. */
 export const publishedModel = record(
   { autoencoder: autoencoderConfig },
   {},
@@ -66,6 +67,7 @@ export const publishedModel = record(
     controlNet: controlNetConfig,
   },
 )
+/** `publishedModel`, decoded. */
 export type PublishedModel = Decoded<typeof publishedModel>
 
 /** A part of a checkpoint: a whole first stage is `model`, as a part of latent diffusion `first_stage`. */

@@ -41,6 +41,7 @@ export interface LoadedRun {
   readonly dispose: () => void
 }
 
+/** What every call of a run may be given. */
 export interface CallOptions {
   readonly signal?: AbortSignal
 }

@@ -17,6 +17,7 @@ import type { WeightOptions } from './trained-run.ts'
 
 export type { CallOptions, LoadedRun } from './handle.ts'
 
+/** How a run is opened. */
 export interface LoadOptions extends Omit<WeightOptions, 'definition'> {
   /** What `defineExperiment` gave, of a run whose experiment has functions. */
   readonly definition?: Definition

@@ -102,6 +102,7 @@ export const trainIn = (given: Session): Effect<Trained> =>
     return run(TE.fromEither(ended))
   })
 
+/** How an experiment is trained from a program. */
 export interface TrainOptions {
   /** The folder of the run; a new one below `runs/` where left out. */
   readonly out?: string

@@ -2,6 +2,7 @@ import { combine } from './combination.ts'
 import { number } from './options.ts'
 import { noise, predict, type Sampler, sampler } from './sampler.ts'
 
+/** Options of `ddim`. */
 export interface DdimOptions {
   /** 0 (the default) draws no noise; 1 has the variance of DDPM. */
   readonly eta?: number

@@ -2,6 +2,7 @@ import { combine } from './combination.ts'
 import { number } from './options.ts'
 import { noise, predict, type Sampler, sampler } from './sampler.ts'
 
+/** Options of `ddpm`. */
 export interface DdpmOptions {
   /**
    * v in [0, 1]: the variance is (1 - v) beta~ + v beta; default 0. 0 is diffusers' `fixed_small`, 1 its `fixed_large`; a network that

@@ -3,6 +3,7 @@ import { type Combination, combine } from './combination.ts'
 import { number } from './options.ts'
 import { predict, type Sampler, sampler } from './sampler.ts'
 
+/** Options of `deis`. */
 export interface DeisOptions {
   /** 1 to 3: how many predictions a step goes by; default 2. */
   readonly order?: number

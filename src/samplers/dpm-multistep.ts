@@ -11,6 +11,7 @@ import {
 import { number } from './options.ts'
 import { noise, predict, type Sampler, sampler } from './sampler.ts'
 
+/** Options of `dpmMultistep`. */
 export interface DpmMultistepOptions {
   /** 1 to 3: how many predictions a step goes by; default 2. */
   readonly order?: number

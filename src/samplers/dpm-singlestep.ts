@@ -4,6 +4,7 @@ import { constantly, difference, exponentialStep, type Integrand, type SecondOrd
 import { number } from './options.ts'
 import { noise, type Prediction, predict, type Sampler, sampler } from './sampler.ts'
 
+/** Options of `dpmSinglestep`. */
 export interface DpmSinglestepOptions {
   /** 1 to 3: calls of the network from one start to the next; default 2. */
   readonly order?: number

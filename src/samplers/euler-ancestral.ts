@@ -11,6 +11,7 @@ export interface AncestralOptions {
   readonly inflate?: number
 }
 
+/** What `AncestralOptions` must be. */
 export const checkAncestral = ({ eta = 1, inflate = 1 }: AncestralOptions) => [
   number('/eta', eta, { min: 0, max: 1 }),
   number('/inflate', inflate, { min: 0 }),

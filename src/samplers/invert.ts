@@ -2,6 +2,7 @@ import { type Combination, combine } from './combination.ts'
 import { number } from './options.ts'
 import { hold, predict, type Sampler, sampler } from './sampler.ts'
 
+/** Options of the inversion of DDIM. */
 export interface InversionOptions {
   /** Calls of the network for each step, each of which brings the step nearer to one that DDIM exactly undoes; default 8. */
   readonly iterations?: number

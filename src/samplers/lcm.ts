@@ -2,6 +2,7 @@ import { combine } from './combination.ts'
 import { number } from './options.ts'
 import { noise, predict, type Sampler, sampler } from './sampler.ts'
 
+/** Options of `lcm`. */
 export interface LcmOptions {
   /** Standard deviation of the data, 0.5 in the paper. */
   readonly data?: number

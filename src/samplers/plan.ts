@@ -12,6 +12,7 @@ import { chain, type LearnedRange, type Prediction, type Sampler, type Transitio
 
 /** What a step has at hand: x as the network saw it, what it said, noise, and the memory. */
 export const sources = ['x', 'x0', 'eps', 'noise'] as const
+/** What a step's results are summed from: x, what was predicted, noise, the memory. */
 export type Source = (typeof sources)[number] | `m${number}`
 /** What a step leaves: x for the next, and the memory. */
 export type Target = 'x' | `m${number}`
@@ -22,6 +23,7 @@ export interface Term {
   readonly source: Source
   readonly factor: number | 'own'
 }
+/** The name of a term's factor. */
 export const coefficientOf = ({ target, source }: Pick<Term, 'target' | 'source'>): string => `${target}.${source}`
 
 /** One step: one call of the network. */
@@ -36,6 +38,7 @@ export interface PlannedStep {
   readonly draws: boolean
 }
 
+/** A sampler along a path's levels: the factors of every step, reckoned before there are arrays. */
 export interface SamplingPlan {
   readonly sampler: Sampler
   readonly steps: readonly PlannedStep[]

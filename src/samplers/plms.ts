@@ -18,6 +18,7 @@ const adamsBashforth = [
   [55 / 24, -59 / 24, 37 / 24, -9 / 24],
 ] as const
 
+/** Options of `plms`. */
 export interface PlmsOptions {
   /** What of the predictions is averaged: `eps`, or `v` of a network that predicts it (diffusers). */
   readonly averages?: 'eps' | 'v'

@@ -3,6 +3,7 @@ import { combine } from './combination.ts'
 import { number } from './options.ts'
 import { noise, predict, type Sampler, sampler } from './sampler.ts'
 
+/** Options of `repaint`. */
 export interface RepaintOptions {
   /** How many levels x is lifted again. */
   readonly jump?: number
@@ -11,6 +12,7 @@ export interface RepaintOptions {
   /** The noise of each step, as of DDIM; 1 is DDPM. */
   readonly eta?: number
 }
+/** Those of the paper. */
 export const repaintDefaults = { jump: 10, resample: 10, eta: 1 } as const
 
 /**

@@ -21,6 +21,7 @@ export interface SamplingState {
   readonly memory: Values
 }
 
+/** What `sample` runs. */
 export interface SamplingRun {
   readonly plan: SamplingPlan
   /** Made by `stepGraph` for this plan, compiled. */
@@ -39,6 +40,7 @@ export interface SamplingRun {
   readonly onStep?: (progress: Progress) => Effect<void>
 }
 
+/** What `onStep` is told. */
 export interface Progress {
   readonly step: PlannedStep
   /** Steps done, and steps in all. */

@@ -26,6 +26,7 @@ export type Request =
   | { readonly kind: 'predict'; readonly level: Level; readonly x: Combination; readonly lift?: Lift }
   | { readonly kind: 'noise'; readonly learned?: LearnedRange }
   | { readonly kind: 'hold'; readonly of: Combination }
+/** A part of a walk, which asks for predictions and noise and returns what it has made of them. */
 export type Planning<A> = Generator<Request, A, Prediction>
 
 /**

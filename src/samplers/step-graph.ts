@@ -30,6 +30,7 @@ export const leaves = {
   mask: 'sampler/mask',
   maskNoise: 'sampler/maskNoise',
 } as const
+/** The leaf that a factor is fed by. */
 export const coefficientLeaf = (name: string): string => `sampler/coefficients/${name}`
 /** The shares of signal and noise of the step at hand, for denoisers that need them. */
 export const stepMixture = (): Mixture => ({
@@ -50,6 +51,7 @@ export const carryOf = (plan: SamplingPlan): Carry => ({
 /** Keeps predictions of x_0 in a range. */
 export type Keep = (x0: Tensor) => Tensor
 
+/** How the graph of a step is made. */
 export interface StepGraphOptions {
   /** The shape of x, batch first. */
   readonly shape: Shape
@@ -62,6 +64,7 @@ export interface StepGraphOptions {
   /** What else each step gives, of x as the network saw it and its time. */
   readonly shows?: (x: Tensor, t: Tensor) => Readonly<Record<string, Tensor>>
 }
+/** What a step can give beside x: the x_0 that it predicts, x as the network saw it, what the network said. */
 export type Watched = 'predX0' | 'seen' | 'said'
 
 /** What is known of a picture: kept where the mask is 1, as a sample of q(x_t | x_0). */

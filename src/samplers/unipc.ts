@@ -4,6 +4,7 @@ import { constantly, difference, exponentialStep, type Integrand } from './expon
 import { number } from './options.ts'
 import { hold, predict, type Sampler, sampler } from './sampler.ts'
 
+/** Options of `unipc`. */
 export interface UnipcOptions {
   /** 1 to 3; default 2. */
   readonly order?: number

@@ -1,6 +1,7 @@
 import { type Checked, collect, fail } from '../error.ts'
 import { E, pipe } from '../prelude.ts'
 
+/** What a schedule has where fields are left out. */
 export const learningRateDefaults = { floor: 0, warmUp: 0, growth: 1, power: 1 } as const
 /** Of torch's `OneCycleLR`: div_factor 25, final_div_factor 1e4. */
 export const oneCycleDefaults = {
@@ -10,6 +11,7 @@ export const oneCycleDefaults = {
   anneal: 'cosine',
   threePhase: false,
 } as const
+/** How a one-cycle schedule falls. */
 export const anneals = ['cosine', 'linear'] as const
 
 /** One cycle of a schedule: factors of the base rate over `length` steps. */
@@ -81,6 +83,7 @@ interface RateParameters {
   readonly 'linear-cycles': Cycles
 }
 
+/** A schedule of the learning rate, by name. */
 export type RateKind = keyof RateParameters
 
 /** A declared learning-rate schedule. Plain data: what an experiment's file holds. */

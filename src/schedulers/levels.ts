@@ -35,6 +35,7 @@ export const spacings = [
   'beta',
   'log-snr',
 ] as const
+/** Where along a path a sampler asks, by name. */
 export type Spacing = (typeof spacings)[number]
 
 /** A grid over sigma / alpha, from the largest to the least. */
@@ -42,6 +43,7 @@ export type RatioGrid = 'karras' | 'exponential' | 'beta'
 
 const shares = (n: number): Column => Array.from({ length: n }, (_, i) => (n === 1 ? 0 : i / (n - 1)))
 
+/** n ratios of sigma to alpha from the most to the least, of each grid. */
 export const gridRatios: {
   readonly [K in RatioGrid]: (most: number, least: number, n: number, rho?: number) => Column
 } = {

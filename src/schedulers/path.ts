@@ -66,6 +66,7 @@ export const levelOfRatio = (path: Path, ratio: number): Level => ({
 /** Where there is no noise left; told as the time of the least. */
 export const dataLevel = (path: Path): Level => levelOfRatio(path, 0)
 
+/** sigma / alpha */
 export const ratioOf = ({ alpha, sigma }: Shares): number => sigma / alpha
 /** alpha^2 / sigma^2 */
 export const snrOf = ({ alpha, sigma }: Shares): number => (alpha / sigma) ** 2

@@ -76,6 +76,7 @@ export const mended = (text: string): string => {
 
 const oneBlank = (text: string): string => text.replace(/\s+/g, ' ').trim()
 
+/** How a text is mended before it is cut into tokens. */
 export type Cleaning = 'none' | 'transformers' | 'openai'
 /**
  * - `transformers`: the slow CLIPTokenizer of `vocab.json` and `merges.txt`, with ftfy

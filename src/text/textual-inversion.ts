@@ -12,8 +12,10 @@ import type { Tokenizer } from './tokenizer.ts'
 export type Vectors = Extract<StoredArray, { readonly dtype: 'float32' }>
 /** The text encoders of Stable Diffusion XL by the names that such files have; `any` where a file does not say. */
 export const inversionEncoders = ['clip_l', 'clip_g', 'any'] as const
+/** A text encoder that an embedding is for, by the names of files. */
 export type InversionEncoder = (typeof inversionEncoders)[number]
 
+/** A word with embeddings of its own. */
 export interface TextualInversion {
   /** What one writes in a prompt. */
   readonly token: string

@@ -54,6 +54,7 @@ const unzipped = (path: string): Effect<string> =>
 const tokenizerFile =
   /^(tokenizer\.json|vocab\.(json|txt)|merges\.txt|bpe_.*\.txt\.gz|(tokenizer_config|special_tokens_map|added_tokens)\.json)$/
 
+/** The files of a tokenizer, by name. */
 export type TokenizerFiles = Readonly<Record<string, Uint8Array>>
 /** What lies in a tokenizer's folder of it, by name, as it is. Errors: `file`. */
 export const tokenizerFilesIn = (folder: string): Effect<TokenizerFiles> =>
@@ -76,6 +77,7 @@ export const isTokenizer = (folder: string): Promise<boolean> =>
 export const asFiles = (texts: Readonly<Record<string, string>>): TokenizerFiles =>
   RR.map((text: string) => new TextEncoder().encode(text))(texts)
 
+/** What a tokenizer's files leave open. */
 export type TokenizerOptions = Pick<BesideVocabulary, 'positions' | 'cleaning' | 'pad'>
 
 /**

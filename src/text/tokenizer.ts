@@ -44,6 +44,7 @@ export interface AddedToken {
   readonly lstrip: boolean
   readonly rstrip: boolean
 }
+/** A token beside the vocabulary, which is found in texts before they are cut. */
 export const addedToken = (id: number, content: string, { special = false, normalized = true } = {}): AddedToken => ({
   id,
   content,

@@ -59,6 +59,7 @@ export const weightedTexts = (prompt: string): Checked<readonly WeightedText[]> 
   return E.right(pieces.length === 0 ? [{ text: '', weight: 1 }] : joined(pieces))
 }
 
+/** How weighted prompts are cut. */
 export interface WeightedOptions {
   /** Chunks that a prompt may have at most; what is beyond them is cut. */
   readonly mostChunks?: number

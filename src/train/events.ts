@@ -5,6 +5,7 @@ import { type Effect, effect } from '../error.ts'
 /** Numbers of one step, as a line of `metrics.jsonl`. */
 export type Metrics = Readonly<Record<string, number>>
 
+/** A stage of a training. */
 export type StageName = 'first-stage' | 'diffusion'
 
 /**

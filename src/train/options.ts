@@ -31,6 +31,7 @@ export interface HeldTexts {
   readonly sha256: string
 }
 
+/** How a run is trained. */
 export interface RunOptions {
   /** Everything is written below this folder. */
   readonly dir: string

@@ -49,6 +49,7 @@ export interface StagePlan {
   readonly start?: Graph
   readonly validation: ValidationGraph
 }
+/** What is going to be trained: the graphs of each stage. */
 export interface Plan {
   /** Absent where diffusion is on pictures, or an adapter is trained beside what another run has. */
   readonly firstStage?: StagePlan

@@ -26,6 +26,7 @@ import { type Restoration, saysRestoration, showingOf } from './showing.ts'
 import { stoppable } from './stop.ts'
 import { tokensOf, wordsOf, writeWords } from './texts.ts'
 
+/** What a training leaves. */
 export interface RunSummary {
   readonly experiment: Experiment
   readonly plan: Plan

@@ -50,6 +50,7 @@ export const initialValue = (
   data: filled(init.kind, init, seed, name, new Float32Array(size(shape))),
 })
 
+/** The parameters of a graph as they begin, each drawn under a key of its own. */
 export const initialParameters = (g: Graph, seed: number): Values =>
   Object.fromEntries(parameters(g).map((p) => [p.name, initialValue(seed, p)]))
 

@@ -8,6 +8,7 @@ import type { Pyramid } from './config.ts'
 
 const norm = (s: Scope, groups: number): Layer => groupNorm(s, { groups, eps: 1e-6 })
 
+/** Options of `resnetBlock`. */
 export interface ResnetBlock {
   /** Channels of the result; x's where left out. */
   readonly out?: number
@@ -19,6 +20,7 @@ export interface ResnetBlock {
   /** Of the norms; default 32. */
   readonly groups?: number
 }
+/** x[N, C, H, W] and what two convolutions behind norms make of it. Source: `ResnetBlock` of ldm/modules/diffusionmodules/model.py. */
 export const resnetBlock = (
   s: Scope,
   { out, temb, dropout: rate = 0, shortcut = 'nin', groups = defaultGroups }: ResnetBlock = {},
@@ -89,6 +91,7 @@ export const down = (s: Scope, c: Pyramid, temb?: Tensor): readonly Layer[] => [
   }),
 ]
 
+/** Residual block, attention, residual block, at the lowest resolution. */
 export const middle = (s: Scope, c: Pyramid, temb?: Tensor): Layer =>
   flow(
     resnetBlock(at(s, 'mid.block_1'), { temb, dropout: c.dropout, groups: c.normGroups }),
@@ -112,5 +115,6 @@ export const up = (s: Scope, c: Pyramid, temb?: Tensor): readonly Layer[] => {
     .flat()
 }
 
+/** Norm, SiLU and a 3x3 convolution: the last layers of encoder and decoder. */
 export const end = (s: Scope, c: Pyramid, out: number): Layer =>
   flow(norm(at(s, 'norm_out'), c.normGroups), silu, conv2d(at(s, 'conv_out'), { out, kernel: 3, padding: 1 }))

@@ -2,6 +2,7 @@ import { about, type Decoded, describedRecord, flag, record, withDefault, word }
 import { depth, dropoutRate, multipliers, places, side, width } from '../bounds.ts'
 import { defaultGroups } from '../layers.ts'
 
+/** Attention of autoencoders, by the reference's names. */
 export const attentionKinds = ['vanilla', 'linear', 'none'] as const
 
 const pyramid = {
@@ -77,6 +78,7 @@ export const autoencoderConfig = describedRecord(
     ),
   },
 )
+/** `autoencoderConfig`, decoded. */
 export type AutoencoderConfig = Decoded<typeof autoencoderConfig>
 
 /** The U-Net of DDPM [`Model` of ldm/modules/diffusionmodules/model.py]. */
@@ -85,6 +87,7 @@ export const ddpmUNetConfig = record(pyramid.required, {
   /** Whether the network is told the timestep. */
   timestep: withDefault(flag, true),
 })
+/** `ddpmUNetConfig`, decoded. */
 export type DdpmUNetConfig = Decoded<typeof ddpmUNetConfig>
 
 /** What the autoencoder and the U-Net of DDPM have in common. */

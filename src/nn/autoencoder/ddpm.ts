@@ -6,6 +6,7 @@ import { skipConnected } from '../skip-connected.ts'
 import { down, end, middle, up } from './blocks.ts'
 import type { DdpmUNetConfig } from './config.ts'
 
+/** What the U-Net of DDPM is told beside x and t. */
 export interface DdpmConditioning {
   /** Aligned with x; joined to its channels. */
   readonly context?: Tensor

@@ -21,6 +21,7 @@ export const tinyAutoencoderConfig = record(
     shift: withDefault(number({ min: -1e6, max: 1e6 }), 0.5),
   },
 )
+/** `tinyAutoencoderConfig`, decoded. */
 export type TinyAutoencoderConfig = Decoded<typeof tinyAutoencoderConfig>
 
 const convolution =

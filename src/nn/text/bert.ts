@@ -21,6 +21,7 @@ export const transformerEmbedderConfig = describedRecord(
     ),
   },
 )
+/** `transformerEmbedderConfig`, decoded. */
 export type TransformerEmbedderConfig = Decoded<typeof transformerEmbedderConfig>
 
 const heads = { heads: 8, headChannels: 64 }

@@ -14,6 +14,7 @@ import {
 } from '../../schema.ts'
 import { entries, width } from '../bounds.ts'
 
+/** Activations of CLIP's encoders, by the names of transformers. */
 export const clipActivations = ['quick_gelu', 'gelu'] as const
 const layers = integer({ min: 1, max: 128 })
 
@@ -52,6 +53,7 @@ export const clipTextConfig = describedRecord(
     ),
   },
 )
+/** `clipTextConfig`, decoded. */
 export type ClipTextConfig = Decoded<typeof clipTextConfig>
 
 const published = { vocabulary: 49408, positions: 77, mlpWidth: null, eps: 1e-5, endToken: null } as const

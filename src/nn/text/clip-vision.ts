@@ -18,6 +18,7 @@ import { pipe } from '../../prelude.ts'
 import { layerNorm, linear } from '../layers.ts'
 import { type ClipBlocks, clipBlocks } from './clip.ts'
 
+/** The sizes of a CLIP picture encoder. */
 export interface ClipVisionConfig extends ClipBlocks {
   /** Pixels of a side of the picture, and of a patch. */
   readonly side: number

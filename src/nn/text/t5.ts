@@ -25,7 +25,9 @@ import { entries, width } from '../bounds.ts'
 import { embedding, type Layer, linear, ones } from '../layers.ts'
 import { type AttentionFamily, selfAttention } from './attention.ts'
 
+/** Activations of T5's encoders, by the names of transformers. */
 export const t5Activations = ['relu', 'gated-gelu', 'gelu'] as const
+/** The codec of a T5 encoder. */
 export const t5Config = describedRecord(
   {
     vocabulary: about('Tokens that have an embedding; 32,128 in the published models.', entries, 32128),
@@ -54,6 +56,7 @@ export const t5Config = describedRecord(
     ),
   },
 )
+/** `t5Config`, decoded. */
 export type T5Config = Decoded<typeof t5Config>
 
 const normal = (std: number): Initializer => ({ kind: 'normal', std })

@@ -39,6 +39,7 @@ export const upsample = (s: Scope, { conv = true, out }: Resample = {}): Layer =
     ? shared(flow(upsample2, (x) => pipe(x, conv2d(at(s, 'conv'), { out: out ?? channels(x), kernel: 3, padding: 1 }))))
     : upsample2
 
+/** Options of `resBlock`. */
 export interface ResBlock {
   /** Timestep embedding [N, E]. */
   readonly embedding: Tensor
@@ -61,6 +62,10 @@ const modulate =
     return pipe(h, mul(pipe(scale, add(1))), add(shift))
   }
 
+/**
+ * x[N, C, H, W] and what two convolutions behind norms make of it, told the time between them. Source: `ResBlock` of
+ * ldm/modules/diffusionmodules/openaimodel.py.
+ */
 export const resBlock = (
   s: Scope,
   { embedding, resample = 'none', scaleShiftNorm = false, ...options }: ResBlock,
@@ -105,6 +110,7 @@ interface Stand {
 const ofLevel = <A>(each: readonly A[], level: Stand['level']): A | undefined =>
   level === 'middle' ? each.at(-1) : each[level]
 
+/** How many heads an attention of this width has at a place of the network. */
 export const headCount = (heads: HeadsConfig, width: number, { level, way }: Stand): number =>
   heads.by === 'channels'
     ? Math.floor(width / heads.channels)
@@ -174,6 +180,7 @@ export const inputBlocks = (s: Scope, c: TrunkConfig, told: Told): readonly Laye
     ]),
   ])
 
+/** Residual block, attention, residual block, at the lowest resolution. */
 export const middleBlock = (s: Scope, c: TrunkConfig, told: Told): Layer =>
   sequential(residual(c, told, {}), attend(c, told, { level: 'middle', way: 'down' }), residual(c, told, {}))(s)
 

@@ -42,9 +42,11 @@ export const heads = describedTagged('by', {
     }),
   ),
 })
+/** `heads`, decoded. */
 export type HeadsConfig = Decoded<typeof heads>
 
 const order = word(['legacy', 'new'])
+/** The codec of what positions attend to. */
 export const attention = describedTagged('kind', {
   self: about(
     'Positions of the feature map attend to each other; the network sees no text.',
@@ -97,6 +99,7 @@ export const attention = describedTagged('kind', {
     ),
   ),
 })
+/** `attention`, decoded. */
 export type AttentionConfig = Decoded<typeof attention>
 
 const required = {
@@ -209,8 +212,10 @@ export const unetConfig = describedRecord(
   },
   { ...optional, ...other },
 )
+/** `unetConfig`, decoded. */
 export type UNetConfig = Decoded<typeof unetConfig>
 
+/** Ways to pool a map to a vector, by the reference's names. */
 export const pools = ['adaptive', 'attention', 'spatial', 'spatial_v2'] as const
 /** The way down alone, pooled to a vector of `outChannels`: a classifier on noisy latents. */
 export const encoderUNetConfig = record(
@@ -221,6 +226,7 @@ export const encoderUNetConfig = record(
     pool: withDefault(word(pools), 'adaptive'),
   },
 )
+/** `encoderUNetConfig`, decoded. */
 export type EncoderUNetConfig = Decoded<typeof encoderUNetConfig>
 
 /** What both have in common. */

@@ -7,6 +7,7 @@ import { type Residuals, skipConnected } from '../skip-connected.ts'
 import { inputBlocks, middleBlock, outputBlocks, type Told } from './blocks.ts'
 import type { TrunkConfig, UNetConfig } from './config.ts'
 
+/** What the U-Net is told beside x and the timesteps. */
 export interface Conditioning {
   /** [N, L, contextDim], where attention is of kind `transformer`. */
   readonly context?: Tensor | undefined

@@ -9,6 +9,7 @@ import { byTarget, type Reader, reading } from './reader.ts'
 /** Which state of a text transformer is told: after how many layers (-1 the last), through the final norm or not; or the pooled one. */
 export type TextState = { readonly layer: number; readonly normalised: boolean } | 'pooled'
 
+/** A conditioning stage of the original code. In brackets its class. */
 export type Encoder =
   /** Labels as one token each [ClassEmbedder]. */
   | { readonly kind: 'classes'; readonly entries: number; readonly dim: number }

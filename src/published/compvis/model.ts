@@ -13,6 +13,7 @@ import { byTarget, isObject, type Json, type Reader, reading } from './reader.ts
 
 export type Tells = 'context' | 'beside' | 'vector' | 'labels'
 
+/** A part of a checkpoint that reads a condition. */
 export interface ConditioningPart {
   /** The class of the original code; empty for the first stage. */
   readonly target: string
@@ -25,6 +26,7 @@ export interface ConditioningPart {
   readonly tells: readonly Tells[]
 }
 
+/** A latent diffusion model as its YAML declares it. */
 export interface OriginalModel {
   readonly target: string
   readonly unet: UNetConfig

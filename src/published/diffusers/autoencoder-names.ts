@@ -14,6 +14,7 @@ const resnet = (ours: string, theirs: string): Names =>
 
 /** How files name an attention's projections: before diffusers 0.17 (`older`), and since. */
 export type AttentionNames = 'older' | 'newer'
+/** What the projections of an attention are called in newer and in older files. */
 export const attentionProjections = {
   newer: { q: 'to_q', k: 'to_k', v: 'to_v', proj_out: 'to_out.0' },
   older: { q: 'query', k: 'key', v: 'value', proj_out: 'proj_attn' },
