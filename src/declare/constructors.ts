@@ -1,4 +1,4 @@
-import type { Initializer, Meaning } from '../graph/ops.ts'
+import type { Initializer, Meaning, OpOf } from '../graph/ops.ts'
 import { type DType, float, int, type Shape, type TensorType } from '../graph/types.ts'
 import { declared } from './shared.ts'
 import { apply, at, type Scope, type Tensor } from './tensor.ts'
@@ -30,22 +30,7 @@ export type Operand = Tensor | number
 const lift = (x: Operand, like: Tensor): Tensor =>
   typeof x === 'number' ? constant([x], { dtype: like.type.dtype, shape: [] }) : x
 
-type UnaryKind =
-  | 'neg'
-  | 'abs'
-  | 'sign'
-  | 'exp'
-  | 'log'
-  | 'sqrt'
-  | 'tanh'
-  | 'sigmoid'
-  | 'erf'
-  | 'sin'
-  | 'cos'
-  | 'floor'
-  | 'silu'
-  | 'stopGradient'
-  | 'recompute'
+type UnaryKind = OpOf<'unary'> | 'stopGradient' | 'recompute'
 const unary =
   (op: UnaryKind) =>
   (x: Tensor): Tensor =>
