@@ -1,3 +1,4 @@
+import { Option } from 'commander'
 import { effect, showErrors } from '../error.ts'
 import { auto } from '../execute/auto.ts'
 import { lookForLibrary } from '../execute/onednn/found.ts'
@@ -9,6 +10,7 @@ import { version } from '../io/package.ts'
 import { E } from '../prelude.ts'
 import { machine } from '../run/machine.ts'
 import type { Register } from './command.ts'
+import { apart, canRunApart } from './own-process.ts'
 import { exitCodes } from './terminal.ts'
 
 const rows = (facts: readonly (readonly [string, string])[]): string =>
@@ -63,16 +65,27 @@ const about = effect(async (run) => {
   ])
 })
 
+/** In this process, whose terminal drivers write to. */
+const here = '--here'
+
 export const doctor: Register = (program, { terminal, run }) => {
   program
     .command('doctor')
     .description('what can run graphs on this machine, and what auto picks')
     .option('--ops <experiment>', 'of its training steps instead: what would leave the device, for each executor')
+    .addOption(new Option(here).hideHelp())
     .addHelpText('after', '\nExample:\n  latentgraph doctor --ops graphs/emoji.json')
-    .action(({ ops }: { readonly ops?: string }) =>
+    .action(({ ops, here: isHere }: { readonly ops?: string; readonly here?: true }) =>
       run(
         effect(async (go) => {
-          terminal.out(await go(ops === undefined ? about : (await import('./doctor-ops.ts')).aboutOps(ops)))
+          const { plugin }: { readonly plugin: readonly string[] } = program.opts()
+          const looking =
+            ops !== undefined
+              ? (await import('./doctor-ops.ts')).aboutOps(ops)
+              : isHere || !canRunApart
+                ? about
+                : apart([...plugin.flatMap((path) => ['--plugin', path]), 'doctor', here])
+          terminal.out(await go(looking))
           return exitCodes.done
         }),
       ),
