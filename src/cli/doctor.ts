@@ -6,6 +6,7 @@ import { available } from '../execute/onnx/available.ts'
 import { type Backend, backends, look } from '../execute/tfjs/index.ts'
 import { lookForPlatform, namedPlatforms } from '../execute/xla/found.ts'
 import { howToGet } from '../execute/xla/places.ts'
+import { loadExperiment } from '../experiment/load.ts'
 import { version } from '../io/package.ts'
 import { E } from '../prelude.ts'
 import { machine } from '../run/machine.ts'
@@ -79,12 +80,17 @@ export const doctor: Register = (program, { terminal, run }) => {
       run(
         effect(async (go) => {
           const { plugin }: { readonly plugin: readonly string[] } = program.opts()
+          if (ops !== undefined && !isHere) await go(loadExperiment(ops))
           const looking =
-            ops !== undefined
-              ? (await import('./doctor-ops.ts')).aboutOps(ops)
-              : isHere || !canRunApart
+            !isHere && canRunApart
+              ? apart([
+                  ...plugin.flatMap((path) => ['--plugin', path]),
+                  ...['doctor', here],
+                  ...(ops === undefined ? [] : ['--ops', ops]),
+                ])
+              : ops === undefined
                 ? about
-                : apart([...plugin.flatMap((path) => ['--plugin', path]), 'doctor', here])
+                : (await import('./doctor-ops.ts')).aboutOps(ops)
           terminal.out(await go(looking))
           return exitCodes.done
         }),

@@ -1,4 +1,4 @@
-import { escapeHtml } from '../train/report/html.ts'
+import { escapeHtml } from '../train/report/escape.ts'
 import { style } from '../train/report/style.ts'
 import { flops, thousands } from './check-report.ts'
 import type { ModelBlock } from './model-blocks.ts'

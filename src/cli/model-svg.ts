@@ -1,5 +1,5 @@
 import { type Shape, size } from '../graph/types.ts'
-import { escapeHtml } from '../train/report/html.ts'
+import { escapeHtml } from '../train/report/escape.ts'
 import { flops, thousands } from './check-report.ts'
 import type { Glance, Link, Station } from './model-blocks.ts'
 

@@ -21,6 +21,8 @@ export interface Session {
   readonly resume: boolean
   /** Whether TensorBoard's files are written too. */
   readonly tensorboard?: boolean
+  /** What was typed, to train in that folder. */
+  readonly command: (dir: string) => string
 }
 
 /** The metrics worth a place in a line, where a stage has them. */
@@ -116,7 +118,7 @@ const patience = 1000
 
 /** Trains, with everything a person wants to see; ends by saying where the results are, or after a stop what was kept. */
 export const trainSession = (
-  { experiment, owned, resume, tensorboard: asked = false }: Session,
+  { experiment, owned, resume, tensorboard: asked = false, command: typed }: Session,
   terminal: Terminal,
 ): Effect<Outcome> =>
   effect(async (run) => {
@@ -135,8 +137,18 @@ export const trainSession = (
       }, patience).unref()
     })
     const { requested: stopping } = stop
+    const command = `npx latentgraph ${typed(dir)}`
     try {
-      const ended = await trainIn({ experiment, owned, dir, resume, executor: experiment.executor, tell, stopping })()
+      const ended = await trainIn({
+        experiment,
+        owned,
+        dir,
+        resume,
+        executor: experiment.executor,
+        tell,
+        stopping,
+        command,
+      })()
       end()
       if (E.isLeft(ended) && isStop(ended.left)) {
         await tellStop()

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { effect } from '../error.ts'
 import { loadExperiment } from '../experiment/load.ts'
+import { asArgument } from '../io/names.ts'
 import { packageFile } from '../io/package.ts'
 import { inRunFolder } from '../run/run-folder.ts'
 import { type Register, setOption, several } from './command.ts'
@@ -23,12 +24,13 @@ export const start: Register = (program, { terminal, run }) => {
           const { chooseExecutor } = await import('../execute/choose.ts')
           const { trainSession } = await import('./session.ts')
           const { showModels } = await import('./shown-models.ts')
+          const command = (): string => ['start', ...set.map((s) => `--set ${asArgument(s)}`)].join(' ')
           return go(
             inRunFolder({ file, resume: false }, (owned) =>
               effect(async (within) => {
                 const { executor } = await within(chooseExecutor(experiment.executor))
                 await within(showModels(join(owned.dir, 'from-prompts'), executor, terminal))
-                return within(trainSession({ experiment, owned, resume: false }, terminal))
+                return within(trainSession({ experiment, owned, resume: false, command }, terminal))
               }),
             ),
           )

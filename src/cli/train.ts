@@ -1,6 +1,7 @@
 import { Option } from 'commander'
 import { effect } from '../error.ts'
 import { loadWritten, placedBy } from '../experiment/load.ts'
+import { asArgument } from '../io/names.ts'
 import { pipe, TE } from '../prelude.ts'
 import { inRunFolder } from '../run/run-folder.ts'
 import { type Register, setOption, several } from './command.ts'
@@ -50,9 +51,16 @@ Examples:
             return go(pipe(dryRun(experiment, terminal), TE.mapLeft(placedBy(asWritten))))
           }
           const { trainSession } = await import('./session.ts')
+          const command = (dir: string): string =>
+            [`train ${asArgument(file)}`, ...sets.map((s) => `--set ${asArgument(s)}`), `--out ${asArgument(dir)}`]
+              .concat(resume ? ['--resume'] : [])
+              .join(' ')
           return go(
             inRunFolder({ file, out, resume }, (owned) =>
-              pipe(trainSession({ experiment, owned, resume, tensorboard }, terminal), TE.mapLeft(placedBy(asWritten))),
+              pipe(
+                trainSession({ experiment, owned, resume, tensorboard, command }, terminal),
+                TE.mapLeft(placedBy(asWritten)),
+              ),
             ),
           )
         }),

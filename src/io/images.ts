@@ -125,6 +125,14 @@ export const writePicture = (path: string, picture: Picture): Effect<void> =>
     TE.flatMap((bytes) => writeFileAtomic(path, bytes)),
   )
 
+/** A picture file as a small one of a height at most, WebP. Errors: `file`. */
+export const thumbnail = (path: string, bytes: Uint8Array, height: number): Effect<Uint8Array> =>
+  TE.tryCatch(
+    (): Promise<Uint8Array> =>
+      sharp(bytes).resize({ height, withoutEnlargement: true }).webp({ quality: 85 }).toBuffer(),
+    fileFailure(path, readable),
+  )
+
 export interface PictureOptions {
   /** Width and height in pixels of what comes out. */
   readonly size: number

@@ -24,6 +24,9 @@ import type { LabelledGrid, ReportData, StageMetrics, StageSummary } from '../tr
 import type { RunSummary, SamplesSummary } from '../train/run.ts'
 import { saysRestoration } from '../train/showing.ts'
 import { machine } from './machine.ts'
+import { recipeOf } from './recipe.ts'
+import { rateCharts, scheduleCharts } from './report-charts.ts'
+import { stripsOf } from './report-previews.ts'
 
 const metricsLine = decode(dictionary(number()), { tag: 'file' })
 
@@ -95,9 +98,10 @@ const ownNotes = ({ own }: Experiment): readonly string[] =>
     : [`Functions of the program ${own.name}, version ${own.version}: ${own.functions.join(', ')}.`]
 
 const stageSummary =
-  (e: Experiment, seconds: ReadonlyMap<string, number>, metrics: readonly StageMetrics[]) =>
+  (e: Experiment, times: ReadonlyMap<string, StageTime>, metrics: readonly StageMetrics[]) =>
   (stage: StagePlan): StageSummary => {
     const training = trainingOf(e, stage)
+    const time = times.get(stage.name) ?? { seconds: 0, steps: 0 }
     const own = metrics.find((m) => m.stage === stage.name) ?? { stage: stage.name, metrics: [] }
     const declared = training?.steps ?? 0
     const steps = own.metrics.at(-1)?.step ?? declared
@@ -110,7 +114,8 @@ const stageSummary =
       ...(steps < declared ? { declaredSteps: declared } : {}),
       notes: [...ownNotes(e), ...(training === undefined ? [] : validationNotes(stage, training, own))],
       batchSize: pictures(trainingOf(e, stage)),
-      seconds: seconds.get(stage.name) ?? 0,
+      seconds: time.seconds,
+      rate: time.seconds === 0 ? 0 : time.steps / time.seconds,
       graphHash: contentHash(stage.step.graph),
     }
   }
@@ -143,7 +148,12 @@ const longer = (e: Experiment): string =>
     .flatMap(([stage, steps]) => (steps === undefined ? [] : [`--set /${stage}/training/steps=${4 * steps}`]))
     .join(' ')
 
-const nextSteps = (e: Experiment, of: { readonly dir: string; readonly classes: readonly string[] }) =>
+interface Asked {
+  readonly dir: string
+  readonly classes: readonly string[]
+  readonly typed: string | undefined
+}
+const nextSteps = (e: Experiment, of: Asked) =>
   e.own === undefined
     ? typedSteps(e, of)
     : [
@@ -152,7 +162,7 @@ const nextSteps = (e: Experiment, of: { readonly dir: string; readonly classes: 
           command: `const run = await orThrow(loadRun(${JSON.stringify(of.dir)}, { definition }))`,
         },
       ]
-const typedSteps = (e: Experiment, { dir, classes }: { dir: string; classes: readonly string[] }) => [
+const typedSteps = (e: Experiment, { dir, classes, typed }: Asked) => [
   ...(e.diffusion === undefined
     ? []
     : [
@@ -169,6 +179,11 @@ const typedSteps = (e: Experiment, { dir, classes }: { dir: string; classes: rea
     what: 'Train longer, into a folder of its own',
     command: `npx latentgraph train ${asArgument(join(dir, 'experiment.json'))} ${longer(e)} --out ${asArgument(`${dir}-long`)}`,
   },
+  ...(typed === undefined ? [] : [{ what: 'This run was', command: typed }]),
+  {
+    what: 'The same with another seed, or any other field of the recipe',
+    command: `npx latentgraph train ${asArgument(join(dir, 'experiment.json'))} --set /seed=${e.seed + 1} --out ${asArgument(`${dir}-${e.seed + 1}`)}`,
+  },
   { what: 'See what the experiment is', command: `npx latentgraph check ${asArgument(dir)}` },
 ]
 
@@ -179,18 +194,36 @@ const dataName = ({ data }: Experiment): string =>
         data.kind
       ]
 
+/** What was done of a stage in one go, which may be the last part of it. */
+export interface StageTime {
+  readonly seconds: number
+  readonly steps: number
+}
+
 export interface ReportFacts {
   readonly summary: RunSummary
   /** Of each stage, by name. */
-  readonly seconds: ReadonlyMap<string, number>
+  readonly times: ReadonlyMap<string, StageTime>
   readonly metrics: readonly StageMetrics[]
   readonly executor: string
   /** The run's folder, as a person would type it: what is there holds all that the run was told. */
   readonly dir: string
+  /** Where it lies. */
+  readonly folder: string
+  /** What was typed to begin it. */
+  readonly command?: string
 }
 
 /** What the report of a finished run says. */
-export const reportData = ({ summary, seconds, metrics, executor, dir }: ReportFacts): Effect<ReportData> =>
+export const reportData = ({
+  summary,
+  times,
+  metrics,
+  executor,
+  dir,
+  folder,
+  command,
+}: ReportFacts): Effect<ReportData> =>
   effect(async (run) => {
     const { experiment: e, plan, data, firstStage, samples } = summary
     const autoencoder = autoencoderOf(e)
@@ -212,7 +245,7 @@ export const reportData = ({ summary, seconds, metrics, executor, dir }: ReportF
         classes: data.classes,
         ...(e.data.kind === 'emoji' ? { credit: emojiCredit } : {}),
       },
-      stages: stagesOf(plan).map(stageSummary(e, seconds, metrics)),
+      stages: stagesOf(plan).map(stageSummary(e, times, metrics)),
       seconds: summary.seconds,
       machine: { cpu, cores, executor },
       ...(firstStage === undefined || autoencoder === undefined
@@ -235,7 +268,20 @@ export const reportData = ({ summary, seconds, metrics, executor, dir }: ReportF
               samplesCaption(e, samples),
             ),
             ...(samples.restoration === undefined ? {} : { restoration: samples.restoration }),
+            nearest: await grid(
+              samples.nearest.file,
+              [],
+              `Each row of samples over the training pictures that are nearest to them, pixel by pixel, of ${samples.nearest.among}.`,
+            ),
           }),
-      next: nextSteps(e, { dir, classes: data.classes }),
+      strips: await run(
+        stripsOf(
+          folder,
+          stagesOf(plan).map(({ name }) => name),
+        ),
+      ),
+      declared: [...rateCharts(e, plan), ...scheduleCharts(e)],
+      recipe: recipeOf(e),
+      next: nextSteps(e, { dir, classes: data.classes, typed: command }),
     }
   })

@@ -15,7 +15,7 @@ import { writeReport } from '../train/report/index.ts'
 import { type RunSummary, trainExperiment } from '../train/run.ts'
 import { isStop } from '../train/stop.ts'
 import { liveReport } from './live-report.ts'
-import { reportData, stageMetrics } from './report-data.ts'
+import { reportData, type StageTime, stageMetrics } from './report-data.ts'
 import { resumeCommand } from './resume-command.ts'
 import { inRunFolder } from './run-folder.ts'
 import { openBase, openTexts } from './trained-run.ts'
@@ -43,18 +43,21 @@ export interface Session {
   readonly executor: string | Executor
   readonly tell: Sink
   readonly stopping: () => boolean
+  /** What a person has typed to begin it. */
+  readonly command?: string
 }
 
-/** Seconds that each stage takes. */
+/** Seconds that each stage takes, and the steps that are done in them. */
 const timed = () => {
-  const seconds = new Map<string, number>()
-  let began = performance.now()
+  const times = new Map<string, StageTime>()
+  let [began, steps] = [performance.now(), 0]
   const clock: Sink = (event) =>
     TE.fromIO(() => {
-      if (event.kind === 'stage') began = performance.now()
-      if (event.kind === 'stage-done') seconds.set(event.stage, (performance.now() - began) / 1000)
+      if (event.kind === 'stage') [began, steps] = [performance.now(), 0]
+      if (event.kind === 'step') steps++
+      if (event.kind === 'stage-done') times.set(event.stage, { seconds: (performance.now() - began) / 1000, steps })
     })
-  return { seconds, clock }
+  return { times, clock }
 }
 
 const trained = ({
@@ -66,13 +69,17 @@ const trained = ({
   executor: asked,
   tell: sink,
   stopping,
+  command,
 }: Session): Effect<Trained> =>
   effect(async (run) => {
     const { executor, reason } =
       typeof asked === 'string' ? await run(chooseExecutor(asked)) : { executor: asked, reason: 'as given' }
-    const { seconds, clock } = timed()
+    const { times, clock } = timed()
     const tell = sinks(clock, sink)
-    await run(tell({ kind: 'run', name: experiment.name, dir, executor: executor.name, reason, resumed: resume }))
+    const typed = command === undefined ? {} : { command }
+    await run(
+      tell({ kind: 'run', name: experiment.name, dir, executor: executor.name, reason, resumed: resume, ...typed }),
+    )
     const summary = await run(
       trainExperiment(experiment, {
         ...{ dir: owned.dir, owned, executor, resume, tell, stopping, openBase, openTexts, own },
@@ -81,7 +88,9 @@ const trained = ({
     )
     await run(tell(doing('writing the report')))
     const metrics = await run(stageMetrics(owned.dir, summary))
-    const data = await run(reportData({ summary, seconds, metrics, executor: executor.name, dir }))
+    const data = await run(
+      reportData({ summary, times, metrics, executor: executor.name, dir, folder: owned.dir, ...typed }),
+    )
     await run(owned.held)
     const report = await run(writeReport(owned.dir, data, metrics))
     await run(tell({ kind: 'done', dir, report }))
@@ -92,7 +101,7 @@ const trained = ({
 export const trainIn = (given: Session): Effect<Trained> =>
   effect(async (run) => {
     const { owned, dir } = given
-    const session = { ...given, tell: sinks(liveReport(owned.dir, owned.held), given.tell) }
+    const session = { ...given, tell: sinks(liveReport(owned.dir, owned.held, given.tell), given.tell) }
     const { tell } = session
     const ended = await trained(session)()
     if (E.isLeft(ended))

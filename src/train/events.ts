@@ -24,6 +24,8 @@ export type TrainingEvent =
       readonly reason: string
       /** Whether an older run of that folder goes on. */
       readonly resumed: boolean
+      /** What a person has typed to begin it, where one has. */
+      readonly command?: string
     }
   /** What the run is at, outside of its stages' steps: "encoding the pictures". */
   | { readonly kind: 'doing'; readonly what: string }

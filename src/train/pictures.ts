@@ -62,6 +62,18 @@ export const writeReconstructions = (
   return writeRows(path, { n: 2 * count, shape, data }, columns)
 }
 
+/** Pictures, each row of them over the same row of others; whole rows alone. Errors: `data`, `file`. */
+export const writePairs = (path: string, above: Items, below: Items, shown: Shown): Effect<void> => {
+  const row = shown.columns * size(above.shape)
+  const rows = Math.floor(above.n / shown.columns)
+  const data = new Float32Array(2 * rows * row)
+  for (let i = 0; i < rows; i++) {
+    data.set(above.data.subarray(i * row, (i + 1) * row), 2 * i * row)
+    data.set(below.data.subarray(i * row, (i + 1) * row), (2 * i + 1) * row)
+  }
+  return writePictures(path, { n: 2 * rows * shown.columns, shape: above.shape, data }, shown)
+}
+
 /** How many held-out pictures are shown: at most two rows of 16. */
 export const heldOutLayout = (heldOut: number): { readonly n: number; readonly columns: number } => ({
   n: Math.min(32, heldOut),
@@ -74,3 +86,9 @@ export const previewPath = (
   done: number,
   shows: 'inputs-and-reconstructions' | 'prior-samples' | 'samples',
 ): string => join(stageDir, 'previews', `step-${String(done).padStart(8, '0')}-${shows}.png`)
+
+/** The step and the kind of a preview, by its name. */
+export const shownByPreview = (name: string): { readonly step: number; readonly shows: string } | undefined => {
+  const [, step, shows] = /^step-(\d+)-([a-z-]+)\.png$/.exec(name) ?? []
+  return step === undefined || shows === undefined ? undefined : { step: Number(step), shows }
+}

@@ -18,6 +18,7 @@ import { doing, note } from './events.ts'
 import { trainFirstStage } from './first-stage.ts'
 import { drawPrior, firstItems, reconstruct, reconstructionPsnr } from './inference.ts'
 import { encodeHeldOut, encodeLatents } from './latents.ts'
+import { type Nearest, writeNearest } from './nearest.ts'
 import { dataFile, experimentFile, type Opened, openExperiment } from './opening.ts'
 import type { RunOptions } from './options.ts'
 import { heldOutLayout, writePictures, writeReconstructions } from './pictures.ts'
@@ -51,6 +52,8 @@ export interface SamplesSummary {
   /** What each column was drawn by, where that is a text. */
   readonly captions?: readonly string[]
   readonly restoration?: Restoration
+  /** Samples over the pictures trained on that are nearest to them. */
+  readonly nearest: Nearest
 }
 
 const writeText = (path: string, text: string): Effect<void> =>
@@ -180,10 +183,13 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
     const file = join(o.dir, 'samples.png')
     await run(o.owned.held)
     await run(writePictures(file, grid(drawn), { columns, seed: e.seed }))
+    await run(tell(doing('looking for the pictures nearest to samples')))
+    const nearest = await run(
+      writeNearest(join(o.dir, 'nearest.png'), drawn, picturesOf(data.train), { columns, seed: e.seed }),
+    )
     if (restoration !== undefined) await run(tell(note(saysRestoration(restoration))))
     return summary({
-      file,
-      rows,
+      ...{ file, rows, nearest },
       ...(captions === undefined ? {} : { captions }),
       ...(restoration === undefined ? {} : { restoration }),
     })

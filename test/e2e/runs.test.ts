@@ -95,7 +95,7 @@ describe('training', () => {
         ...ofStage('first-stage', ['optimizer', 'parameters']),
         ...ofStage('diffusion', ['ema', 'optimizer', 'parameters']),
         ...['data.json', 'experiment.json', 'latents.json', 'loss-curves.png', 'loss-curves.svg'],
-        ...['prior-samples.png', 'reconstructions.png', 'report.html', 'samples.png'],
+        ...['nearest.png', 'prior-samples.png', 'reconstructions.png', 'report.html', 'samples.png'],
       ].toSorted(),
     )
   })
@@ -142,8 +142,13 @@ describe('training', () => {
   test('the report is whole and stands alone', async () => {
     const html = await readFile(at('straight/report.html'), 'utf8')
     expect(html).toMatch(/^<!doctype html>[\s\S]*<\/html>\s*$/i)
-    expect(html.match(/src="data:image\/png;base64,/g)).toHaveLength(3)
-    for (const title of ['Samples', 'Inputs and reconstructions', 'Samples from the prior'])
+    expect(html.match(/src="data:image\/png;base64,/g)).toHaveLength(4)
+    for (const title of [
+      'Samples',
+      'Nearest training pictures',
+      'Inputs and reconstructions',
+      'Samples from the prior',
+    ])
       expect(html).toContain(`<h2>${title}</h2>`)
     expect(html).not.toMatch(/(src|href)="(?!data:|#|https:)/)
     expect(html).not.toMatch(/undefined|\bNaN\b|\[object/)

@@ -5,10 +5,14 @@ import fc from 'fast-check'
 import sharp from 'sharp'
 import { describe, expect, it } from 'vitest'
 import { E } from '../../src/prelude.ts'
-import { escapeHtml, reportHtml } from '../../src/train/report/html.ts'
+import { chartFigure } from '../../src/train/report/chart.ts'
+import { chartOf, curvesOf, otherCharts } from '../../src/train/report/curves.ts'
+import { escapeHtml } from '../../src/train/report/escape.ts'
+import { reportHtml } from '../../src/train/report/html.ts'
 import { type ReportData, writeReport } from '../../src/train/report/index.ts'
-import { curvesOf, lossCurves } from '../../src/train/report/loss-curves.ts'
+import { lossCurves } from '../../src/train/report/loss-curves.ts'
 import { rasterise } from '../../src/train/report/raster.ts'
+import { linearTicks, logTicks } from '../../src/train/report/scale.ts'
 import { right } from '../arbitrary/run.ts'
 
 const falling = Array.from({ length: 400 }, (_, i) => ({
@@ -34,6 +38,7 @@ const report: ReportData = {
       steps: 1800,
       batchSize: 16,
       seconds: 182,
+      rate: 9.9,
       graphHash: 'ab'.repeat(32),
       notes: [],
     },
@@ -44,6 +49,25 @@ const report: ReportData = {
   reconstructions: { png, rows: ['inputs', 'reconstructions'], caption: 'held out' },
   priorSamples: { png, rows: [], caption: 'decoded noise' },
   samples: { png, rows: ['<script>alert(1)</script>'], caption: 'DDIM' },
+  nearest: { png, rows: [], caption: 'of 1500' },
+  strips: [{ title: 'first-stage: samples', frames: [{ step: 900, webp: png }] }],
+  declared: [
+    {
+      title: 'learning <rate>',
+      along: 'step',
+      series: [
+        {
+          name: 'rate',
+          points: [
+            [1, 0.1],
+            [2, 0.2],
+          ],
+          colour: 0,
+        },
+      ],
+    },
+  ],
+  recipe: [['/seed', '7']],
   next: [{ what: 'More', command: 'latentgraph sample runs/x --class "A & B"' }],
 }
 
@@ -119,6 +143,59 @@ describe('loss curves', () => {
   })
 })
 
+describe('charts', () => {
+  it('law: every point lies within the drawing, and every tick within the range', () => {
+    const value = fc.double({ min: -1e6, max: 1e6, noNaN: true })
+    fc.assert(
+      fc.property(fc.array(fc.tuple(value, value), { minLength: 1, maxLength: 50 }), fc.boolean(), (points, log) => {
+        const drawn = log ? points.map(([x, y]) => [x, Math.abs(y) + 1e-9] as const) : points
+        const svg = chartFigure({ title: 't', along: 'x', log, series: [{ name: 's', points: drawn, colour: 0 }] })
+        const places = /points="([^"]*)"/.exec(svg)?.[1]?.split(' ') ?? []
+        expect(places).toHaveLength(points.length)
+        for (const [x = -1, y = -1] of places.map((p) => p.split(',').map(Number)))
+          expect(x >= 0 && x <= 320 && y >= 0 && y <= 180, svg).toBe(true)
+      }),
+    )
+    fc.assert(
+      fc.property(value, fc.double({ min: 1e-3, max: 1e6, noNaN: true }), (low, wide) => {
+        const range = [low, low + wide] as const
+        const ticks = linearTicks(range, 5)
+        expect(ticks.length).toBeLessThanOrEqual(6)
+        for (const tick of ticks) expect(tick >= low - wide * 1e-6 && tick <= low + wide * (1 + 1e-6)).toBe(true)
+      }),
+    )
+    expect(logTicks([0.1, 5])).toEqual([0.1, 0.2, 0.5, 1, 2, 5])
+  })
+
+  it('draws nothing of nothing, and no number that is none', () => {
+    const of = (points: readonly (readonly [number, number])[]) =>
+      chartFigure({ title: 't', along: 'x', series: [{ name: 's', points, colour: 0 }] })
+    expect([of([]), of([[1, Number.NaN]])]).toEqual(['', ''])
+    expect(
+      of([
+        [1, 2],
+        [2, Number.POSITIVE_INFINITY],
+        [3, 4],
+      ]),
+    ).not.toMatch(/NaN|Infinity/)
+  })
+
+  it('tells of a contest: both norms together, the adaptive weight, and of a codebook', () => {
+    const metrics = Array.from({ length: 5 }, (_, i) => ({
+      ...{ step: i + 1, loss: 1, logvar: 0, disc_factor: 1 },
+      ...{ d_weight: i + 1, nll_grad_norm: 2 * i + 1, g_grad_norm: i + 3, perplexity: 5 - i },
+    }))
+    const charts = otherCharts([{ stage: 's', metrics }])
+    expect(
+      charts.map(({ title, series }) => [title, series.flatMap(({ faint, name }) => (faint ? [] : name))]),
+    ).toEqual([
+      ['s: gradient norms at the last layer', ['of the reconstruction', 'of the discriminator']],
+      ['s: weight of the discriminator', ['d_weight, adaptive']],
+      ['s: codebook use', ['perplexity']],
+    ])
+  })
+})
+
 describe('rasterise', () => {
   it('draws text, also where the machine has no fonts and no temporary folder', async () => {
     const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="60" height="20"><text x="2" y="15">loss</text></svg>'
@@ -140,13 +217,7 @@ describe('rasterise', () => {
 
 describe('report', () => {
   it('escapes everything and needs no other file', () => {
-    const html = reportHtml(report, [
-      {
-        title: 's: loss',
-        light: '<svg xmlns="http://www.w3.org/2000/svg"/>',
-        dark: '<svg xmlns="http://www.w3.org/2000/svg"/>',
-      },
-    ])
+    const html = reportHtml(report, { losses: curvesOf(stages).map(chartOf), others: [] })
     expect(html).not.toContain('<script')
     expect(html).toContain('prefers-color-scheme: dark')
     expect(html).toContain('<h1>a &lt;b&gt; &amp; &quot;c&quot;</h1>')
@@ -154,6 +225,8 @@ describe('report', () => {
     expect(html).toContain('artist&#39;s &amp; co')
     const sources = [...html.matchAll(/(?:src|srcset|href)="([^"]*)"/g)].map(([, source]) => source ?? '')
     expect(sources).toHaveLength(5)
+    expect(html).toContain('learning &lt;rate&gt;, over step')
+    expect(html).toContain('<td>/seed</td><td>7</td>')
     expect(sources.every((s) => s.startsWith('data:image/'))).toBe(true)
     for (const text of ['26.0 dB', '1 picture never', '1,800', '853,251', '3m 2s', 'seed 7', 'onnx:cpu', 'abababab'])
       expect(html).toContain(text)
@@ -161,7 +234,7 @@ describe('report', () => {
 
   it('leaves out what there is not', () => {
     const { samples: _, ...rest } = report
-    const html = reportHtml(rest, [])
+    const html = reportHtml(rest, { losses: [], others: [] })
     expect(html).not.toContain('<h2>Samples</h2>')
     expect(html).toContain('<h2>Samples from the prior</h2>')
   })
@@ -193,7 +266,7 @@ describe('report', () => {
     const result = await writeReport(folder, report, stages)()
     expect(result).toEqual(E.right(join(folder, 'report.html')))
     expect((await readdir(folder)).toSorted()).toEqual(['loss-curves.png', 'loss-curves.svg', 'report.html'])
-    expect(await readFile(join(folder, 'report.html'), 'utf8')).toContain('data:image/svg+xml;base64,')
+    expect(await readFile(join(folder, 'report.html'), 'utf8')).toContain('first-stage: kl_loss, over step')
     await rm(folder, { recursive: true })
   })
 })

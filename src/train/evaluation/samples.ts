@@ -2,7 +2,6 @@ import { join } from 'node:path'
 import { permutation } from '../../data/batches.ts'
 import { type Dataset, labelsOf, select } from '../../data/dataset.ts'
 import { type Effect, effect, failure } from '../../error.ts'
-import { size } from '../../graph/types.ts'
 import { ofByte, toByte } from '../../io/pictures.ts'
 import { TE } from '../../prelude.ts'
 import { type Parted, picturesOf, randomOf } from '../data.ts'
@@ -10,7 +9,7 @@ import { drawPictures } from '../drawing.ts'
 import { type Items, type Rows, rowsOf } from '../inference.ts'
 import { knownOf } from '../known.ts'
 import { memoryHere, programBytes, shownBytes } from '../memory.ts'
-import { heldOutLayout, writePictures } from '../pictures.ts'
+import { heldOutLayout, writePairs } from '../pictures.ts'
 import { captionTokens } from '../texts.ts'
 import { spread } from '../validation.ts'
 import type { Evaluated, EvaluationOptions } from './asked.ts'
@@ -91,13 +90,8 @@ const writeNearest = (
     const whole = chosen.slice(0, Math.floor(chosen.length / columns) * columns)
     const above = await run(rowsOf(samples).read(whole))
     const below = await run(references.read(whole.map((i) => nearestOf[i] ?? 0)))
-    const row = columns * size(samples.shape)
-    const data = new Float32Array(2 * above.length)
-    for (let from = 0; from < above.length; from += row) {
-      data.set(above.subarray(from, from + row), 2 * from)
-      data.set(below.subarray(from, from + row), 2 * from + row)
-    }
-    await run(writePictures(path, { n: 2 * whole.length, shape: samples.shape, data }, { columns, seed }))
+    const of = (data: Float32Array): Items => ({ n: whole.length, shape: samples.shape, data })
+    await run(writePairs(path, of(above), of(below), { columns, seed }))
   })
 
 const enough = (what: string, n: number): Effect<void> =>

@@ -1,4 +1,5 @@
-import { escapeHtml, fact, gridFigure, type LabelledGrid, wideTable } from '../report/html.ts'
+import { escapeHtml } from '../report/escape.ts'
+import { fact, gridFigure, type LabelledGrid, wideTable } from '../report/html.ts'
 import type { ClassRow, Evaluation, FeatureFigures } from './document.ts'
 
 /** What the report says of an evaluation. */

@@ -1,5 +1,7 @@
 import { showDuration } from '../progress.ts'
-import { style } from './style.ts'
+import { type Chart, chartSection } from './chart.ts'
+import { escapeHtml } from './escape.ts'
+import { type Command, commandList, filmStrip, pageHtml, zoomable } from './page.ts'
 
 /** Pictures in rows, as one PNG; a label a row, or none. */
 export interface LabelledGrid {
@@ -20,6 +22,8 @@ export interface StageSummary {
   readonly notes: readonly string[]
   readonly batchSize: number
   readonly seconds: number
+  /** Steps a second; 0 where none was done. */
+  readonly rate: number
   /** Of the training step's graph (`contentHash`). */
   readonly graphHash: string
 }
@@ -55,18 +59,22 @@ export interface ReportData {
   /** Of the first stage. */
   readonly priorSamples?: LabelledGrid
   readonly samples?: LabelledGrid
+  /** Rows of samples over rows of the pictures trained on that are nearest to them. */
+  readonly nearest?: LabelledGrid
+  /** Previews over time. */
+  readonly strips: readonly Strip[]
+  /** What the experiment declares: learning rates, the way from data to noise. */
+  readonly declared: readonly Chart[]
+  /** Its fields, as `--set` names them, and their values. */
+  readonly recipe: readonly (readonly [pointer: string, value: string])[]
   /** What to do next, each with its command. */
-  readonly next: readonly { readonly what: string; readonly command: string }[]
+  readonly next: readonly Command[]
 }
-
-const entities: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
+/** Small pictures of moments of training. */
+export interface Strip {
+  readonly title: string
+  readonly frames: readonly { readonly step: number; readonly webp: Uint8Array }[]
 }
-export const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (c) => entities[c] ?? c)
 
 const dataUri = (type: string, bytes: Uint8Array | string): string =>
   `data:${type};base64,${Buffer.from(bytes).toString('base64')}`
@@ -78,21 +86,19 @@ const million = (n: number): string =>
 /** `plural(8, 'class', 'classes')` -> `8 classes` */
 const plural = (n: number, one: string, many = `${one}s`): string => `${thousands(n)} ${n === 1 ? one : many}`
 
-const figure = (className: string, title: string, inner: string, caption: string): string => `
+const section = (title: string, inner: string): string => `
   <section>
     <h2>${escapeHtml(title)}</h2>
-    <figure class="${className}">
-      ${inner}
-      <figcaption>${escapeHtml(caption)}</figcaption>
-    </figure>
+    ${inner}
   </section>`
 
 export const gridFigure = (title: string, { png, rows, caption }: LabelledGrid): string =>
-  figure(
-    'grid',
+  section(
     title,
-    `<div class="rows">${rows.length === 0 ? '' : `<ol>${rows.map((r) => `<li>${escapeHtml(r)}</li>`).join('')}</ol>`}<img src="${dataUri('image/png', png)}" alt="${escapeHtml(title)}"></div>`,
-    caption,
+    `<figure class="grid">
+      <div class="rows">${rows.length === 0 ? '' : `<ol>${rows.map((r) => `<li>${escapeHtml(r)}</li>`).join('')}</ol>`}${zoomable(dataUri('image/png', png), title)}</div>
+      <figcaption>${escapeHtml(caption)}</figcaption>
+    </figure>`,
   )
 
 export const fact = (label: string, value: string, note: string): string =>
@@ -121,62 +127,57 @@ export const wideTable = (heads: readonly string[], rows: readonly (readonly str
 
 const stageTable = (stages: readonly StageSummary[]): string => `
     <div class="wide"><table>
-      <thead><tr><th>Stage</th><th>Parameters</th><th>Steps</th><th>Batch</th><th>Time</th><th>Graph</th></tr></thead>
+      <thead><tr><th>Stage</th><th>Parameters</th><th>Steps</th><th>Batch</th><th>Time</th><th>Steps a second</th><th>Graph</th></tr></thead>
       <tbody>${stages
         .map(
           (s) => `
-        <tr><td>${escapeHtml(s.name)}</td><td>${thousands(s.parameters)}</td><td>${stepsOf(s)}</td><td>${thousands(s.batchSize)}</td><td>${showDuration(s.seconds)}</td><td><code title="${escapeHtml(s.graphHash)}">${escapeHtml(s.graphHash.slice(0, 16))}</code></td></tr>`,
+        <tr><td>${escapeHtml(s.name)}</td><td>${thousands(s.parameters)}</td><td>${stepsOf(s)}</td><td>${thousands(s.batchSize)}</td><td>${showDuration(s.seconds)}</td><td>${s.rate > 0 ? Number(s.rate.toPrecision(2)) : '-'}</td><td><code title="${escapeHtml(s.graphHash)}">${escapeHtml(s.graphHash.slice(0, 16))}</code></td></tr>`,
         )
         .join('')}
       </tbody>
     </table></div>${stages.flatMap(({ notes }) => notes.map((note) => `\n    <p class="made">${escapeHtml(note)}</p>`)).join('')}`
 
-/** One chart, an SVG for light pages and one for dark ones. */
-export interface ThemedChart {
-  readonly title: string
-  readonly light: string
-  readonly dark: string
-  /** Whether held-out pictures are in it. */
-  readonly heldOut?: boolean
-}
-const chart = ({ title, light, dark }: ThemedChart): string =>
-  `<picture><source media="(prefers-color-scheme: dark)" srcset="${dataUri('image/svg+xml', dark)}"><img src="${dataUri('image/svg+xml', light)}" alt="${escapeHtml(title)}, over steps"></picture>`
+const stripSection = ({ title, frames }: Strip): string =>
+  section(
+    title,
+    `${filmStrip(frames.map(({ step, webp }) => ({ step, source: dataUri('image/webp', webp) })))}
+    <p class="made">After so many steps.</p>`,
+  )
 
-/** The report of a run as one self-contained page. `curves` are the drawings of its losses, if any. */
-export const reportHtml = (report: ReportData, curves: readonly ThemedChart[]): string => {
-  const { name, data, machine, seed, version, stages, reconstructions, priorSamples, samples, next } = report
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>${escapeHtml(name)} - latentgraph</title>
-<style>${style}</style>
-</head>
-<body>
-<main>
-  <header>
-    <h1>${escapeHtml(name)}</h1>
-    <p>Trained from nothing on ${escapeHtml(data.name)}.</p>
-  </header>
-${facts(report)}
-${samples === undefined ? '' : gridFigure('Samples', samples)}
-${reconstructions === undefined ? '' : gridFigure('Inputs and reconstructions', reconstructions)}
-${priorSamples === undefined ? '' : gridFigure('Samples from the prior', priorSamples)}
-${curves.length === 0 ? '' : figure('charts', 'Losses', `<div>${curves.map(chart).join('')}</div>`, `Smoothed over a twentieth of the run; faint: as measured.${curves.some(({ heldOut }) => heldOut === true) ? ' Dots: pictures held out, at each validation.' : ''}`)}
+const smoothing = 'Smoothed over a twentieth of the run; faint: as measured.'
+
+/** The report of a run as one self-contained page. `losses` and `others` are the curves of what it has measured, if any. */
+export const reportHtml = (
+  report: ReportData,
+  { losses, others }: { readonly losses: readonly Chart[]; readonly others: readonly Chart[] },
+): string => {
+  const { name, data, machine, seed, version, stages, samples, next } = report
+  const grids = [
+    ['Samples', samples],
+    ['Nearest training pictures', report.nearest],
+    ['Inputs and reconstructions', report.reconstructions],
+    ['Samples from the prior', report.priorSamples],
+  ] as const
+  const dots = losses.some(({ series }) => series.some((s) => s.dots === true))
+  return pageHtml({
+    title: name,
+    lead: `Trained from nothing on ${escapeHtml(data.name)}.`,
+    body: `${facts(report)}
+${grids.map(([title, grid]) => (grid === undefined ? '' : gridFigure(title, grid))).join('\n')}
+${report.strips.map(stripSection).join('\n')}
+${chartSection('Losses', losses, `${smoothing}${dots ? ' Dots: pictures held out, at each validation.' : ''}`)}
+${chartSection('What else was measured', others, smoothing)}
+${chartSection('Rates and schedule', report.declared, 'As declared.')}
   <section>
     <h2>How it was made</h2>
 ${stageTable(stages)}
     <p class="made">${escapeHtml(machine.cpu)}, ${plural(machine.cores, 'core')}, executor ${escapeHtml(machine.executor)}, seed ${seed}, latentgraph ${escapeHtml(version)}.</p>
+    <details><summary>Recipe: every field, as --set names it</summary>${wideTable(['Field', 'Value'], report.recipe)}</details>
   </section>
   <section>
     <h2>How to go on</h2>
-    <dl class="next">${next.map(({ what, command }) => `<dt>${escapeHtml(what)}</dt><dd><code>${escapeHtml(command)}</code></dd>`).join('')}</dl>
+    ${commandList(next)}
   </section>
-  ${data.credit === undefined ? '' : `<footer>Pictures: ${escapeHtml(data.credit)}.</footer>`}
-</main>
-</body>
-</html>
-`
+  ${data.credit === undefined ? '' : `<footer>Pictures: ${escapeHtml(data.credit)}.</footer>`}`,
+  })
 }

@@ -1,12 +1,14 @@
 import { join } from 'node:path'
 import { type Effect, effect } from '../../error.ts'
 import { writeFileAtomic } from '../../io/atomic.ts'
+import { chartOf, curvesOf, otherCharts, type StageMetrics } from './curves.ts'
 import { type ReportData, reportHtml } from './html.ts'
-import { lossCurves, lossPanels, type StageMetrics } from './loss-curves.ts'
+import { lossCurves } from './loss-curves.ts'
 import { rasterise } from './raster.ts'
 
-export type { LabelledGrid, ReportData, StageSummary } from './html.ts'
-export type { StageMetrics } from './loss-curves.ts'
+export type { Chart } from './chart.ts'
+export type { StageMetrics } from './curves.ts'
+export type { LabelledGrid, ReportData, StageSummary, Strip } from './html.ts'
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
 
@@ -31,7 +33,7 @@ export const writeLossCurves = (folder: string, stages: readonly StageMetrics[])
 export const writeReport = (folder: string, report: ReportData, stages: readonly StageMetrics[]): Effect<string> =>
   effect(async (run) => {
     await run(writeLossCurves(folder, stages))
-    const curves = await run(lossPanels(stages))
+    const curves = { losses: curvesOf(stages).map(chartOf), others: otherCharts(stages) }
     const path = join(folder, 'report.html')
     await run(writeFileAtomic(path, bytesOf(reportHtml(report, curves))))
     return path
