@@ -7,6 +7,7 @@ import { ownerOf } from '../io/owner.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { lineOf } from '../run/report-data.ts'
 import type { Register } from './command.ts'
+import { tableText } from './table.ts'
 import { exitCodes } from './terminal.ts'
 
 /** What there is in a folder of runs, of files alone: nothing is loaded. */
@@ -89,16 +90,7 @@ const text = (runs: readonly RunState[]): string => {
     inFull(changed),
   ])
   const all = [['run', 'name', 'state', 'steps', 'last losses', 'changed (UTC)'], ...rows]
-  const widths = all[0]?.map((_, i) => Math.max(...all.map((row) => row[i]?.length ?? 0))) ?? []
-  return all
-    .map(
-      (row) =>
-        `${row
-          .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-          .join('  ')
-          .trimEnd()}\n`,
-    )
-    .join('')
+  return tableText(all)
 }
 
 const listed = (folder: string): Effect<string> =>

@@ -6,6 +6,7 @@ import { version } from '../io/package.ts'
 import { E } from '../prelude.ts'
 import { check } from './check.ts'
 import { type Context, type Register, several } from './command.ts'
+import { compare } from './compare.ts'
 import { conformance } from './conformance.ts'
 import { doctor } from './doctor.ts'
 import { evaluate } from './evaluate.ts'
@@ -40,6 +41,7 @@ const commands: readonly Register[] = [
   setup,
   schema,
   list,
+  compare,
   explain,
   verify,
   conformance,

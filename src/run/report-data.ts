@@ -48,11 +48,11 @@ export const lineOf = (line: string, at: string): Checked<Readonly<Record<string
     ),
   )
 
-/** The `metrics.jsonl` of every stage of a run. Errors (`file`): with the line. */
-export const stageMetrics = (dir: string, { plan }: Pick<RunSummary, 'plan'>): Effect<readonly StageMetrics[]> =>
+/** The `metrics.jsonl` of stages of a run. Errors (`file`): with the line. */
+export const stageMetrics = (dir: string, stages: readonly StagePlan['name'][]): Effect<readonly StageMetrics[]> =>
   effect(async (run) => {
     const all: StageMetrics[] = []
-    for (const { name } of stagesOf(plan)) {
+    for (const name of stages) {
       const path = join(dir, name, 'metrics.jsonl')
       const text = new TextDecoder().decode(await run(readBytes(path)))
       const metrics: StageMetrics['metrics'][number][] = []

@@ -11,6 +11,7 @@ import type { Owned } from '../io/owner.ts'
 import { completed } from '../pipelines/tuning.ts'
 import { E, identity, pipe, TE } from '../prelude.ts'
 import { doing, type Sink, sinks, type TrainingEvent } from '../train/events.ts'
+import { stagesOf } from '../train/plan.ts'
 import { writeReport } from '../train/report/index.ts'
 import { type RunSummary, trainExperiment } from '../train/run.ts'
 import { isStop } from '../train/stop.ts'
@@ -87,7 +88,12 @@ const trained = ({
       }),
     )
     await run(tell(doing('writing the report')))
-    const metrics = await run(stageMetrics(owned.dir, summary))
+    const metrics = await run(
+      stageMetrics(
+        owned.dir,
+        stagesOf(summary.plan).map(({ name }) => name),
+      ),
+    )
     const data = await run(
       reportData({ summary, times, metrics, executor: executor.name, dir, folder: owned.dir, ...typed }),
     )

@@ -26,7 +26,7 @@ export interface Chart {
 export const colours = 6
 
 const [width, height] = [320, 176] as const
-const area = { left: 44, right: 312, top: 8, bottom: 156 } as const
+const area = { left: 44, right: 304, top: 8, bottom: 156 } as const
 
 /** `0.00312`, `12k` */
 const shown = (x: number): string =>

@@ -76,7 +76,7 @@ export interface Strip {
   readonly frames: readonly { readonly step: number; readonly webp: Uint8Array }[]
 }
 
-const dataUri = (type: string, bytes: Uint8Array | string): string =>
+export const dataUri = (type: string, bytes: Uint8Array | string): string =>
   `data:${type};base64,${Buffer.from(bytes).toString('base64')}`
 
 const thousands = (n: number): string => n.toLocaleString('en-US')

@@ -38,6 +38,7 @@ polyline[class] { stroke: currentColor; } circle[class] { fill: currentColor; }
 .zoom:has(:checked) img { width: auto; min-width: min(100%, 60rem); height: auto; max-width: none; margin: auto; image-rendering: pixelated; }
 .strip { display: flex; gap: 0.6rem; overflow-x: auto; padding: 3px; } .strip > div { flex: none; }
 .strip img { max-height: 11rem; width: auto; max-width: none; border: 1px solid var(--line); border-radius: 6px; } .strip small { color: var(--quiet); }
+.beside { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(18rem, 100%), 1fr)); gap: 1.4rem; } .beside figcaption { margin: 0 0 0.4rem; overflow-wrap: anywhere; }
 progress { width: 100%; } progress + .strip, progress + .charts, .strip + .charts { margin-top: 1rem; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; padding: 0.8rem; background: var(--wash); border: 1px solid var(--line); border-radius: 6px; }
 details { margin-top: 1.2rem; } summary { cursor: pointer; color: var(--quiet); } details td { text-align: left; overflow-wrap: anywhere; } details th { text-align: left; }
