@@ -81,7 +81,14 @@ export { E, flow, O, pipe, TE } from './prelude.ts'
 export * as original from './published/compvis/index.ts'
 export * as diffusers from './published/diffusers/index.ts'
 export { type ModelSection, modelSections, type PublishedModel, publishedModel } from './published/document.ts'
-export { type CallOptions, type LoadedRun, type LoadOptions, loadModel, loadRun } from './run/loaded.ts'
+export {
+  type CallOptions,
+  type LoadedRun,
+  type LoadOptions,
+  type LossRequest,
+  loadModel,
+  loadRun,
+} from './run/loaded.ts'
 export type { ConditionKind, Description, Parameter, PictureKind } from './run/opened.ts'
 export type { SampleFrom, SampleRequest, SampleStep } from './run/request.ts'
 export { tensorboard } from './run/tensorboard.ts'

@@ -33,7 +33,8 @@ export interface Requested {
   readonly notes: readonly string[]
 }
 
-const classIndex = (classes: readonly string[], name: string, option: string): Checked<number> => {
+/** The number of a class, whatever the case of its letters. Errors (`usage`): none of that name. */
+export const classIndex = (classes: readonly string[], name: string, option: string): Checked<number> => {
   const exact = classes.indexOf(name)
   const index = exact >= 0 ? exact : classes.findIndex((c) => c.toLowerCase() === name.toLowerCase())
   return index >= 0

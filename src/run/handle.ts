@@ -8,6 +8,7 @@ import { pipe, TE } from '../prelude.ts'
 import { inColour } from '../train/colorize.ts'
 import { type Items, joined } from '../train/inference.ts'
 import { stoppable, stopped } from '../train/stop.ts'
+import type { ToldOf } from './losses.ts'
 import type { Description, Opened, Parameter } from './opened.ts'
 import { asFields, optionsOf, type SampleRequest, type SampleStep } from './request.ts'
 
@@ -35,6 +36,12 @@ export interface LoadedRun {
   readonly decode: (latents: Value, options?: CallOptions) => Effect<readonly Picture[]>
   /** What the first stage makes of pictures. Errors: as of `encode`. */
   readonly reconstruct: (pictures: readonly Picture[], options?: CallOptions) => Effect<readonly Picture[]>
+  /**
+   * What the objective that diffusion was trained by says of pictures, by the names of its losses, `loss` the sum that is minimised: means
+   * over the pictures, at noise and timesteps that the seed and a picture's place say, by the weights that draw. Errors: `usage`, what the
+   * model is not told, a published model; as of `encode`.
+   */
+  readonly loss: (request: LossRequest) => Effect<Readonly<Record<string, number>>>
   /** What it draws with: averages where there are some. */
   readonly parameters: readonly Parameter[]
   /** Lets go of all memory and files, behind the call that runs; every later one is a `run` error. */
@@ -44,6 +51,11 @@ export interface LoadedRun {
 /** What every call of a run may be given. */
 export interface CallOptions {
   readonly signal?: AbortSignal
+}
+
+/** Pictures, and what is told of them: a prompt or a class for all, or one for each; nothing where left out. */
+export interface LossRequest extends ToldOf, CallOptions {
+  readonly pictures: readonly Picture[]
 }
 
 /** One effect after the other, in the order in which they are run. */
@@ -89,7 +101,7 @@ export const loaded = (opened: Opened, engine: Executor, limits: KeepingLimits):
       TE.mapLeft(asFields),
     )
   }
-  const encoded = (own: Executor, pictures: readonly Picture[]): Effect<Items> =>
+  const asRead = (pictures: readonly Picture[]): Effect<Items> =>
     effect(async (run) => {
       if (pictures.length === 0) return run(TE.left([failure('usage', 'pictures', 'at least one', 'none')]))
       const read: Items[] = []
@@ -97,8 +109,13 @@ export const loaded = (opened: Opened, engine: Executor, limits: KeepingLimits):
       const other = read.find(({ shape }) => `${shape}` !== `${read[0]?.shape}`)
       if (other !== undefined)
         return run(TE.left([failure('usage', 'pictures', 'pictures of one size', 'several sizes')]))
-      return run(opened.encode(own, together(read)))
+      return together(read)
     })
+  const encoded = (own: Executor, pictures: readonly Picture[]): Effect<Items> =>
+    pipe(
+      asRead(pictures),
+      TE.flatMap((items) => opened.encode(own, items)),
+    )
   const decoded = (own: Executor, latents: Items): Effect<readonly Picture[]> =>
     pipe(
       opened.decode(own, latents),
@@ -159,6 +176,13 @@ export const loaded = (opened: Opened, engine: Executor, limits: KeepingLimits):
         pipe(
           encoded(own, pictures),
           TE.flatMap((items) => decoded(own, items)),
+        ),
+      ),
+    loss: ({ pictures, signal, ...told }) =>
+      call(signal, (own) =>
+        pipe(
+          asRead(pictures),
+          TE.flatMap((items) => opened.losses(own, items, told)),
         ),
       ),
     dispose: () => void turn(TE.fromIO(end))(),

@@ -15,7 +15,7 @@ import type { WeightOptions } from './trained-run.ts'
 
 /** Runs and models in programs. */
 
-export type { CallOptions, LoadedRun } from './handle.ts'
+export type { CallOptions, LoadedRun, LossRequest } from './handle.ts'
 
 /** How a run is opened. */
 export interface LoadOptions extends Omit<WeightOptions, 'definition'> {

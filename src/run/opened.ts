@@ -1,6 +1,8 @@
 import type { Effect } from '../error.ts'
 import type { Executor } from '../execute/executor.ts'
+import type { Metrics } from '../train/events.ts'
 import type { Items } from '../train/inference.ts'
+import type { ToldOf } from './losses.ts'
 import type { PictureSource } from './picture-source.ts'
 import type { Options } from './sample-options.ts'
 
@@ -97,6 +99,8 @@ export interface Opened {
   /** Such pictures to latents, without noise. */
   readonly encode: (executor: Executor, pictures: Items) => Effect<Items>
   readonly decode: (executor: Executor, latents: Items) => Effect<Items>
+  /** What the objective that it was trained by says of such pictures, by the names of its losses. */
+  readonly losses: (executor: Executor, pictures: Items, told: ToldOf) => Effect<Metrics>
   readonly parameters: readonly Parameter[]
   readonly dispose: () => Promise<void>
 }

@@ -1,26 +1,21 @@
 import { type Checked, type Effect, effect, fail } from '../error.ts'
-import type { Values } from '../execute/executor.ts'
 import { type Sampling, samplerNames, saysSampling, stepsOf } from '../experiment/sampling.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { spacings } from '../schedulers/levels.ts'
-import { drawPictures, latentsOfPictures } from '../train/drawing.ts'
+import { drawPictures } from '../train/drawing.ts'
+import { latentsOfPictures } from '../train/encoding.ts'
 import { asPart, decodeLatents } from '../train/inference.ts'
-import { groupOf } from '../train/state.ts'
+import { drawnWeights } from '../train/state.ts'
 import { requestedOf } from './asked.ts'
+import type { DrawnRun } from './drawn-run.ts'
+import { lossesOf } from './losses.ts'
 import { mostPictures } from './most-pictures.ts'
 import type { ConditionKind, Opened, Prepared } from './opened.ts'
 import type { Reads } from './reads.ts'
 import { begin } from './sample-from.ts'
 import { type Options, type SamplingOptions, withSampling } from './sample-options.ts'
-import type { TrainedRun } from './trained-run.ts'
 
 /** A run of one's own, open to be drawn from. Nothing here reads files: a browser draws by it, too. */
-
-/** What of a run is drawn with. */
-export type DrawnRun = Pick<
-  TrainedRun,
-  'experiment' | 'model' | 'classes' | 'tokens' | 'scale' | 'firstStage' | 'diffusion' | 'average'
->
 
 /** What is inverted comes back by the sampler that the inversion undoes, unguided, unless another is asked for. */
 const askedOf = (options: Options): SamplingOptions =>
@@ -106,14 +101,6 @@ const prepare =
 const conditionKind = ({ model: { conditioner }, tokens }: DrawnRun): ConditionKind =>
   conditioner.known?.asks ?? (tokens !== undefined ? 'text' : conditioner.classes === null ? 'none' : 'class')
 
-/** Of a state the parameters, averaged where they are. */
-const drawnOf = (state: Values): Values =>
-  Object.fromEntries(
-    Object.entries(state).flatMap(([name, value]) =>
-      groupOf(name)[0] === 'parameters' ? [[name, state[`ema.shadow.${name}`] ?? value] as const] : [],
-    ),
-  )
-
 /** A run that is open as data: a run of its own. */
 export const openedOf = (reads: Reads, trained: DrawnRun): Opened => {
   const { experiment: e, model, classes, average, firstStage, diffusion } = trained
@@ -121,7 +108,7 @@ export const openedOf = (reads: Reads, trained: DrawnRun): Opened => {
   const side = e.data.size
   const condition = conditionKind(trained)
   const picture = model.conditioner.pictures?.asks
-  const weights = { ...asPart(firstStage), ...drawnOf(diffusion) }
+  const weights = { ...asPart(firstStage), ...drawnWeights(diffusion) }
   return {
     kind: 'own',
     describe: {
@@ -154,6 +141,7 @@ export const openedOf = (reads: Reads, trained: DrawnRun): Opened => {
           ),
     encode: (executor, pictures) => latentsOfPictures(executor, stagesOf(trained), firstStage, pictures),
     decode: decoded(trained),
+    losses: lossesOf(trained),
     parameters: Object.entries(weights).map(([name, { shape, data }]) => ({
       name,
       shape,

@@ -1,4 +1,4 @@
-import { type Effect, effect, fail } from '../error.ts'
+import { type Effect, effect, fail, failure } from '../error.ts'
 import { floats, type Value } from '../execute/executor.ts'
 import type { Beside, PipelineDocument } from '../pipelines/document.ts'
 import { drawPipeline } from '../pipelines/draw.ts'
@@ -152,6 +152,15 @@ const openedOf = (pipeline: Pipeline, dispose: () => Promise<void>): Opened => {
         ),
       ),
     decode: decodedOf(pipeline),
+    losses: () =>
+      TE.left([
+        failure(
+          'usage',
+          'loss',
+          'a run that was trained here',
+          `${document.model}, which does not say what it was trained by`,
+        ),
+      ]),
     parameters: Object.entries(weights).flatMap(([component, arrays]) =>
       Object.entries(arrays).map(([name, { shape, read }]) => ({
         name: `${component}/${name}`,

@@ -1,4 +1,4 @@
-import { type Effect, effect, failure } from '../error.ts'
+import { type Effect, effect } from '../error.ts'
 import { only as named } from '../execute/carry.ts'
 import { type Executable, type Executor, floats, type Value, type Values } from '../execute/executor.ts'
 import type { Asked } from '../experiment/conditioning.ts'
@@ -9,25 +9,13 @@ import {
   type SamplingProgram,
   samplingProgram,
 } from '../experiment/diffusion-stage.ts'
-import type { Experiment, FirstStage } from '../experiment/document.ts'
 import { guidanceAt, type Sampling } from '../experiment/sampling.ts'
 import { feedTypes } from '../graph/graph.ts'
 import { type Shape, size } from '../graph/types.ts'
 import { pipe, TE } from '../prelude.ts'
 import { initialNoise, keyedNoise, leaves, noised, type SamplingPlan, sample, slerp } from '../samplers/index.ts'
-import {
-  asPart,
-  batchSize,
-  decodeLatents,
-  encodePictures,
-  finite,
-  type Items,
-  joined,
-  range,
-  rowsOf,
-  using,
-  weightsFor,
-} from './inference.ts'
+import type { Stages } from './encoding.ts'
+import { asPart, batchSize, decodeLatents, finite, type Items, joined, range, using, weightsFor } from './inference.ts'
 import { fedBy } from './told.ts'
 
 /** Drawing pictures: from noise, from between noises, from pictures, with and without a part that stays. */
@@ -329,10 +317,6 @@ export const drawLatents = (executor: Executor, m: LatentDiffusion, state: Value
     return run(finite('sampled latents', { n, shape: m.latent, data: latents.subarray(0, n * size(m.latent)) }))
   })
 
-interface Stages {
-  readonly model: LatentDiffusion
-  readonly stage: Experiment['firstStage']
-}
 interface Weights {
   readonly firstStage: Values
   readonly diffusion: Values
@@ -357,36 +341,3 @@ export const drawPictures = (
 /** A class for each picture, `perClass` of each in a row. */
 export const labelRows = (classes: number, perClass: number): readonly number[] =>
   Array.from({ length: Math.max(classes, 1) * perClass }, (_, i) => Math.floor(i / perClass))
-
-/** What latents are in the middle of a posterior's moments. */
-const modes: { readonly [K in FirstStage['kind']]: (encoded: Items) => Items } = {
-  kl: ({ n, shape: [channels = 0, ...positions], data }) => {
-    const shape = [channels / 2, ...positions]
-    const half = size(shape)
-    return {
-      n,
-      shape,
-      data: joined(Array.from({ length: n }, (_, i) => data.subarray(2 * i * half, (2 * i + 1) * half))),
-    }
-  },
-  vq: (encoded) => encoded,
-}
-
-/** Pictures to raw latents, without noise: the modes of their posteriors, or codes. */
-export const latentsOfPictures = (
-  executor: Executor,
-  { model, stage }: Stages,
-  firstStage: Values,
-  pictures: Items,
-): Effect<Items> =>
-  effect(async (run) => {
-    if (stage.kind === 'identity') return pictures
-    const parts: Items[] = []
-    const take = (moments: Items): Effect<void> => TE.fromIO(() => void parts.push(modes[stage.kind](moments)))
-    await run(encodePictures(executor, { stage, latents: model.config.latents }, firstStage, rowsOf(pictures), take))
-    const data = joined(parts.map((part) => part.data))
-    const [first] = parts
-    return first === undefined
-      ? run(TE.left([failure('run', 'latents', 'a picture to encode', 'none')]))
-      : { n: pictures.n, shape: first.shape, data }
-  })

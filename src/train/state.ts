@@ -133,6 +133,14 @@ export const grouped = (state: Values): Readonly<Record<string, StoredArrays>> =
 /** The groups that a model is drawn with. */
 export const drawnGroups = ['parameters', 'ema'] as const
 
+/** Of a state the parameters, averaged where they are. */
+export const drawnWeights = (state: Values): Values =>
+  Object.fromEntries(
+    Object.entries(state).flatMap(([name, value]) =>
+      groupOf(name)[0] === 'parameters' ? [[name, state[`ema.shadow.${name}`] ?? value] as const] : [],
+    ),
+  )
+
 /** Version 0.1.0 wrote moments and averages flat. */
 const unflattened = (name: string, got: Value, { shape }: TensorType): Value =>
   groupOf(name)[0] !== 'parameters' && sameShape(got.shape, [size(shape)]) ? { ...got, shape } : got

@@ -108,6 +108,28 @@ describe('the first stage', () => {
   })
 })
 
+describe('what the objective says', () => {
+  test('a seed says it, averaged over pictures; of what is shown less where it is told', async () => {
+    const pictures = drawn()
+    const told = { pictures, prompt: asked.prompt }
+    const losses = await orThrow(run().loss({ ...told, seed: 4 }))
+    expect(losses).toEqual(await orThrow(run().loss({ ...told, prompt: pictures.map(() => asked.prompt), seed: 4 })))
+    expect(losses).toMatchObject({ loss: expect.any(Number) })
+    const [a, b] = await Promise.all([told, { pictures, prompt: 'three green triangles' }].map((of) => mean(of)))
+    expect(a).toBeLessThan(b ?? 0)
+  })
+  const mean = async (of: Parameters<LoadedRun['loss']>[0]): Promise<number> => {
+    const all = await Promise.all([1, 2, 3, 4, 5, 6].map((seed) => orThrow(run().loss({ ...of, seed }))))
+    return all.reduce((sum, { loss = Number.NaN }) => sum + loss / all.length, 0)
+  }
+  test.each([
+    [{ prompt: ['a', 'b', 'c'] }, 'prompt'],
+    [{ class: 1 }, 'class'],
+  ])('what does not fit is named: %j', async (request, at) => {
+    expect(await run().loss({ pictures: drawn(), ...request })()).toMatchObject({ left: [{ tag: 'usage', at }] })
+  })
+})
+
 test('after its end everything is an error', async () => {
   const other = await orThrow(loadRun(folder))
   other.dispose()

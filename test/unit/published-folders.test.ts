@@ -2,10 +2,13 @@ import { cp, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { loadModel, orThrow } from '../../src/index.ts'
 import { unwritten, writeSafetensors } from '../../src/io/safetensors-writer.ts'
 import { type Where, withPublished } from '../../src/pipelines/read.ts'
 import { writeCompVis, writeDiffusers } from '../../src/pipelines/write.ts'
 import { TE } from '../../src/prelude.ts'
+import { tokenizerFilesIn } from '../../src/text/tokenizer-files.ts'
+import { smallModel } from '../published-model.ts'
 import { done, modelOf, said } from './published-models.ts'
 
 /** Folders and files of published models that are not whole, and options that are not for them. */
@@ -64,6 +67,21 @@ describe('a folder of diffusers', () => {
     ])
     expect(await remarks({ path })).toEqual(['of the variant fp16, as there are no other files: unet'])
   })
+})
+
+test('a program draws from it, and encodes; what it was trained by it does not say', async () => {
+  const files = tokenizerFilesIn(join(import.meta.dirname, '../golden/text/mini-clip'))
+  const small = { ...(await smallModel()), tokenizerFiles: { tokenizer: files, tokenizer_2: files } }
+  await done(writeDiffusers(at('small'), small, false))
+  const model = await orThrow(loadModel(at('small'), { executor: 'onnx:cpu' }))
+  const draw = (prompt: string) => orThrow(model.sample({ prompt, count: 1, seed: 3, steps: 2 }))
+  const pictures = await draw('a castle')
+  expect(pictures).toMatchObject([model.describe.size])
+  expect(await draw('a castle')).toEqual(pictures)
+  expect(await draw('a cat')).not.toEqual(pictures)
+  expect(await orThrow(model.reconstruct(pictures))).toMatchObject([model.describe.size])
+  expect(await model.loss({ pictures })()).toMatchObject({ left: [{ tag: 'usage', at: 'loss' }] })
+  model.dispose()
 })
 
 test('options are refused that say nothing of a model', async () => {
