@@ -150,7 +150,8 @@ test('arithmetic of many parameters is done at once, and gives the same bits', a
     const change = pipe(D.input(`g${i}`, float(...shape)), D.exp, D.mul(rate))
     return [[`p${i}`, pipe(p, D.sub(change))] as const, [`m${i}`, pipe(change, D.mul(0.5), D.add(p))] as const]
   })
-  const g = graphOf(Object.fromEntries(outputs))
+  const alike = pipe(D.constant([30], float(4)), D.mul(pipe(rate, D.exp)))
+  const g = graphOf(Object.fromEntries([...outputs, ['alike', alike], ['number', pipe(rate, D.exp, D.mul(2))]]))
   const types = feedTypes(g)
   const feeds = Object.fromEntries(
     Object.entries(types).map(([name, { shape }], i) => [

@@ -7,7 +7,7 @@ import { type Loop, type Operand, type Source, splitTail, type TailOp } from '..
 import { binary, unary } from './arithmetic.ts'
 import { lower } from './lower.ts'
 import type { Target } from './lowering.ts'
-import { concat, leaf, type Roots, reshape, scalar, slice, type Value } from './value.ts'
+import { broadcast, concat, leaf, type Roots, reshape, scalar, slice, type Value } from './value.ts'
 
 /**
  * The arithmetic at a graph's end, an optimiser's and an average's, is the same for every parameter. Where a call costs more than what it
@@ -85,7 +85,8 @@ const computed = (loops: readonly Loop[], body: Roots, leaves: Types, outputs: T
     }
     const part = (of: Operand, at: number, length: number, shape: Shape): Value => {
       const whole = operand(of)
-      return reshape(whole.type.shape[0] === total ? slice(whole, [at], [length]) : whole, shape)
+      // What is made of single numbers alone is the same everywhere.
+      return reshape(whole.type.shape[0] === total ? slice(whole, [at], [length]) : broadcast(whole, [length]), shape)
     }
     let at = 0
     for (const { length, outputs: named, gives } of bin) {
