@@ -87,12 +87,19 @@ const sayReplaced = (command: Command, { err }: Terminal): void => {
     err(`--set ${shown(earlier)} is not used: --set ${shown(later)} comes later\n`)
 }
 
+interface Shared {
+  readonly plugin: readonly string[]
+  readonly devices?: number
+  readonly zero: boolean
+}
+
 const build = (context: Context): Command => {
   const program = new Command('latentgraph')
     .description('Latent diffusion as typed graphs: declare, check, train, sample.')
     .version(version(), '-V, --version', 'print the version')
     .option('--plugin <path>', 'a PJRT plugin, for the executors xla:* of this command', several, [])
     .option('--devices <n>', 'how many devices of an executor xla:* share a batch', count)
+    .option('--zero', "each of the devices has a part of the optimiser's state, not all of it (ZeRO-1)", false)
     .helpOption('-h, --help', 'print help')
     .helpCommand(false)
     .addHelpText('after', examples)
@@ -101,8 +108,9 @@ const build = (context: Context): Command => {
   for (const register of commands) register(program, context)
   program.commands.forEach(refuseRepeats)
   program.hook('preAction', (_, command) => {
-    const { plugin, devices = 1 }: { readonly plugin: readonly string[]; readonly devices?: number } = program.opts()
-    askForDevices(devices)
+    const { plugin, devices = 1, zero }: Shared = program.opts()
+    if (zero && devices === 1) program.error('error: --zero needs --devices of more than 1')
+    askForDevices({ count: devices, optimizerState: zero ? 'parts' : 'whole' })
     for (const path of plugin) askFor(path)
     sayReplaced(command, context.terminal)
   })

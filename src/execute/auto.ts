@@ -77,7 +77,7 @@ export { executorNames }
 const ofXla = /^xla:([a-z0-9_]+)$/
 /** The executor that a name stands for; whether it can run here shows when it compiles. */
 export const executorByName = (name: string): Checked<Executor> => {
-  if (askedDevices() > 1 && !ofXla.test(name))
+  if (askedDevices().count > 1 && !ofXla.test(name))
     return fail('usage', '--devices', 'an executor xla:*, which shares a batch out', name, '--executor xla:cuda')
   if (isExecutorName(name)) return E.right(executors[name]())
   const [, platform] = ofXla.exec(name) ?? []

@@ -10,7 +10,7 @@ import { compileText, guarded } from '../../src/execute/xla/client.ts'
 import { engineOf, loadProgram } from '../../src/execute/xla/engine.ts'
 import { xla } from '../../src/execute/xla/index.ts'
 import { compileOptions, functions, laidOut, readBack } from '../../src/execute/xla/pjrt.ts'
-import { inVariable, isPlugin, platformOf } from '../../src/execute/xla/places.ts'
+import { type AskedDevices, inVariable, isPlugin, platformOf } from '../../src/execute/xla/places.ts'
 import { loadFrom } from '../../src/execute/xla/plugin.ts'
 import { programOf } from '../../src/execute/xla/program.ts'
 import { float } from '../../src/graph/types.ts'
@@ -162,8 +162,8 @@ await suiteOn('xla:cpu', 'errors of XLA are ours, on xla:cpu', (executor) => {
     if (dw === undefined) throw new Error('no gradient')
     const graph = optimise(graphOf({ loss, y, w: pipe(w, D.sub(pipe(dw, D.mul(0.5)))) }))
     const fed = { x: feed(1, float(n, 3, 6, 6)) }
-    const trained = async (devices: number) => {
-      const program = right(await xla('cpu', devices).compile(graph, { mode: 'training' })())
+    const trained = async (count: number) => {
+      const program = right(await xla('cpu', { count, optimizerState: 'whole' }).compile(graph, { mode: 'training' })())
       const stepper = right(await program.start({ w: 'w' }, { w: feed(2, float(4, 3, 3, 3)) })())
       const steps = [right(await stepper.step(fed)()), right(await stepper.step(fed)()), right(await stepper.read())]
       program.dispose()
@@ -173,8 +173,63 @@ await suiteOn('xla:cpu', 'errors of XLA are ours, on xla:cpu', (executor) => {
     one.forEach((values, i) => {
       expect(allDifferences(four[i] ?? {}, values, 2e-6)).toBeUndefined()
     })
-    const sharded = programOf(graph, { w: 'w' }, { devices: 4, whole: new Set() }).sharded
-    expect([...sharded]).toEqual(n === 8 ? ['x'] : [])
+    const sharded = programOf(graph, { w: 'w' }, { devices: 4, whole: new Set(), carried: 'whole' }).sharded
+    expect([...sharded.arguments]).toEqual(n === 8 ? ['x'] : [])
+  })
+
+  test('four devices that have a part each of the moments train as one does', async () => {
+    const [shape, rows] = [float(8, 5), float(12, 5)]
+    const w = D.parameter('', 'w', shape.shape, { kind: 'zeros' })
+    const m = D.input('m', shape)
+    const odd = D.input('odd', float(3))
+    const loss = pipe(D.input('x', rows), D.matmul(pipe(w, D.transpose(1, 0))), D.tanh, D.sum())
+    const [dw] = grad(loss, [w])
+    if (dw === undefined) throw new Error('no gradient')
+    const moment = pipe(m, D.mul(0.5), D.add(dw))
+    const graph = optimise(
+      graphOf({ loss, m: moment, w: pipe(w, D.sub(pipe(moment, D.mul(0.1)))), odd: pipe(odd, D.add(1)) }),
+    )
+    const carry = { m: 'm', w: 'w', odd: 'odd' }
+    const initial = { m: feed(3, shape), w: feed(2, shape), odd: feed(4, float(3)) }
+    const trained = async (asked: AskedDevices) => {
+      const program = right(await xla('cpu', asked).compile(graph, { mode: 'training' })())
+      const stepper = right(await program.start(carry, initial)())
+      const step = async (seed: number) => right(await stepper.step({ x: feed(seed, rows) })())
+      const found = [await step(1), await step(2), right(await stepper.read())]
+      program.dispose()
+      return found
+    }
+    const one = await trained({ count: 1, optimizerState: 'whole' })
+    const parts = await trained({ count: 4, optimizerState: 'parts' })
+    one.forEach((values, i) => {
+      expect(allDifferences(parts[i] ?? {}, values, 2e-6)).toBeUndefined()
+    })
+    const { sharded, text } = programOf(graph, carry, { devices: 4, whole: new Set(), carried: 'parts' })
+    expect([[...sharded.arguments].toSorted(), [...sharded.outputs]]).toEqual([['m', 'x'], ['m']])
+    expect(text).toMatch(/-> \(.*\{"batch"\}.*\) \{/)
+  })
+
+  test('pictures that are drawn are shared out, and drawn as by one device', async () => {
+    const w = D.parameter('', 'w', [4, 4, 3, 3], { kind: 'zeros' })
+    const x = D.input('x', float(8, 4, 6, 6))
+    const told = D.input('told', float(8, 4, 1, 1))
+    const graph = graphOf({
+      x: pipe(x, D.conv2d(w, { stride: [1, 1], padding: [1, 1, 1, 1] }), D.add(told), D.tanh),
+    })
+    const drawn = async (count: number) => {
+      const constants = { w: feed(1, float(4, 4, 3, 3)) }
+      const asked = xla('cpu', { count, optimizerState: 'whole' })
+      const program = right(await asked.compile(graph, { mode: 'sampling', constants })())
+      const initial = { x: feed(2, float(8, 4, 6, 6)), told: feed(3, float(8, 4, 1, 1)) }
+      const stepper = right(await program.start({ x: 'x' }, initial)())
+      for (let i = 0; i < 3; i++) right(await stepper.step({})())
+      const found = right(await stepper.read())
+      program.dispose()
+      return found
+    }
+    expect(allDifferences(await drawn(4), await drawn(1), 2e-6)).toBeUndefined()
+    const { sharded } = programOf(graph, { x: 'x' }, { devices: 4, whole: new Set(['w', 'told']), carried: 'parts' })
+    expect([...sharded.arguments, ...sharded.outputs]).toEqual(['x', 'x'])
   })
 
   test('500 steps in place end where they should', async () => {

@@ -2,14 +2,14 @@ import { type Effect, effect } from '../../error.ts'
 import type { Graph } from '../../graph/graph.ts'
 import { omit, only } from '../carry.ts'
 import { contracted } from '../contract.ts'
-import type { Carry, Executable, Executor, FileArrays, Stepper, Value, Values } from '../executor.ts'
+import type { Carry, CompileOptions, Executable, Executor, FileArrays, Stepper, Value, Values } from '../executor.ts'
 import type { Types } from '../feeds.ts'
 import { bytesOf, fromBytes, toBytes } from './arrays.ts'
 import { download, drop, execute, guarded, type Loaded, memoryOfProgram, unload, upload } from './client.ts'
 import { type Engine, engineOf, loadProgram } from './engine.ts'
 import { elementTypes } from './pjrt.ts'
-import { askedDevices } from './places.ts'
-import { type Program, programOf } from './program.ts'
+import { type AskedDevices, askedDevices } from './places.ts'
+import { type Program, programOf, type Sharing } from './program.ts'
 
 /** Arrays by name, of each device its own. */
 type Arrays = Readonly<Record<string, readonly bigint[]>>
@@ -40,23 +40,46 @@ const uploadAll = async (engine: Engine, values: Values, sharded: ReadonlySet<st
     throw e
   }
 }
-const downloadAll = async ({ client }: Engine, types: Types, arrays: Arrays): Promise<Values> => {
+/** Of one device what each has whole, of all the parts of the others, one behind another. */
+const downloadAll = async (
+  { client }: Engine,
+  types: Types,
+  arrays: Arrays,
+  sharded: ReadonlySet<string>,
+): Promise<Values> => {
   const read: [string, Value][] = []
   for (const [name, type] of Object.entries(types)) {
-    const [buffer] = arrays[name] ?? []
-    if (buffer !== undefined) read.push([name, fromBytes(type, await download(client, buffer, bytesOf(type)))])
+    const all = arrays[name] ?? []
+    const [whole] = all
+    if (whole === undefined) continue
+    const bytes = bytesOf(type)
+    if (!sharded.has(name)) read.push([name, fromBytes(type, await download(client, whole, bytes))])
+    else {
+      const length = bytes / all.length
+      const joined = new Uint8Array(bytes)
+      for (const [i, part] of all.entries())
+        joined.set(new Uint8Array(await download(client, part, length)), i * length)
+      read.push([name, fromBytes(type, joined.buffer)])
+    }
   }
   return Object.fromEntries(read)
 }
+
+/** An engine, and what each of its devices has of what is carried. */
+interface Device extends Engine, Pick<Sharing, 'carried'> {}
 
 /** A program with its arguments in order. */
 interface Compiled {
   readonly program: Program
   readonly loaded: Loaded
 }
-const compiled = (engine: Engine, graph: Graph, carry: Carry, whole: readonly string[]): Effect<Compiled> =>
+const compiled = (engine: Device, graph: Graph, carry: Carry, whole: readonly string[]): Effect<Compiled> =>
   effect(async (run) => {
-    const program = programOf(graph, carry, { devices: engine.client.devices.length, whole: new Set(whole) })
+    const program = programOf(graph, carry, {
+      devices: engine.client.devices.length,
+      whole: new Set(whole),
+      carried: engine.carried,
+    })
     return { program, loaded: await run(loadProgram(engine, program)) }
   })
 const called = async ({ client }: Engine, { program, loaded }: Compiled, arrays: Arrays): Promise<Arrays> => {
@@ -106,7 +129,7 @@ const stepper = (engine: Engine, made: Compiled, carry: Carry, held: Arrays, giv
     step: (feeds) =>
       guarded('run', name, () =>
         during(async () => {
-          const fed = await uploadAll(engine, only(feeds, program.arguments), program.sharded)
+          const fed = await uploadAll(engine, only(feeds, program.arguments), program.sharded.arguments)
           const before = state
           try {
             const results = await called(engine, made, { ...held, ...own, ...state, ...fed })
@@ -114,7 +137,7 @@ const stepper = (engine: Engine, made: Compiled, carry: Carry, held: Arrays, giv
             dropAll(engine, before)
             const others = omit(results, Object.keys(carry))
             try {
-              return await downloadAll(engine, rest, others)
+              return await downloadAll(engine, rest, others, program.sharded.outputs)
             } finally {
               dropAll(engine, others)
             }
@@ -123,12 +146,14 @@ const stepper = (engine: Engine, made: Compiled, carry: Carry, held: Arrays, giv
           }
         }),
       ),
-    read: guarded('run', name, () => during(() => downloadAll(engine, only(program.types.arguments, leaves), state))),
+    read: guarded('run', name, () =>
+      during(() => downloadAll(engine, only(program.types.arguments, leaves), state, program.sharded.arguments)),
+    ),
     dispose: end,
   }
 }
 
-const executable = (engine: Engine, graph: Graph, held: Arrays): Executable => {
+const executable = (engine: Device, graph: Graph, held: Arrays): Executable => {
   const { client, name } = engine
   const whole: { made?: Promise<Awaited<ReturnType<Effect<Compiled>>>>; loaded?: Loaded } = {}
   const { during, end } = usage(() => {
@@ -148,11 +173,11 @@ const executable = (engine: Engine, graph: Graph, held: Arrays): Executable => {
           const made = await run(withoutCarry)
           return run(
             guarded('run', name, async () => {
-              const fed = await uploadAll(engine, only(feeds, made.program.arguments), made.program.sharded)
+              const fed = await uploadAll(engine, only(feeds, made.program.arguments), made.program.sharded.arguments)
               try {
                 const results = await called(engine, made, { ...held, ...fed })
                 try {
-                  return await downloadAll(engine, made.program.types.outputs, results)
+                  return await downloadAll(engine, made.program.types.outputs, results, made.program.sharded.outputs)
                 } finally {
                   dropAll(engine, results)
                 }
@@ -169,7 +194,9 @@ const executable = (engine: Engine, graph: Graph, held: Arrays): Executable => {
           const whole = [...Object.keys(held), ...Object.keys(initial)]
           const made = await run(compiled(engine, graph, carry, whole))
           const given = await run(
-            guarded('run', name, () => uploadAll(engine, only(initial, made.program.arguments), made.program.sharded)),
+            guarded('run', name, () =>
+              uploadAll(engine, only(initial, made.program.arguments), made.program.sharded.arguments),
+            ),
           )
           return stepper(engine, made, carry, held, given)
         }),
@@ -197,27 +224,33 @@ const baked = (engine: Engine, constants: Values, files: FileArrays): Effect<Arr
 
 /**
  * Runs graphs on XLA, through a PJRT plugin that the user adds: on NVIDIA's and AMD's GPUs, TPUs and the CPU. Of several devices each has
- * all of the state and a part of what is fed along the first axis; gradients are summed over them.
+ * all parameters, a part of what is fed along the first axis, and of pictures that are being drawn; gradients are summed over them. With
+ * `optimizerState: 'parts'` each has a part of the optimiser's state too.
  *
  * Errors: `compile` where the plugin or the package koffi is missing, or XLA does not take the program; `run` where the device has too
  * little memory, or feeds do not fit.
  */
-export const xla = (platform: string, devices: number = askedDevices()): Executor =>
-  contracted({
+export const xla = (platform: string, { count, optimizerState }: AskedDevices = askedDevices()): Executor => {
+  const device = (engine: Engine, { mode }: Pick<CompileOptions, 'mode'>): Device => ({
+    ...engine,
+    carried: mode === 'sampling' ? 'parts' : optimizerState,
+  })
+  return contracted({
     name: `xla:${platform}`,
-    describe: (graph, { carry = {}, baked: known = [] }) =>
+    describe: (graph, { carry = {}, baked: known = [], mode }) =>
       effect(async (run) => {
-        const engine = await run(engineOf(platform, devices))
-        const { program, loaded } = await run(compiled(engine, graph, carry, known))
+        const engine = await run(engineOf(platform, count))
+        const { program, loaded } = await run(compiled(device(engine, { mode }), graph, carry, known))
         const memory = await run(guarded('compile', engine.name, () => memoryOfProgram(engine.client, loaded)))
         unload(engine.client, loaded)
         const ops: Record<string, number> = {}
         for (const [, op = ''] of program.text.matchAll(/= "?((?:stablehlo|chlo)\.\w+)/g)) ops[op] = (ops[op] ?? 0) + 1
         return { text: program.text, ops, memory }
       }),
-    compile: (graph, { constants = {}, files = {} }) =>
+    compile: (graph, { constants = {}, files = {}, mode }) =>
       effect(async (run) => {
-        const engine = await run(engineOf(platform, devices))
-        return executable(engine, graph, await run(baked(engine, constants, files)))
+        const engine = await run(engineOf(platform, count))
+        return executable(device(engine, { mode }), graph, await run(baked(engine, constants, files)))
       }),
   })
+}

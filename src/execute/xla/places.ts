@@ -39,12 +39,17 @@ export const askFor = (path: string): void => {
   if (!asked.some((p) => p.path === path)) asked.push({ platform: platformOf(path) ?? 'plugin', path, by: '--plugin' })
 }
 
-/** How many devices the command line asks for. */
-const devices = { count: 1 }
-export const askForDevices = (count: number): void => {
-  devices.count = count
+/** How many devices, and what each has of the optimiser's state. */
+export interface AskedDevices {
+  readonly count: number
+  readonly optimizerState: 'whole' | 'parts'
 }
-export const askedDevices = (): number => devices.count
+/** What the command line asks for. */
+const devices: { asked: AskedDevices } = { asked: { count: 1, optimizerState: 'whole' } }
+export const askForDevices = (asked: AskedDevices): void => {
+  devices.asked = asked
+}
+export const askedDevices = (): AskedDevices => devices.asked
 
 const variable = 'PJRT_NAMES_AND_LIBRARY_PATHS'
 /** `cuda:/path/x.so,cpu:/path/y.so`; on Windows a semicolon stands between name and path. */

@@ -1,4 +1,4 @@
-import { feedName, feedTypes, type Graph, type Node, type NodeOf, nodeAt } from '../../graph/graph.ts'
+import { feedName, feedTypes, type Graph, isNode, type Node, type NodeOf, nodeAt } from '../../graph/graph.ts'
 import type { OpKind } from '../../graph/ops.ts'
 import { postorder } from '../../graph/order.ts'
 import type { TensorType } from '../../graph/types.ts'
@@ -15,8 +15,8 @@ export interface Program {
   readonly places: readonly string[]
   readonly arguments: readonly string[]
   readonly outputs: readonly string[]
-  /** Arguments of which each device has a part of the first axis; of all others, and of outputs, each has the whole. */
-  readonly sharded: ReadonlySet<string>
+  /** Arguments, and outputs, of which each device has a part of the first axis; of all others each has the whole. */
+  readonly sharded: { readonly arguments: ReadonlySet<string>; readonly outputs: ReadonlySet<string> }
   readonly types: { readonly arguments: Types; readonly outputs: Types }
 }
 
@@ -33,20 +33,35 @@ const attributesOf = (of: Readonly<Record<string, string>>): string => {
   return all.length === 0 ? '' : ` {${all.join(', ')}}`
 }
 
-/** How a program is shared out: among so many devices, of which each has all of some leaves. */
+/**
+ * How a program is shared out: among so many devices, of which each has all of some leaves, and of what is carried and not learnt all or a
+ * part: pictures that are being drawn, the state of an optimiser (ZeRO-1, Rajbhandari et al. 2020).
+ */
 export interface Sharing {
   readonly devices: number
   readonly whole: ReadonlySet<string>
+  readonly carried: 'whole' | 'parts'
 }
-const alone: Sharing = { devices: 1, whole: new Set() }
-/** Fed anew at every step, and a multiple of the devices along the first axis: pictures, noise, times. Parameters are whole. */
-const shardedIn = (graph: Graph, { devices, whole }: Sharing): ReadonlySet<string> =>
+const alone: Sharing = { devices: 1, whole: new Set(), carried: 'whole' }
+const learnt = (n: Node): boolean => isNode('parameter')(n) && n.attributes.trainable
+/**
+ * Leaves along whose first axis the devices divide: of those that are fed anew at every step (pictures, noise, times) all; of carried ones those
+ * that are not learnt, where each device has a part of them. Parameters and what is held are whole.
+ */
+const shardedIn = (
+  graph: Graph,
+  { devices, whole, carried }: Sharing,
+  carriedLeaves: ReadonlySet<string>,
+): ReadonlySet<string> =>
   new Set(
     graph.nodes.flatMap((n) => {
       const name = feedName(n)
       const [first = 0] = n.type.shape
-      const isShared = devices > 1 && first > 0 && first % devices === 0 && n.op !== 'parameter'
-      return name !== undefined && isShared && !whole.has(name) ? [name] : []
+      if (name === undefined || devices === 1 || first === 0 || first % devices !== 0) return []
+      const isCut = carriedLeaves.has(name)
+        ? carried === 'parts' && !learnt(n)
+        : n.op !== 'parameter' && !whole.has(name)
+      return isCut ? [name] : []
     }),
   )
 const sharding = ({ shape }: TensorType, isSharded: boolean): string =>
@@ -79,7 +94,8 @@ export const programOf = (graph: Graph, carry: Carry, sharing: Sharing = alone):
   }
   const results = outputs.map((name) => valueAt(graph.outputs[name] ?? -1))
   const replacedBy = new Map(Object.entries(carry).map(([output, leaf]) => [leaf, outputs.indexOf(output)]))
-  const sharded = shardedIn(graph, { ...sharing, whole: new Set([...sharing.whole, ...Object.values(carry)]) })
+  const sharded = shardedIn(graph, sharing, new Set(Object.values(carry)))
+  const shardedOutputs = new Set(outputs.filter((name) => sharded.has(carry[name] ?? '')))
   const isShared = sharing.devices > 1
   const parameters = names.map((name) => {
     const { name: own, type } = arrays.get(name) ?? unknown(name)
@@ -92,7 +108,10 @@ export const programOf = (graph: Graph, carry: Carry, sharing: Sharing = alone):
   const resultTypes = results.map(({ type }) => typeText(type)).join(', ')
   const ends = results.length === 0 ? 'return' : `return ${results.map((r) => r.name).join(', ')} : ${resultTypes}`
   const resultsText = results
-    .map(({ type }) => `${typeText(type)}${attributesOf(isShared ? { 'sdy.sharding': sharding(type, false) } : {})}`)
+    .map(({ type }, i) => {
+      const isSharded = shardedOutputs.has(outputs[i] ?? '')
+      return `${typeText(type)}${attributesOf(isShared ? { 'sdy.sharding': sharding(type, isSharded) } : {})}`
+    })
     .join(', ')
   const head = [
     'module @latentgraph {',
@@ -104,7 +123,7 @@ export const programOf = (graph: Graph, carry: Carry, sharing: Sharing = alone):
     places: [...head.map(() => ''), ...w.places],
     arguments: names,
     outputs,
-    sharded,
+    sharded: { arguments: sharded, outputs: shardedOutputs },
     types: {
       arguments: types,
       outputs: Object.fromEntries(outputs.map((name, i) => [name, results[i]?.type ?? unknown(name)])),
