@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { decodeExperiment } from '../../src/experiment/decode.ts'
 import { autoencoderOf } from '../../src/experiment/document.ts'
-import { experimentSchema, experimentSchemaText } from '../../src/experiment/json-schema.ts'
+import { experimentSchema, experimentSchemaText, withDefinitions } from '../../src/experiment/json-schema.ts'
 import { parseJsonText } from '../../src/experiment/json-text.ts'
 import { loadExperiment } from '../../src/experiment/load.ts'
 import { applySettings, parseSetting } from '../../src/experiment/settings.ts'
@@ -297,6 +297,25 @@ describe('loadExperiment', () => {
 })
 
 describe('JSON Schema', () => {
+  it('says each part once, and the same as if it did not', () => {
+    const { $defs, ...whole } = withDefinitions(experimentSchema)
+    const definitions = new Map(Object.entries($defs ?? {}))
+    const named: string[] = []
+    const spoken = (x: unknown): unknown => {
+      if (Array.isArray(x)) return x.map(spoken)
+      if (typeof x !== 'object' || x === null) return x
+      if ('$ref' in x) {
+        const name = String(x.$ref).replace('#/$defs/', '')
+        named.push(name)
+        return spoken(definitions.get(name) ?? expect.unreachable(name))
+      }
+      return Object.fromEntries(Object.entries(x).map(([key, inner]) => [key, spoken(inner)]))
+    }
+    expect(spoken(whole)).toEqual(experimentSchema)
+    expect(new Set(named)).toEqual(new Set(definitions.keys()))
+    expect(experimentSchemaText.length).toBeLessThan(JSON.stringify(experimentSchema, null, 2).length / 2)
+  })
+
   it('is the one that is committed (latentgraph schema > graphs/experiment.schema.json, then npm run format)', async () => {
     const committed = await readFile(new URL('../../graphs/experiment.schema.json', import.meta.url), 'utf8')
     expect(JSON.parse(committed)).toEqual(JSON.parse(experimentSchemaText))
