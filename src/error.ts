@@ -35,6 +35,8 @@ export interface LatentError {
   readonly expected: string
   readonly got: string
   readonly hint?: string
+  /** The file and the line that a JSON pointer leads to: `graphs/emoji.json:41`. */
+  readonly line?: string
 }
 
 /** At least one error; what stands side by side is told together. */
@@ -68,6 +70,7 @@ export const showError = (e: LatentError): string =>
     `  expected ${e.expected}`,
     `  got      ${e.got}`,
     ...(e.hint === undefined ? [] : [`  hint     ${e.hint}`]),
+    ...(e.line === undefined ? [] : [`  line     ${e.line}`]),
   ].join('\n')
 
 /** All of them as text for people, a blank line between two. */

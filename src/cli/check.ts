@@ -5,7 +5,7 @@ import { adaptedIn, isAdapters } from '../experiment/adapter.ts'
 import { ownTextsOf } from '../experiment/conditioning.ts'
 import { learntAheadProgram } from '../experiment/diffusion-stage.ts'
 import { autoencoderOf, type Experiment } from '../experiment/document.ts'
-import { type Declaration, loadDeclaration, placedBy } from '../experiment/load.ts'
+import { type Declaration, loadDeclaration } from '../experiment/load.ts'
 import { type Problems, problem, refusing } from '../experiment/problems.ts'
 import { cost } from '../graph/cost.ts'
 import { type Graph, outputTypes, parameters } from '../graph/graph.ts'
@@ -175,8 +175,7 @@ const graphReport = (graph: Graph): Effect<Report> =>
   })
 
 const reportOf = (declared: Declaration): Effect<Report> => {
-  if (declared.kind === 'experiment')
-    return pipe(experimentReport(declared.experiment), TE.mapLeft(placedBy(declared.asWritten)))
+  if (declared.kind === 'experiment') return pipe(experimentReport(declared.experiment), TE.mapLeft(declared.placed))
   return declared.kind === 'graph' ? graphReport(declared.graph) : publishedReport(declared.model)
 }
 /** The executor whose plan is asked for. */

@@ -2,7 +2,7 @@ import { type Effect, effect } from '../error.ts'
 import { aheadProgram } from '../experiment/diffusion-stage.ts'
 import { autoencoderOf, type Experiment } from '../experiment/document.ts'
 import { reconstructionGraph } from '../experiment/first-stage.ts'
-import { type Declaration, placedBy } from '../experiment/load.ts'
+import type { Declaration } from '../experiment/load.ts'
 import type { Graph } from '../graph/graph.ts'
 import { pipe, TE } from '../prelude.ts'
 import { classesOf } from './check.ts'
@@ -40,8 +40,7 @@ const ofExperiment = (e: Experiment): Effect<Sections> =>
 
 /** The networks of what a file or a run's folder declares. Errors: `config`, `shape`, `data`, `file`. */
 export const sectionsOf = (declared: Declaration): Effect<Sections> => {
-  if (declared.kind === 'experiment')
-    return pipe(ofExperiment(declared.experiment), TE.mapLeft(placedBy(declared.asWritten)))
+  if (declared.kind === 'experiment') return pipe(ofExperiment(declared.experiment), TE.mapLeft(declared.placed))
   if (declared.kind === 'graph')
     return TE.right({ sections: [{ section: 'graph', graph: declared.graph }], missing: [] })
   const { model } = declared

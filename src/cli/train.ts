@@ -1,6 +1,6 @@
 import { Option } from 'commander'
 import { effect } from '../error.ts'
-import { loadWritten, placedBy } from '../experiment/load.ts'
+import { loadWritten } from '../experiment/load.ts'
 import { asArgument } from '../io/names.ts'
 import { pipe, TE } from '../prelude.ts'
 import { inRunFolder } from '../run/run-folder.ts'
@@ -45,10 +45,10 @@ Examples:
         effect(async (go) => {
           const sets = executor === undefined ? set : [...set, `/executor=${executor}`]
           const { completed } = await import('../pipelines/tuning.ts')
-          const { experiment, asWritten } = await go(loadWritten(file, sets, completed))
+          const { experiment, placed } = await go(loadWritten(file, sets, completed))
           if (dry) {
             const { dryRun } = await import('./dry-run.ts')
-            return go(pipe(dryRun(experiment, terminal), TE.mapLeft(placedBy(asWritten))))
+            return go(pipe(dryRun(experiment, terminal), TE.mapLeft(placed)))
           }
           const { trainSession } = await import('./session.ts')
           const command = (dir: string): string =>
@@ -57,10 +57,7 @@ Examples:
               .join(' ')
           return go(
             inRunFolder({ file, out, resume }, (owned) =>
-              pipe(
-                trainSession({ experiment, owned, resume, tensorboard, command }, terminal),
-                TE.mapLeft(placedBy(asWritten)),
-              ),
+              pipe(trainSession({ experiment, owned, resume, tensorboard, command }, terminal), TE.mapLeft(placed)),
             ),
           )
         }),

@@ -12,6 +12,7 @@ import { decodeExperiment } from './decode.ts'
 import type { Diffusion, Experiment, FirstStage } from './document.ts'
 import { importCompVis, isCompVis } from './import/compvis.ts'
 import { parseJsonText } from './json-text.ts'
+import { isYaml, lined } from './lines.ts'
 import { applySettings, parseSetting } from './settings.ts'
 import { parseYamlText } from './yaml-text.ts'
 
@@ -77,17 +78,34 @@ const fileOf = (
   })
 
 /** How a file is read: by its name, YAML or JSON. */
-const parseText = (path: string): typeof parseJsonText => (/\.ya?ml$/i.test(path) ? parseYamlText : parseJsonText)
+const parseText = (path: string): typeof parseJsonText => (isYaml(path) ? parseYamlText : parseJsonText)
+
+type Place = (errors: Errors) => Errors
+interface Loaded {
+  readonly document: unknown
+  /** Errors at its pointers with the lines of the file. */
+  readonly onLines: Place
+}
 
 /** A file as the value that it says, changed by `/json/pointer=value` settings. */
-const loadDocument = (path: string, sets: readonly string[]): Effect<unknown> =>
+const loadDocument = (path: string, sets: readonly string[]): Effect<Loaded> =>
   pipe(
     TE.fromEither(collect(sets.map(parseSetting))),
     TE.bindTo('settings'),
-    TE.bind('bytes', () => readBytes(path)),
-    TE.flatMapEither(({ settings, bytes }) =>
-      pipe(parseText(path)(new TextDecoder().decode(bytes), path), E.flatMap(applySettings(settings))),
+    TE.bind('text', () =>
+      pipe(
+        readBytes(path),
+        TE.map((bytes) => new TextDecoder().decode(bytes)),
+      ),
     ),
+    TE.flatMapEither(({ settings, text }) => {
+      const set = settings.map(({ pointer }) => pointer)
+      return pipe(
+        parseText(path)(text, path),
+        E.flatMap(applySettings(settings)),
+        E.map((document) => ({ document, onLines: lined(path, text, set) })),
+      )
+    }),
   )
 
 /** A document that says only a part of an experiment, as the whole; and pointers into that as the document has them. */
@@ -116,20 +134,23 @@ export const placedBy = (asWritten: Whole['asWritten']): ((errors: Errors) => Er
     return { ...e, at: asWritten(e.at) ?? e.at, ...(way === undefined || way === '' ? {} : { hint: way }) }
   })
 
-/** An experiment, and pointers into it as its file has them. */
+/** An experiment, and its faults as its file has them. */
 export interface Written {
   readonly experiment: Experiment
-  readonly asWritten: Whole['asWritten']
+  /** Errors at pointers into the experiment as those into its file, with their lines. */
+  readonly placed: Place
 }
 
 const experimentOf =
-  (path: string): ((whole: Whole) => Checked<Written>) =>
-  ({ document, asWritten }) =>
-    pipe(
+  (path: string, onLines: Place): ((whole: Whole) => Checked<Written>) =>
+  ({ document, asWritten }) => {
+    const placed: Place = (errors) => onLines(placedBy(asWritten)(errors))
+    return pipe(
       decodeExperiment(document),
-      E.map((e) => ({ experiment: relativeTo(dirname(path))(e), asWritten })),
-      E.mapLeft(placedBy(asWritten)),
+      E.map((e) => ({ experiment: relativeTo(dirname(path))(e), placed })),
+      E.mapLeft(placed),
     )
+  }
 
 /** As `loadExperiment`, of documents that may be completed. */
 export const loadWritten = (
@@ -142,8 +163,9 @@ export const loadWritten = (
     TE.flatMap((file) =>
       pipe(
         loadDocument(file, sets),
-        TE.flatMap((document) => complete(document, dirname(file))),
-        TE.flatMapEither(experimentOf(file)),
+        TE.flatMap(({ document, onLines }) =>
+          pipe(complete(document, dirname(file)), TE.mapLeft(onLines), TE.flatMapEither(experimentOf(file, onLines))),
+        ),
       ),
     ),
   )
@@ -182,11 +204,11 @@ export const loadDeclaration = (
       pipe(
         loadDocument(file, sets),
         TE.flatMap(
-          (document): Effect<Declaration> =>
+          ({ document, onLines }): Effect<Declaration> =>
             isCompVis(document)
               ? TE.fromEither(pipe(importCompVis(document), E.map(published)))
               : has(document, 'autoencoder')
-                ? TE.fromEither(pipe(document, decode(publishedModel), E.map(published)))
+                ? TE.fromEither(pipe(document, decode(publishedModel), E.bimap(onLines, published)))
                 : has(document, 'nodes')
                   ? TE.fromEither(
                       pipe(
@@ -196,7 +218,8 @@ export const loadDeclaration = (
                     )
                   : pipe(
                       complete(document, dirname(file)),
-                      TE.flatMapEither(experimentOf(file)),
+                      TE.mapLeft(onLines),
+                      TE.flatMapEither(experimentOf(file, onLines)),
                       TE.map((written) => ({ kind: 'experiment', ...written })),
                     ),
         ),

@@ -1,10 +1,10 @@
 import { appendFile } from 'node:fs/promises'
-import { type Effect, effect, showErrors } from '../error.ts'
+import { type Effect, type Errors, effect, showErrors } from '../error.ts'
 import { chooseExecutor } from '../execute/choose.ts'
 import type { Executor } from '../execute/executor.ts'
 import type { Definition } from '../experiment/define.ts'
 import type { Experiment } from '../experiment/document.ts'
-import { loadWritten, placedBy } from '../experiment/load.ts'
+import { loadWritten } from '../experiment/load.ts'
 import type { Own } from '../experiment/own.ts'
 import { fileEffect } from '../io/bytes.ts'
 import type { Owned } from '../io/owner.ts'
@@ -167,12 +167,12 @@ export const train = (experiment: Experiment | Definition | string, o: TrainOpti
     const {
       experiment: e,
       own = {},
-      asWritten,
+      placed,
     } = typeof experiment === 'string'
       ? { own: {}, ...(await run(loadWritten(experiment, [], completed))) }
       : {
           ...('own' in experiment && 'experiment' in experiment ? experiment : { experiment, own: {} }),
-          asWritten: identity<string>,
+          placed: identity<Errors>,
         }
     const file = typeof experiment === 'string' ? experiment : e.name
     return run(
@@ -185,7 +185,7 @@ export const train = (experiment: Experiment | Definition | string, o: TrainOpti
             stopping: () => signal?.aborted === true,
           }),
         ),
-        TE.mapLeft(placedBy(asWritten)),
+        TE.mapLeft(placed),
       ),
     )
   })

@@ -291,6 +291,7 @@ describe('loadExperiment', () => {
         '"linear" | "scaled-linear" | "sqrt" | "cosine" | "sigmoid" | "sigmoid-beta" | "cosine-log-snr" | "flow"',
       got: '"cosin"',
       hint: 'did you mean "cosine"?',
+      line: expect.stringMatching(/d\.json:1$/),
     })
     expect(errorsOf(await loadExperiment(await written('e.json', whole), ['nonsense'])())).toEqual(['--set nonsense'])
   })
