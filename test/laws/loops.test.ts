@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { apply, type Expression, float, load } from '../../src/execute/onednn/expression.ts'
 import { exponential } from '../../src/execute/onednn/functions.ts'
-import { loopOf } from '../../src/execute/onednn/loop.ts'
+import { loopOf, pointersOf } from '../../src/execute/onednn/loop.ts'
 import { moduleText } from '../../src/execute/onednn/loop-text.ts'
 import { dense, orderOf, permuted, reshaped, spread, type View } from '../../src/execute/onednn/view.ts'
 import { positions } from '../../src/execute/reference/dense.ts'
@@ -41,7 +41,7 @@ const ran = async (nest: Parameters<typeof loopOf>[0], lengths: readonly number[
   const [outer] = loop.levels
   const length = outer?.length ?? 0
   const cuts = outer?.reduced ? [0, length] : [0, Math.floor(length / parts), length]
-  cuts.slice(1).forEach((to, i) => void f(cuts[i], to, ...loop.arrays.map(address), ...loop.results.map(address)))
+  cuts.slice(1).forEach((to, i) => void f(cuts[i], to, ...pointersOf(loop).pointers.map(address)))
   return { buffers, margins: numbers.slice(0, 16) }
 }
 

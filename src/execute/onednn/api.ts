@@ -2,6 +2,8 @@
 
 export const types = { f16: 1, bf16: 2, f32: 3, s32: 4 } as const
 export const any = 1
+/** Whatever type an array has. */
+export const undefinedType = 0
 export const forwardTraining = 64
 export const direct = 1
 /** A stream whose primitives run one after another. */
@@ -27,7 +29,10 @@ export const argument = {
   diffDestination: 145,
   diffWeights: 161,
   scratchpad: 80,
+  /** What is added by the operation of that number after the primitive. */
+  addend: (after: number): number => (after + 1) * 32_768 + 2,
 } as const
+export const binaryAdd = 0x1fff0
 /** Where a primitive puts what it computes in between: in memory that it is given. */
 export const givenScratchpad = 1
 
@@ -57,6 +62,11 @@ export const signatures = {
   dnnl_primitive_attr_create: ['int', [out]],
   dnnl_primitive_attr_destroy: ['int', [handle]],
   dnnl_primitive_attr_set_scratchpad_mode: ['int', [handle, 'int']],
+  dnnl_primitive_attr_set_post_ops: ['int', [handle, handle]],
+  dnnl_post_ops_create: ['int', [out]],
+  dnnl_post_ops_destroy: ['int', [handle]],
+  dnnl_post_ops_append_binary: ['int', [handle, 'int', handle]],
+  dnnl_post_ops_append_sum: ['int', [handle, 'float', 'int', 'int']],
   dnnl_memory_create: ['int', [out, handle, handle, handle]],
   dnnl_memory_destroy: ['int', [handle]],
   dnnl_primitive_desc_query: ['int', [handle, 'int', 'int', '_Out_ const char**']],

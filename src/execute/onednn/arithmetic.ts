@@ -13,7 +13,7 @@ const isInt = (x: Operand): boolean => kindOf(dtypeOf(x)) === 'int'
 const isSingle = (e: Expression): boolean => loadsOf([e]).every((v) => touched(v) <= 1)
 
 /** An operand under the shape of the result; what is repeated is computed before. */
-const repeated = (draft: Draft, { value, type }: Operand, shape: Shape): Expression =>
+export const repeated = (draft: Draft, { value, type }: Operand, shape: Shape): Expression =>
   value.kind === 'apply' && size(type.shape) < size(shape) && !isSingle(value)
     ? spreadTo(load(draft.store(value, type.shape)), shape)
     : spreadTo(value, shape)

@@ -1,7 +1,7 @@
 import type { Phased } from '../staging.ts'
 
 /**
- * What is expected of a machine: it says how long a plan takes, and chooses nothing. Measured with oneDNN 3.2 on one thread of a processor
+ * How long a plan takes. Measured with oneDNN 3.2 on one thread of a processor
  * with AVX2 (Zen 3) while others worked on it: docs/decisions/0017.
  */
 export interface Pace {
@@ -15,12 +15,37 @@ export interface Pace {
   /** Milliseconds to call a primitive or a loop. */
   readonly call: number
 }
-export const measured: Pace = { flops: 6.3e7, weightGradientFlops: 3.5e7, bytes: 8e6, steps: 1.6e6, call: 0.002 }
 
-/** Convolutions of enlarged maps by phases, when sampling: docs/decisions/0018. */
-export const phased: Phased = { channels: 16, products: 0.6, weights: 4_000_000 }
+/** Where minimal filtering is faster: channels of the narrower and of the wider side from which on it is, and tiles. */
+export interface Tiled {
+  readonly narrow: number
+  readonly wide: number
+  readonly tiles: number
+}
+/** Where one way to compute something becomes better than another; laws run with others. */
+export interface Costs {
+  /** Convolutions of enlarged maps by phases, when sampling: docs/decisions/0018. */
+  readonly phased: Phased
+  /** docs/decisions/0017, "Minimal filtering". */
+  readonly minimal: { readonly [K in 'conv2d' | 'convInputGrad' | 'convWeightGrad']: Tiled }
+  /** Bytes of tiles that a thread makes before it multiplies them, up to which they stay in its caches. */
+  readonly tiledBytes: number
+  /** What is worth two threads' waiting for each other: multiplications and additions of a product, operations of a loop. */
+  readonly worthCutting: { readonly flops: number; readonly operations: number }
+  /** What is expected of the machine: it says how long a plan takes, and chooses nothing. */
+  readonly pace: Pace
+}
+export const measured: Costs = {
+  phased: { channels: 16, products: 0.6, weights: 4_000_000 },
+  minimal: {
+    conv2d: { narrow: 64, wide: 64, tiles: 64 },
+    convInputGrad: { narrow: 64, wide: 64, tiles: 64 },
+    convWeightGrad: { narrow: 16, wide: 16, tiles: 64 },
+  },
+  tiledBytes: 1_200_000,
+  worthCutting: { flops: 1e6, operations: 32_768 },
+  pace: { flops: 6.3e7, weightGradientFlops: 3.5e7, bytes: 8e6, steps: 1.6e6, call: 0.002 },
+}
 
-/** What is worth two threads' waiting for each other: multiplications and additions of a product, operations of a loop. */
-export const worthCutting = { flops: 1e6, operations: 32_768 } as const
 /** Pieces of a long primitive: as many for 1 thread as for 2, so that both give the same numbers to the bit. */
 export const piecesFor = (threads: number): number => Math.max(2, threads)

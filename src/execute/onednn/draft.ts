@@ -1,5 +1,6 @@
 import { type Shape, size } from '../../graph/types.ts'
-import { any, argument, givenScratchpad, type Handle, query, types } from './api.ts'
+import { any, argument, binaryAdd, givenScratchpad, type Handle, query, types, undefinedType } from './api.ts'
+import type { Costs } from './costs.ts'
 import { type Expression, leading, load, loadsOf, overViews } from './expression.ts'
 import type { Library } from './load.ts'
 import { loopOf, type Nest, type Reduction } from './loop.ts'
@@ -52,6 +53,9 @@ export const cut = (length: number, parts: number): readonly (readonly [from: nu
   return ends.flatMap((to, i) => (i > 0 && to > (ends[i - 1] ?? 0) ? [[ends[i - 1] ?? 0, to] as const] : []))
 }
 
+/** Whether an implementation is right and not meant to be fast. */
+export const isReference = (name: string): boolean => name.startsWith('ref') || name.startsWith('simple')
+
 /** What a primitive's piece reads and writes. */
 export interface GivenPiece {
   readonly descriptor: Handle
@@ -60,7 +64,7 @@ export interface GivenPiece {
 }
 
 /** Collects buffers and instructions; every method appends what it needs. Long primitives are cut into so many pieces. */
-export const drafting = (library: Library, ownership: Ownership, pieces: number) => {
+export const drafting = (library: Library, ownership: Ownership, pieces: number, costs: Costs) => {
   const [buffers, instructions]: [number[], Instruction[]] = [[], []]
   let node = -1
   const buffer = (bytes: number): number => buffers.push(Math.max(4, bytes)) - 1
@@ -76,7 +80,7 @@ export const drafting = (library: Library, ownership: Ownership, pieces: number)
     const made = known ?? dense(buffer(size(shape) * 4), shape, order)
     expanded.set(key, made)
     if (known === undefined)
-      nest({ shape, values: [{ value: load({ ...v, shape }), into: made }], reduced: [], reduction: undefined })
+      nest('loop', { shape, values: [{ value: load({ ...v, shape }), into: made }], reduced: [], reduction: undefined })
     return spread(made, v.shape)
   }
   /** The same nest, where its innermost axis is longer than a few elements because small arrays no longer repeat along it. */
@@ -92,13 +96,13 @@ export const drafting = (library: Library, ownership: Ownership, pieces: number)
     return { ...of, values: of.values.map(({ value, into }) => ({ value: overViews(value, over) ?? value, into })) }
   }
 
-  const nest = (given: Nest): void => {
-    if (size(given.shape) === 0) return
-    const of = widened(given)
+  const nest = (name: string, wanted: Nest): void => {
+    if (size(wanted.shape) === 0) return
+    const of = widened(wanted)
     push({
       kind: 'loop',
       node,
-      algorithm: of.reduction === undefined ? 'loop' : `loop, ${of.reduction}`,
+      algorithm: of.reduction === undefined ? name : `${name}, ${of.reduction}`,
       loop: loopOf(of),
       reads: loadsOf(of.values.map(({ value }) => value)).map((v) => v.buffer),
       writes: of.values.map(({ into }) => into.buffer),
@@ -128,8 +132,19 @@ export const drafting = (library: Library, ownership: Ownership, pieces: number)
     return descriptor === undefined ? undefined : { buffer: view.buffer, offset: view.offset, descriptor }
   }
 
-  const attributes = ownership.own('dnnl_primitive_attr_destroy', library.make('dnnl_primitive_attr_create') ?? null)
-  library.call('dnnl_primitive_attr_set_scratchpad_mode', attributes, givenScratchpad)
+  /** Attributes of a primitive that adds arrays to its result, or the result to what is there, and is given the memory that it computes in. */
+  const attributesWith = (addends: readonly Handle[], isSum = false): Handle => {
+    const made = ownership.own('dnnl_primitive_attr_destroy', library.make('dnnl_primitive_attr_create') ?? null)
+    library.call('dnnl_primitive_attr_set_scratchpad_mode', made, givenScratchpad)
+    if (addends.length === 0 && !isSum) return made
+    const after = library.make('dnnl_post_ops_create') ?? null
+    for (const descriptor of addends) library.call('dnnl_post_ops_append_binary', after, binaryAdd, descriptor)
+    if (isSum) library.call('dnnl_post_ops_append_sum', after, 1, 0, undefinedType)
+    library.call('dnnl_primitive_attr_set_post_ops', made, after)
+    library.call('dnnl_post_ops_destroy', after)
+    return made
+  }
+  const attributes = attributesWith([])
   /** A descriptor that a primitive was made by. */
   const asked = (descriptor: Handle, what: number): Handle => {
     const found = library.ask('dnnl_primitive_desc_query_md', descriptor, what, 0)
@@ -140,14 +155,15 @@ export const drafting = (library: Library, ownership: Ownership, pieces: number)
     const room = wanted === null ? undefined : inFormat(wanted)
     return room === undefined || buffers[room.buffer] === 4 ? [] : [[argument.scratchpad, room]]
   }
-  const primitive = (does: PrimitiveInstruction['does'], all: readonly GivenPiece[]): void => {
+  const primitive = (does: PrimitiveInstruction['does'], all: readonly GivenPiece[], flops = 0, way = ''): void => {
     const buffersOf = (given: Arguments): readonly number[] => given.map(([, { buffer: b }]) => b)
     const rooms = all.map(({ descriptor }) => scratchpad(descriptor))
     push({
       kind: 'primitive',
       node,
       does,
-      algorithm: library.implementation(all[0]?.descriptor ?? null),
+      flops,
+      algorithm: `${way}${library.implementation(all[0]?.descriptor ?? null)}`,
       pieces: all.map(({ descriptor, reads, writes }, i) => ({
         descriptor,
         arguments: [...reads, ...writes, ...(rooms[i] ?? [])],
@@ -180,7 +196,7 @@ export const drafting = (library: Library, ownership: Ownership, pieces: number)
       const [from, to] = sameOrder ? [] : [arrayOf(value.view), arrayOf(into)]
       if (from !== undefined && to !== undefined && reorder(from, to)) return
     }
-    nest({ shape: into.shape, values: [{ value, into }], reduced: [], reduction: undefined })
+    nest('loop', { shape: into.shape, values: [{ value, into }], reduced: [], reduction: undefined })
   }
   const store = (value: Expression, shape: Shape, order: Shape = orderFor(value, shape)): View => {
     const into = fresh(shape, order)
@@ -193,11 +209,15 @@ export const drafting = (library: Library, ownership: Ownership, pieces: number)
   const laid = (value: Expression, shape: Shape, order: Shape = shape.map((_, i) => i)): View =>
     value.kind === 'load' && liesAs(value.view, order) ? value.view : store(value, shape, order)
 
+  const given = (view: View): Given => {
+    const own = arrayOf(view)
+    if (own === undefined) throw new Error(`an array of ${view.shape.length} axes for a primitive`)
+    return own
+  }
   const known = new Map<string, Given[]>()
   /** An array in the layout of a descriptor, converted once. */
   const formatted = (view: View, wanted: Handle): Given => {
-    const own = arrayOf(view)
-    if (own === undefined) throw new Error(`an array of ${view.shape.length} axes for a primitive`)
+    const own = given(view)
     const alike = (g: Given): boolean => library.ask('dnnl_memory_desc_equal', g.descriptor, wanted) === 1
     const others = known.get(keyOf(view)) ?? []
     const found = [own, ...others].find(alike)
@@ -224,7 +244,7 @@ export const drafting = (library: Library, ownership: Ownership, pieces: number)
       const empty = { sum: 0, sumInt: 0, max: Number.NEGATIVE_INFINITY, maxInt: -(2 ** 31) }[reduction]
       const of = reduction === 'sum' || reduction === 'max' ? 'float' : 'int'
       write(into, { kind: 'number', value: empty, of })
-    } else nest({ shape, values: [{ value, into: repeated }], reduced: axes, reduction })
+    } else nest('loop', { shape, values: [{ value, into: repeated }], reduced: axes, reduction })
     return into
   }
 
@@ -250,8 +270,11 @@ export const drafting = (library: Library, ownership: Ownership, pieces: number)
     library,
     ownership,
     pieces,
+    costs,
     attributes,
+    attributesWith,
     asked,
+    given,
     buffers,
     instructions,
     /** Names the node that what follows is for. */
@@ -259,6 +282,7 @@ export const drafting = (library: Library, ownership: Ownership, pieces: number)
       node = index
     },
     fresh,
+    nest,
     descriptorOf,
     anyDescriptor,
     arrayOf,

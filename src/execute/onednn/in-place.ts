@@ -1,12 +1,5 @@
-import type { Instruction } from './plan.ts'
-import { liesAs, type View } from './view.ts'
-
-/** An output that becomes a leaf's new value by a copy, the instruction at `at`. */
-export interface Handover {
-  readonly at: number
-  readonly from: View
-  readonly into: View
-}
+import type { Instruction, Plan } from './plan.ts'
+import { liesAs } from './view.ts'
 
 const under = (i: Instruction, to: (buffer: number) => number): Instruction => {
   const common = { reads: i.reads.map(to), writes: i.writes.map(to) }
@@ -38,10 +31,8 @@ const meets = (i: Instruction, read: number, written: number): boolean => {
  * Results are written where the leaves lie that they replace, rather than copied: where one instruction makes the result whole and
  * all that read the old value come before it, or read in the same loop just that element.
  */
-export const inPlace = (
-  instructions: readonly Instruction[],
-  handovers: readonly Handover[],
-): readonly Instruction[] => {
+export const writtenInPlace = (plan: Plan): Plan => {
+  const { each: instructions, handovers } = plan
   const writers = new Map<number, number[]>()
   const lastRead = new Map<number, number>()
   instructions.forEach(({ reads, writes }, at) => {
@@ -62,5 +53,5 @@ export const inPlace = (
     dropped.add(at)
   }
   const to = (buffer: number): number => moved.get(buffer) ?? buffer
-  return instructions.flatMap((i, at) => (dropped.has(at) ? [] : [under(i, to)]))
+  return { ...plan, each: instructions.flatMap((i, at) => (dropped.has(at) ? [] : [under(i, to)])), handovers: [] }
 }

@@ -6,26 +6,32 @@ import { contracted } from '../contract.ts'
 import type { Carry, CompileOptions, Executable, Executor, Stepper, Values } from '../executor.ts'
 import { readingFiles } from '../files.ts'
 import { threadsHere } from '../onnx/threads.ts'
-import { byPhases } from '../staging.ts'
-import { phased, piecesFor } from './costs.ts'
+import { asMeasured, type How, planned } from './compile.ts'
+import { piecesFor } from './costs.ts'
 import { ownership } from './draft.ts'
 import { explained } from './explain.ts'
 import { type Library, library } from './load.ts'
-import { planOf } from './lower.ts'
 import { type Program, programOf } from './program.ts'
 
 interface Compiled {
   readonly library: Library
   readonly graph: Graph
+  readonly mode: CompileOptions['mode']
   readonly constants: Values
   readonly threads: number
+  readonly how: How
 }
 
 /** A program that has what is given once. */
-const started = ({ library: lib, graph, constants, threads }: Compiled, carry: Carry, given: Values): Effect<Program> =>
+const started = (
+  { library: lib, graph, mode, constants, threads, how }: Compiled,
+  carry: Carry,
+  given: Values,
+): Effect<Program> =>
   effect(async (run) => {
-    const fixed = new Set([...Object.keys(constants), ...Object.keys(omit(given, Object.values(carry)))])
-    const program = await run(programOf(lib, graph, { carry, fixed }, threads))
+    const baked = new Set(Object.keys(constants))
+    const fixed = new Set([...baked, ...Object.keys(omit(given, Object.values(carry)))])
+    const program = await run(programOf(lib, graph, { mode, carry, baked, fixed }, threads, how))
     program.feed(constants)
     program.feed(given)
     const prepared = program.prepare()
@@ -60,9 +66,24 @@ const executable = (compiled: Compiled): Executable => {
   }
 }
 
-/** What is decided of a graph before it is lowered. */
-const rewritten = (graph: Graph, mode: CompileOptions['mode'], baked: readonly string[]): Graph =>
-  mode === 'sampling' ? byPhases(new Set(baked), phased)(graph) : graph
+/** The same by other costs, or by fewer passes. */
+export const onednnBy = (how: How): Executor =>
+  contracted({
+    name: 'onednn',
+    explain: (graph, { mode, threads = threadsHere(), baked = [], carry = {} }) =>
+      effect(async (run) => {
+        const lib = await run(library)
+        const owner = ownership(lib)
+        const known = new Set(baked)
+        const target = { mode, carry, fixed: known, baked: known, pieces: piecesFor(threads) }
+        const rows = explained(planned(graph, lib, owner, target, how), threads, how.costs)
+        owner.release()
+        return rows
+      }),
+    compile: readingFiles((graph, { mode, constants = {}, threads = threadsHere() }) =>
+      effect(async (run) => executable({ library: await run(library), graph, mode, constants, threads, how })),
+    ),
+  })
 
 /**
  * Runs graphs on oneDNN, a library that the user adds, called through the package koffi: convolutions and products are its
@@ -70,22 +91,4 @@ const rewritten = (graph: Graph, mode: CompileOptions['mode'], baked: readonly s
  *
  * Errors: `compile` where the library or koffi is missing, or the graph's arrays are more than 4 GiB; `run` where feeds do not fit.
  */
-export const onednn: Executor = contracted({
-  name: 'onednn',
-  explain: (declared, { mode, threads = threadsHere(), baked = [] }) =>
-    effect(async (run) => {
-      const lib = await run(library)
-      const owner = ownership(lib)
-      const graph = rewritten(declared, mode, baked)
-      const plan = planOf(graph, lib, owner, { carry: {}, fixed: new Set(baked), pieces: piecesFor(threads) })
-      const rows = explained(graph, plan, threads)
-      owner.release()
-      return rows
-    }),
-  compile: readingFiles((declared, { mode, constants = {}, threads = threadsHere() }) =>
-    effect(async (run) => {
-      const graph = rewritten(declared, mode, Object.keys(constants))
-      return executable({ library: await run(library), graph, constants, threads })
-    }),
-  ),
-})
+export const onednn: Executor = onednnBy(asMeasured)

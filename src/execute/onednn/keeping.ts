@@ -8,7 +8,7 @@ const isArithmetic = ({ op }: Node): boolean => op === 'reshape' || Object.hasOw
  * Which results of arithmetic have to be in memory: outputs, and what several loops would compute anew. Where all that read a
  * result end in one loop it is computed there.
  */
-export const keeping = (graph: Graph, order: readonly number[]): ((node: number) => boolean) => {
+export const keeping = (graph: Graph, order: readonly number[]): ReadonlySet<number> => {
   const outputs = new Set(Object.values(graph.outputs))
   const users = new Map<number, number[]>()
   for (const index of order)
@@ -28,5 +28,5 @@ export const keeping = (graph: Graph, order: readonly number[]): ((node: number)
     if (!inOne || !isAlone) kept.add(index)
     end.set(index, inOne && isAlone && readers.every(isJoined) ? only : index)
   }
-  return (node) => kept.has(node)
+  return kept
 }

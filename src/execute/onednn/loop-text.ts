@@ -1,9 +1,8 @@
 import { instructions, isLane, type Kind, lanes } from './expression.ts'
-import type { Loop, Operand, Reduction, Walk } from './loop.ts'
+import { type Loop, type Operand, pointersOf, type Reduction, type Walk } from './loop.ts'
 
 /**
- * Loops as functions of WebAssembly: (from, to, address of each array, of each result), over the elements `from` up to `to` of the
- * outermost level. The vector's level is walked over in strides of 4 vectors, then of one, then of one element.
+ * Loops as functions of WebAssembly: (from, to, address of each pointer), over the elements `from` up to `to` of the outermost level. The vector's level is walked over in strides of 4 vectors, then of one, then of one element.
  */
 
 interface Mode {
@@ -49,15 +48,26 @@ const laneCall = (op: keyof typeof lanes, operands: readonly string[], width: 4 
 
 const depthOf = ({ steps }: Walk): number => steps.findLastIndex((s) => s !== 0)
 
+/** A pointer's walk by the name of its variable. */
+interface Named extends Walk {
+  readonly name: string
+}
+/** The same, so many bytes further on. */
+interface Pointed extends Named {
+  readonly bytes: number
+}
 /** Writes one loop; the parts know each other's names. */
 const writing = (loop: Loop) => {
   const { levels, vector, arrays, steps, results, reduction } = loop
   const last = levels.length - 1
   const most = vectorsFor(loop)
-  const walks = [
-    ...arrays.map((w, i) => ({ ...w, name: `a${i}` })),
-    ...results.map((w, i) => ({ ...w, name: `r${i}` })),
-  ]
+  const { pointers, of } = pointersOf(loop)
+  const walks = pointers.map((w, i) => ({ ...w, name: `p${i}` }))
+  /** How the walk of a place among arrays and results is had. */
+  const pointed = (at: number): Pointed => {
+    const { pointer: by = 0, shift = 0 } = of[at] ?? {}
+    return { ...(walks[by] ?? { ...noWalk, name: '' }), bytes: shift * 4 }
+  }
   const locals = new Map<string, string>()
   const local = (name: string, type: string): string => {
     locals.set(name, type)
@@ -86,7 +96,7 @@ const writing = (loop: Loop) => {
     stepLevels.push(Math.max(-1, ...operands.map(levelOf)))
     stepWide.push(operands.some(isWide))
   }
-  const pointer = (w: Walk & { readonly name: string }, level: number): string => {
+  const pointer = (w: Named, level: number): string => {
     for (let l = level; l >= 0; l--) if ((w.steps[l] ?? 0) !== 0) return `$${w.name}_${l}`
     return `$${w.name}`
   }
@@ -95,26 +105,26 @@ const writing = (loop: Loop) => {
       ? constant(o.value, o.of)
       : `(local.get $${local(`${o.kind === 'array' ? 'x' : 't'}${o.index}_${isWide(o) ? u : 0}`, 'v128')})`
 
-  const loadText = (w: Walk & { readonly name: string }, u: number, { width }: Mode): string => {
+  const loadText = (w: Pointed, u: number, { width }: Mode): string => {
     const p = `(local.get ${pointer(w, last)})`
     const stride = w.steps[vector] ?? 0
-    if (stride === 0 || width === 1) return `(v128.load32_splat ${p})`
-    if (stride === 1) return `(v128.load offset=${u * 16} ${p})`
-    let out = `(v128.load32_zero offset=${u * 16 * stride} ${p})`
+    if (stride === 0 || width === 1) return `(v128.load32_splat offset=${w.bytes} ${p})`
+    if (stride === 1) return `(v128.load offset=${w.bytes + u * 16} ${p})`
+    let out = `(v128.load32_zero offset=${w.bytes + u * 16 * stride} ${p})`
     for (let lane = 1; lane < 4; lane++)
-      out = `(v128.load32_lane offset=${(u * 4 + lane) * stride * 4} ${lane} ${p} ${out})`
+      out = `(v128.load32_lane offset=${w.bytes + (u * 4 + lane) * stride * 4} ${lane} ${p} ${out})`
     return out
   }
-  const storeText = (w: Walk & { readonly name: string }, value: (u: number) => string, mode: Mode): string => {
+  const storeText = (w: Pointed, value: (u: number) => string, mode: Mode): string => {
     const p = `(local.get ${pointer(w, last)})`
     const stride = w.steps[vector] ?? 0
     const out: string[] = []
     for (let u = 0; u < mode.vectors; u++) {
-      if (stride === 0 || mode.width === 1) out.push(`(v128.store32_lane 0 ${p} ${value(u)})`)
-      else if (stride === 1) out.push(`(v128.store offset=${u * 16} ${p} ${value(u)})`)
+      if (stride === 0 || mode.width === 1) out.push(`(v128.store32_lane offset=${w.bytes} 0 ${p} ${value(u)})`)
+      else if (stride === 1) out.push(`(v128.store offset=${w.bytes + u * 16} ${p} ${value(u)})`)
       else
         for (let lane = 0; lane < 4; lane++)
-          out.push(`(v128.store32_lane offset=${(u * 4 + lane) * stride * 4} ${lane} ${p} ${value(u)})`)
+          out.push(`(v128.store32_lane offset=${w.bytes + (u * 4 + lane) * stride * 4} ${lane} ${p} ${value(u)})`)
     }
     return out.join('\n')
   }
@@ -128,10 +138,9 @@ const writing = (loop: Loop) => {
     arrays.forEach((w, i) => {
       if (depthOf(w) !== level) return
       const operand = { kind: 'array', index: i } as const
-      const named = { ...w, name: `a${i}` }
       each(
         isWide(operand),
-        (u) => `(local.set $${local(`x${i}_${isWide(operand) ? u : 0}`, 'v128')} ${loadText(named, u, mode)})`,
+        (u) => `(local.set $${local(`x${i}_${isWide(operand) ? u : 0}`, 'v128')} ${loadText(pointed(i), u, mode)})`,
       )
     })
     steps.forEach(({ op, operands }, i) => {
@@ -155,10 +164,8 @@ const writing = (loop: Loop) => {
 
   /** Hands what a level amounts to on to the level around it, or stores it. */
   const handOn = (r: number, level: number, mode: Mode, value: (u: number) => string): string => {
-    const result = results[r]
-    if (result === undefined) return ''
     if (reduction === undefined || level < 0 || levels[level]?.reduced !== true)
-      return storeText({ ...result, name: `r${r}` }, value, mode)
+      return storeText(pointed(arrays.length + r), value, mode)
     const scalar = level === vector && mode.width === 1
     return vectorsAt(mode)
       .map((u) => {
@@ -272,7 +279,10 @@ const imports = Object.entries(lanes).map(([name, { from, to, arity }]) => {
 export const moduleText = (loops: readonly Loop[]): { readonly text: string; readonly names: readonly string[] } => {
   const [known, written] = [new Map<string, string>(), new Map<string, string>()]
   const names = loops.map((loop) => {
-    const like = JSON.stringify(loop, (key, value) => (key === 'buffer' || key === 'offset' ? undefined : value))
+    const shared = pointersOf(loop).of
+    const like = JSON.stringify({ ...loop, shared }, (key, value) =>
+      key === 'buffer' || key === 'offset' ? undefined : value,
+    )
     const body = written.get(like) ?? writing(loop)
     written.set(like, body)
     const name = known.get(body) ?? `loop${known.size}`

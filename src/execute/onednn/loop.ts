@@ -169,3 +169,27 @@ export const loopOf = ({ shape, values, reduced, reduction }: Nest): Loop => {
 
 /** Elements that the loop goes through. */
 export const iterations = ({ levels }: Loop): number => size(levels.map(({ length }) => length))
+
+/** Which pointer a walk goes by, and how many elements behind it it reads or writes. */
+export interface Pointed {
+  readonly pointer: number
+  readonly shift: number
+}
+/** Walks of the same steps over one buffer go by one pointer, at the lowest of their offsets: first those of arrays, then of results. */
+export const pointersOf = ({
+  arrays,
+  results,
+}: Loop): { readonly pointers: readonly Walk[]; readonly of: readonly Pointed[] } => {
+  const all = [...arrays, ...results]
+  const keyOf = ({ buffer, steps }: Walk): string => `${buffer} ${steps}`
+  const lowest = new Map<string, Walk>()
+  for (const w of all) {
+    const known = lowest.get(keyOf(w))
+    if (known === undefined || w.offset < known.offset) lowest.set(keyOf(w), w)
+  }
+  const keys = [...lowest.keys()]
+  return {
+    pointers: [...lowest.values()],
+    of: all.map((w) => ({ pointer: keys.indexOf(keyOf(w)), shift: w.offset - (lowest.get(keyOf(w))?.offset ?? 0) })),
+  }
+}

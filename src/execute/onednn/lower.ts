@@ -1,31 +1,32 @@
-import { feedName, type Graph, isNode, type Node, type NodeOf, nodeAt } from '../../graph/graph.ts'
+import { feedName, isNode, type Node, type NodeOf, nodeAt } from '../../graph/graph.ts'
 import type { OpKind } from '../../graph/ops.ts'
 import { exactOps } from '../../graph/ops.ts'
 import { isHalf, type TensorType } from '../../graph/types.ts'
 import type { Carry } from '../executor.ts'
-import { plan as schedule } from '../reference/evaluate.ts'
 import { arithmetic, constantOf } from './arithmetic.ts'
+import { convolutions } from './convolutions.ts'
+import type { Costs } from './costs.ts'
+import type { Decided } from './decide.ts'
 import { type Draft, drafting, type Ownership } from './draft.ts'
 import { apply, type Expression, load, loadsOf, partsOf } from './expression.ts'
-import { type Handover, inPlace } from './in-place.ts'
-import { keeping } from './keeping.ts'
 import type { Library } from './load.ts'
-import type { Lowerings, Operand, Operands } from './lowering.ts'
+import type { How, Lowerings, Operand, Operands } from './lowering.ts'
 import { movement } from './movement.ts'
-import type { Instruction, Placed, Plan } from './plan.ts'
+import type { Handover, Placed, Plan } from './plan.ts'
 import { products } from './products.ts'
 import { reductions } from './reductions.ts'
 import { liesAs } from './view.ts'
 
 type Leaf = 'input' | 'parameter' | 'noise' | 'constant'
 type Inner = Exclude<OpKind, Leaf>
-const lowerings: Lowerings<Inner> = { ...arithmetic, ...movement, ...reductions, ...products }
+const lowerings: Lowerings<Inner> = { ...arithmetic, ...movement, ...reductions, ...products, ...convolutions }
 const isInner = (n: Node): n is NodeOf<Inner> => Object.hasOwn(lowerings, n.op)
 
 /** Loads and steps of one loop; beyond, a part is stored. */
 const most = { loads: 12, parts: 160 } as const
 const isLarge = (e: Expression): boolean => loadsOf([e]).length > most.loads || partsOf([e]).length > most.parts
 
+const nothing: readonly number[] = []
 const operandsOf = (all: readonly Operand[]): Operands => {
   const [first, second = first, third = second] = all
   if (first === undefined || second === undefined || third === undefined) throw new Error('an op of no operands')
@@ -35,7 +36,8 @@ const lowered = <K extends Inner>(
   { op, attributes, type }: NodeOf<K>,
   all: readonly Operand[],
   draft: Draft,
-): Expression => lowerings[op](attributes, operandsOf(all), type, draft, all)
+  how: How,
+): Expression => lowerings[op](attributes, operandsOf(all), type, draft, all, how)
 
 export interface Setting {
   readonly carry: Carry
@@ -45,19 +47,15 @@ export interface Setting {
   readonly pieces: number
 }
 
-/** A graph as instructions; what the library made for them is the ownership's. */
-export const planOf = (
-  graph: Graph,
+/** Instructions for a graph of which everything is decided; what the library made for them is the ownership's. */
+export const drafted = (
+  { graph, order, kept, minimal, joined }: Decided,
   library: Library,
   ownership: Ownership,
   { carry, fixed, pieces }: Setting,
+  costs: Costs,
 ): Plan => {
-  const draft = drafting(library, ownership, pieces)
-  const { steps } = schedule(graph)
-  const isKept = keeping(
-    graph,
-    steps.map(({ index }) => index),
-  )
+  const draft = drafting(library, ownership, pieces, costs)
   const values = new Map<number, Operand>()
   const valueAt = (i: number): Operand => {
     const found = values.get(i)
@@ -78,19 +76,22 @@ export const planOf = (
     constants.push({ view, data: n.attributes.data, dtype: n.type.dtype })
     return load(view)
   }
-  const resultOf = (n: Node): Expression => {
+  const resultOf = (n: Node, how: How): Expression => {
     const name = feedName(n)
     if (name !== undefined) return leaf(name, n.type)
     if (isNode('constant')(n)) return constant(n)
     if (!isInner(n)) throw new Error(`${n.op} has no lowering`)
-    const computed = lowered(n, n.operands.map(valueAt), draft)
+    const computed = lowered(n, n.operands.map(valueAt), draft, how)
     return isHalf(n.type.dtype) && n.op !== 'cast' && !exactOps.has(n.op) ? apply(n.type.dtype, computed) : computed
   }
-  for (const { index } of steps) {
-    const n = nodeAt(graph, index)
-    draft.at(index)
-    const value = resultOf(n)
-    const isStored = value.kind === 'apply' && (isKept(index) || isLarge(value))
+  const within = new Set([...joined.values()].flatMap((j) => j.within))
+  for (const index of order) {
+    if (within.has(index)) continue
+    const { convolution, addends } = joined.get(index) ?? { convolution: index, addends: nothing }
+    const n = nodeAt(graph, convolution)
+    draft.at(convolution)
+    const value = resultOf(n, { isMinimal: minimal.has(convolution), addends: addends.map(valueAt) })
+    const isStored = value.kind === 'apply' && (kept.has(index) || isLarge(value))
     values.set(index, { type: n.type, value: isStored ? load(draft.store(value, n.type.shape)) : value })
   }
 
@@ -117,15 +118,17 @@ export const planOf = (
       draft.write(target, load(view))
     }
   }
-  const fed = Object.entries(leaves).flatMap(([name, { view }]) => (fixed.has(name) ? [] : [view.buffer]))
   return {
+    graph,
     buffers: draft.buffers,
-    ...split(inPlace(draft.instructions, handovers), fed),
+    once: [],
+    each: draft.instructions,
     leaves,
     fixed,
     carried: carriedLeaves,
     constants,
     outputs: finals,
+    handovers,
   }
 }
 
@@ -137,14 +140,3 @@ const copyOf = (draft: Draft, view: Parameters<typeof load>[0]): Expression =>
       view.shape.map((_, i) => i),
     ),
   )
-
-/** Instructions that read nothing but what is fixed, and write where no others do, from the others. */
-const split = (instructions: readonly Instruction[], fed: readonly number[]) => {
-  const moving = new Set(fed)
-  const isMoving = ({ reads, writes }: Instruction): boolean => [...reads, ...writes].some((b) => moving.has(b))
-  for (let before = -1; before !== moving.size; ) {
-    before = moving.size
-    for (const i of instructions) if (isMoving(i)) for (const b of i.writes) moving.add(b)
-  }
-  return { once: instructions.filter((i) => !isMoving(i)), each: instructions.filter(isMoving) }
-}

@@ -11,6 +11,12 @@ export interface Operand {
 /** Of an op of fewer operands the last stands for those that it does not have. */
 export type Operands = readonly [Operand, Operand, Operand]
 
+/** What was decided of a node; what is added is no sum yet. */
+export interface How {
+  readonly isMinimal: boolean
+  readonly addends: readonly Operand[]
+}
+
 /** How an op comes to be: what has to be computed for it is drafted, what it is then is returned. */
 export type Lowering<K extends OpKind> = (
   attributes: Attributes[K],
@@ -19,5 +25,6 @@ export type Lowering<K extends OpKind> = (
   draft: Draft,
   /** As many as the node has. */
   all: readonly Operand[],
+  how: How,
 ) => Expression
 export type Lowerings<K extends OpKind> = { readonly [P in K]: Lowering<P> }

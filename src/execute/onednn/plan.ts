@@ -1,3 +1,4 @@
+import type { Graph } from '../../graph/graph.ts'
 import type { Misfit } from '../../graph/shape-rules.ts'
 import type { DType, Shape } from '../../graph/types.ts'
 import type { Either } from '../../prelude.ts'
@@ -28,9 +29,13 @@ export interface Piece {
   readonly descriptor: Handle
   readonly arguments: Arguments
 }
+/** What the algorithm of a product of tiles begins with: one of minimal filtering. */
+export const minimal = 'minimal, '
 export interface PrimitiveInstruction extends Common {
   readonly kind: 'primitive'
   readonly does: 'product' | 'reorder'
+  /** Floating-point operations, as they are done. */
+  readonly flops: number
   readonly pieces: readonly Piece[]
 }
 /** Row-major arrays, read and written by JavaScript. */
@@ -47,8 +52,16 @@ export interface Placed {
   readonly dtype: DType
   readonly shape: Shape
 }
+/** An output that becomes a leaf's new value by a copy, the instruction at `at` of those of each step. */
+export interface Handover {
+  readonly at: number
+  readonly from: View
+  readonly into: View
+}
 /** A graph as instructions over buffers; instructions that only fixed leaves decide run once. */
 export interface Plan {
+  /** What instructions name nodes of. */
+  readonly graph: Graph
   /** Bytes of each. */
   readonly buffers: readonly number[]
   readonly once: readonly Instruction[]
@@ -61,4 +74,5 @@ export interface Plan {
   readonly constants: readonly { readonly view: View; readonly data: readonly number[]; readonly dtype: DType }[]
   /** Outputs that are not carried, row-major. */
   readonly outputs: Readonly<Record<string, Placed>>
+  readonly handovers: readonly Handover[]
 }

@@ -1,6 +1,5 @@
 import { type Checked, type Effect, effect, fail, failure } from '../../error.ts'
-import type { Graph } from '../../graph/graph.ts'
-import { nodeAt } from '../../graph/graph.ts'
+import { type Graph, nodeAt } from '../../graph/graph.ts'
 import { roundings } from '../../graph/half.ts'
 import { isFloat, isHalf, size } from '../../graph/types.ts'
 import { E, TE } from '../../prelude.ts'
@@ -8,13 +7,13 @@ import { placeOf } from '../check-graph.ts'
 import type { Value, Values } from '../executor.ts'
 import { compileText } from '../tail/machine.ts'
 import type { Handle } from './api.ts'
+import { type How, planned, type Target } from './compile.ts'
 import { piecesFor } from './costs.ts'
 import { ownership } from './draft.ts'
 import { kindOf, lanes } from './expression.ts'
 import type { Library } from './load.ts'
-import type { Loop, Walk } from './loop.ts'
+import { type Loop, pointersOf, type Walk } from './loop.ts'
 import { moduleText } from './loop-text.ts'
-import { planOf, type Setting } from './lower.ts'
 import { layoutOf } from './memory.ts'
 import type { Array as Given, HostInstruction, Instruction, LoopInstruction, Piece, Placed, Plan } from './plan.ts'
 import { rangesOf, type Share, type Span, scheduled } from './schedule.ts'
@@ -112,12 +111,13 @@ const spanOf = (
 export const programOf = (
   library: Library,
   graph: Graph,
-  setting: Omit<Setting, 'pieces'>,
+  setting: Omit<Target, 'pieces'>,
   threads: number,
+  how: How,
 ): Effect<Program> =>
   effect(async (run) => {
     const owner = ownership(library)
-    const plan = planOf(graph, library, owner, { ...setting, pieces: piecesFor(threads) })
+    const plan = planned(graph, library, owner, { ...setting, pieces: piecesFor(threads) }, how)
     const { addresses, bytes } = layoutOf(plan)
     if (bytes > addressable) {
       owner.release()
@@ -151,7 +151,7 @@ export const programOf = (
       const at = hosts.push(() => {
         const computed = compute(arrays.map((a) => Float64Array.from(a)))
         if (E.isLeft(computed))
-          return fail('run', placeOf(nodeAt(graph, node), node), computed.left.expected, computed.left.got)
+          return fail('run', placeOf(nodeAt(plan.graph, node), node), computed.left.expected, computed.left.got)
         into.set(computed.right)
         return done
       })
@@ -168,13 +168,13 @@ export const programOf = (
         })
       const { levels, arrays, results } = i.loop
       const address = ({ buffer, offset }: Walk): number => (addresses[buffer] ?? 0) + offset * 4
-      return rangesOf(i.loop, threads).map((range) => ({
+      return rangesOf(i.loop, threads, how.costs).map((range) => ({
         reads: arrays.map((w) => spanOf(w, levels, range, addresses)),
         writes: results.map((w) => spanOf(w, levels, range, addresses)),
         work: {
           kind: 'loop',
           name: nameOf.get(i) ?? '',
-          given: [...range, ...arrays.map(address), ...results.map(address)],
+          given: [...range, ...pointersOf(i.loop).pointers.map(address)],
         },
       }))
     }

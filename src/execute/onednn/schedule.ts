@@ -1,4 +1,4 @@
-import { worthCutting } from './costs.ts'
+import type { Costs } from './costs.ts'
 import { cut } from './draft.ts'
 import { isLane } from './expression.ts'
 import { iterations, type Loop } from './loop.ts'
@@ -8,7 +8,11 @@ import type { Instruction } from './plan.ts'
 const block = 16
 
 /** The outermost level's range in as many parts as there are threads, where that is worth it; each part writes apart from the others. */
-export const rangesOf = (loop: Loop, threads: number): readonly (readonly [from: number, to: number])[] => {
+export const rangesOf = (
+  loop: Loop,
+  threads: number,
+  { worthCutting }: Pick<Costs, 'worthCutting'>,
+): readonly (readonly [from: number, to: number])[] => {
   const { levels, vector, steps } = loop
   const [outer] = levels
   const length = outer?.length ?? 0

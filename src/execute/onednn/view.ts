@@ -95,3 +95,14 @@ export const touched = ({ shape, strides }: View): number =>
 
 export const keyOf = ({ buffer, offset, shape, strides }: View): string =>
   `${buffer}+${offset}:${shape.join()}:${shape.map((d, i) => (d === 1 ? 0 : at(strides, i))).join()}`
+
+/** The order of a picture's axes [N, C, H, W] in memory. */
+export const channelsLast: Shape = [0, 2, 3, 1]
+/** Steps along axes of length 1 as an array without gaps has them. */
+export const canonical = (view: View, order: Shape): View => ({
+  ...dense(view.buffer, view.shape, order),
+  offset: view.offset,
+})
+/** Items from one on up to another of an array whose first axis they are. */
+export const itemsOf = (view: View, [from, to]: readonly [number, number]): View =>
+  part(view, [from, ...view.shape.slice(1).map(() => 0)], [to - from, ...view.shape.slice(1)])

@@ -1,10 +1,10 @@
 import type { OpOf } from '../../graph/ops.ts'
 import { size } from '../../graph/types.ts'
 import { type Geometry, geometry } from '../geometry.ts'
+import { resultSide, tileCount, tilePlaces } from '../tiles.ts'
 import { type Algorithms, type Call, isCall, operand, plainest, rewriteCalls, shapeOf } from './calls.ts'
 import { kernels } from './devices.ts'
 import type { Target } from './target.ts'
-import { resultSide, tileCount, tilePlaces } from './tiles.ts'
 import { hasUnitStride, isPointwise, isReversible } from './windows.ts'
 
 /** Which of the ways to compute the same is expected to be the fastest: the first that fits, by `costs`. */

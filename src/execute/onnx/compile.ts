@@ -1,5 +1,6 @@
 import type { Graph } from '../../graph/graph.ts'
 import type { FileArrays, Values } from '../executor.ts'
+import { type Pass, through } from '../passes.ts'
 import { inOneStage, type Staged } from '../stages.ts'
 import { byPhases, cutLoops, mergeUnlessParts, setBeside } from '../staging.ts'
 import { weightsAsMade } from '../tail/as-made.ts'
@@ -17,13 +18,6 @@ import type { Target } from './target.ts'
  * What happens to a graph, in order: rewrites of it, its cutting into stages, and of each graph in these the lowering to calls of which
  * everything is decided; `expand` writes those down in ONNX.
  */
-
-/** A step of it, by its name: from a thing to a thing of the same kind. */
-export type Pass<A> = readonly [name: string, pass: (a: A) => A]
-export const through =
-  <A>(passes: readonly Pass<A>[]) =>
-  (a: A): A =>
-    passes.reduce((now, [, pass]) => pass(now), a)
 
 /** Graphs to graphs, on the CPU. */
 export const rewrites = (

@@ -1,45 +1,27 @@
 import type { Geometry } from '../../geometry.ts'
+import {
+  filterTransform,
+  type Matrix,
+  tilePlaces as places,
+  resultSide,
+  resultTransform,
+  rotatedPlace,
+  tileCount,
+  tileSide,
+  tilesAlong,
+  tilesTransform,
+  transposed,
+} from '../../tiles.ts'
 import type { Lowered } from '../devices.ts'
 import type { Target } from '../target.ts'
-import { tilePlaces as places, resultSide, tileCount, tileSide, tilesAlong } from '../tiles.ts'
 import { type Constant, call, constantOf, floats, int, ofShape, pad, reshape, type Value } from '../value.ts'
 import { product } from './products.ts'
 
-/**
- * Convolutions of 3x3 by minimal filtering, F(2x2, 3x3): 16 products make what 36 would (Lavin and Gray 2016, "Fast Algorithms for
- * Convolutional Neural Networks", section 4.1). Of tiles d of 4x4 and filters g of 3x3, overlapping by 2, each with 2x2 results
- *
- *   Y = A^T ((G g G^T) * (B^T d B)) A
- *
- * summed over channels before A, so that each of the 16 places is a product of matrices [tiles, C] [C, O].
- */
-type Matrix = readonly (readonly number[])[]
-const tilesTransform: Matrix = [
-  [1, 0, -1, 0],
-  [0, 1, 1, 0],
-  [0, -1, 1, 0],
-  [0, 1, 0, -1],
-]
-const filterTransform: Matrix = [
-  [1, 0, 0],
-  [0.5, 0.5, 0.5],
-  [0.5, -0.5, 0.5],
-  [0, 0, 1],
-]
-const resultTransform: Matrix = [
-  [1, 1, 1, 0],
-  [0, 1, -1, -1],
-]
 /** What a matrix does to rows and to columns of a square, as one matrix over the square's places. */
 const onSquares = (m: Matrix): Matrix =>
   m.flatMap((row) => m.map((other) => row.flatMap((a) => other.map((b) => a * b))))
 const taps = 9
 
-/** A filter rotated by 180 degrees has the same 16 numbers, at other places: first and last change. */
-const rotatedPlace = (place: number): number => {
-  const along = (i: number): number => (i % 3 === 0 ? 3 - i : i)
-  return along(Math.floor(place / tileSide)) * tileSide + along(place % tileSide)
-}
 const allPlaces = Array.from({ length: places }, (_, i) => i)
 /** By whether filters are rotated. */
 const placeOrders = { plain: allPlaces, rotated: allPlaces.map(rotatedPlace) }
@@ -143,7 +125,6 @@ export const minimalInputGradient = (dy: Value, filters: Value, g: Geometry, { d
   return reshape(byTiles(dy, filters, e, 'rotated', device), [e.n, e.oh, e.ow, e.o])
 }
 
-const transposed = (m: Matrix): Matrix => (m[0] ?? []).map((_, j) => m.map((row) => row[j] ?? 0))
 /** dw[h, w, C, O] = G^T ((B^T d B) * (A dY A^T)) G, summed over tiles */
 export const minimalWeightGradient = (x: Value, dy: Value, g: Geometry, { device }: Target): Value => {
   const { c, o } = g
