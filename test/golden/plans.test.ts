@@ -1,11 +1,16 @@
 import { describe, expect, test } from 'vitest'
 import { type Explained, explainGroups } from '../../src/execute/explain.ts'
+import { asMeasured, planned } from '../../src/execute/onednn/compile.ts'
+import { piecesFor } from '../../src/execute/onednn/costs.ts'
+import { ownership } from '../../src/execute/onednn/draft.ts'
+import { explained as explainedOnednn } from '../../src/execute/onednn/explain.ts'
 import { staged } from '../../src/execute/onnx/compile.ts'
 import { measured } from '../../src/execute/onnx/costs.ts'
 import { explained } from '../../src/execute/onnx/explain.ts'
 import { loadExperiment } from '../../src/experiment/load.ts'
 import { planExperiment } from '../../src/train/plan.ts'
 import { programsOf } from '../../src/train/programs.ts'
+import { paperLibrary } from '../arbitrary/paper-onednn.ts'
 import { right } from '../arbitrary/run.ts'
 
 /** Two threads of a processor whose blocks have 16 channels: no plan depends on the machine that tests it. */
@@ -37,5 +42,22 @@ describe('the plan on onnx:cpu of what the main job runs', () => {
       { threads, baked },
     )
     await expect(plan(rows)).toMatchFileSnapshot(`plans/${name}.txt`)
+  })
+})
+
+describe('the plan on onednn of the same', () => {
+  test.each(programs)('$name', async ({ name, graph, options: { mode, baked = [], carry = {} } }) => {
+    const library = paperLibrary()
+    const known = new Set(baked)
+    const target = { mode, carry, baked: known, fixed: known, pieces: piecesFor(threads) }
+    const made = planned(graph, library, ownership(library), target, asMeasured)
+    const rows = explainedOnednn(made, threads)
+    const products = rows.filter(({ op, algorithm }) => op.startsWith('conv') && !/^(loop|tiles)/.test(algorithm))
+    const lines = products.map(({ node, op, algorithm, layout }) => `${node}: ${op}, ${algorithm}, ${layout}`)
+    /** Items that are gone through in rounds are told once. */
+    const convolutions = lines.filter((text, i) => text !== lines[i - 1])
+    const groups = explainGroups(rows).map(line).sort()
+    const once = `once: ${made.once.length} instructions`
+    await expect([...groups, once, '', ...convolutions, ''].join('\n')).toMatchFileSnapshot(`plans/onednn-${name}.txt`)
   })
 })

@@ -65,7 +65,7 @@ await suiteOn('onednn', 'onednn', () => {
           const on = (threads: number) => runOn(executor, { mode: 'training', threads })(graph, feeds)
           expect(await on(2)).toEqual(await on(1))
         }),
-        6,
+        4,
       ))
   })
 

@@ -38,8 +38,8 @@ export interface Costs {
 export const measured: Costs = {
   phased: { channels: 16, products: 0.6, weights: 4_000_000 },
   minimal: {
-    conv2d: { narrow: 64, wide: 64, tiles: 64 },
-    convInputGrad: { narrow: 64, wide: 64, tiles: 64 },
+    conv2d: { narrow: 32, wide: 32, tiles: 64 },
+    convInputGrad: { narrow: 32, wide: 32, tiles: 64 },
     convWeightGrad: { narrow: 16, wide: 16, tiles: 64 },
   },
   tiledBytes: 1_200_000,

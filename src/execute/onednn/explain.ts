@@ -8,7 +8,7 @@ import { rangesOf } from './schedule.ts'
 /** The larger of computing and of going through memory, on as many threads as there are pieces for. */
 const millisecondsOf = ({ graph, buffers }: Plan, i: Instruction, threads: number, costs: Costs): number => {
   const { pace } = costs
-  const touched = [...i.reads, ...i.writes].reduce((sum, b) => sum + (buffers[b] ?? 0), 0)
+  const touched = [...new Set([...i.reads, ...i.writes])].reduce((sum, b) => sum + (buffers[b] ?? 0), 0)
   const moving = touched / pace.bytes
   if (i.kind === 'host') return pace.call + moving
   if (i.kind === 'loop') {
