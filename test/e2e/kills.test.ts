@@ -50,7 +50,7 @@ const filesOf = async (run: string): Promise<Readonly<Record<string, string>>> =
 }
 
 beforeAll(async () => {
-  build()
+  await build()
   held.place = await workplace()
   await drawPictures(at('pictures'))
   const began = performance.now()

@@ -22,7 +22,7 @@ const conditions = {
 }
 
 beforeAll(async () => {
-  build()
+  await build()
   held.place = await workplace()
   const { $schema: _, diffusion, ...rest } = JSON.parse(await readFile(tiny, 'utf8'))
   for (const [name, { conditioning, attention }] of Object.entries(conditions))

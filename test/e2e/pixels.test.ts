@@ -13,7 +13,7 @@ const slow = { timeout: 300_000 }
 const last = 'diffusion/checkpoints/step-00000012'
 
 beforeAll(async () => {
-  build()
+  await build()
   held.place = await workplace()
   await drawPictures(at('pictures'))
   const { diffusion, ...rest } = JSON.parse(await readFile(tiny, 'utf8'))

@@ -3,21 +3,32 @@ import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import sharp from 'sharp'
+import { inject } from 'vitest'
 
 /** The compiled command line, run as its users run it: as a process of its own, in a folder of its own. */
 
 const root = join(import.meta.dirname, '../..')
-/** A folder of this process: a file that another test compiles anew must not be read while it is half written. */
-const compiled = join(root, 'dist', `e2e-${process.pid}`)
+/** A folder of this run of the tests: what another run compiles anew must not be read while it is half written. */
+const compiled = inject('compiled')
+const [making, made] = [join(compiled, '.making'), join(compiled, '.made')]
 
-/** Compiles the sources as they are now; types are checked elsewhere. */
-export const build = (): void => {
+/** Compiles the sources as they are now, once a run of the tests; types are checked elsewhere. */
+export const build = async (): Promise<void> => {
+  await mkdir(compiled, { recursive: true })
+  const isFirst = await mkdir(making).then(
+    () => true,
+    () => false,
+  )
+  while (!isFirst && !existsSync(made)) await setTimeout(50)
+  if (!isFirst) return
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
     [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json', '--noCheck', '--outDir', compiled],
     { cwd: root, encoding: 'utf8' },
   )
+  await mkdir(made)
   if (status !== 0) throw new Error(`${stdout}${stderr}`)
 }
 
@@ -48,10 +59,7 @@ export const workplace = async (): Promise<Workplace> => {
   const { ORT_DISABLE_TELEMETRY: _, ...env } = process.env
   return {
     dir,
-    dispose: async () => {
-      await rm(whole, { recursive: true })
-      await rm(compiled, { recursive: true, force: true })
-    },
+    dispose: () => rm(whole, { recursive: true }),
     leftOutside: async () =>
       (await readdir(outside, { recursive: true })).filter((path) => !Object.values(own).includes(join(outside, path))),
     run: (args, interruption) =>

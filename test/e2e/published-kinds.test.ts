@@ -14,7 +14,7 @@ const place = (): Workplace => held.place ?? expect.unreachable('no place to wor
 const at = (...path: readonly string[]): string => join(place().dir, ...path)
 const slow = { timeout: 300_000 }
 beforeAll(async () => {
-  build()
+  await build()
   held.place = await workplace()
 }, 120_000)
 afterAll(() => held.place?.dispose())

@@ -14,7 +14,7 @@ const at = (...path: readonly string[]): string => join(place().dir, ...path)
 const stage = (name: string, run: string): string => at(run, name, 'checkpoints/step-00000012')
 
 beforeAll(async () => {
-  build()
+  await build()
   held.place = await workplace()
   await drawLabelMaps(at('maps'))
   const { firstStage, ...rest } = JSON.parse(await readFile(tiny, 'utf8'))

@@ -54,7 +54,7 @@ const train = (run: string, more: readonly string[] = [], interruption?: Interru
   place().run(['train', tiny, '--out', run, '--set', pictures(at('pictures')), ...more], interruption)
 
 beforeAll(async () => {
-  build()
+  await build()
   held.place = await workplace()
   await drawPictures(at('pictures'))
   held.straight = await train('straight')

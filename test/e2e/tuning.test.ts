@@ -55,7 +55,7 @@ const drawn = async (...more: readonly string[]): Promise<Buffer> => {
 }
 
 beforeAll(async () => {
-  build()
+  await build()
   held.place = await workplace()
   await writeSmallModel(at('model'))
   held.model = await digestOf(at('model'))
