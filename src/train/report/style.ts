@@ -27,7 +27,7 @@ img { display: block; max-width: 100%; height: auto; }
 .rows li { display: flex; flex: 1 1 0; align-items: center; justify-content: flex-end; color: var(--quiet); font-size: 0.85rem; text-align: right; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(19rem, 100%), 1fr)); gap: 1.4rem; }
 .chart figcaption { margin: 0 0 0.3rem; } .chart b { color: var(--ink); font-weight: 600; }
-.chart svg { display: block; width: 100%; height: auto; } .chart text { fill: var(--quiet); font-size: 10px; } .chart line { stroke: var(--line); }
+.chart svg { display: block; width: 100%; height: auto; overflow: visible; } .chart text { fill: var(--quiet); font-size: 10px; } .chart line { stroke: var(--line); }
 .chart polyline { fill: none; stroke-width: 1.6; stroke-linejoin: round; } .chart .faint { stroke-width: 1; opacity: 0.3; }
 .key::before { content: ""; display: inline-block; width: 0.9em; height: 0.2em; margin: 0 0.35em 0.25em 0.5em; background: currentColor; } .key { white-space: nowrap; }
 .c0 { color: var(--c0); } .c1 { color: var(--c1); } .c2 { color: var(--c2); } .c3 { color: var(--c3); } .c4 { color: var(--c4); } .c5 { color: var(--c5); }
