@@ -68,10 +68,14 @@ export const inBrowser = (): Backend => {
     },
     gallery: async () => [],
     sample: (_, settings, told, signal) =>
-      new Promise((ended) => {
+      new Promise((ended, stopped) => {
         const id = next()
         drawings.set(id, { told, ended })
-        signal.addEventListener('abort', () => order({ kind: 'stop', id }), { once: true })
+        const stop = (): void => {
+          order({ kind: 'stop', id })
+          stopped(signal.reason)
+        }
+        signal.addEventListener('abort', stop, { once: true })
         order({ kind: 'sample', id, settings })
       }),
     picture: (_, file) =>
