@@ -163,7 +163,7 @@ const inChromium = (executablePath: string): void => {
       colorScheme: 'dark',
     })
     await page.getByRole('spinbutton', { name: 'Pictures' }).fill('1')
-    await page.getByRole('spinbutton', { name: 'Steps' }).fill('3')
+    await page.getByRole('spinbutton', { name: 'Steps' }).fill('2')
     await drawByKeyboard(page, 'a red circle', /1 picture drawn/)
     const url = await page.locator('.thumbs img').getAttribute('src')
     const file = await page.evaluate(
@@ -172,13 +172,18 @@ const inChromium = (executablePath: string): void => {
     )
     const drawn = await sharp(Uint8Array.from(file)).removeAlpha().raw().toBuffer()
     const run = right(await loadRun(shapes, { executor: onnx('cpu') })())
-    const request = { prompt: 'a red circle', count: 1, steps: 3 }
+    const request = { prompt: 'a red circle', count: 1, steps: 2 }
     const [expected] = right(await run.sample(request)())
     run.dispose()
     const squares = drawn.reduce((sum, x, i) => sum + (x - (expected?.data[i] ?? 0)) ** 2, 0)
     expect(drawn).toHaveLength(expected?.data.length ?? 0)
     expect(10 * Math.log10(255 ** 2 / Math.max(squares / drawn.length, 1e-6))).toBeGreaterThan(40)
     await fits(page, 360)
+    await page.getByRole('spinbutton', { name: 'Steps' }).fill('250')
+    await page.getByRole('button', { name: 'Draw', exact: true }).click()
+    await page.getByText('/250').waitFor()
+    await page.getByRole('button', { name: 'Stop' }).click()
+    await page.getByText(/Stopped at step \d+ of 250/).waitFor()
     const large = /\.(wasm|safetensors)\?/
     expect(asked.filter((u) => large.test(u))).toHaveLength(3)
     await page.reload()

@@ -1,18 +1,27 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { isAbsolute, join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { exportWeb } from '../../src/cli/export-web.ts'
 import { sampleRun } from '../../src/cli/sample-run.ts'
+import { showErrors } from '../../src/error.ts'
 import type { Executor } from '../../src/execute/executor.ts'
 import { floats } from '../../src/execute/executor.ts'
 import { keeping } from '../../src/execute/keeping.ts'
+import { onnx } from '../../src/execute/onnx/index.ts'
 import { float, freeze, input, loadRun, orThrow, pipe, reference, sum } from '../../src/index.ts'
 import { readPicture } from '../../src/io/images.ts'
 import { grid, type Picture, picturesOf } from '../../src/io/pictures.ts'
-import { TE } from '../../src/prelude.ts'
+import { E, TE } from '../../src/prelude.ts'
+import { loaded } from '../../src/run/handle.ts'
 import type { LoadedRun } from '../../src/run/loaded.ts'
+import { openedOf } from '../../src/run/own.ts'
 import type { Options } from '../../src/run/sample-options.ts'
+import { drawnOf, inMemory } from '../../src/serve/static.ts'
+import type { Part, Site } from '../../src/serve/static-files.ts'
+import { right } from '../arbitrary/run.ts'
+import { writeSmallModel } from '../published-model.ts'
 
 /** A run in a program: the model of shapes that comes with the project, a few steps at a time. */
 
@@ -127,6 +136,59 @@ describe('what the objective says', () => {
     [{ class: 1 }, 'class'],
   ])('what does not fit is named: %j', async (request, at) => {
     expect(await run().loss({ pictures: drawn(), ...request })()).toMatchObject({ left: [{ tag: 'usage', at }] })
+  })
+})
+
+/** As files of a page, without a browser: what a page reads of them draws what the run draws. */
+describe('as files of a page', () => {
+  const at = (...names: readonly string[]): string => join(held.dir ?? '', ...names)
+  const put = (from: string, out: string) => exportWeb(from, out, { half: true, page: at('page') }, silent)()
+  beforeAll(async () => {
+    await mkdir(at('page'))
+    await writeFile(at('page/index.html'), '<head><meta name="latentgraph" content="with a server" /></head>')
+    right(await put(folder, at('site')))
+  }, 60_000)
+  const siteOf = async (): Promise<Site> => JSON.parse(await readFile(at('site/site.json'), 'utf8'))
+  const textsOf = (value: unknown): readonly string[] =>
+    typeof value === 'string'
+      ? [value]
+      : typeof value === 'object' && value !== null
+        ? Object.values(value).flatMap(textsOf)
+        : []
+  test('there is all that it needs, and no folder of this machine is told', async () => {
+    const site = await siteOf()
+    const parts = [site.diffusion, site.firstStage, ...Object.values(site.engines).map(({ binary }) => binary)]
+    const named = Object.values(site.engines).flatMap(({ script, module }) => [script, module])
+    expect(await readdir(at('site'))).toEqual(
+      expect.arrayContaining([...named, ...parts.map((part) => part?.file), 'index.html', '_headers']),
+    )
+    for (const part of parts) expect((await stat(at('site', part?.file ?? ''))).size).toBe(part?.bytes)
+    expect(textsOf([site.experiment, site.model]).filter(isAbsolute)).toEqual([])
+    expect(await readFile(at('site/index.html'), 'utf8')).toMatch(/Content-Security-Policy.*content="alone"/)
+  })
+  test('they draw what the run draws, to the byte', async () => {
+    const site = await siteOf()
+    const bytesOf = (part: Part | undefined) => readFile(at('site', part?.file ?? ''))
+    const weights = { diffusion: await bytesOf(site.diffusion), firstStage: await bytesOf(site.firstStage) }
+    const kept = { programs: 4, bytes: 2 ** 30 }
+    const alone = loaded(openedOf(inMemory, right(drawnOf(site, weights))), onnx('cpu'), kept)
+    expect(await orThrow(alone.sample(asked))).toEqual(drawn())
+    alone.dispose()
+  })
+  test('nothing else is written over, and a published model is refused', async () => {
+    const refused = async (from: string, out: string): Promise<string> => {
+      const ended = await put(from, out)
+      return E.isLeft(ended) ? showErrors(ended.left) : ''
+    }
+    await mkdir(at('mine'))
+    await writeFile(at('mine/letter.txt'), 'dear')
+    expect(await refused(folder, at('mine'))).toMatch(/^--web\n.*a new folder.*\n.*letter\.txt/)
+    expect(await readdir(at('mine'))).toEqual(['letter.txt'])
+    await writeSmallModel(at('published'))
+    expect(await refused(at('published'), at('none'))).toMatch(
+      /^--web\n.*a run that was trained here\n.*a published model/,
+    )
+    expect(await readdir(held.dir ?? '')).not.toContain('none')
   })
 })
 
