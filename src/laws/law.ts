@@ -30,7 +30,7 @@ export interface Verdict {
     readonly value: string
     readonly path: string
     readonly reason: string
-    /** What a person reads: which step, what was expected, what came; nothing where the law does not tell. */
+    /** What a person reads: which step, what was expected, what came; nothing where it could not be computed. */
     readonly lines: readonly string[]
   }
 }
@@ -91,6 +91,28 @@ export interface Statement<A> extends Omit<Law, 'check'> {
   readonly runs?: number
 }
 
+/** A number, or the beginning of a list of them. */
+const most = 4
+const number = (x: number): string => `${Number(x.toPrecision(6))}`
+const listed = (xs: readonly number[]): string =>
+  `${xs.slice(0, most).map(number).join(', ')}${xs.length > most ? `, ... (${xs.length})` : ''}`
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** What a case is, in few words: a schedule by its timesteps, lists by how they begin. */
+const shortly = (value: unknown): string => {
+  if (typeof value === 'number') return number(value)
+  if (Array.isArray(value))
+    return value.every((x) => typeof x === 'number') ? `[${listed(value)}]` : `[${value.slice(0, most).map(shortly)}]`
+  if (!isRecord(value)) return String(value)
+  if ('timesteps' in value && 'betas' in value) return `a schedule of ${value.timesteps} timesteps`
+  return Object.entries(value)
+    .flatMap(([key, inner]) =>
+      typeof inner === 'function' ? [] : [isRecord(inner) ? shortly(inner) : `${key} ${shortly(inner)}`],
+    )
+    .join(', ')
+}
+
 /** A smaller counterexample deviates by this share of the first at least: else it would shrink to where rounding begins. */
 const kept = 1 / 4
 
@@ -122,6 +144,8 @@ export const law = <A>({ arbitrary, deviation, tells, runs = 50, ...about }: Sta
       })
       const [broken] = found.counterexample ?? []
       const told = broken === undefined || tells === undefined ? E.right([]) : await tells(broken, court)()
+      const lines = E.isRight(told) && told.right.length > 0 ? told.right : undefined
+      const short = [`off by ${number(failures.at(-1) ?? Number.NaN)}, ${limit} allowed`, `of ${shortly(broken)}`]
       const verdict = {
         law: about.name,
         holds: !found.failed,
@@ -136,12 +160,18 @@ export const law = <A>({ arbitrary, deviation, tells, runs = 50, ...about }: Sta
               value: fc.stringify(found.counterexample),
               path: found.counterexamplePath ?? '',
               reason: found.errorInstance instanceof Error ? found.errorInstance.message : String(found.errorInstance),
-              lines: E.isRight(told) ? told.right : [],
+              lines: lines ?? (failures.length > 0 ? short : []),
             },
           }
         : verdict
     },
 })
+
+/** What came of a case, where a law tells no more. */
+const numbersOf = (found: Readonly<Record<string, readonly number[]>>, a: unknown): readonly string[] => [
+  `of ${shortly(a)}`,
+  ...Object.entries(found).map(([name, xs]) => `${name.padEnd(20)} ${listed(xs)}`),
+]
 
 /** A law that expressions of a value are all there is to. */
 export interface Expressed<A, K extends string> extends Omit<Statement<A>, 'deviation' | 'tells'> {
@@ -162,15 +192,11 @@ export interface Expressed<A, K extends string> extends Omit<Statement<A>, 'devi
 export const lawOf = <A, K extends string>({ outputs, feeds, deviation, tells, ...about }: Expressed<A, K>): Law =>
   law({
     ...about,
-    ...(tells === undefined
-      ? {}
-      : {
-          tells: (a: A, { ask }: Court) =>
-            pipe(
-              ask(outputs(a), feeds?.(a)),
-              TE.map((found) => tells(found, a)),
-            ),
-        }),
+    tells: (a, { ask }) =>
+      pipe(
+        ask(outputs(a), feeds?.(a)),
+        TE.map((found) => (tells === undefined ? numbersOf(found, a) : tells(found, a))),
+      ),
     deviation: (a, { ask }) =>
       pipe(
         ask(outputs(a), feeds?.(a)),

@@ -14,6 +14,7 @@ import { autoencoderLaws, objectiveLaws } from './losses.ts'
 import { optimizerLaws } from './optimizers.ts'
 import { quantiserLaws } from './quantisers.ts'
 import { convergenceLaw, halves, samplerLaws } from './samplers.ts'
+import { formulaLaws } from './schedules.ts'
 import { walksAlong } from './walks.ts'
 
 /** The laws that the parts of an experiment are held to, by part. */
@@ -30,18 +31,24 @@ const isExact = (s: Sampling): boolean => !inexact.includes(s.sampler) && !('int
 const isSilent = (s: Sampling): boolean =>
   !noisy.includes(s.sampler) && !('eta' in s && s.eta > 0) && !('churn' in s && s.churn > 0)
 
+/** Without the noise that it could do without: what is left of it converges to the probability flow. */
+const silenced = (s: Sampling): Sampling =>
+  'eta' in s && s.eta > 0 ? { ...s, eta: 0 } : 'churn' in s && s.churn > 0 ? { ...s, churn: 0 } : s
+
 const samplerPart = (diffusion: Diffusion, sampling: Sampling): Checked<Part> =>
   pipe(
     E.Do,
     E.bind('process', () => processOf(diffusion.schedule)),
     E.bind('sampler', () => samplerOf(sampling)),
-    E.map(({ process: { path }, sampler }) => {
+    E.bind('silent', () => samplerOf(silenced(sampling))),
+    E.map(({ process: { path }, sampler, silent }) => {
+      const quiet = { ...silent, name: `${silent.name} without noise` }
       const along = walksAlong(fc.constant(path), ['trailing', 'linspace', 'karras', 'exponential'])
       return {
         name: `sampler ${sampling.sampler}, along this schedule`,
         laws: [
           ...(isExact(sampling) ? samplerLaws(sampler, along) : [halves(sampler, along)]),
-          ...(isSilent(sampling) ? [convergenceLaw(sampler)] : []),
+          ...(isSilent(silenced(sampling)) ? [convergenceLaw(isSilent(sampling) ? sampler : quiet)] : []),
         ],
       }
     }),
@@ -57,7 +64,10 @@ const scheduleParts = ({ schedule }: Diffusion): Checked<readonly Part[]> =>
         E.bind('whole', () => noiseSchedule(schedule)),
         E.bind('few', () => noiseSchedule({ ...schedule, zeroTerminalSnr: false, timesteps: summed })),
         E.map(({ whole, few }) => [
-          { name: `schedule ${schedule.kind}, ${whole.timesteps} timesteps`, laws: forwardLaws(fc.constant(whole)) },
+          {
+            name: `schedule ${schedule.kind}, ${whole.timesteps} timesteps`,
+            laws: [...formulaLaws(schedule, whole), ...forwardLaws(fc.constant(whole))],
+          },
           { name: `objective, on ${summed} timesteps of this schedule`, laws: objectiveLaws(fc.constant(few)) },
         ]),
       )

@@ -279,6 +279,17 @@ export const convergenceLaw = (sampler: Sampler, order = sampler.order): Law =>
         TE.bind('short', () => errorWith(executor, sampler, data, 2 * coarse)),
         TE.map(({ long, short }) => Math.max(0, order - Math.log2(long / short))),
       ),
+    tells: (data, { executor }) =>
+      pipe(
+        TE.Do,
+        TE.bind('long', () => errorWith(executor, sampler, data, coarse)),
+        TE.bind('short', () => errorWith(executor, sampler, data, 2 * coarse)),
+        TE.map(({ long, short }) => [
+          `${data.kind} path, ${data.spacing} spacing, data at +-${data.mean} with a deviation of ${data.deviation}`,
+          `error of ${coarse} steps     ${long.toPrecision(4)}`,
+          `error of ${2 * coarse} steps     expected about ${(long / 2 ** order).toPrecision(4)}, came ${short.toPrecision(4)}: order ${Math.log2(long / short).toFixed(2)}`,
+        ]),
+      ),
   })
 
 /** Two samplers that are to give the same numbers on every walk. */

@@ -1,12 +1,16 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { constant } from '../../src/declare/index.ts'
 import { reference } from '../../src/execute/reference/index.ts'
 import { decodeExperiment } from '../../src/experiment/decode.ts'
-import { law } from '../../src/laws/law.ts'
+import { float } from '../../src/graph/types.ts'
+import { law, lawOf } from '../../src/laws/law.ts'
 import { experimentLaws } from '../../src/laws/of-experiment.ts'
 import { samplerLaws } from '../../src/laws/samplers.ts'
+import { formulaLaws } from '../../src/laws/schedules.ts'
 import { E, pipe, TE } from '../../src/prelude.ts'
 import { ddim, type Sampler } from '../../src/samplers/index.ts'
+import { noiseSchedule } from '../../src/schedulers/noise-schedule.ts'
 
 const linesOf = async (found: ReturnType<typeof samplerLaws>[number] | undefined): Promise<readonly string[]> =>
   (await found?.check(reference, { seed: 1, runs: 5 })())?.counterexample?.lines ?? []
@@ -38,6 +42,38 @@ describe('a counterexample', () => {
     const again = await above.check(reference, { seed, path: counterexample?.path ?? '' })()
     expect(again.counterexample?.lines).toEqual(counterexample?.lines)
   })
+})
+
+describe('a schedule that is not what its name says', () => {
+  const declared = { kind: 'scaled-linear', timesteps: 50, betaStart: 0.01, betaEnd: 0.09 } as const
+  const rightOne = noiseSchedule({ ...declared, vPosterior: 0 })
+  const check = async (betas: (of: readonly number[]) => readonly number[]) => {
+    if (E.isLeft(rightOne)) throw new Error(JSON.stringify(rightOne.left))
+    const [found] = formulaLaws(declared, { ...rightOne.right, betas: betas(rightOne.right.betas) })
+    return found?.check(reference, { seed: 1 })()
+  }
+  test('is told from one that is, at its first timesteps', async () => {
+    expect(await check((betas) => betas)).toMatchObject({ holds: true })
+    const verdict = await check((betas) => betas.map(Math.sqrt))
+    expect(verdict?.counterexample?.lines[0]).toMatch(/^at timestep \d of 50$/)
+    expect(verdict?.counterexample?.lines[1]).toMatch(/^variance beta +expected 0\.0\d+ +came 0\.[1-3]\d*$/)
+  })
+})
+
+test('a law that tells nothing of its own says what its case was, and what came', async () => {
+  const broken = lawOf({
+    name: 'x is 1',
+    equation: 'x = 1',
+    source: 'nobody',
+    tolerance: { float64: 1e-9, float32: 1e-9 },
+    arbitrary: fc.record({ s: fc.constant({ timesteps: 12, betas: [0.1] }), x: fc.constant([2, 3, 4, 5, 6]) }),
+    outputs: ({ x }) => ({ x: constant(x, float(5)) }),
+    deviation: ({ x }) => Math.abs((x[0] ?? 0) - 1),
+  })
+  expect((await broken.check(reference, { seed: 1 })()).counterexample?.lines).toEqual([
+    'of a schedule of 12 timesteps, x [2, 3, 4, 5, ... (5)]',
+    'x                    2, 3, 4, 5, ... (5)',
+  ])
 })
 
 test('an experiment is held to the laws of the parts that it has', async () => {
