@@ -1,5 +1,6 @@
-import { type PeerMode, type Precision, type Pythons, peer, peerModes, precisionOf } from './peer.ts'
+import { type PeerDevice, type PeerMode, type Precision, type Pythons, peer, peerModes, precisionOf } from './peer.ts'
 import { type Answer, median, ours, type Side } from './side.ts'
+import { peerWorkOf } from './works.ts'
 
 /** A work on one side. */
 export interface Timed {
@@ -25,12 +26,17 @@ export interface Settings extends Pythons {
   readonly precision: Precision
   readonly modes: readonly PeerMode[]
   readonly rounds: number
+  /** Where the peers compute. */
+  readonly device: PeerDevice
   readonly say: (line: string) => void
 }
 
 const warmUp = 3
 /** How far two sides may be apart on the same work. */
 const tolerance: { readonly [P in Precision]: number } = { float32: 1e-4, bfloat16: 5e-2 }
+
+/** PyTorch and JAX as they are installed compute some float32 in TensorFloat-32 on a card. */
+const tensorFloat = 5e-3
 
 interface Runner {
   readonly side: Side
@@ -52,7 +58,7 @@ export const compare = async (
   work: string,
   flops: number,
   peak: number | undefined,
-  { executor, precision, modes, rounds, say, ...pythons }: Settings,
+  { executor, precision, modes, rounds, device, say, ...pythons }: Settings,
 ): Promise<Row> => {
   const us: Runner = { side: ours(), ms: [] }
   const { threads } = pythons
@@ -63,7 +69,7 @@ export const compare = async (
   const absent: Partial<Record<PeerMode, string>> = {}
   for (const mode of modes) {
     const runner: Runner = { side: peer(peerModes[mode].of, pythons), ms: [] }
-    const made = await runner.side.ask({ cmd: 'setup', work: work.split('/')[0], threads, config: {}, mode })
+    const made = await runner.side.ask({ cmd: 'setup', ...peerWorkOf(work), threads, mode, device })
     const first = made.ok === true ? await runner.side.ask({ cmd: 'run', repeats: 1 }) : made
     const y = first.values?.[0]
     if (y === undefined) {
@@ -73,7 +79,7 @@ export const compare = async (
     }
     if (made.referenceBlas === true && mode === 'eager')
       say('PyTorch runs on the reference BLAS here, which flatters us: apt-get install libopenblas0-openmp')
-    const most = Math.max(tolerance[precision], tolerance[precisionOf(mode)])
+    const most = Math.max(tolerance[precision], tolerance[precisionOf(mode)], device === 'cuda' ? tensorFloat : 0)
     if (!(Math.abs(x - y) <= most * Math.abs(y)))
       throw new Error(`${work}: not the same work: ${x} here, ${y} there (${mode})`)
     runners.set(mode, runner)

@@ -13,7 +13,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 const asked = benchOptions(process.argv.slice(2))
 if (typeof asked === 'number') process.exit(asked)
 const options = asked
-const { executor, precision, rounds, threads, python, jax } = options
+const { executor, precision, rounds, threads, python, jax, device } = options
 
 const cell = (x: number | null | undefined, digits: number, width: number): string =>
   (x === null || x === undefined ? '-' : x.toFixed(digits)).padStart(width)
@@ -28,7 +28,7 @@ const line = ({ work, ours, peers, ratio, share }: Row): string => {
 
 const withPeers = async (): Promise<object> => {
   const chosen = options.work ?? comparedWorks
-  const about = await machine({ python, jax, threads }, ['float32', 'bfloat16'])
+  const about = await machine({ python, jax, threads }, device === 'cpu' ? ['float32', 'bfloat16'] : [])
   const modes = options.modes ?? usualModes(about)
   console.log(showMachine(about))
   for (const mode of peerModeNames.filter((name) => options.modes === undefined && !modes.includes(name)))
@@ -41,7 +41,7 @@ const withPeers = async (): Promise<object> => {
   for (const [i, work] of chosen.entries()) {
     if (process.stderr.isTTY) process.stderr.write(`${i + 1} of ${chosen.length}: ${work}\r`)
     const row = await compare(work, flopsOfWork(work), about.peak[precision], {
-      ...{ executor, precision, modes, rounds, threads, python, jax },
+      ...{ executor, precision, modes, rounds, threads, python, jax, device },
       say: console.log,
     })
     console.log(line(row))

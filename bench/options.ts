@@ -1,6 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { executorNames } from '../src/execute/auto.ts'
-import { type PeerMode, type Precision, peerModeNames, precisionOf } from './peer.ts'
+import { type PeerDevice, type PeerMode, type Precision, peerModeNames, precisionOf } from './peer.ts'
 import { works } from './works.ts'
 
 /** What `npm run bench -- ...` was asked for. */
@@ -19,6 +19,7 @@ export interface BenchOptions {
   readonly svg: string | undefined
   readonly python: string
   readonly jax: string
+  readonly device: PeerDevice
 }
 
 const oneOf =
@@ -75,6 +76,11 @@ const command = (): Command =>
     .option('--json <file>', 'what was measured, as JSON')
     .option('--python <program>', 'that has PyTorch', '/usr/bin/python3')
     .option('--jax <program>', 'a Python that has JAX; that of --python unless said')
+    .addOption(
+      new Option('--device <name>', 'where PyTorch computes; JAX takes what it has')
+        .choices(['cpu', 'cuda'] satisfies readonly PeerDevice[])
+        .default('cpu'),
+    )
     .helpOption('-h, --help', 'print help')
     .addHelpText('after', `\nWorks: ${Object.keys(works).join(', ')}\nExecutors: ${executorNames.join(', ')}`)
     .allowExcessArguments(false)

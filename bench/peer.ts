@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { here, type Side, side } from './side.ts'
 
 export type Precision = 'float32' | 'bfloat16'
+export type PeerDevice = 'cpu' | 'cuda'
 interface Mode {
   readonly of: 'PyTorch' | 'JAX'
   /** In which it computes. */
@@ -17,12 +18,16 @@ export const peerModes = modes({
   compiled: { of: 'PyTorch', precision: 'float32' },
   jax: { of: 'JAX', precision: 'float32' },
   bfloat16: { of: 'PyTorch', precision: 'bfloat16' },
+  jax_bfloat16: { of: 'JAX', precision: 'bfloat16' },
 })
 export type PeerMode = keyof typeof peerModes
 export const peerModeNames = Object.keys(peerModes).filter((name): name is PeerMode => name in peerModes)
 export const precisionOf = (mode: PeerMode): Precision => peerModes[mode].precision
 /** As it is shown to people. */
-export const peerName = (mode: PeerMode): string => (mode === 'jax' ? 'JAX' : `PyTorch, ${mode}`)
+export const peerName = (mode: PeerMode): string => {
+  const { of } = peerModes[mode]
+  return mode === 'jax' ? of : `${of}, ${mode.replace('jax_', '')}`
+}
 
 /** Sources are beside the compiled bench's parent: dist/bench -> bench. */
 const scriptAt = (name: string): string =>

@@ -346,6 +346,37 @@ export const comparedWorks = [
   'sd-half-sample',
 ] as const
 
+/** A U-Net of 26 million parameters, and batches, that keep a card busy. */
+const unetLarge: UNetConfig = { ...unetA, modelChannels: 128 }
+const latentsLarge: Shape = [64, 4, 32, 32]
+const autoencoderLarge: AutoencoderConfig = { ...autoencoderB, channels: 64 }
+const [picturesLarge, codesLarge]: readonly [Shape, Shape] = [
+  [32, 3, 64, 64],
+  [32, 4, 16, 16],
+]
+
+const peerUNetLarge = { model_channels: 128, batch: 64 }
+const peerUNetSmall = {
+  ...{ model_channels: 32, channel_mult: [1, 2], num_res_blocks: 1, attention_resolutions: [2] },
+  ...{ batch: 2, size: [8, 8] },
+}
+/** What a peer is asked for in place of a work's own name: `peers/README.md`. */
+const askedOfPeers: Readonly<Record<string, PeerWork>> = {
+  'gpu-unet-train': { work: 'unet-train', config: peerUNetLarge },
+  'gpu-unet-sample': { work: 'unet-sample', config: peerUNetLarge },
+  'gpu-half-sample': { work: 'sd-half-sample', config: { batch: 8 } },
+  'gpu-autoencoder-train': { work: 'autoencoder-train', config: { batch: 32, ch: 64 } },
+  'small-unet-train': { work: 'unet-train', config: peerUNetSmall },
+  'small-unet-sample': { work: 'unet-sample', config: peerUNetSmall },
+  'small-autoencoder-train': { work: 'autoencoder-train', config: { batch: 2, ch_mult: [1, 2], resolution: 16 } },
+}
+export interface PeerWork {
+  readonly work: string
+  readonly config: Readonly<Record<string, number | readonly number[]>>
+}
+export const peerWorkOf = (name: string): PeerWork =>
+  askedOfPeers[name] ?? { work: name.split('/')[0] ?? name, config: {} }
+
 /** Operations of one iteration. */
 export const flopsOfWork = (name: string): number => {
   const made = works[name]?.()
@@ -371,6 +402,10 @@ export const works: Readonly<Record<string, () => Checked<Work>>> = {
   'autoencoder-train/2': () => autoencoderTrain(autoencoderB, pictures, codes, 2),
   'gan-train': () => step(adversarialStep(false), { x: hashed('x', pictures), noise: hashed('noise', codes) }),
   'gan-lpips-train': () => step(adversarialStep(true), { x: hashed('x', pictures), noise: hashed('noise', codes) }),
+  'gpu-unet-train': () => unetTrain(unetLarge, latentsLarge),
+  'gpu-unet-sample': () => unetSample(unetLarge, latentsLarge),
+  'gpu-half-sample': () => unetSample(unetHalf, [8, 4, 64, 64]),
+  'gpu-autoencoder-train': () => autoencoderTrain(autoencoderLarge, picturesLarge, codesLarge),
   'small-unet-sample': () => unetSample(unetSmall, latentsSmall),
   'small-unet-train': () => unetTrain(unetSmall, latentsSmall),
   'small-autoencoder-train': () => autoencoderTrain(autoencoderSmall, picturesSmall, codesSmall),

@@ -7,9 +7,8 @@ import os
 import sys
 import time
 
-BATCH, SIDE, CHANNELS = 8, 32, 4
-PICTURES, RESOLUTION, LATENTS = 4, 64, 4
-MULTIPLIERS = (1, 2, 2)
+CHANNELS = LATENTS = 4
+HALF = False  # networks in bfloat16, weights and optimiser in float32
 
 
 # ---- weights and inputs by the hash formula of the golden fixtures
@@ -43,12 +42,17 @@ class Declared(dict):
             else:
                 u = 0.1 * u
             self[name] = jnp.asarray(arranged(u), jnp.float32)
-        return self[name]
+        return rounded(self[name])
 
 
 class Given(dict):
     def read(self, name, shape, arranged=None):
-        return self[name]
+        return rounded(self[name])
+
+
+def rounded(x):
+    """As networks compute it."""
+    return x.astype(jnp.bfloat16) if HALF else x
 
 
 def linear(p, name, x, out):
@@ -100,10 +104,10 @@ def attention(p, name, x, head=32):
     return (flat + conv1d(p, f'{name}.proj_out', h, c)).reshape(x.shape)
 
 
-def unet(p, x, t, y=None, base=64, multipliers=MULTIPLIERS, blocks=2, attended=(4,), classes=None):
-    half = base // 2
+def unet(p, x, t, y=None, base=64, multipliers=(1, 2, 2), blocks=2, attended=(4,), classes=None):
+    half, x = base // 2, rounded(x)
     angles = t[:, None].astype(jnp.float32) * jnp.exp(-math.log(10000) * jnp.arange(half) / half)
-    emb = jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1)
+    emb = rounded(jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1))
     emb = linear(p, 'time_embed.2', silu(linear(p, 'time_embed.0', emb, 4 * base)), 4 * base)
     if y is not None:
         emb = emb + p.read('label_emb.weight', (classes, 4 * base))[y]
@@ -131,7 +135,7 @@ def unet(p, x, t, y=None, base=64, multipliers=MULTIPLIERS, blocks=2, attended=(
             if level and i == blocks:
                 h, factor = conv(p, f'output_blocks.{at}.{inner}.conv', upsampled(h), m * base), factor // 2
             at += 1
-    return conv(p, 'out.2', silu(group_norm(p, 'out.0', h)), x.shape[-1])
+    return conv(p, 'out.2', silu(group_norm(p, 'out.0', h)), x.shape[-1]).astype(jnp.float32)
 
 
 # ---- KL autoencoder (ldm/modules/diffusionmodules/model.py)
@@ -153,26 +157,26 @@ def middle(p, name, x):
 
 def encoded(p, x, base=32, multipliers=(1, 2, 4)):
     """Mean and log-variance of the posterior."""
-    h = conv(p, 'encoder.conv_in', x, base)
+    h = conv(p, 'encoder.conv_in', rounded(x), base)
     for i, m in enumerate(multipliers):
         h = block(p, f'encoder.down.{i}.block.0', h, m * base)
         if i < len(multipliers) - 1:
             h = conv(p, f'encoder.down.{i}.downsample.conv', h, m * base, stride=2, padding=((0, 1), (0, 1)))
     h = silu(group_norm(p, 'encoder.norm_out', middle(p, 'encoder.mid', h), 1e-6))
     moments = conv(p, 'quant_conv', conv(p, 'encoder.conv_out', h, 2 * LATENTS), 2 * LATENTS, kernel=1)
-    mean, logvar = jnp.split(moments, 2, axis=-1)
+    mean, logvar = jnp.split(moments.astype(jnp.float32), 2, axis=-1)
     return mean, jnp.clip(logvar, -30, 20)
 
 
 def decoded(p, z, base=32, multipliers=(1, 2, 4)):
-    h = conv(p, 'decoder.conv_in', conv(p, 'post_quant_conv', z, LATENTS, kernel=1), base * multipliers[-1])
+    h = conv(p, 'decoder.conv_in', conv(p, 'post_quant_conv', rounded(z), LATENTS, kernel=1), base * multipliers[-1])
     h = middle(p, 'decoder.mid', h)
     for i, m in reversed(list(enumerate(multipliers))):
         for j in range(2):
             h = block(p, f'decoder.up.{i}.block.{j}', h, m * base)
         if i:
             h = conv(p, f'decoder.up.{i}.upsample.conv', upsampled(h), m * base)
-    return conv(p, 'decoder.conv_out', silu(group_norm(p, 'decoder.norm_out', h, 1e-6)), 3)
+    return conv(p, 'decoder.conv_out', silu(group_norm(p, 'decoder.norm_out', h, 1e-6)), 3).astype(jnp.float32)
 
 
 # ---- works
@@ -210,37 +214,46 @@ def trained(loss, rate, betas, decay):
     return run
 
 
-def timesteps():
-    return jnp.asarray([(2 * i + 1) * 1000 // (2 * BATCH) for i in range(BATCH)])
+def timesteps(n):
+    return jnp.asarray([(2 * i + 1) * 1000 // (2 * n) for i in range(n)])
 
 
-def unet_sample():
-    return forward(unet, pictures('x', BATCH, CHANNELS, SIDE, SIDE), timesteps())
+def network(model_channels=64, channel_mult=(1, 2, 2), num_res_blocks=2, attention_resolutions=(4,)):
+    """The U-Net by the names that torch_peer.py has for its sizes."""
+    return dict(base=model_channels, multipliers=tuple(channel_mult), blocks=num_res_blocks, attended=tuple(attention_resolutions))
 
 
-def unet_train():
-    x, noise = (pictures(name, BATCH, CHANNELS, SIDE, SIDE) for name in ('x', 'noise'))
-    t = timesteps()
+def unet_sample(batch=8, size=(32, 32), **sizes):
+    of = network(**sizes)
+    return forward(lambda p, x, t: unet(p, x, t, **of), pictures('x', batch, CHANNELS, *size), timesteps(batch))
+
+
+def unet_train(batch=8, size=(32, 32), **sizes):
+    of = network(**sizes)
+    x, noise = (pictures(name, batch, CHANNELS, *size) for name in ('x', 'noise'))
+    t = timesteps(batch)
     bars = np.cumprod(1 - np.linspace(0.0015**0.5, 0.0195**0.5, 1000)**2)
     signal, sigma = (jnp.asarray(np.sqrt(s)[np.asarray(t)][:, None, None, None], jnp.float32) for s in (bars, 1 - bars))
 
     def loss(p):
-        return ((unet(p, signal * x + sigma * noise, t) - noise)**2).mean()
+        return ((unet(p, signal * x + sigma * noise, t, **of) - noise)**2).mean()
     return trained(loss, 1e-4, (0.9, 0.999), 0.01)
 
 
-def autoencoder_decode():
-    return forward(decoded, pictures('noise', PICTURES, LATENTS, RESOLUTION // 4, RESOLUTION // 4))
+def autoencoder_decode(batch=4, ch=32, ch_mult=(1, 2, 4), resolution=64):
+    side = resolution >> len(ch_mult) - 1
+    return forward(lambda p, z: decoded(p, z, ch, ch_mult), pictures('noise', batch, LATENTS, side, side))
 
 
-def autoencoder_train():
-    x = pictures('x', PICTURES, 3, RESOLUTION, RESOLUTION)
-    noise = pictures('noise', PICTURES, LATENTS, RESOLUTION // 4, RESOLUTION // 4)
+def autoencoder_train(batch=4, ch=32, ch_mult=(1, 2, 4), resolution=64):
+    side = resolution >> len(ch_mult) - 1
+    x, noise = pictures('x', batch, 3, resolution, resolution), pictures('noise', batch, LATENTS, side, side)
 
     def loss(p):
-        mean, logvar = encoded(p, x)
+        mean, logvar = encoded(p, x, ch, ch_mult)
         kl = 0.5 * (mean**2 + jnp.exp(logvar) - 1 - logvar).sum()
-        return (jnp.abs(x - decoded(p, mean + jnp.exp(0.5 * logvar) * noise)).sum() + 1e-6 * kl) / PICTURES
+        drawn = decoded(p, mean + jnp.exp(0.5 * logvar) * noise, ch, ch_mult)
+        return (jnp.abs(x - drawn).sum() + 1e-6 * kl) / batch
     return trained(loss, 4.5e-6, (0.5, 0.9), 0)
 
 
@@ -297,10 +310,14 @@ def main():
             if command == 'setup':
                 if request['work'] not in WORKS:
                     raise ValueError(f"{request['work']} has no network in JAX here; those that have: {', '.join(WORKS)}")
-                before, iterate = memory_mib('VmRSS'), WORKS[request['work']]()
+                global HALF
+                HALF = request.get('mode') == 'jax_bfloat16'
+                before, iterate = memory_mib('VmRSS'), WORKS[request['work']](**request.get('config', {}))
                 answer = dict(ok=True, jax=jax.__version__)
             elif command == 'memory':
-                answer = dict(peakMiB=memory_mib('VmHWM') - before, absoluteMiB=memory_mib('VmHWM'))
+                on_card = jax.devices()[0].memory_stats() or {}
+                peak = on_card.get('peak_bytes_in_use', 0) / 2**20 or memory_mib('VmHWM')
+                answer = dict(peakMiB=peak if on_card else peak - before, absoluteMiB=peak)
             else:
                 ms, values = [], []
                 for _ in range(request.get('repeats', 1)):

@@ -32,12 +32,12 @@ def count(module):
 
 
 def inputs(name, *shape):
-    return arranged(hashed(f'bench:in.{name}', shape).float())
+    return arranged(hashed(f'bench:in.{name}', shape).float().to(DEVICE))
 
 
 # ---- modes: how PyTorch runs what the works below declare
 
-MODE = 'eager'
+MODE, DEVICE = 'eager', 'cpu'
 MODES = ('eager', 'channels_last', 'compiled', 'bfloat16')
 
 
@@ -52,7 +52,7 @@ def float32(result):
 
 def in_bfloat16(method):
     def run(*args, **kwargs):
-        with torch.autocast('cpu', dtype=torch.bfloat16):
+        with torch.autocast(DEVICE, dtype=torch.bfloat16):
             result = method(*args, **kwargs)
         return float32(result)
     return run
@@ -61,6 +61,7 @@ def in_bfloat16(method):
 def prepared(model, *methods):
     """The model, its weights by the formula, its methods in the mode of this process."""
     fill_by_formula(model)
+    model.to(DEVICE)
     if MODE in ('channels_last', 'bfloat16'):
         model.to(memory_format=torch.channels_last)
     for name in methods or ('forward',):
@@ -287,11 +288,12 @@ class Server:
     def __init__(self):
         self.iterate, self.before = None, None
 
-    def setup(self, work, threads=2, config=None, mode='eager'):
-        global MODE
+    def setup(self, work, threads=2, config=None, mode='eager', device='cpu'):
+        global MODE, DEVICE
         if mode not in MODES:
             raise ValueError(f'unknown mode {mode!r}; known: {", ".join(MODES)}')
-        MODE = mode
+        MODE, DEVICE = mode, device
+        torch.set_default_device(device) if device != 'cpu' else None
         if self.iterate is not None:
             raise ValueError('one work a process: start another peer')
         if work not in WORKS:
@@ -342,6 +344,9 @@ class Server:
     def memory(self):
         if self.before is None:
             raise ValueError('memory before setup')
+        if DEVICE != 'cpu':
+            peak = torch.cuda.max_memory_allocated() / 2**20
+            return dict(peakMiB=peak, absoluteMiB=peak)
         peak = memory_mib('VmHWM')
         return dict(peakMiB=peak - self.before, absoluteMiB=peak)
 

@@ -44,6 +44,7 @@ test('what is asked for is done', () => {
     threads: 2,
     python: '/usr/bin/python3',
     jax: '/usr/bin/python3',
+    device: 'cpu',
   })
   expect(benchOptions(['--executors', 'onnx:cpu,tfjs:wasm'])).toMatchObject({ executors: ['onnx:cpu', 'tfjs:wasm'] })
 })
