@@ -7,4 +7,5 @@ if (root === null) throw new Error('the page has no place')
 const { content } = document.querySelector<HTMLMetaElement>('meta[name=latentgraph]') ?? { content: '' }
 const backend =
   content === 'alone' ? (await import('./in-browser.ts')).inBrowser() : (await import('./backend.ts')).server
+root.replaceChildren()
 render(<App backend={backend} />, root)

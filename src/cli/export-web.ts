@@ -205,7 +205,7 @@ export const exportWeb = (
     await run(writeFolderAtomic(out, files))
     terminal.out(`${out}\n`)
     terminal.err(
-      `Any server of files can have it, below any path: npx vite preview --outDir ${asArgument(out)}, or python3 -m http.server -d ${asArgument(out)}. On several threads it draws where the server sends the headers of ${asArgument(join(out, '_headers'))}.\n`,
+      `Any server of files can have it, below any path; to try it: python3 -m http.server -d ${asArgument(out)}. It draws on several threads where the server sends the headers of ${asArgument(join(out, '_headers'))}.\n`,
     )
     return exitCodes.done
   })
