@@ -12,6 +12,7 @@ import { guidanceLaws } from './guidance.ts'
 import type { Law } from './law.ts'
 import { autoencoderLaws, objectiveLaws } from './losses.ts'
 import { optimizerLaws } from './optimizers.ts'
+import { ownGradientLaws } from './own-gradient.ts'
 import { quantiserLaws } from './quantisers.ts'
 import { convergenceLaw, halves, samplerLaws } from './samplers.ts'
 import { formulaLaws } from './schedules.ts'
@@ -110,4 +111,10 @@ export const experimentLaws = (e: Experiment): Checked<readonly Part[]> =>
   pipe(
     e.diffusion === undefined ? E.right([]) : diffusionParts(e.diffusion, e.sampling),
     E.map((parts) => [...parts, ...(e.firstStage.kind === 'identity' ? [] : firstStageParts(e.firstStage))]),
+    E.bindTo('parts'),
+    E.bind('gradients', () => ownGradientLaws(e)),
+    E.map(({ parts, gradients }) => [
+      ...parts,
+      ...(gradients.length === 0 ? [] : [{ name: 'networks, shrunk to small pictures', laws: gradients }]),
+    ]),
   )

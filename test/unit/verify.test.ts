@@ -110,6 +110,7 @@ test('an experiment is held to the laws of the parts that it has', async () => {
     'objective, on 12 timesteps of this schedule',
     'sampler ddim, along this schedule',
     'optimiser sgd of the diffusion model',
+    'networks, shrunk to small pictures',
   ])
   const names = parts.right.flatMap(({ laws }) => laws.map((l) => l.name))
   expect(names).toContain('ddim converges with order 1')
