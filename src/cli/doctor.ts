@@ -1,17 +1,19 @@
 import { Option } from 'commander'
-import { effect, showErrors } from '../error.ts'
-import { auto } from '../execute/auto.ts'
+import { type Effect, type Errors, effect, showErrors } from '../error.ts'
+import { auto, executorByName } from '../execute/auto.ts'
 import { lookForLibrary } from '../execute/onednn/found.ts'
+import { knownSpeed, measureSpeed, ratioOf, ratioText, speedRecord } from '../execute/onednn/speed.ts'
 import { available } from '../execute/onnx/available.ts'
 import { type Backend, backends, look } from '../execute/tfjs/index.ts'
 import { lookForPlatform, namedPlatforms } from '../execute/xla/found.ts'
 import { howToGet } from '../execute/xla/places.ts'
 import { loadExperiment } from '../experiment/load.ts'
 import { version } from '../io/package.ts'
-import { E } from '../prelude.ts'
+import { E, T, TE } from '../prelude.ts'
 import { machine } from '../run/machine.ts'
 import type { Register } from './command.ts'
 import { apart, canRunApart } from './own-process.ts'
+import { written } from './record.ts'
 import { exitCodes } from './terminal.ts'
 
 const rows = (facts: readonly (readonly [string, string])[]): string =>
@@ -21,6 +23,22 @@ const tfjsRow = async (name: Backend): Promise<readonly [string, string]> => {
   const { usable, what } = await look(name)()
   return [`  tfjs:${name}`, usable ? `usable: ${what}` : `not usable: ${what}`]
 }
+
+/** docs/decisions/0017 */
+const wouldGive =
+  'training on the CPU in less time than onnx:cpu: measured on a processor with AVX2; doctor measures it here once the library is there'
+/** How fast oneDNN is here: measured where it was not yet, and written down for `auto`. */
+const oneDnnSpeed: Effect<string> = effect(async (run) => {
+  const known = await run(knownSpeed)
+  const [ours, theirs] = await run(TE.fromEither(E.sequenceArray(['onednn', 'onnx:cpu'].map(executorByName))))
+  if (ours === undefined || theirs === undefined) return 'not measured'
+  const speed = known ?? (await run(measureSpeed(ours, theirs)))
+  if (known === undefined) await run(written(speedRecord, speed))
+  return `${ratioText(speed)}, so auto takes ${ratioOf(speed) < 1 ? 'it before' : 'only'} onnx:cpu`
+})
+
+/** What was found, or why nothing was: doctor goes on. */
+const told = (e: Effect<string>): Promise<string> => TE.getOrElse((errors: Errors) => T.of(showErrors(errors)))(e)()
 
 const about = effect(async (run) => {
   const { cpu, cores, memoryGiB } = machine()
@@ -42,6 +60,7 @@ const about = effect(async (run) => {
         ],
       ]
   const oneDnn = await lookForLibrary()
+  const speed = oneDnn.usable && E.isRight(found) ? [['  measured', await told(oneDnnSpeed)] as const] : []
   const platforms: (readonly [string, string])[] = []
   for (const platform of await namedPlatforms()) {
     const { usable, what } = await lookForPlatform(platform)()
@@ -58,6 +77,8 @@ const about = effect(async (run) => {
     ['reference', 'usable (float64, slow: the specification)'],
     ...runtime,
     ['onednn', oneDnn.usable ? `usable: ${oneDnn.what}` : `not usable: ${oneDnn.what}`],
+    ...speed,
+    ...(oneDnn.usable ? [] : [['  it would give', wouldGive] as const]),
     ['xla', platforms.length > 0 ? 'XLA, through PJRT plugins' : `no PJRT plugin was named (${howToGet})`],
     ...platforms,
     ['tfjs', 'TensorFlow.js, of optional packages'],

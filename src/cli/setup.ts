@@ -1,4 +1,4 @@
-import { mkdir, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { type Effect, effect, failure } from '../error.ts'
 import { hashOf, recorded, recordPath } from '../execute/native/recorded.ts'
@@ -15,6 +15,7 @@ import { contentOf } from '../io/torch/zip.ts'
 import { readDirectory } from '../io/torch/zip-directory.ts'
 import { TE } from '../prelude.ts'
 import type { Register } from './command.ts'
+import { makeFolder, written } from './record.ts'
 import { exitCodes } from './terminal.ts'
 
 /** How the library of an engine is found: what it is, names of its files, and how to come by it. */
@@ -46,9 +47,6 @@ const pjrt: Wanted = {
 
 const refused = (at: string, expected: string, got: string, { howToGet }: Wanted): Effect<never> =>
   TE.left([failure('file', at, expected, got, howToGet)])
-
-const makeFolder = (path: string): Effect<unknown> =>
-  fileEffect(path, 'a folder that can be made', () => mkdir(path, { recursive: true }))
 
 /** The library out of a wheel, in a file of its own among the user's data. */
 const unpacked = (wheel: string, wanted: Wanted): Effect<string> =>
@@ -82,12 +80,6 @@ const librariesFrom = (from: string, wanted: Wanted): Effect<readonly string[]> 
     )
     if (isFolder) return run(fromFolder(path, wanted))
     return [/\.(whl|zip)$/.test(path) ? await run(unpacked(path, wanted)) : path]
-  })
-
-const written = (engine: string, content: object): Effect<void> =>
-  effect(async (run) => {
-    await run(makeFolder(dirname(recordPath(engine))))
-    await run(writeFileAtomic(recordPath(engine), new TextEncoder().encode(`${JSON.stringify(content, null, 2)}\n`)))
   })
 
 const setUpOneDnn = (from: string): Effect<string> =>

@@ -5,6 +5,7 @@ import { decide, type Finding, type Found } from './decide.ts'
 import type { Executor } from './executor.ts'
 import { type ExecutorName, executorNames } from './names.ts'
 import { onednn } from './onednn/index.ts'
+import { lookIfFaster } from './onednn/speed.ts'
 import { onnx } from './onnx/index.ts'
 import { runtime } from './onnx/native.ts'
 import { realAdapter } from './onnx/real-adapter.ts'
@@ -29,10 +30,14 @@ const nativeCpu: Task<Found> = pipe(
   ),
 )
 
-/** What `auto` looks for beside XLA's accelerators, best first; another engine's device is one line here. A probe runs only if all before found nothing. */
-const candidates: readonly { readonly name: string; readonly probe: Task<Found> }[] = [
+/**
+ * What `auto` looks for beside XLA's accelerators, best first; another engine's device is one line here. A probe runs only if all before
+ * found nothing; what it knows nothing of is not mentioned.
+ */
+const candidates: readonly { readonly name: string; readonly probe: Task<Found | undefined> }[] = [
   { name: 'tfjs:node-gpu', probe: lookForGpu('node-gpu') },
   { name: 'onnx:webgpu', probe: realAdapter },
+  { name: 'onednn', probe: lookIfFaster },
   { name: 'onnx:cpu', probe: nativeCpu },
 ]
 
@@ -40,9 +45,10 @@ const look: Task<readonly Finding[]> = async () => {
   const findings: Finding[] = [...(await lookForAccelerators())]
   if (findings.some(({ usable }) => usable)) return findings
   for (const { name, probe } of candidates) {
-    const finding = { name, ...(await probe()) }
-    findings.push(finding)
-    if (finding.usable) break
+    const found = await probe()
+    if (found === undefined) continue
+    findings.push({ name, ...found })
+    if (found.usable) break
   }
   return findings
 }

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { judgeAdapter } from '../../src/execute/dawn.ts'
 import { decide, type Finding } from '../../src/execute/decide.ts'
 import { type GpuFacts, judgeGpu } from '../../src/execute/gpu.ts'
+import { judgeSpeed } from '../../src/execute/onednn/speed.ts'
 import { E } from '../../src/prelude.ts'
 
 const word = fc.string({ minLength: 1 })
@@ -80,4 +81,14 @@ describe('a GPU is real', () => {
   ])('as Dawn says: %s', (_, found, kind) => {
     expect(judgeAdapter(found).kind).toBe(kind)
   })
+})
+
+test('onednn is taken only where it was measured to be faster, and not mentioned where it was not measured', () => {
+  const measured = { processor: 'one', version: '3.2.0', onednn: 21, onnx: 42 }
+  expect(judgeSpeed(undefined)).toBeUndefined()
+  expect(judgeSpeed(measured)).toEqual({
+    usable: true,
+    what: 'a small training step took 0.50 of onnx:cpu’s time when doctor measured',
+  })
+  expect(judgeSpeed({ ...measured, onednn: 43 })?.usable).toBe(false)
 })

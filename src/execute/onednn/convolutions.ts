@@ -35,14 +35,18 @@ const convolution = (
   { bias, attributes }: { readonly bias: Handle; readonly attributes: Handle },
 ): Handle | undefined => {
   const { make, engine } = draft.library
-  const own = (made: Handle | undefined) =>
-    made === undefined ? undefined : draft.ownership.own('dnnl_primitive_desc_destroy', made)
+  const key = (of: string): string => `${of} ${window.stride} ${window.padding} ${[x, weight, y, bias, attributes]}`
+  const own = (of: string, create: () => Handle | undefined): Handle | undefined =>
+    draft.once(key(of), () => {
+      const made = create()
+      return made === undefined ? undefined : draft.ownership.own('dnnl_primitive_desc_destroy', made)
+    })
   const edges = windowOf(window)
   const how = [engine, forwardTraining, direct, x, weight, bias, y, ...edges, attributes] as const
-  const forward = own(make('dnnl_convolution_forward_primitive_desc_create', ...how))
+  const forward = own('conv2d', () => make('dnnl_convolution_forward_primitive_desc_create', ...how))
   if (which === 'conv2d' || forward === undefined) return forward
   const back = [...edges, forward, draft.attributes] as const
-  return own(
+  return own(which, () =>
     which === 'convInputGrad'
       ? make('dnnl_convolution_backward_data_primitive_desc_create', engine, direct, x, weight, y, ...back)
       : make('dnnl_convolution_backward_weights_primitive_desc_create', engine, direct, x, weight, null, y, ...back),

@@ -109,7 +109,15 @@ export const drafting = (library: Library, ownership: Ownership, pieces: number,
     })
   }
 
-  const descriptorOf = ({ shape, strides }: View): Handle | undefined => {
+  const asked = new Map<string, Handle | undefined>()
+  /** What the library makes of the same, once: it takes its time for each. */
+  const once = (key: string, make: () => Handle | undefined): Handle | undefined => {
+    if (!asked.has(key)) asked.set(key, make())
+    return asked.get(key)
+  }
+  const descriptorOf = ({ shape, strides }: View): Handle | undefined =>
+    once(`array ${shape} by ${strides}`, () => describedBy(shape, strides))
+  const describedBy = (shape: Shape, strides: Shape): Handle | undefined => {
     if (shape.length > 12) return undefined
     const [dims, steps] = shape.length === 0 ? [[1], [1]] : [shape, strides]
     const made = library.make(
@@ -123,17 +131,21 @@ export const drafting = (library: Library, ownership: Ownership, pieces: number,
   }
   /** In whatever layout an implementation likes best. */
   const anyDescriptor = (shape: Shape): Handle =>
-    ownership.own(
-      'dnnl_memory_desc_destroy',
-      library.make('dnnl_memory_desc_create_with_tag', shape.length, int64(shape), types.f32, any) ?? null,
-    )
+    once(`any ${shape}`, () =>
+      ownership.own(
+        'dnnl_memory_desc_destroy',
+        library.make('dnnl_memory_desc_create_with_tag', shape.length, int64(shape), types.f32, any) ?? null,
+      ),
+    ) ?? null
   const arrayOf = (view: View): Given | undefined => {
     const descriptor = descriptorOf(view)
     return descriptor === undefined ? undefined : { buffer: view.buffer, offset: view.offset, descriptor }
   }
 
   /** Attributes of a primitive that adds arrays to its result, or the result to what is there, and is given the memory that it computes in. */
-  const attributesWith = (addends: readonly Handle[], isSum = false): Handle => {
+  const attributesWith = (addends: readonly Handle[], isSum = false): Handle =>
+    once(`attributes ${addends} ${isSum}`, () => attributesOf(addends, isSum)) ?? null
+  const attributesOf = (addends: readonly Handle[], isSum: boolean): Handle => {
     const made = ownership.own('dnnl_primitive_attr_destroy', library.make('dnnl_primitive_attr_create') ?? null)
     library.call('dnnl_primitive_attr_set_scratchpad_mode', made, givenScratchpad)
     if (addends.length === 0 && !isSum) return made
@@ -146,12 +158,12 @@ export const drafting = (library: Library, ownership: Ownership, pieces: number,
   }
   const attributes = attributesWith([])
   /** A descriptor that a primitive was made by. */
-  const asked = (descriptor: Handle, what: number): Handle => {
+  const queried = (descriptor: Handle, what: number): Handle => {
     const found = library.ask('dnnl_primitive_desc_query_md', descriptor, what, 0)
     return typeof found === 'bigint' ? found : null
   }
   const scratchpad = (descriptor: Handle): Arguments => {
-    const wanted = asked(descriptor, query.scratchpad)
+    const wanted = queried(descriptor, query.scratchpad)
     const room = wanted === null ? undefined : inFormat(wanted)
     return room === undefined || buffers[room.buffer] === 4 ? [] : [[argument.scratchpad, room]]
   }
@@ -175,16 +187,18 @@ export const drafting = (library: Library, ownership: Ownership, pieces: number,
 
   /** One array in the place and order of another; false where the library cannot. */
   const reorder = (from: Given, to: Given): boolean => {
-    const descriptor = library.make(
-      'dnnl_reorder_primitive_desc_create',
-      from.descriptor,
-      library.engine,
-      to.descriptor,
-      library.engine,
-      attributes,
-    )
+    const descriptor = once(`reorder ${from.descriptor} ${to.descriptor}`, () => {
+      const made = library.make(
+        'dnnl_reorder_primitive_desc_create',
+        from.descriptor,
+        library.engine,
+        to.descriptor,
+        library.engine,
+        attributes,
+      )
+      return made === undefined ? undefined : ownership.own('dnnl_primitive_desc_destroy', made)
+    })
     if (descriptor === undefined) return false
-    ownership.own('dnnl_primitive_desc_destroy', descriptor)
     primitive('reorder', [{ descriptor, reads: [[argument.source, from]], writes: [[argument.destination, to]] }])
     return true
   }
@@ -273,7 +287,8 @@ export const drafting = (library: Library, ownership: Ownership, pieces: number,
     costs,
     attributes,
     attributesWith,
-    asked,
+    asked: queried,
+    once,
     given,
     buffers,
     instructions,

@@ -33,10 +33,12 @@ const livesOf = ({ buffers, once, each, leaves, fixed, carried, constants, outpu
   }
   for (const { view } of constants) touch(view.buffer, -1)
   for (const { view } of Object.values(outputs)) touch(view.buffer, all.length)
+  const fed = new Set(
+    Object.entries(leaves).flatMap(([name, { view }]) => (fixed.has(name) || carried.has(name) ? [] : [view.buffer])),
+  )
   // What is made once and read at each step, or given once.
   for (const [buffer, from] of first)
-    if (from < once.length && (last.get(buffer) ?? 0) >= once.length && !isFed({ leaves, fixed, carried }, buffer))
-      ever(buffer)
+    if (from < once.length && (last.get(buffer) ?? 0) >= once.length && !fed.has(buffer)) ever(buffer)
   return [...first].map(([buffer, from]) => ({
     buffer,
     bytes: rounded(buffers[buffer] ?? 0),
@@ -44,9 +46,6 @@ const livesOf = ({ buffers, once, each, leaves, fixed, carried, constants, outpu
     to: last.get(buffer) ?? from,
   }))
 }
-const isFed = ({ leaves, fixed, carried }: Pick<Plan, 'leaves' | 'fixed' | 'carried'>, buffer: number): boolean =>
-  Object.entries(leaves).some(([name, { view }]) => view.buffer === buffer && !fixed.has(name) && !carried.has(name))
-
 /** Buffers up to this size share no memory: a look for room among thousands of them would gain kilobytes. */
 const small = 2048
 

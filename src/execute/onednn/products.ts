@@ -63,16 +63,11 @@ const product = (
 ): Handle | undefined => {
   const [da, db, dy] = [a, b, y].map((v) => draft.descriptorOf(v))
   if (da === undefined || db === undefined || dy === undefined) return undefined
-  const made = draft.library.make(
-    'dnnl_matmul_primitive_desc_create',
-    draft.library.engine,
-    da,
-    db,
-    null,
-    dy,
-    attributes,
-  )
-  return made === undefined ? undefined : draft.ownership.own('dnnl_primitive_desc_destroy', made)
+  return draft.once(`product ${da} ${db} ${dy} ${attributes}`, () => {
+    const { make, engine } = draft.library
+    const made = make('dnnl_matmul_primitive_desc_create', engine, da, db, null, dy, attributes)
+    return made === undefined ? undefined : draft.ownership.own('dnnl_primitive_desc_destroy', made)
+  })
 }
 const rowMajor = (draft: Draft, v: View): View =>
   draft.store(

@@ -1,0 +1,91 @@
+import { cpus } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { conv2d, freeze, input, mean, mul, parameter, silu, type Tensor, type Window } from '../../declare/index.ts'
+import { type Effect, type Errors, effect, failure, showErrors } from '../../error.ts'
+import { feedTypes } from '../../graph/graph.ts'
+import { float, size } from '../../graph/types.ts'
+import { E, pipe, type Task, TE } from '../../prelude.ts'
+import { type Decoded, number, record, text } from '../../schema.ts'
+import { grad, optimise } from '../../transform/index.ts'
+import type { Found } from '../decide.ts'
+import { type Executor, floats } from '../executor.ts'
+import { recorded } from '../native/recorded.ts'
+import { library } from './load.ts'
+
+/** Milliseconds that a small training step takes on a processor, with a version of oneDNN and with ONNX Runtime. */
+export const speed = record({
+  processor: text,
+  version: text,
+  onednn: number({ above: 0 }),
+  onnx: number({ above: 0 }),
+})
+export type Speed = Decoded<typeof speed>
+/** The record's name, beside the library's. */
+export const speedRecord = 'onednn-speed'
+
+const processor = (): string => cpus()[0]?.model.trim() ?? 'unknown'
+/** What was measured of this library on this processor; undefined where nothing was. Errors: `compile`, as a record's. */
+export const knownSpeed: Effect<Speed | undefined> = effect(async (run) => {
+  const known = await run(recorded(speedRecord, speed))
+  if (known === undefined || known.processor !== processor()) return undefined
+  return known.version === (await run(library)).version ? known : undefined
+})
+/** The time with oneDNN over that with ONNX Runtime. */
+export const ratioOf = ({ onednn, onnx }: Speed): number => onednn / onnx
+export const ratioText = (s: Speed): string => `a small training step took ${ratioOf(s).toFixed(2)} of onnx:cpu’s time`
+
+/** Whether it was faster; undefined where it was not measured, as on most machines. */
+export const judgeSpeed = (known: Speed | undefined): Found | undefined =>
+  known === undefined ? undefined : { usable: ratioOf(known) < 1, what: `${ratioText(known)} when doctor measured` }
+export const lookIfFaster: Task<Found | undefined> = TE.match(
+  (errors: Errors): Found | undefined => ({ usable: false, what: showErrors(errors) }),
+  judgeSpeed,
+)(knownSpeed)
+
+const channels = 64
+const same: Window = { stride: [1, 1], padding: [1, 1, 1, 1] }
+const step = () => {
+  const weight = (name: string): Tensor => parameter('', name, [channels, channels, 3, 3], { kind: 'zeros' })
+  const weights = [weight('first'), weight('second')]
+  const x = input('x', float(4, channels, 16, 16))
+  const y = weights.reduce((z, w) => pipe(z, conv2d(w, same), silu), x)
+  const gradients = grad(pipe(y, mul(y), mean()), weights)
+  return E.map(optimise)(freeze(Object.fromEntries(gradients.map((g, i) => [`gradient${i}`, g]))))
+}
+
+const [warmUp, rounds] = [2, 9]
+/** Until another engine's threads no longer look for work. */
+const pauseMs = 20
+
+/** Two engines take turns at a small training step; the least times count, which others' work disturbs least. Errors: `compile`, `run`. */
+export const measureSpeed = (onednn: Executor, onnx: Executor): Effect<Speed> =>
+  effect(async (run) => {
+    const graph = await run(TE.fromEither(step()))
+    const feeds = Object.fromEntries(
+      Object.entries(feedTypes(graph)).map(([name, { shape }]) => [
+        name,
+        floats(
+          shape,
+          Float32Array.from({ length: size(shape) }, (_, i) => Math.sin(i) / 10),
+        ),
+      ]),
+    )
+    const { version } = await run(library)
+    const least = new Map<Executor, number>()
+    const made = []
+    for (const executor of [onednn, onnx])
+      made.push({ executor, program: await run(executor.compile(graph, { mode: 'training' })) })
+    for (let round = 0; round < warmUp + rounds; round++)
+      for (const { executor, program } of made) {
+        await sleep(pauseMs)
+        const started = performance.now()
+        await run(program.run(feeds))
+        const ms = performance.now() - started
+        if (round >= warmUp) least.set(executor, Math.min(least.get(executor) ?? ms, ms))
+      }
+    for (const { program } of made) program.dispose()
+    const [ours, theirs] = [least.get(onednn), least.get(onnx)]
+    if (ours === undefined || theirs === undefined)
+      return run(TE.left([failure('run', 'onednn', 'times of two engines', 'none')]))
+    return { processor: processor(), version, onednn: ours, onnx: theirs }
+  })
