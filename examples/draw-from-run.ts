@@ -1,7 +1,7 @@
 /** Draws from a run, and looks at it on the way: `node dist/examples/draw-from-run.js` */
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { grid, loadRun, orThrow, type SampleStep, writePicture } from '../src/index.ts'
+import { grid, loadRun, orThrow, type SampleStep, writePicture } from 'latentgraph'
 
 const run = await orThrow(loadRun('packages/models/shapes'))
 const prompt = 'a red circle left of a blue square'

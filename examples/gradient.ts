@@ -21,7 +21,7 @@ import {
   showErrors,
   sum,
   TE,
-} from '../src/index.ts'
+} from 'latentgraph'
 
 /** Nothing runs here: these are expressions, and their gradients are expressions too. */
 const x = input('x', float(3))

@@ -1,7 +1,7 @@
 /** The laws of the field, turned on code of one's own: `node dist/examples/laws.js` */
 import fc from 'fast-check'
-import { add, exp, mul, noiseSchedules, pipe, reference, square, sub, sum } from '../src/index.ts'
-import { forwardLaws, type GaussianImplementation, gaussianLaws, type Law } from '../src/laws/index.ts'
+import { add, exp, mul, noiseSchedules, pipe, reference, square, sub, sum } from 'latentgraph'
+import { forwardLaws, type GaussianImplementation, gaussianLaws, type Law } from 'latentgraph/laws'
 
 /** A noise schedule of one's own: log-SNR falls in a straight line from 8 to -8. */
 const straight = (timesteps: number) => {

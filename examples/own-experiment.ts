@@ -2,8 +2,8 @@
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import * as lg from '../src/index.ts'
-import { nn, orThrow, pipe, samplers } from '../src/index.ts'
+import * as lg from 'latentgraph'
+import { nn, orThrow, pipe, samplers } from 'latentgraph'
 
 const size = 12
 

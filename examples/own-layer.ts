@@ -21,7 +21,7 @@ import {
   stopGradient,
   type Tensor,
   unsqueeze,
-} from '../src/index.ts'
+} from 'latentgraph'
 
 /** Squeeze and excitation (Hu et al. 2018): channels are weighed by what the whole picture says. */
 const squeezeExcite =

@@ -1,6 +1,6 @@
 /** A diffusion model of six spots on a circle, from its declaration to samples: `node dist/examples/tiny-diffusion.js` */
-import * as lg from '../src/index.ts'
-import { E, pipe, samplers, TE } from '../src/index.ts'
+import * as lg from 'latentgraph'
+import { E, pipe, samplers, TE } from 'latentgraph'
 
 const [items, steps, timesteps, seed] = [128, 1000, 50, 1]
 

@@ -8,7 +8,7 @@ import { type Side, sides } from '../experiment/proposal.ts'
 import { inTemporaryFolder } from '../io/atomic.ts'
 import { fileEffect } from '../io/bytes.ts'
 import { asArgument, isPlainName } from '../io/names.ts'
-import { packageFile, version } from '../io/package.ts'
+import { packageFile, partPackages, version } from '../io/package.ts'
 import { E, TE } from '../prelude.ts'
 import type { Proposed } from '../run/proposed.ts'
 import { showDuration } from '../train/progress.ts'
@@ -140,6 +140,7 @@ const made = (folder: string, { pictures, minutes, size }: Options, terminal: Te
         time: `about ${showDuration(found.seconds)} where this was made`,
         ask: askOf(found),
         dependency: dependencyIn(folder),
+        packages: partPackages(),
       })
       const data =
         pictures === undefined

@@ -12,6 +12,8 @@ export interface Project {
   readonly ask: { readonly kind: 'class' | 'prompt'; readonly value: string } | undefined
   /** How npm finds latentgraph. */
   readonly dependency: string
+  /** What the command line needs besides. */
+  readonly packages: Readonly<Record<string, string>>
 }
 
 const json = (value: object): string => `${JSON.stringify(value, null, 2)}\n`
@@ -55,7 +57,7 @@ run.dispose()
 
 /** By their names. */
 export const projectFiles = (project: Project): Readonly<Record<string, string>> => {
-  const { name, dependency } = project
+  const { name, dependency, packages } = project
   return {
     'README.md': readme(project),
     'draw.js': script(project),
@@ -67,7 +69,7 @@ export const projectFiles = (project: Project): Readonly<Record<string, string>>
         serve: `latentgraph serve runs/${name}`,
         draw: 'node draw.js',
       },
-      dependencies: { latentgraph: dependency },
+      dependencies: { latentgraph: dependency, ...packages },
     }),
     'tsconfig.json': json({
       compilerOptions: {

@@ -53,7 +53,8 @@ export const serve: Register = (program, { terminal, run }) => {
               ]),
             )
           const { loadRun } = await import('../run/loaded.ts')
-          const { isLoopback, serve: serveRuns } = await import('../serve/index.ts')
+          const { optional } = await import('../optional.ts')
+          const { isLoopback, serve: serveRuns } = await go(optional('page', () => import('../serve/index.ts')))
           const { url, close } = await go(
             serveRuns({
               runs: served,

@@ -1,6 +1,7 @@
 import { extname } from 'node:path'
-import sharp, { type Sharp } from 'sharp'
+import type { Sharp } from 'sharp'
 import { type Checked, type Effect, effect, fail, reasonOf } from '../error.ts'
+import { optional } from '../optional.ts'
 import { E, pipe, TE } from '../prelude.ts'
 import { writeFileAtomic } from './atomic.ts'
 import { fileFailure, readBytes } from './bytes.ts'
@@ -18,6 +19,10 @@ import {
   type Rgb,
   white,
 } from './pictures.ts'
+
+/** What reads and writes files of pictures. Errors: `run`, where it is not installed. */
+export const imaging = optional('pictures', async () => (await import('sharp')).default)
+type Imaging = typeof import('sharp').default
 
 interface Format {
   readonly encode: (picture: Sharp) => Sharp
@@ -80,10 +85,15 @@ export const pictureFile = (path: string): Checked<string> =>
   )
 
 const encode = ({ width, height, data }: Picture, as: (picture: Sharp) => Sharp): Effect<Uint8Array> =>
-  TE.tryCatch(
-    (): Promise<Uint8Array> =>
-      as(sharp(data, { raw: { width, height, channels: 3 }, limitInputPixels: false })).toBuffer(),
-    fileFailure('grid', 'pictures that can be encoded'),
+  pipe(
+    imaging,
+    TE.flatMap((sharp) =>
+      TE.tryCatch(
+        (): Promise<Uint8Array> =>
+          as(sharp(data, { raw: { width, height, channels: 3 }, limitInputPixels: false })).toBuffer(),
+        fileFailure('grid', 'pictures that can be encoded'),
+      ),
+    ),
   )
 const gridOf = (values: Float32Array, layout: GridLayout): Checked<Picture> =>
   pipe(
@@ -127,11 +137,7 @@ export const writePicture = (path: string, picture: Picture): Effect<void> =>
 
 /** A picture file as a small one of a height at most, WebP. Errors: `file`. */
 export const thumbnail = (path: string, bytes: Uint8Array, height: number): Effect<Uint8Array> =>
-  TE.tryCatch(
-    (): Promise<Uint8Array> =>
-      sharp(bytes).resize({ height, withoutEnlargement: true }).webp({ quality: 85 }).toBuffer(),
-    fileFailure(path, readable),
-  )
+  asked(path, (sharp) => sharp(bytes).resize({ height, withoutEnlargement: true }).webp({ quality: 85 }).toBuffer())
 
 export interface PictureOptions {
   /** Width and height in pixels of what comes out. */
@@ -167,16 +173,26 @@ export interface PictureFacts {
 const depths: Readonly<Record<string, PictureFacts['bitsAChannel']>> = { uchar: 8, ushort: 16 }
 
 const readable = 'a readable picture'
+const asked = <A>(path: string, of: (sharp: Imaging) => Promise<A>): Effect<A> =>
+  pipe(
+    imaging,
+    TE.flatMap((sharp) =>
+      pipe(
+        TE.tryCatch(() => of(sharp), reasonOf),
+        TE.mapLeft(fileFailure(path, readable)),
+      ),
+    ),
+  )
+const headOf = (path: string, bytes: Uint8Array) => asked(path, (sharp) => sharp(bytes).metadata())
 /** What the head of a picture file says: its format as sharp names it (`png`, `jpeg`, `svg`), its size. Errors: `file`. */
 export const pictureHead = (path: string, bytes: Uint8Array): Effect<Sides & { readonly format: string }> =>
   pipe(
-    TE.tryCatch(() => sharp(bytes).metadata(), reasonOf),
-    TE.bimap(fileFailure(path, readable), ({ format, width, height }) => ({ format, width, height })),
+    headOf(path, bytes),
+    TE.map(({ format, width, height }) => ({ format, width, height })),
   )
 const factsOf = (path: string, bytes: Uint8Array): Effect<PictureFacts> =>
   pipe(
-    TE.tryCatch(() => sharp(bytes).metadata(), reasonOf),
-    TE.mapLeft(fileFailure(path, readable)),
+    headOf(path, bytes),
     TE.flatMapEither(({ autoOrient: { width, height }, hasAlpha: alpha, pages: frames = 1, depth }) => {
       const bitsAChannel = depths[depth]
       return bitsAChannel === undefined
@@ -186,11 +202,8 @@ const factsOf = (path: string, bytes: Uint8Array): Effect<PictureFacts> =>
   )
 
 /** The pixels, row-major, so many channels interleaved. */
-const opened = (path: string, of: () => Sharp) =>
-  pipe(
-    TE.tryCatch(() => of().raw().toBuffer({ resolveWithObject: true }), reasonOf),
-    TE.mapLeft(fileFailure(path, readable)),
-  )
+const opened = (path: string, of: (sharp: Imaging) => Sharp) =>
+  asked(path, (sharp) => of(sharp).raw().toBuffer({ resolveWithObject: true }))
 
 /** `PictureOptions` at a width and a height. */
 interface Laid extends Omit<PictureOptions, 'size'> {
@@ -202,7 +215,7 @@ const coloursOf = (path: string, bytes: Uint8Array, options: Laid): Effect<Uint8
   const { width, height, background = white, fit = 'cover', kernel = 'lanczos3' } = options
   const [r, g, b] = background
   return pipe(
-    opened(path, () =>
+    opened(path, (sharp) =>
       sharp(bytes)
         .autoOrient()
         .flatten({ background: { r, g, b } })
@@ -225,7 +238,7 @@ const coverageOf = (path: string, bytes: Uint8Array, options: Laid): Effect<Uint
   const { width, height, fit = 'cover', kernel = 'lanczos3' } = options
   const clear = { r: 0, g: 0, b: 0, alpha: 0 }
   return pipe(
-    opened(path, () =>
+    opened(path, (sharp) =>
       sharp(bytes)
         .autoOrient()
         .ensureAlpha()

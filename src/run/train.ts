@@ -7,12 +7,13 @@ import type { Experiment } from '../experiment/document.ts'
 import { loadWritten } from '../experiment/load.ts'
 import type { Own } from '../experiment/own.ts'
 import { fileEffect } from '../io/bytes.ts'
+import { imaging } from '../io/images.ts'
 import type { Owned } from '../io/owner.ts'
 import { completed } from '../pipelines/tuning.ts'
 import { E, identity, pipe, TE } from '../prelude.ts'
-import { doing, type Sink, sinks, type TrainingEvent } from '../train/events.ts'
+import { doing, note, type Sink, sinks, type TrainingEvent } from '../train/events.ts'
 import { stagesOf } from '../train/plan.ts'
-import { writeReport } from '../train/report/index.ts'
+import { curvesCanBeDrawn, writeReport } from '../train/report/index.ts'
 import { type RunSummary, trainExperiment } from '../train/run.ts'
 import { isStop } from '../train/stop.ts'
 import { liveReport } from './live-report.ts'
@@ -81,6 +82,10 @@ const trained = ({
     await run(
       tell({ kind: 'run', name: experiment.name, dir, executor: executor.name, reason, resumed: resume, ...typed }),
     )
+    await run(imaging)
+    const curves = await curvesCanBeDrawn()
+    if (E.isLeft(curves))
+      await run(tell(note(`loss-curves.svg and loss-curves.png are left out\n${showErrors(curves.left)}`)))
     const summary = await run(
       trainExperiment(experiment, {
         ...{ dir: owned.dir, owned, executor, resume, tell, stopping, openBase, openTexts, own },
@@ -98,7 +103,7 @@ const trained = ({
       reportData({ summary, times, metrics, executor: executor.name, dir, folder: owned.dir, ...typed }),
     )
     await run(owned.held)
-    const report = await run(writeReport(owned.dir, data, metrics))
+    const report = await run(writeReport(owned.dir, data, metrics, E.isRight(curves)))
     await run(tell({ kind: 'done', dir, report }))
     return { dir: owned.dir, report, summary }
   })

@@ -73,7 +73,7 @@ describe('a first experiment', () => {
 
 test('the files of a project say how it is asked', () => {
   const files = projectFiles({
-    ...{ name: 'mine', pictures: 'the 60 pictures in pics', time: 'about 9m', dependency: '^0.1.0' },
+    ...{ name: 'mine', pictures: 'the 60 pictures in pics', time: 'about 9m', dependency: '^0.1.0', packages: {} },
     ask: { kind: 'prompt', value: "a cat's ear" },
   })
   expect(files['draw.js']).toContain(`prompt: "a cat's ear", count: 4`)

@@ -4,7 +4,19 @@ import { describe, expect, test } from 'vitest'
 
 /** DESIGN section 2: imports point only upward in this list. */
 const rooms = [
-  ...['prelude', 'error', 'schema', 'graph', 'declare', 'transform', 'execute', 'nn', 'distributions', 'schedulers'],
+  ...[
+    'prelude',
+    'error',
+    'optional',
+    'schema',
+    'graph',
+    'declare',
+    'transform',
+    'execute',
+    'nn',
+    'distributions',
+    'schedulers',
+  ],
   ...[
     'losses',
     'metrics',

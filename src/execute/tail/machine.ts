@@ -1,4 +1,5 @@
-import { type Effect, failure, reasonOf } from '../../error.ts'
+import { type Effect, type Errors, failure, reasonOf } from '../../error.ts'
+import { optional } from '../../optional.ts'
 import { pipe, TE } from '../../prelude.ts'
 import type { Carry } from '../executor.ts'
 import { moduleText } from './kernel.ts'
@@ -91,13 +92,17 @@ const layoutOf = (loops: readonly Loop[], carry: Carry): Layout => {
 }
 
 export const compileText = (text: string): Effect<WebAssembly.Module> =>
-  TE.tryCatch(
-    async () => {
-      const { default: load } = await import('wabt')
-      const { buffer } = (await load()).parseWat('tail.wat', text, { simd: true, threads: true }).toBinary({})
-      return await WebAssembly.compile(new Uint8Array(buffer))
-    },
-    (e) => [failure('compile', 'tail', 'loops that WebAssembly takes', reasonOf(e))],
+  pipe(
+    optional('loops', async () => (await import('wabt')).default),
+    TE.flatMap((load) =>
+      TE.tryCatch(
+        async () => {
+          const { buffer } = (await load()).parseWat('tail.wat', text, { simd: true, threads: true }).toBinary({})
+          return await WebAssembly.compile(new Uint8Array(buffer))
+        },
+        (e): Errors => [failure('compile', 'tail', 'loops that WebAssembly takes', reasonOf(e))],
+      ),
+    ),
   )
 
 const machineOf = (module: WebAssembly.Module, loops: readonly Loop[], names: readonly string[], carry: Carry) => {

@@ -1,14 +1,21 @@
 import { join } from 'node:path'
 import { type Effect, effect } from '../../error.ts'
 import { writeFileAtomic } from '../../io/atomic.ts'
+import { pipe, TE } from '../../prelude.ts'
 import { chartOf, curvesOf, otherCharts, type StageMetrics } from './curves.ts'
 import { type ReportData, reportHtml } from './html.ts'
-import { lossCurves } from './loss-curves.ts'
-import { rasterise } from './raster.ts'
+import { lossCurves, plotting } from './loss-curves.ts'
+import { fonts, rasterise } from './raster.ts'
 
 export type { Chart } from './chart.ts'
 export type { StageMetrics } from './curves.ts'
 export type { LabelledGrid, ReportData, StageSummary, Strip } from './html.ts'
+
+/** Nothing, where what draws `loss-curves` is installed. Errors: `run`. */
+export const curvesCanBeDrawn: Effect<unknown> = pipe(
+  plotting,
+  TE.flatMap(() => fonts),
+)
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
 
@@ -27,12 +34,17 @@ export const writeLossCurves = (folder: string, stages: readonly StageMetrics[])
   })
 
 /**
- * Writes `report.html`, a page that needs no other file, and the loss curves, where there are any, beside it. Returns the page's path.
- * Errors: `run`, `file`.
+ * Writes `report.html`, a page that needs no other file, and the loss curves, where there are any and they are asked for, beside it.
+ * Returns the page's path. Errors: `run`, `file`.
  */
-export const writeReport = (folder: string, report: ReportData, stages: readonly StageMetrics[]): Effect<string> =>
+export const writeReport = (
+  folder: string,
+  report: ReportData,
+  stages: readonly StageMetrics[],
+  withCurves = true,
+): Effect<string> =>
   effect(async (run) => {
-    await run(writeLossCurves(folder, stages))
+    if (withCurves) await run(writeLossCurves(folder, stages))
     const curves = { losses: curvesOf(stages).map(chartOf), others: otherCharts(stages) }
     const path = join(folder, 'report.html')
     await run(writeFileAtomic(path, bytesOf(reportHtml(report, curves))))

@@ -1,7 +1,7 @@
-import { parse, View } from 'vega'
-import { compile, type TopLevelSpec } from 'vega-lite'
+import type { TopLevelSpec } from 'vega-lite'
 import { type Effect, type Errors, failure, reasonOf } from '../../error.ts'
-import { TE } from '../../prelude.ts'
+import { optional } from '../../optional.ts'
+import { pipe, TE } from '../../prelude.ts'
 import { type Curve, curvesOf, isLogarithmic, nameOf, type StageMetrics } from './curves.ts'
 import { extent, logTicks, thin } from './scale.ts'
 
@@ -122,10 +122,20 @@ const panelsOf = (stages: readonly StageMetrics[]): readonly (readonly Panel[])[
     .filter((row) => row.length > 0)
 }
 
+/** What draws charts. Errors: `run`, where it is not installed. */
+export const plotting: Effect<readonly [typeof import('vega'), typeof import('vega-lite')]> = optional('curves', () =>
+  Promise.all([import('vega'), import('vega-lite')]),
+)
+
 const drawn = (rows: readonly (readonly Panel[])[]): Effect<string> =>
-  TE.tryCatch(
-    () => new View(parse(compile(specOf(rows)).spec), { renderer: 'none' }).toSVG(),
-    (reason): Errors => [failure('run', 'loss curves', 'a chart', reasonOf(reason))],
+  pipe(
+    plotting,
+    TE.flatMap(([{ parse, View }, { compile }]) =>
+      TE.tryCatch(
+        () => new View(parse(compile(specOf(rows)).spec), { renderer: 'none' }).toSVG(),
+        (reason): Errors => [failure('run', 'loss curves', 'a chart', reasonOf(reason))],
+      ),
+    ),
   )
 
 /**
