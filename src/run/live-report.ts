@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Effect, type Errors, effect, showErrors } from '../error.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
+import { asArgument } from '../io/names.ts'
 import { pipe, TE } from '../prelude.ts'
 import { type Metrics, note, type Sink, type StageName, type TrainingEvent } from '../train/events.ts'
 import { type LiveRun, type LiveStage, liveHtml, refresh } from '../train/report/live.ts'
@@ -55,7 +56,7 @@ const runOf = ({ name, dir, executor, command, stages, ended }: State): LiveRun 
   commands: [
     ...(command === undefined ? [] : [{ what: 'This run', command }]),
     ...(ended === undefined
-      ? [{ what: 'Draw by it, as it is by now', command: `npx latentgraph serve ${dir}` }]
+      ? [{ what: 'Draw by it, as it is by now', command: `npx latentgraph serve ${asArgument(dir)}` }]
       : [{ what: 'Go on', command: resumeCommand(dir) }]),
   ],
 })
