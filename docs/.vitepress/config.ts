@@ -61,7 +61,7 @@ export default defineConfig({
     ],
     sidebar: [
       group('Guide', ['guide', ...linked('guide'), 'guide/expressions', 'errata']),
-      group('How to', [...inFolder('how-to'), 'executors']),
+      group('How to', [...inFolder('how-to'), 'gpus', 'executors']),
       group('Look up', [
         'experiment-file',
         'reference/experiment',
