@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { cli } from '../../src/cli/program.ts'
 import { execute } from '../../src/cli/terminal.ts'
 
@@ -236,9 +236,20 @@ describe('results', () => {
   })
 
   it('doctor says what can run here', async () => {
+    vi.stubEnv('XDG_CONFIG_HOME', state.folder)
     const { code, out } = await running('doctor')
+    vi.unstubAllEnvs()
     expect(code).toBe(0)
-    for (const part of ['latentgraph', 'node', 'onnx:cpu', 'onnx:webgpu', 'tfjs:node-gpu', 'tfjs:wasm', 'auto'])
+    for (const part of [
+      'latentgraph',
+      'node',
+      'onednn',
+      'onnx:cpu',
+      'onnx:webgpu',
+      'tfjs:node-gpu',
+      'tfjs:wasm',
+      'auto',
+    ])
       expect(out).toContain(part)
   })
 })
