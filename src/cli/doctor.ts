@@ -40,7 +40,7 @@ const oneDnnSpeed: Effect<string> = effect(async (run) => {
 /** What was found, or why nothing was: doctor goes on. */
 const told = (e: Effect<string>): Promise<string> => TE.getOrElse((errors: Errors) => T.of(showErrors(errors)))(e)()
 
-const about = effect(async (run) => {
+const about: Effect<string> = effect(async () => {
   const { cpu, cores, memoryGiB } = machine()
   const found = await available()
   const runtime: readonly (readonly [string, string])[] = E.isLeft(found)
@@ -68,7 +68,7 @@ const about = effect(async (run) => {
   }
   const others: (readonly [string, string])[] = []
   for (const name of backends) others.push(await tfjsRow(name))
-  const choice = await run(auto)
+  const choice = await auto()
   return rows([
     ['latentgraph', version()],
     ['node', `${process.version} on ${process.platform} ${process.arch}`],
@@ -83,7 +83,10 @@ const about = effect(async (run) => {
     ...platforms,
     ['tfjs', 'TensorFlow.js, of optional packages'],
     ...others,
-    ['auto', `${choice.executor.name}: ${choice.reason}`],
+    [
+      'auto',
+      E.isLeft(choice) ? `none\n${showErrors(choice.left)}` : `${choice.right.executor.name}: ${choice.right.reason}`,
+    ],
   ])
 })
 
