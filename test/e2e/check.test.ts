@@ -3,27 +3,15 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { cli } from '../../src/cli/program.ts'
 import { conv2d, freeze, input, parameter, relu } from '../../src/declare/index.ts'
 import { encodeGraph } from '../../src/graph/codec.ts'
 import { float } from '../../src/graph/types.ts'
 import { writeGrid } from '../../src/io/images.ts'
 import { E } from '../../src/prelude.ts'
+import { running } from '../command-line.ts'
 
 /** What `check` says of the data, of run folders and of what would go wrong after the first step. */
 
-const running = async (...args: readonly string[]) => {
-  const texts = { out: '', err: '' }
-  const code = await cli(args, {
-    out: (text) => {
-      texts.out += text
-    },
-    err: (text) => {
-      texts.err += text
-    },
-  })
-  return { code, ...texts }
-}
 const tiny = join(import.meta.dirname, '../../graphs/tiny.json')
 const state = { folder: '' }
 const at = (...names: readonly string[]): string => join(state.folder, ...names)

@@ -2,21 +2,9 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { cli } from '../../src/cli/program.ts'
 import { execute } from '../../src/cli/terminal.ts'
+import { running } from '../command-line.ts'
 
-const running = async (...args: readonly string[]) => {
-  const texts = { out: '', err: '' }
-  const code = await cli(args, {
-    out: (text) => {
-      texts.out += text
-    },
-    err: (text) => {
-      texts.err += text
-    },
-  })
-  return { code, ...texts }
-}
 const at = (path: string): string => join(import.meta.dirname, '../..', path)
 const emoji = at('graphs/emoji.json')
 const state = { folder: '' }

@@ -4,22 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { cli } from '../../src/cli/program.ts'
+import { running } from '../command-line.ts'
 
 /** The way to one's own model, on pictures of 16 pixels: what is seen of it before it is trained. */
-
-const running = async (...args: readonly string[]) => {
-  const texts = { out: '', err: '' }
-  const code = await cli(args, {
-    out: (text) => {
-      texts.out += text
-    },
-    err: (text) => {
-      texts.err += text
-    },
-  })
-  return { code, ...texts }
-}
 
 const dots = {
   name: 'dots',

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import tiny from '../../graphs/tiny.json' with { type: 'json' }
-import { cli } from '../../src/cli/program.ts'
 import { differencesOf } from '../../src/run/compared.ts'
 import { comparedCharts } from '../../src/train/report/compare.ts'
+import { running } from '../command-line.ts'
 
 test('fields that are not the same in all runs stand beside each other, wherever they are', () => {
   const a = { name: 'a', seed: 1, data: { kind: 'shapes', size: 16 }, list: [1, 2] }
@@ -33,18 +33,6 @@ test('a metric is one chart, with a curve for each run that has it', () => {
 
 test('runs are compared as they are by now, without drawing; a folder that holds none is refused', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'latentgraph-compare-'))
-  const running = async (...args: readonly string[]) => {
-    const texts = { out: '', err: '' }
-    const code = await cli(args, {
-      out: (text) => {
-        texts.out += text
-      },
-      err: (text) => {
-        texts.err += text
-      },
-    })
-    return { code, ...texts }
-  }
   try {
     const runs = [join(folder, 'a'), join(folder, 'b')]
     for (const [i, dir] of runs.entries()) {
