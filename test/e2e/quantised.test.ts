@@ -109,7 +109,7 @@ describe('evaluating it', () => {
       when: 'straight/.owner-1.json',
     })
     expect({ code, err }).toEqual({ code: 130, err: expect.stringMatching(/stopped while .*; nothing was written\n$/) })
-    expect((await readdir(at('straight'))).filter((name) => /evaluation|nearest/.test(name))).toEqual([])
+    expect((await readdir(at('straight'))).filter((name) => /evaluation|nearest-/.test(name))).toEqual([])
   })
 
   test('writes figures with their counts, pictures and a section of the report', slow, async () => {
