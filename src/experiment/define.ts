@@ -58,7 +58,7 @@ const standIn = (inChannels: number, outChannels: number) => ({
 })
 
 const ownOf = ({ data, diffusion, sampling }: ExperimentDefinition): Own => ({
-  ...(typeof data.kind === 'function' ? { data: data.kind } : {}),
+  ...(typeof data?.kind === 'function' ? { data: data.kind } : {}),
   ...(typeof diffusion?.unet === 'function' ? { unet: diffusion.unet } : {}),
   ...(typeof diffusion?.loss === 'function' ? { loss: diffusion.loss } : {}),
   ...(typeof sampling?.sampler === 'object' ? { sampler: sampling.sampler } : {}),

@@ -1,3 +1,4 @@
+import type { LatentError } from '../error.ts'
 import { E } from '../prelude.ts'
 import { checkLearningRate } from '../schedulers/learning-rate.ts'
 import type { Training } from './document.ts'
@@ -5,14 +6,23 @@ import { type DeclaredRate, rateOver } from './learning-rate.ts'
 import type { PostHocEma } from './post-hoc-ema.ts'
 import { type Problems, setting, unless } from './problems.ts'
 
+/** A warm-up that is too long for fewer steps than it was declared for: a fourth of them is not. */
+const hinted = (e: LatentError, steps: number): LatentError =>
+  e.at.endsWith('/warmUp') && e.hint === undefined ? { ...e, hint: setting({ [e.at]: Math.floor(steps / 4) }) } : e
 /** Rates that make no sense over a training of so many steps. */
 const rateRules = (at: string, declared: DeclaredRate, steps: number): Problems => {
   const checked = checkLearningRate(rateOver(declared, steps))
   return [
     ...(declared.kind === 'warm-up' || declared.kind === 'cosine-restarts'
-      ? unless(declared.warmUp <= steps, `${at}/warmUp`, `at most the ${steps} steps of this training`, declared.warmUp)
+      ? unless(
+          declared.warmUp <= steps,
+          `${at}/warmUp`,
+          `at most the ${steps} steps of this training`,
+          declared.warmUp,
+          setting({ [`${at}/warmUp`]: Math.floor(steps / 4) }),
+        )
       : []),
-    ...(E.isLeft(checked) ? checked.left.map((e) => ({ ...e, at: `${at}${e.at}` })) : []),
+    ...(E.isLeft(checked) ? checked.left.map((e) => hinted({ ...e, at: `${at}${e.at}` }, steps)) : []),
   ]
 }
 
@@ -69,6 +79,7 @@ export const trainingRules = (at: string, training: Training): Problems => {
       `${at}/validate/every`,
       `at most the ${steps} steps of this training`,
       validate?.every,
+      setting({ [`${at}/validate/every`]: steps }),
     ),
     ...(postHocEma === undefined ? [] : postHocRules(`${at}/postHocEma`, postHocEma, steps)),
   ]

@@ -107,9 +107,11 @@ const byClasses = (known: readonly string[], o: AskedOptions, each: number): Che
   )
 }
 
+/** An option's value as it was given; pictures have none that a line can show. */
+const shownOption = (value: unknown): string => (typeof value === 'object' ? 'given' : JSON.stringify(value))
 const refused = (options: readonly (readonly [string, unknown])[], why: string): Checked<unknown> => {
   const given = options.find(([, value]) => value !== undefined)
-  return given === undefined ? E.right(undefined) : fail('usage', given[0], why, 'given')
+  return given === undefined ? E.right(undefined) : fail('usage', given[0], why, shownOption(given[1]))
 }
 
 /** `0.5,1,-2` */
@@ -169,7 +171,7 @@ export const requestedOf = (
     [boxesOption, known?.asks === 'boxes' ? undefined : o.boxes, 'no boxes: the model is told none'],
   ] as const
   const other = others.find(([, given]) => given !== undefined)
-  if (other !== undefined) return TE.fromEither(fail('usage', other[0], other[2], 'given'))
+  if (other !== undefined) return TE.fromEither(fail('usage', other[0], other[2], shownOption(other[1])))
   if (known !== undefined)
     return pipe(
       TE.fromEither(refused(unknown(o), `no more than what the model is told: --${known.asks}`)),

@@ -185,11 +185,25 @@ const countRows = (r: SampleRequest, d: Description): readonly Checked<unknown>[
   ]
 }
 
+/** Each field once: a program without types may say others. */
+const known: { readonly [K in keyof Required<SampleRequest>]: true } = {
+  ...{ prompt: true, negative: true, class: true, count: true, seed: true, steps: true, guidance: true },
+  ...{ guidanceRescale: true, sampler: true, spacing: true, eta: true, from: true, lowResolution: true },
+  ...{ labelMap: true, depth: true, vector: true, boxes: true, size: true, signal: true, onStep: true },
+}
+const unknownRows = (r: SampleRequest): readonly Checked<unknown>[] =>
+  Object.keys(r).flatMap((name) =>
+    name in known
+      ? []
+      : [fail('usage', name, 'a field of a request', 'one that is not known', didYouMean(name, Object.keys(known)))],
+  )
+
 const mostSteps = 10_000
 
 /** A request whose every field is of its kind and within its range. Errors (`usage`, `data`), each at its field. */
 const checkRequest = (r: SampleRequest, d: Description): Checked<unknown> =>
   collect([
+    ...unknownRows(r),
     row('prompt', r.prompt, texts),
     row('negative', r.negative, text),
     row('class', r.class, numberedClass(d.classes)),

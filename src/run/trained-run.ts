@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Effect, type Errors, effect, failure } from '../error.ts'
 import type { Values } from '../execute/executor.ts'
@@ -11,6 +12,7 @@ import { loadExperiment } from '../experiment/load.ts'
 import type { Monitor } from '../experiment/validation.ts'
 import { readBytes } from '../io/bytes.ts'
 import { checkpointDigest, loadCheckpoint } from '../io/checkpoint.ts'
+import { asArgument } from '../io/names.ts'
 import { E, pipe, RR, TE } from '../prelude.ts'
 import { decode, list, number, record, text } from '../schema.ts'
 import type { Words } from '../text/learnt.ts'
@@ -162,6 +164,18 @@ export const openRun = (dir: string, { checkpoint, ema, definition }: WeightOpti
     const experiment = await run(loadExperiment(join(dir, 'experiment.json')))
     await run(TE.fromEither(sameOwn(experiment, definition)))
     const path = join(dir, 'latents.json')
+    if (!existsSync(path) && existsSync(dir))
+      return run(
+        TE.left([
+          failure(
+            'training',
+            dir,
+            'a run whose diffusion model has begun to be trained',
+            'one whose first stage is not done',
+            `latentgraph list says how far it is; if it was stopped: latentgraph train ${asArgument(join(dir, 'experiment.json'))} --out ${asArgument(dir)} --resume`,
+          ),
+        ]),
+      )
     const bytes = await run(readBytes(path))
     const { scale, classes } = await run(
       TE.fromEither(

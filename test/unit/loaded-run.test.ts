@@ -112,6 +112,12 @@ describe('the first stage', () => {
     expect(latents.shape).toEqual([2, 4, 8, 8])
     expect(await orThrow(run().decode(latents))).toEqual(await orThrow(run().reconstruct(drawn())))
   })
+  test('a field that a request does not have is told, as a program without types may write it', async () => {
+    const request = { ...asked, stpes: 2 }
+    expect(await run().sample(request)()).toMatchObject({
+      left: [{ tag: 'usage', at: 'stpes', hint: 'did you mean "steps"?' }],
+    })
+  })
   test('latents of another shape are refused', async () => {
     expect(await run().decode(floats([4], new Float32Array(4)))()).toMatchObject({ left: [{ at: 'latents' }] })
   })
