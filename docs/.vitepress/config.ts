@@ -69,6 +69,7 @@ export default defineConfig({
         'training',
         'evaluation',
         'determinism',
+        'performance',
       ]),
       group('Change it', ['architecture', 'extending']),
       group('Decisions', inFolder('decisions'), true),
