@@ -11,7 +11,7 @@ export const schema: Register = (program, { terminal, run }) => {
     .action(() =>
       run(
         TE.fromIO(() => {
-          terminal.out(experimentSchemaText)
+          terminal.out(experimentSchemaText())
           return exitCodes.done
         }),
       ),

@@ -63,5 +63,5 @@ export const withDefinitions = (schema: JsonSchema): JsonSchema => {
   return { ...whole, $defs: definitions }
 }
 
-/** The schema as the text of a file. */
-export const experimentSchemaText = `${JSON.stringify(withDefinitions(experimentSchema), null, 2)}\n`
+/** The schema as the text of a file; made when it is asked for, as commands that do not print it would wait. */
+export const experimentSchemaText = (): string => `${JSON.stringify(withDefinitions(experimentSchema), null, 2)}\n`

@@ -14,16 +14,10 @@ const rateRules = (at: string, declared: DeclaredRate, steps: number): Problems 
   const checked = checkLearningRate(rateOver(declared, steps))
   return [
     ...(declared.kind === 'warm-up' || declared.kind === 'cosine-restarts'
-      ? unless(
-          declared.warmUp <= steps,
-          `${at}/warmUp`,
-          `at most the ${steps} steps of this training`,
-          declared.warmUp,
-          setting({ [`${at}/warmUp`]: Math.floor(steps / 4) }),
-        )
+      ? unless(declared.warmUp <= steps, `${at}/warmUp`, `at most the ${steps} steps of this training`, declared.warmUp)
       : []),
-    ...(E.isLeft(checked) ? checked.left.map((e) => hinted({ ...e, at: `${at}${e.at}` }, steps)) : []),
-  ]
+    ...(E.isLeft(checked) ? checked.left.map((e) => ({ ...e, at: `${at}${e.at}` })) : []),
+  ].map((e) => hinted(e, steps))
 }
 
 const mostSnapshots = 256

@@ -2,7 +2,6 @@ import { freeze, input } from '../declare/index.ts'
 import { type Checked, collect, type Effect } from '../error.ts'
 import { asNamed, portable } from '../execute/onnx/portable.ts'
 import type { Model } from '../execute/onnx/proto.ts'
-import { positionsOf } from '../experiment/text-encoders.ts'
 import type { Graph } from '../graph/graph.ts'
 import { float, int } from '../graph/types.ts'
 import { unet } from '../nn/unet/unet.ts'
@@ -12,7 +11,7 @@ import type { PipelineDocument } from './document.ts'
 import { decoderGraph, encoderGraph, factorOf, latentChannels } from './first-stage.ts'
 import { boxStates, classTokens, labelChannels } from './networks.ts'
 import type { Pipeline } from './request.ts'
-import { textGraph } from './texts.ts'
+import { textGraph, textLength } from './texts.ts'
 import { type Component, type Weights, weightsOf } from './weights.ts'
 
 /** The networks of a published model, each by itself, for other runtimes: of one picture of the size that the model is for. */
@@ -27,16 +26,14 @@ export interface PortableNetwork {
 
 type Asked = Pick<Pipeline, 'document' | 'tokenizers'>
 
-const tokensOf = ({ document: { conditioning }, tokenizers }: Asked): number =>
-  conditioning.boxes !== null
+const tokensOf = (asked: Asked): number => {
+  const { conditioning } = asked.document
+  return conditioning.boxes !== null
     ? conditioning.boxes.encoder.positions
     : conditioning.classes !== null
       ? 1
-      : Math.min(
-          ...conditioning.text.map(({ encoder }, k) =>
-            Math.min(positionsOf(encoder), tokenizers[k]?.positions ?? Number.POSITIVE_INFINITY),
-          ),
-        )
+      : Math.min(...conditioning.text.map((_, k) => textLength(asked, k)))
+}
 
 const denoiserOf = (asked: Asked): Checked<Graph> => {
   const { unet: config, side } = asked.document
@@ -80,7 +77,7 @@ export const portableNetworks = (asked: Asked): Checked<readonly PortableNetwork
     ...text.map((part, k) => ({
       name: k === 0 ? 'text_encoder' : `text_encoder_${k + 1}`,
       component: `text.${k}` as const,
-      graph: textGraph(part, 1, Math.min(positionsOf(part.encoder), asked.tokenizers[k]?.positions ?? 77)),
+      graph: textGraph(part, 1, textLength(asked, k)),
       doc: `ids int32 of tokenizer ${k + 1} to the states that the denoiser attends to${text.length > 1 ? ', where those of all encoders stand beside each other on the last axis' : ''}.`,
     })),
     ...(classes === null

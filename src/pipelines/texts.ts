@@ -23,12 +23,21 @@ export interface Embedded {
 export const textGraph = (part: EncodedPart, n: number, length: number, clipSkip = 0): Checked<Graph> =>
   pipe(freeze({ ...textEncoded('', part, clipSkip)(input('ids', int(n, length))) }), E.map(optimise))
 
+/** Tokens of a text that the k-th encoder takes: as many as its tokenizer fills in and it has positions for. */
+export const textLength = ({ document, tokenizers }: Pick<Pipeline, 'document' | 'tokenizers'>, k: number): number => {
+  const [part, tokenizer] = [document.conditioning.text[k], tokenizers[k]]
+  return Math.min(
+    part === undefined ? Number.POSITIVE_INFINITY : positionsOf(part.encoder),
+    tokenizer?.positions ?? Number.POSITIVE_INFINITY,
+  )
+}
+
 const idsOf = (pipeline: Pipeline, k: number, texts: readonly string[]): Checked<Value> => {
   const tokenizer = pipeline.tokenizers[k]
   const part = pipeline.document.conditioning.text[k]
   if (tokenizer === undefined || part === undefined)
     return fail('run', `tokenizer ${k}`, 'a tokenizer for each encoder of texts', 'none')
-  const length = Math.min(tokenizer.positions, positionsOf(part.encoder))
+  const length = textLength(pipeline, k)
   return pipe(
     collect(texts.map((text) => promptIds(tokenizer, text, length))),
     E.map((rows) => ints([texts.length, length], Int32Array.from(rows.flatMap(({ ids }) => ids)))),

@@ -193,7 +193,7 @@ const known: { readonly [K in keyof Required<SampleRequest>]: true } = {
 }
 const unknownRows = (r: SampleRequest): readonly Checked<unknown>[] =>
   Object.keys(r).flatMap((name) =>
-    name in known
+    Object.hasOwn(known, name)
       ? []
       : [fail('usage', name, 'a field of a request', 'one that is not known', didYouMean(name, Object.keys(known)))],
   )

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Effect, type Errors, effect, failure } from '../error.ts'
+import { type Effect, type Errors, effect, failure, type LatentError } from '../error.ts'
 import type { Values } from '../execute/executor.ts'
 import { ownTextsOf } from '../experiment/conditioning.ts'
 import { type Definition, sameOwn } from '../experiment/define.ts'
@@ -158,24 +158,25 @@ const textsOf = (dir: string, e: Experiment, { texts: was }: TrainedStage): Effe
         )
   })
 
+const firstStageAlone = (dir: string): LatentError =>
+  failure('file', dir, 'a run with a diffusion stage', 'a first stage alone')
+const notBegun = (dir: string): LatentError =>
+  failure(
+    'training',
+    dir,
+    'a run whose diffusion model has begun to be trained',
+    'one whose first stage is not done',
+    `latentgraph list says how far it is; if it was stopped: latentgraph train ${asArgument(join(dir, 'experiment.json'))} --out ${asArgument(dir)} --resume`,
+  )
+
 /** Opens the folder of a run that has come to its diffusion stage. Errors: `file`, `config`, `training`. */
 export const openRun = (dir: string, { checkpoint, ema, definition }: WeightOptions = {}): Effect<TrainedRun> =>
   effect(async (run) => {
     const experiment = await run(loadExperiment(join(dir, 'experiment.json')))
     await run(TE.fromEither(sameOwn(experiment, definition)))
     const path = join(dir, 'latents.json')
-    if (!existsSync(path) && existsSync(dir))
-      return run(
-        TE.left([
-          failure(
-            'training',
-            dir,
-            'a run whose diffusion model has begun to be trained',
-            'one whose first stage is not done',
-            `latentgraph list says how far it is; if it was stopped: latentgraph train ${asArgument(join(dir, 'experiment.json'))} --out ${asArgument(dir)} --resume`,
-          ),
-        ]),
-      )
+    if (experiment.diffusion === undefined) return run(TE.left([firstStageAlone(dir)]))
+    if (!existsSync(path)) return run(TE.left([notBegun(dir)]))
     const bytes = await run(readBytes(path))
     const { scale, classes } = await run(
       TE.fromEither(
@@ -186,8 +187,7 @@ export const openRun = (dir: string, { checkpoint, ema, definition }: WeightOpti
       ),
     )
     const plan = await run(TE.fromEither(planExperiment(experiment, classes.length, definition?.own)))
-    if (plan.diffusion === undefined)
-      return run(TE.left([failure('file', dir, 'a run with a diffusion stage', 'a first stage alone')]))
+    if (plan.diffusion === undefined) return run(TE.left([firstStageAlone(dir)]))
     const own = (stage: StagePlan): Effect<Chosen> => declared(dir, experiment, stage)
     const base = await run(baseOf(experiment, { openBase }))
     const firstStage =

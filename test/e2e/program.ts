@@ -11,7 +11,7 @@ import { inject } from 'vitest'
 
 const root = join(import.meta.dirname, '../..')
 /** A folder of this run of the tests: what another run compiles anew must not be read while it is half written. */
-const compiled = inject('compiled')
+export const compiled = inject('compiled')
 const [making, made] = [join(compiled, '.making'), join(compiled, '.made')]
 
 /** Compiles the sources as they are now, once a run of the tests; types are checked elsewhere. */

@@ -5,25 +5,16 @@ import { join } from 'node:path'
 import sharp from 'sharp'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { running } from '../command-line.ts'
+import { dots } from '../dots.ts'
+import { build, compiled } from './program.ts'
 
 /** The way to one's own model, on pictures of 16 pixels: what is seen of it before it is trained. */
 
-const dots = {
-  name: 'dots',
-  executor: 'onnx:cpu',
-  data: { kind: 'shapes', size: 16, count: 12, heldOut: 2 },
-  firstStage: { kind: 'identity' },
+const experiment = {
+  ...dots,
+  data: { ...dots.data, count: 12, heldOut: 2 },
   diffusion: {
-    schedule: { kind: 'cosine', timesteps: 20 },
-    unet: {
-      inChannels: 3,
-      outChannels: 3,
-      modelChannels: 32,
-      channelMultipliers: [1],
-      resBlocks: 1,
-      attentionFactors: [],
-      heads: { by: 'channels', channels: 32 },
-    },
+    ...dots.diffusion,
     training: {
       steps: 4000,
       batchSize: 2,
@@ -32,7 +23,6 @@ const dots = {
       validate: { every: 500, pictures: 2 },
     },
   },
-  sampling: { sampler: 'ddim', steps: 3, perClass: 2 },
 }
 
 const state = { folder: '', temporary: process.env.TMPDIR }
@@ -40,7 +30,7 @@ const at = (...path: readonly string[]): string => join(state.folder, ...path)
 beforeAll(async () => {
   state.folder = await mkdtemp(join(tmpdir(), 'latentgraph-starting-'))
   process.env.TMPDIR = state.folder
-  await writeFile(at('dots.json'), JSON.stringify(dots))
+  await writeFile(at('dots.json'), JSON.stringify(experiment))
 })
 afterAll(async () => {
   if (state.temporary === undefined) delete process.env.TMPDIR
@@ -74,7 +64,7 @@ test('a dry run that fails says why, and keeps nothing', async () => {
   expect(code).toBe(1)
   expect(err).toContain(at('nowhere'))
   expect(await readdir(state.folder)).toEqual(['dots.json'])
-  expect(await readFile(at('dots.json'), 'utf8')).toBe(JSON.stringify(dots))
+  expect(await readFile(at('dots.json'), 'utf8')).toBe(JSON.stringify(experiment))
 })
 
 const draw = async (path: string, size: number): Promise<void> => {
@@ -119,8 +109,10 @@ test('new names the pictures that it cannot read, and makes nothing', async () =
 
 test('npm create latentgraph is the same command', async () => {
   const root = join(import.meta.dirname, '../..')
-  await mkdir(at('node_modules'), { recursive: true })
-  await symlink(root, at('node_modules/latentgraph'))
+  await build()
+  await mkdir(at('node_modules/latentgraph'), { recursive: true })
+  await cp(join(root, 'package.json'), at('node_modules/latentgraph/package.json'))
+  await symlink(compiled, at('node_modules/latentgraph/dist'))
   await cp(join(root, 'packages/create-latentgraph'), at('node_modules/create-latentgraph'), { recursive: true })
   const { stdout, status } = spawnSync(process.execPath, ['node_modules/create-latentgraph/create.js', '--help'], {
     cwd: state.folder,

@@ -112,6 +112,22 @@ describe('the first stage', () => {
     expect(latents.shape).toEqual([2, 4, 8, 8])
     expect(await orThrow(run().decode(latents))).toEqual(await orThrow(run().reconstruct(drawn())))
   })
+  test('a run that has no diffusion stage, or has not come to it, says which', async () => {
+    const whole = JSON.parse(await readFile(join(import.meta.dirname, '../../graphs/tiny.json'), 'utf8'))
+    const { diffusion: _, sampling: __, ...alone } = whole
+    const said = async (name: string, declared: object) => {
+      const dir = join(held.dir ?? '', name)
+      await mkdir(dir)
+      await writeFile(join(dir, 'experiment.json'), JSON.stringify(declared))
+      return loadRun(dir)()
+    }
+    expect(await said('begun', whole)).toMatchObject({
+      left: [{ tag: 'training', got: 'one whose first stage is not done' }],
+    })
+    expect(await said('alone', alone)).toMatchObject({
+      left: [{ tag: 'file', got: 'a first stage alone' }],
+    })
+  })
   test('a field that a request does not have is told, as a program without types may write it', async () => {
     const request = { ...asked, stpes: 2 }
     expect(await run().sample(request)()).toMatchObject({

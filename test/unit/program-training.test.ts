@@ -27,26 +27,15 @@ import {
   train,
   unsqueeze,
 } from '../../src/index.ts'
+import { dots } from '../dots.ts'
 
 /** Training in a program, on 24 generated pictures of 16 pixels, a few steps. */
 
 const declared = {
-  name: 'dots',
+  ...dots,
   seed: 4,
-  executor: 'onnx:cpu',
-  data: { kind: 'shapes', size: 16, count: 24, heldOut: 4 },
-  firstStage: { kind: 'identity' },
   diffusion: {
-    schedule: { kind: 'cosine', timesteps: 20 },
-    unet: {
-      inChannels: 3,
-      outChannels: 3,
-      modelChannels: 32,
-      channelMultipliers: [1],
-      resBlocks: 1,
-      attentionFactors: [],
-      heads: { by: 'channels', channels: 32 },
-    },
+    ...dots.diffusion,
     training: {
       steps: 4,
       batchSize: 2,
@@ -57,7 +46,6 @@ const declared = {
       validate: { every: 2, pictures: 4 },
     },
   },
-  sampling: { sampler: 'ddim', steps: 3, perClass: 2 },
 } as const
 const experiment = (): Experiment => orThrow(decodeExperiment(declared))
 

@@ -8,7 +8,6 @@ export const forwardTraining = 64
 export const direct = 1
 /** A stream whose primitives run one after another. */
 export const inOrder = 1
-export const softmaxAccurate = 0x30000
 export const query = {
   implementation: 8,
   weights: 131,
