@@ -189,7 +189,7 @@ const contract =
       expect(faults(await program.start(carry, start)())).toMatchObject([{ tag: 'run' }])
     })
 
-    test('compiling is pure: the same graph gives the same numbers, to the bit, and is left as it was', async () => {
+    test('compiling is pure: the same graph gives the same numbers, to the bit, also when started again, and is left as it was', async () => {
       const g = adam()
       const before = JSON.stringify(g)
       const { fed, start } = adamStart()
@@ -197,11 +197,14 @@ const contract =
         const stepper = right(await program.start(carry, start)())
         for (let i = 0; i < 3; i++) right(await stepper.step(fed)())
         const state = right(await stepper.read())
-        program.dispose()
+        stepper.dispose()
         return state
       }
       const [a, b] = [await compile(g), await compile(g)]
-      expect(await steps(a)).toEqual(await steps(b))
+      const first = await steps(a)
+      expect(await steps(b)).toEqual(first)
+      expect(await steps(a), 'started again').toEqual(first)
+      for (const program of [a, b]) program.dispose()
       expect(JSON.stringify(g)).toBe(before)
     })
 

@@ -4,8 +4,8 @@ import { TE } from '../../prelude.ts'
 export type Koffi = typeof import('koffi')['default']
 
 const mebibyte = 2 ** 20
-/** Calls run on stacks of koffi's own; compilers go deeper than its 128 KiB. Only what is touched is ever in memory. */
-const stacks = { sync_stack_size: 8 * mebibyte, async_stack_size: 8 * mebibyte, resident_async_pools: 4 }
+/** Calls run on stacks of koffi's own, set in each thread; compilers go deeper than its 128 KiB. Only what is touched is ever in memory. */
+export const stacks = { sync_stack_size: 8 * mebibyte, async_stack_size: 8 * mebibyte, resident_async_pools: 4 }
 
 const imported: { koffi?: Koffi } = {}
 /** The package that calls libraries. Errors: `compile` where it is not installed. */

@@ -2,7 +2,7 @@ import { type Attributes, type ElementwiseOp, each, families } from '../../graph
 import { type DType, type Shape, size } from '../../graph/types.ts'
 import type { Draft } from './draft.ts'
 import { apply, type Expression, float, kindOf, type LoopOp, load, loadsOf, spreadTo, whole } from './expression.ts'
-import { exponential, sigmoid, sign, signInt, silu } from './functions.ts'
+import { erf, exponential, sigmoid, sign, signInt, silu } from './functions.ts'
 import type { Lowerings, Operand, Operands } from './lowering.ts'
 import { touched } from './view.ts'
 
@@ -57,7 +57,7 @@ export const arithmetic: Lowerings<ElementwiseOp> = {
   sqrt: one(of('sqrt')),
   tanh: one(of('tanh')),
   sigmoid: one(sigmoid),
-  erf: one(of('erf')),
+  erf: one(erf),
   sin: one(of('sin')),
   cos: one(of('cos')),
   floor: one(of('floor')),

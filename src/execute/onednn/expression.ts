@@ -1,6 +1,5 @@
 import { roundings } from '../../graph/half.ts'
 import { type DType, isFloat, type Shape } from '../../graph/types.ts'
-import { erf } from '../reference/erf.ts'
 import { spread, touched, type View } from './view.ts'
 
 /** How numbers lie in the arena, 4 bytes each: those of half precision rounded, bools as 0 or 1. */
@@ -11,7 +10,6 @@ export const kindOf = (dtype: DType): Kind => (isFloat(dtype) ? 'float' : 'int')
 export const lanes = {
   log: { of: Math.log, from: 'float', to: 'float', arity: 1 },
   tanh: { of: Math.tanh, from: 'float', to: 'float', arity: 1 },
-  erf: { of: erf, from: 'float', to: 'float', arity: 1 },
   sin: { of: Math.sin, from: 'float', to: 'float', arity: 1 },
   cos: { of: Math.cos, from: 'float', to: 'float', arity: 1 },
   float16: { of: roundings.float16, from: 'float', to: 'float', arity: 1 },

@@ -33,6 +33,18 @@ export const sigmoid = (x: Expression): Expression =>
   apply('div', float(1), apply('add', float(1), shortExponential(apply('neg', x))))
 export const silu = (x: Expression): Expression => apply('mul', x, sigmoid(x))
 
+/** The error function as x P(x^2) / Q(x^2), fitted to |x| <= 3.92, beyond which it is 1 in float32; to 4e-7 of itself. */
+export const erf = (x: Expression): Expression => {
+  const y = within(x, -3.92, 3.92)
+  const square = apply('mul', y, y)
+  const above = polynomial(
+    square,
+    [1.99237993e-8, -1.95781548e-6, 1.41851103e-4, 3.70167445e-3, 5.0573548e-2, 0.199926324, 1.12837911],
+  )
+  const below = polynomial(square, [9.56051894e-4, 1.43533438e-2, 0.11499914, 0.510511747, 1])
+  return within(apply('div', apply('mul', y, above), below), -1, 1)
+}
+
 /** The sign of x; x itself where it is 0 or no number. */
 export const sign = (x: Expression): Expression =>
   apply('select', apply('less', float(0), apply('abs', x)), apply('copysign', float(1), x), x)

@@ -22,23 +22,41 @@ interface Compiled {
   readonly how: How
 }
 
-/** A program that has what is given once. */
-const started = (
-  { library: lib, graph, mode, constants, threads, how }: Compiled,
-  carry: Carry,
-  given: Values,
-): Effect<Program> =>
-  effect(async (run) => {
-    const baked = new Set(Object.keys(constants))
-    const fixed = new Set([...baked, ...Object.keys(omit(given, Object.values(carry)))])
-    const program = await run(programOf(lib, graph, { mode, carry, baked, fixed }, threads, how))
-    program.feed(constants)
-    program.feed(given)
-    const prepared = program.prepare()
-    if ('left' in prepared) program.release()
-    await run(TE.fromEither(prepared))
-    return program
-  })
+/** Programs of a graph, one for each way to start it; those that were ended wait to be started again. */
+const programs = ({ library: lib, graph, mode, constants, threads, how }: Compiled) => {
+  const idle = new Map<string, Program>()
+  let isOver = false
+  const baked = new Set(Object.keys(constants))
+  const keyOf = (carry: Carry, given: readonly string[]): string =>
+    JSON.stringify([Object.entries(carry).sort(), [...given].sort()])
+  return {
+    /** A program that has what is given once. */
+    started: (carry: Carry, given: Values): Effect<{ readonly program: Program; readonly end: () => void }> =>
+      effect(async (run) => {
+        const others = Object.keys(omit(given, Object.values(carry)))
+        const key = keyOf(carry, others)
+        const fixed = new Set([...baked, ...others])
+        const known = idle.get(key)
+        idle.delete(key)
+        const program = known ?? (await run(programOf(lib, graph, { mode, carry, baked, fixed }, threads, how)))
+        program.feed(constants)
+        program.feed(given)
+        const prepared = program.prepare()
+        if ('left' in prepared) program.release()
+        await run(TE.fromEither(prepared))
+        const end = (): void => {
+          if (isOver || idle.has(key)) program.release()
+          else idle.set(key, program)
+        }
+        return { program, end }
+      }),
+    dispose: (): void => {
+      isOver = true
+      for (const program of idle.values()) program.release()
+      idle.clear()
+    },
+  }
+}
 
 const computed = (program: Program, feeds: Values): Effect<Values> =>
   effect(async (run) => {
@@ -47,22 +65,28 @@ const computed = (program: Program, feeds: Values): Effect<Values> =>
     return program.read(program.plan.outputs)
   })
 
-const stepper = (program: Program, carry: Carry): Stepper => ({
-  step: (feeds) => computed(program, feeds),
-  read: TE.fromIO(() => program.read(only(program.plan.leaves, Object.values(carry)))),
-  dispose: program.release,
-})
-
 const executable = (compiled: Compiled): Executable => {
+  const { started, dispose } = programs(compiled)
   let own: Program | undefined
   return {
     run: (feeds) =>
       effect(async (run) => {
-        own = own ?? (await run(started(compiled, {}, {})))
+        own = own ?? (await run(started({}, {}))).program
         return run(computed(own, feeds))
       }),
-    start: (carry, initial) => effect(async (run) => stepper(await run(started(compiled, carry, initial)), carry)),
-    dispose: () => own?.release(),
+    start: (carry, initial) =>
+      effect(async (run): Promise<Stepper> => {
+        const { program, end } = await run(started(carry, initial))
+        return {
+          step: (feeds) => computed(program, feeds),
+          read: TE.fromIO(() => program.read(only(program.plan.leaves, Object.values(carry)))),
+          dispose: end,
+        }
+      }),
+    dispose: () => {
+      own?.release()
+      dispose()
+    },
   }
 }
 

@@ -5,7 +5,7 @@ import koffi from 'koffi'
 import { meeting, slots, turnOf } from './turn.js'
 
 /**
- * @typedef {{ readonly path: string, readonly execute: readonly [string, readonly string[]], readonly omp: string | undefined, readonly stream: bigint, readonly control: Int32Array, readonly own: number, readonly threads: number, readonly port: import('node:worker_threads').MessagePort }} Start
+ * @typedef {{ readonly path: string, readonly execute: readonly [string, readonly string[]], readonly omp: string | undefined, readonly stacks: Readonly<Record<string, number>>, readonly stream: bigint, readonly control: Int32Array, readonly own: number, readonly threads: number, readonly port: import('node:worker_threads').MessagePort }} Start
  * @typedef {{ readonly add: number, readonly module: WebAssembly.Module, readonly memory: WebAssembly.Memory, readonly lanes: readonly string[], readonly phases: readonly (readonly (import('./turn.js').Command | undefined)[])[] } | { readonly drop: number }} Message
  */
 
@@ -13,8 +13,9 @@ import { meeting, slots, turnOf } from './turn.js'
 const patience = 100_000
 
 /** @type {Start} */
-const { path, execute: signature, omp, stream, control, own, threads, port } = workerData
+const { path, execute: signature, omp, stacks, stream, control, own, threads, port } = workerData
 const [result, given] = signature
+koffi.config(stacks)
 const execute = koffi.load(path).func('dnnl_primitive_execute', result, [...given])
 // Primitives of this thread are done by it alone.
 if (omp !== undefined) koffi.load(omp).func('omp_set_num_threads', 'void', ['int'])(1)

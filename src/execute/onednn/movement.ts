@@ -1,8 +1,9 @@
 import type { OpKind } from '../../graph/ops.ts'
 import { type Shape, size } from '../../graph/types.ts'
-import { E } from '../../prelude.ts'
+import { E, pipe } from '../../prelude.ts'
 import type { Dense, Kernel } from '../reference/dense.ts'
 import { kernels } from '../reference/kernels.ts'
+import { indexing } from '../reference/movement.ts'
 import { type Draft, orderFor } from './draft.ts'
 import { type Expression, float, kindOf, load, overViews, whole } from './expression.ts'
 import type { Lowerings, Operand } from './lowering.ts'
@@ -18,13 +19,35 @@ const byReference =
     draft.host({
       inputs,
       output,
-      compute: (arrays) => {
-        const dense = given.map((x, i): Dense => ({ type: x.type, data: arrays[i] ?? new Float64Array() }))
-        return size(type.shape) === 0 ? E.right(new Float64Array()) : kernel(attributes, dense, type, {})
+      compute: (arrays, into) => {
+        const dense = given.map((x, i): Dense => ({ type: x.type, data: Float64Array.from(arrays[i] ?? []) }))
+        return size(type.shape) === 0
+          ? E.right(undefined)
+          : pipe(
+              kernel(attributes, dense, type, {}),
+              E.map((computed) => into.set(computed)),
+            )
       },
     })
     return load(output.view)
   }
+/** Rows of a table, which is read where it lies: it may be the largest array of a model. */
+const rowsOf: Lowerings<'gather'>['gather'] = (_, [table, indices], { dtype, shape }, draft) => {
+  const [rows = 0, ...inner] = table.type.shape
+  const row = size(inner)
+  const output = { view: draft.fresh(shape), dtype }
+  draft.host({
+    inputs: [table, indices].map(({ value, type }) => ({ view: draft.laid(value, type.shape), dtype: type.dtype })),
+    output,
+    compute: ([from = new Float32Array(), which = new Int32Array()], into) =>
+      indexing(rows, which, () => {
+        which.forEach((index, i) => {
+          into.set(from.subarray(index * row, (index + 1) * row), i * row)
+        })
+      }),
+  })
+  return load(output.view)
+}
 
 const viewed = (e: Expression, view: Parameters<typeof overViews>[1]): Expression => overViews(e, view) ?? e
 const zero = ({ type }: Pick<Operand, 'type'>): Expression => (kindOf(type.dtype) === 'float' ? float(0) : whole(0))
@@ -75,7 +98,7 @@ export const movement: Lowerings<
     x.value.kind === 'apply' && size(shape) > size(x.type.shape)
       ? load(spread(draft.store(x.value, x.type.shape), shape))
       : viewed(x.value, (v) => spread(v, shape)),
-  gather: byReference('gather'),
+  gather: rowsOf,
   scatterAdd: byReference('scatterAdd'),
   upsampleNearest: ({ factor }, [x], { shape }, draft) => {
     const [n = 0, c = 0, h = 0, w = 0] = x.type.shape

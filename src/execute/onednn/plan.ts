@@ -38,12 +38,14 @@ export interface PrimitiveInstruction extends Common {
   readonly flops: number
   readonly pieces: readonly Piece[]
 }
+/** Numbers as they lie in the arena. */
+export type Numbers = Float32Array | Int32Array
 /** Row-major arrays, read and written by JavaScript. */
 export interface HostInstruction extends Common {
   readonly kind: 'host'
   readonly inputs: readonly { readonly view: View; readonly dtype: DType }[]
   readonly output: { readonly view: View; readonly dtype: DType }
-  readonly compute: (inputs: readonly Float64Array[]) => Either<Misfit, Float64Array>
+  readonly compute: (inputs: readonly Numbers[], into: Numbers) => Either<Misfit, void>
 }
 export type Instruction = LoopInstruction | PrimitiveInstruction | HostInstruction
 

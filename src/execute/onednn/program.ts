@@ -15,7 +15,16 @@ import type { Library } from './load.ts'
 import { type Loop, pointersOf, type Walk } from './loop.ts'
 import { moduleText } from './loop-text.ts'
 import { layoutOf } from './memory.ts'
-import type { Array as Given, HostInstruction, Instruction, LoopInstruction, Piece, Placed, Plan } from './plan.ts'
+import type {
+  Array as Given,
+  HostInstruction,
+  Instruction,
+  LoopInstruction,
+  Numbers,
+  Piece,
+  Placed,
+  Plan,
+} from './plan.ts'
 import { rangesOf, type Share, type Span, scheduled } from './schedule.ts'
 import { teamOf } from './team.ts'
 import { type Command, slots, turnOf } from './turn.js'
@@ -40,7 +49,7 @@ const done: Checked<void> = E.right(undefined)
 
 /** Functions that put arrays of the plan into memory and out of it. */
 const arraysOver = (memory: WebAssembly.Memory, addresses: readonly number[]) => {
-  const numbersOf = ({ view, dtype, shape }: Placed): Float32Array | Int32Array => {
+  const numbersOf = ({ view, dtype, shape }: Placed): Numbers => {
     const of = kindOf(dtype) === 'float' ? Float32Array : Int32Array
     return new of(memory.buffer, (addresses[view.buffer] ?? 0) + view.offset * 4, size(shape))
   }
@@ -149,11 +158,10 @@ export const programOf = (
       const arrays = inputs.map(({ view, dtype }) => numbersOf({ view, dtype, shape: view.shape }))
       const into = numbersOf({ ...output, shape: output.view.shape })
       const at = hosts.push(() => {
-        const computed = compute(arrays.map((a) => Float64Array.from(a)))
-        if (E.isLeft(computed))
-          return fail('run', placeOf(nodeAt(plan.graph, node), node), computed.left.expected, computed.left.got)
-        into.set(computed.right)
-        return done
+        const computed = compute(arrays, into)
+        return E.isRight(computed)
+          ? done
+          : fail('run', placeOf(nodeAt(plan.graph, node), node), computed.left.expected, computed.left.got)
       })
       return { kind: 'host', at: at - 1 }
     }

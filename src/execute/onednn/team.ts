@@ -1,6 +1,7 @@
 import { MessageChannel, Worker } from 'node:worker_threads'
 import { type Effect, failure, reasonOf } from '../../error.ts'
 import { TE } from '../../prelude.ts'
+import { stacks } from '../native/koffi.ts'
 import { inOrder, signatures } from './api.ts'
 import { lanes } from './expression.ts'
 import type { Library } from './load.ts'
@@ -44,6 +45,7 @@ const gathered = async (library: Library, threads: number): Promise<Team> => {
       path: library.path,
       execute: signatures.dnnl_primitive_execute,
       omp: library.omp,
+      stacks,
       stream: library.make('dnnl_stream_create', library.engine, inOrder) ?? null,
       control,
       own: i + 1,

@@ -1,28 +1,21 @@
 import type { OpOf } from '../../graph/ops.ts'
+import type { Misfit } from '../../graph/shape-rules.ts'
 import { size, strides } from '../../graph/types.ts'
-import { E } from '../../prelude.ts'
-import {
-  type Computed,
-  type Dense,
-  dim,
-  get,
-  type Kernels,
-  operand,
-  place,
-  positions,
-  spread,
-  take,
-  total,
-} from './dense.ts'
+import { E, type Either } from '../../prelude.ts'
+import { dim, get, type Kernels, operand, place, positions, spread, take, total } from './dense.ts'
 
 const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((s, x, i) => s + x * dim(b, i), 0)
 
 /** The computation over indices, once each is known to name one of the rows. */
-const indexing = (rows: number, { data }: Dense, compute: () => Float64Array): Computed => {
-  const outside = data.findIndex((i) => !(i >= 0 && i < rows))
+export const indexing = <A>(
+  rows: number,
+  indices: Float64Array | Float32Array | Int32Array,
+  compute: () => A,
+): Either<Misfit, A> => {
+  const outside = indices.findIndex((i) => !(i >= 0 && i < rows))
   return outside < 0
     ? E.right(compute())
-    : E.left({ expected: `indices of at least 0 and below ${rows}`, got: `${data[outside]} at position ${outside}` })
+    : E.left({ expected: `indices of at least 0 and below ${rows}`, got: `${indices[outside]} at position ${outside}` })
 }
 
 export const movement: Kernels<Exclude<OpOf<'movement'>, 'maxPool'>> = {
@@ -64,7 +57,7 @@ export const movement: Kernels<Exclude<OpOf<'movement'>, 'maxPool'>> = {
   gather: (_, xs, { shape }) => {
     const [table, indices] = [operand(xs, 0), operand(xs, 1)]
     const row = size(table.type.shape.slice(1))
-    return indexing(dim(table.type.shape, 0), indices, () => {
+    return indexing(dim(table.type.shape, 0), indices.data, () => {
       const out = new Float64Array(size(shape))
       indices.data.forEach((index, i) => {
         out.set(table.data.subarray(index * row, (index + 1) * row), i * row)
@@ -75,7 +68,7 @@ export const movement: Kernels<Exclude<OpOf<'movement'>, 'maxPool'>> = {
   scatterAdd: ({ rows }, xs, { dtype, shape }) => {
     const [indices, updates] = [operand(xs, 0), operand(xs, 1)]
     const row = size(shape.slice(1))
-    return indexing(rows, indices, () => {
+    return indexing(rows, indices.data, () => {
       const out = new Float64Array(size(shape))
       updates.data.forEach((u, i) => {
         const at = get(indices.data, Math.floor(i / row)) * row + (i % row)
