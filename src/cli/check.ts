@@ -18,7 +18,7 @@ import { optimise } from '../transform/index.ts'
 import { jsonOfGraph, jsonOfSections, reportSection, textOfGraph, textOfSections } from './check-published.ts'
 import { type CheckedStage, jsonReport, reportStage, textReport } from './check-report.ts'
 import { type Register, setOption, several } from './command.ts'
-import { plansOf, plansText } from './explain.ts'
+import { halfText, plansOf, plansText } from './explain.ts'
 import { exitCodes } from './terminal.ts'
 
 interface Options {
@@ -221,7 +221,7 @@ Examples:
             terminal.out(
               json === true
                 ? `${JSON.stringify({ ...report.json, executor: engine.name, plans: plans.of }, null, 2)}\n`
-                : `${report.text}\n${plansText(engine.name, plans, report.programs)}`,
+                : `${report.text}\n${await go(halfText(engine.name, report.programs))}${plansText(engine.name, plans, report.programs)}`,
             )
           }
           return report.clean ? exitCodes.done : exitCodes.failed

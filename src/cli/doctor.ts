@@ -1,7 +1,7 @@
 import { Option } from 'commander'
 import { type Effect, type Errors, effect, showErrors } from '../error.ts'
 import { auto, executorByName } from '../execute/auto.ts'
-import { lookForLibrary } from '../execute/onednn/found.ts'
+import { halvesOfLibrary, lookForLibrary } from '../execute/onednn/found.ts'
 import { knownSpeed, measureSpeed, ratioOf, ratioText, speedRecord } from '../execute/onednn/speed.ts'
 import { available } from '../execute/onnx/available.ts'
 import { type Backend, backends, look } from '../execute/tfjs/index.ts'
@@ -61,6 +61,7 @@ const about: Effect<string> = effect(async () => {
       ]
   const oneDnn = await lookForLibrary()
   const speed = oneDnn.usable && E.isRight(found) ? [['  measured', await told(oneDnnSpeed)] as const] : []
+  const half = oneDnn.usable ? [['  half precision', await told(halvesOfLibrary)] as const] : []
   const platforms: (readonly [string, string])[] = []
   for (const platform of await namedPlatforms()) {
     const { usable, what } = await lookForPlatform(platform)()
@@ -77,6 +78,7 @@ const about: Effect<string> = effect(async () => {
     ['reference', 'usable (float64, slow: the specification)'],
     ...runtime,
     ['onednn', oneDnn.usable ? `usable: ${oneDnn.what}` : `not usable: ${oneDnn.what}`],
+    ...half,
     ...speed,
     ...(oneDnn.usable ? [] : [['  it would give', wouldGive] as const]),
     ['xla', platforms.length > 0 ? 'XLA, through PJRT plugins' : `no PJRT plugin was named (${howToGet})`],

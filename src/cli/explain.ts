@@ -1,7 +1,9 @@
 import { type Effect, effect, fail } from '../error.ts'
 import type { Executor } from '../execute/executor.ts'
 import { bytesOfDescribed, type Described, type Explained, explainText } from '../execute/explain.ts'
+import { halfHere } from '../execute/half-here.ts'
 import { cost } from '../graph/cost.ts'
+import { halves } from '../graph/types.ts'
 import { pipe, TE } from '../prelude.ts'
 import type { Program } from '../train/programs.ts'
 import { mebibytes } from './check-report.ts'
@@ -43,6 +45,18 @@ export const plansOf = ({ name, explain, describe }: Executor, programs: readonl
     ),
   )
 }
+
+/** How what is in half precision is computed, a line a dtype. */
+export const halfText = (executor: string, programs: readonly Program[]): Effect<string> =>
+  effect(async (run) => {
+    const lines: string[] = []
+    for (const dtype of halves) {
+      if (!programs.some(({ graph }) => graph.nodes.some((n) => n.type.dtype === dtype))) continue
+      const says = await run(halfHere(executor, dtype))
+      if (says !== undefined) lines.push(`half precision on ${says}\n\n`)
+    }
+    return lines.join('')
+  })
 
 const runs = (n: number): string => `${n.toLocaleString('en-US')} calls`
 const describedText = (executor: string, name: string, program: Program | undefined, told: Described): string => {

@@ -1,4 +1,5 @@
-import { halfArithmetic } from '../execute/half-arithmetic.ts'
+import { type Effect, effect } from '../error.ts'
+import { arithmeticOf, halfHere } from '../execute/half-here.ts'
 import { autoencoderOf, type Experiment, type Training } from '../experiment/document.ts'
 import { type Problems, problem, setting } from '../experiment/problems.ts'
 import { cost } from '../graph/cost.ts'
@@ -24,8 +25,6 @@ const halvesOf = (e: Experiment): readonly (readonly [at: string, dtype: Half])[
     ['/firstStage/training/precision', autoencoderOf(e)?.training.precision ?? 'float32'] as const,
     ['/diffusion/training/precision', e.diffusion?.training.precision ?? 'float32'] as const,
   ].flatMap(([at, dtype]) => (dtype === 'float32' ? [] : [[at, dtype] as const]))
-const arithmeticOf = (executor: string, dtype: Half) =>
-  Object.entries(halfArithmetic).find(([name]) => name === executor)?.[1][dtype]
 
 /** Engines that have not what is asked for. */
 export const precisionRule = (e: Experiment, executor: string): Problems =>
@@ -34,12 +33,13 @@ export const precisionRule = (e: Experiment, executor: string): Problems =>
       ? [problem(at, `float32, as ${executor} has no ${dtype}`, dtype, setting({ '/executor': 'onnx:cpu' }))]
       : [],
   )
-/** What half precision costs where it is not the processor's own. */
-export const precisionNotes = (e: Experiment, executor: string): readonly string[] =>
-  [...new Set(halvesOf(e).map(([, dtype]) => dtype))].flatMap((dtype) =>
-    arithmeticOf(executor, dtype) === 'simulates'
-      ? [
-          `precision: ${executor} computes ${dtype} in float32 and rounds: the same numbers, in more time than float32 takes`,
-        ]
-      : [],
-  )
+/** How half precision is computed where it is not the device's own. */
+export const precisionNotes = (e: Experiment, executor: string): Effect<readonly string[]> =>
+  effect(async (run) => {
+    const notes: string[] = []
+    for (const dtype of new Set(halvesOf(e).map(([, half]) => half))) {
+      const says = await run(halfHere(executor, dtype))
+      if (says !== undefined) notes.push(`precision: ${says}`)
+    }
+    return notes
+  })

@@ -49,6 +49,6 @@ export const prepare = (e: Experiment, executor: string = e.executor, own: Own =
       plan,
       dataset,
       data,
-      lines: [...dataLines(data), ...notes, memoryLine(memory, here), ...precisionNotes(e, executor)],
+      lines: [...dataLines(data), ...notes, memoryLine(memory, here), ...(await run(precisionNotes(e, executor)))],
     }
   })

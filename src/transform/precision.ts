@@ -127,9 +127,11 @@ const casts = (dtype: Half) => {
     if (x.type.dtype !== 'float32') return x
     const from = source(x)
     if (from !== undefined && isHalf(from)) return from
-    return once(x, () =>
-      isTensor('constant')(x) ? constant(x.attributes.data, { dtype, shape: x.shape }) : pipe(x, cast(dtype)),
-    )
+    return once(x, () => {
+      if (isTensor('constant')(x)) return constant(x.attributes.data, { dtype, shape: x.shape })
+      const [again] = x.args
+      return x.op === 'recompute' && again !== undefined ? apply('recompute', {}, [half(again)]) : pipe(x, cast(dtype))
+    })
   }
   const wide = (x: Tensor): Tensor => {
     if (!isHalf(x)) return x

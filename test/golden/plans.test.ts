@@ -4,12 +4,14 @@ import { asMeasured, planned } from '../../src/execute/onednn/compile.ts'
 import { piecesFor } from '../../src/execute/onednn/costs.ts'
 import { ownership } from '../../src/execute/onednn/draft.ts'
 import { explained as explainedOnednn } from '../../src/execute/onednn/explain.ts'
+import { layoutOf } from '../../src/execute/onednn/memory.ts'
 import { staged } from '../../src/execute/onnx/compile.ts'
 import { measured } from '../../src/execute/onnx/costs.ts'
 import { explained } from '../../src/execute/onnx/explain.ts'
 import { loadExperiment } from '../../src/experiment/load.ts'
 import { planExperiment } from '../../src/train/plan.ts'
-import { programsOf } from '../../src/train/programs.ts'
+import { type Program, programsOf } from '../../src/train/programs.ts'
+import { precision } from '../../src/transform/index.ts'
 import { paperLibrary } from '../arbitrary/paper-onednn.ts'
 import { right } from '../arbitrary/run.ts'
 
@@ -45,19 +47,32 @@ describe('the plan on onnx:cpu of what the main job runs', () => {
   })
 })
 
+const onOnednn = ({ graph, options: { mode, baked = [], carry = {} } }: Program, isa?: number): string => {
+  const library = paperLibrary(isa)
+  const known = new Set(baked)
+  const target = { mode, carry, baked: known, fixed: known, pieces: piecesFor(threads) }
+  const made = planned(graph, library, ownership(library), target, asMeasured)
+  const rows = explainedOnednn(made, threads)
+  const products = rows.filter(({ op, algorithm }) => op.startsWith('conv') && !/^(loop|tiles)/.test(algorithm))
+  const lines = products.map(({ node, op, algorithm, layout }) => `${node}: ${op}, ${algorithm}, ${layout}`)
+  /** Items that are gone through in rounds are told once. */
+  const convolutions = lines.filter((text, i) => text !== lines[i - 1])
+  const groups = explainGroups(rows).map(line).sort()
+  const once = `once: ${made.once.length} instructions`
+  return [...groups, once, `memory: ${layoutOf(made).bytes} bytes`, '', ...convolutions, ''].join('\n')
+}
 describe('the plan on onednn of the same', () => {
-  test.each(programs)('$name', async ({ name, graph, options: { mode, baked = [], carry = {} } }) => {
-    const library = paperLibrary()
-    const known = new Set(baked)
-    const target = { mode, carry, baked: known, fixed: known, pieces: piecesFor(threads) }
-    const made = planned(graph, library, ownership(library), target, asMeasured)
-    const rows = explainedOnednn(made, threads)
-    const products = rows.filter(({ op, algorithm }) => op.startsWith('conv') && !/^(loop|tiles)/.test(algorithm))
-    const lines = products.map(({ node, op, algorithm, layout }) => `${node}: ${op}, ${algorithm}, ${layout}`)
-    /** Items that are gone through in rounds are told once. */
-    const convolutions = lines.filter((text, i) => text !== lines[i - 1])
-    const groups = explainGroups(rows).map(line).sort()
-    const once = `once: ${made.once.length} instructions`
-    await expect([...groups, once, '', ...convolutions, ''].join('\n')).toMatchFileSnapshot(`plans/onednn-${name}.txt`)
+  test.each(programs)('$name', async (program) => {
+    await expect(onOnednn(program)).toMatchFileSnapshot(`plans/onednn-${program.name}.txt`)
+  })
+})
+describe('the plan on onednn of a step in bfloat16', () => {
+  test.each([
+    ['matrix-units', 0xfef],
+    ['avx2', 0x7],
+  ] as const)('with %s', async (processor, isa) => {
+    const found = programs.find((p) => p.name === 'diffusion') ?? expect.unreachable('no diffusion')
+    const half = { ...found, graph: precision('bfloat16')(found.graph) }
+    await expect(onOnednn(half, isa)).toMatchFileSnapshot(`plans/onednn-bfloat16-${processor}.txt`)
   })
 })

@@ -7,7 +7,8 @@ import { decisions } from '../../src/execute/onednn/decide.ts'
 import { onednnBy } from '../../src/execute/onednn/index.ts'
 import { reference } from '../../src/execute/reference/index.ts'
 import type { Graph } from '../../src/graph/graph.ts'
-import { optimise } from '../../src/transform/index.ts'
+import { type Half, halves } from '../../src/graph/types.ts'
+import { optimise, precision } from '../../src/transform/index.ts'
 import { frozen } from '../arbitrary/cases.ts'
 import { check } from '../arbitrary/check.ts'
 import { arbitraryLayer, arbitraryNetwork, layerOutputs } from '../arbitrary/convolutions.ts'
@@ -25,6 +26,8 @@ const fed = (outputs: Parameters<typeof frozen>[0]): Fed => {
 }
 const layers = arbitraryLayer.map((layer) => fed(layerOutputs(layer)))
 const networks = arbitraryNetwork.map(fed)
+/** Operands and what lies between products in half precision; sums, which leave, in float32. */
+const inHalves = ({ graph, feeds }: Fed, half: Half): Fed => ({ graph: precision(half)(graph), feeds })
 
 const always = { narrow: 1, wide: 1, tiles: 1 }
 const never = { narrow: Number.POSITIVE_INFINITY, wide: 1, tiles: 1 }
@@ -62,6 +65,26 @@ await suiteOn('onednn', 'onednn', () => {
     test('gives the same from 1 and 2 threads, to the bit', () =>
       check(
         fc.asyncProperty(networks, async ({ graph, feeds }) => {
+          const on = (threads: number) => runOn(executor, { mode: 'training', threads })(graph, feeds)
+          expect(await on(2)).toEqual(await on(1))
+        }),
+        4,
+      ))
+  })
+
+  describe.each(ways)('in half precision, 2 bytes an element, %s', (_, costs) => {
+    const executor = onednnBy(by({ ...costs, half: { ...costs.half, stored: 'always' } }))
+    test('gives a layer, and its gradients', () =>
+      check(
+        fc.asyncProperty(layers, fc.constantFrom(...halves), async (one, half) =>
+          isAsReference(executor, inHalves(one, half)),
+        ),
+        25,
+      ))
+    test('gives the same from 1 and 2 threads, to the bit', () =>
+      check(
+        fc.asyncProperty(networks, async (one) => {
+          const { graph, feeds } = inHalves(one, 'bfloat16')
           const on = (threads: number) => runOn(executor, { mode: 'training', threads })(graph, feeds)
           expect(await on(2)).toEqual(await on(1))
         }),

@@ -50,6 +50,7 @@ const [out, handle, dims] = ['_Out_ void**', 'void*', 'int64_t*']
 /** Every function that is called: what it returns and takes. */
 export const signatures = {
   dnnl_version: ['void*', []],
+  dnnl_get_effective_cpu_isa: ['int', []],
   dnnl_engine_create: ['int', [out, 'int', 'size_t']],
   dnnl_engine_destroy: ['int', [handle]],
   dnnl_stream_create: ['int', [out, handle, 'uint32_t']],

@@ -1,5 +1,6 @@
+import { roundings } from '../../graph/half.ts'
 import { type Attributes, type ElementwiseOp, each, families } from '../../graph/ops.ts'
-import { type DType, type Shape, size } from '../../graph/types.ts'
+import { type DType, isHalf, type Shape, size } from '../../graph/types.ts'
 import type { Draft } from './draft.ts'
 import { apply, type Expression, float, kindOf, type LoopOp, load, loadsOf, spreadTo, whole } from './expression.ts'
 import { erf, exponential, sigmoid, sign, signInt, silu } from './functions.ts'
@@ -43,7 +44,8 @@ const casts: { readonly [D in DType]: (x: Operand) => Expression } = {
 const same = (_: object, [x]: Operands): Expression => x.value
 
 export const constantOf = ({ type, data }: Attributes['constant']): Expression | undefined => {
-  const [value = 0] = data
+  const [first = 0] = data
+  const value = isHalf(type.dtype) ? roundings[type.dtype](first) : first
   return data.length === 1 ? (kindOf(type.dtype) === 'float' ? float(value) : whole(value)) : undefined
 }
 

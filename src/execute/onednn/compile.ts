@@ -5,6 +5,7 @@ import { byPhases } from '../staging.ts'
 import { type Costs, measured } from './costs.ts'
 import { type Decided, decisions, undecided } from './decide.ts'
 import type { Ownership } from './draft.ts'
+import { halfPrecisions } from './half.ts'
 import { writtenInPlace } from './in-place.ts'
 import type { Library } from './load.ts'
 import { drafted, type Setting } from './lower.ts'
@@ -42,6 +43,6 @@ export const asMeasured = by(measured)
 
 export const planned = (graph: Graph, library: Library, ownership: Ownership, target: Target, how: How): Plan => {
   const rewritten = through(rewrites(target, how.costs))(graph)
-  const decided = through(how.decisions)(undecided(rewritten))
+  const decided = through(how.decisions)(undecided(rewritten, halfPrecisions(library, how.costs)))
   return through(how.finishings)(drafted(decided, library, ownership, target, how.costs))
 }

@@ -1,13 +1,13 @@
 import type { Attributes, OpOf } from '../../graph/ops.ts'
-import { type Shape, size } from '../../graph/types.ts'
+import { type Shape, size, type TensorType } from '../../graph/types.ts'
 import { geometry } from '../geometry.ts'
 import { argument, direct, forwardTraining, type Handle, query } from './api.ts'
 import { reversed } from './decide.ts'
 import { cut, type Draft, type GivenPiece, int64, isReference } from './draft.ts'
-import { apply, type Expression, float, load, spreadTo } from './expression.ts'
+import { apply, type Expression, float, load, spreadTo, unrounded } from './expression.ts'
 import type { Lowerings, Operand } from './lowering.ts'
 import { backward, filtersOf, forward, minimalConvolution, minimalWeightGradient } from './minimal.ts'
-import { canonical, channelsLast, dense, isDistinct, itemsOf, liesAs, spread, type View } from './view.ts'
+import { canonical, channelsLast, dense, type Element, isDistinct, itemsOf, liesAs, spread, type View } from './view.ts'
 
 type Window = Attributes['conv2d']
 const windowOf = ({ stride, padding: [top = 0, left = 0, bottom = 0, right = 0] }: Window) =>
@@ -19,6 +19,11 @@ interface Shapes {
   readonly weight: Shape
   readonly y: Shape
 }
+/** As what arrays lie for a primitive. */
+interface Elements {
+  readonly operands: Element
+  readonly result: Element
+}
 /** What the primitive adds to its result before it writes it: a number for each channel, then arrays, [N, C, H, W] or [N, C, 1, 1]. */
 interface Folded {
   readonly bias: View | undefined
@@ -26,57 +31,85 @@ interface Folded {
 }
 const nothing: Folded = { bias: undefined, others: [] }
 
-/** A convolution's descriptor with x and y in the given layouts; undefined where there is none. */
+type Arrays = { readonly [K in keyof Shapes]: Handle }
+/** A convolution's descriptor of arrays, that of a gradient by a convolution that would go forward; undefined where there is none. */
 const convolution = (
   draft: Draft,
   which: Which,
   window: Window,
-  [x, weight, y]: readonly [Handle, Handle, Handle],
+  { x, weight, y }: Arrays,
+  ahead: Arrays,
   { bias, attributes }: { readonly bias: Handle; readonly attributes: Handle },
 ): Handle | undefined => {
   const { make, engine } = draft.library
-  const key = (of: string): string => `${of} ${window.stride} ${window.padding} ${[x, weight, y, bias, attributes]}`
-  const own = (of: string, create: () => Handle | undefined): Handle | undefined =>
-    draft.once(key(of), () => {
+  const own = (of: string, all: readonly Handle[], create: () => Handle | undefined): Handle | undefined =>
+    draft.once(`${of} ${window.stride} ${window.padding} ${all}`, () => {
       const made = create()
       return made === undefined ? undefined : draft.ownership.own('dnnl_primitive_desc_destroy', made)
     })
   const edges = windowOf(window)
-  const how = [engine, forwardTraining, direct, x, weight, bias, y, ...edges, attributes] as const
-  const forward = own('conv2d', () => make('dnnl_convolution_forward_primitive_desc_create', ...how))
+  const first = [ahead.x, ahead.weight, bias, ahead.y] as const
+  const forward = own('conv2d', [...first, attributes], () =>
+    make(
+      'dnnl_convolution_forward_primitive_desc_create',
+      engine,
+      forwardTraining,
+      direct,
+      ...first,
+      ...edges,
+      attributes,
+    ),
+  )
   if (which === 'conv2d' || forward === undefined) return forward
   const back = [...edges, forward, draft.attributes] as const
-  return own(which, () =>
+  return own(which, [x, weight, y, forward], () =>
     which === 'convInputGrad'
       ? make('dnnl_convolution_backward_data_primitive_desc_create', engine, direct, x, weight, y, ...back)
       : make('dnnl_convolution_backward_weights_primitive_desc_create', engine, direct, x, weight, null, y, ...back),
   )
 }
 
-/** The arrays channels-last, or in what layout an implementation likes best where only that has one. */
+/**
+ * The arrays channels-last, or in what layout an implementation likes best where only that has one. Undefined where the library has none that
+ * adds that, or none that is fast of numbers in half precision.
+ */
 const chosen = (
   draft: Draft,
   which: Which,
   window: Window,
-  { x, weight, y }: Shapes,
+  shapes: Shapes,
+  { operands, result }: Elements,
   { bias, others }: Folded,
-): Handle => {
-  const weights = draft.anyDescriptor(weight)
-  const nhwc = (shape: Shape): Handle => draft.descriptorOf(dense(0, shape, channelsLast)) ?? null
+): Handle | undefined => {
+  const nhwc = (shape: Shape, element: Element): Handle =>
+    draft.descriptorOf(dense(0, shape, channelsLast, element)) ?? null
   const after = {
     bias: bias === undefined ? null : (draft.descriptorOf(bias) ?? null),
-    attributes: draft.attributesWith(others.map((v) => draft.descriptorOf(itemsOf(v, [0, x[0] ?? 1])) ?? null)),
+    attributes: draft.attributesWith(others.map((v) => draft.descriptorOf(itemsOf(v, [0, shapes.x[0] ?? 1])) ?? null)),
   }
-  const isFast = (d: Handle | undefined): boolean => d !== undefined && !isReference(draft.library.implementation(d))
-  const last = convolution(draft, which, window, [nhwc(x), weights, nhwc(y)], after)
-  if (last !== undefined && isFast(last)) return last
-  const free = convolution(draft, which, window, [draft.anyDescriptor(x), weights, draft.anyDescriptor(y)], after)
-  const found = isFast(free) ? free : (last ?? free)
-  if (found === undefined) throw new Error('the library has no convolution of these shapes')
-  return found
+  const made = (picture: typeof nhwc): Handle | undefined => {
+    const arraysOf = (of: keyof Shapes | undefined): Arrays => {
+      const elementOf = (what: keyof Shapes): Element => (what === of ? result : operands)
+      return {
+        x: picture(shapes.x, elementOf('x')),
+        weight: draft.anyDescriptor(shapes.weight, elementOf('weight')),
+        y: picture(shapes.y, elementOf('y')),
+      }
+    }
+    const own = arraysOf(roles[which].result.of)
+    return convolution(draft, which, window, own, which === 'conv2d' ? own : arraysOf(undefined), after)
+  }
+  const isFast = (d: Handle | undefined): d is Handle =>
+    d !== undefined && !isReference(draft.library.implementation(d))
+  const last = made(nhwc)
+  if (isFast(last)) return last
+  const free = made(draft.anyDescriptor)
+  if (isFast(free)) return free
+  return operands === 'word' ? (last ?? free) : undefined
 }
 
 interface Role {
+  readonly of: keyof Shapes
   readonly argument: number
   readonly descriptor: number
 }
@@ -84,27 +117,27 @@ interface Role {
 const roles: { readonly [W in Which]: { readonly given: readonly [Role, Role]; readonly result: Role } } = {
   conv2d: {
     given: [
-      { argument: argument.source, descriptor: query.source },
-      { argument: argument.weights, descriptor: query.weights },
+      { of: 'x', argument: argument.source, descriptor: query.source },
+      { of: 'weight', argument: argument.weights, descriptor: query.weights },
     ],
-    result: { argument: argument.destination, descriptor: query.destination },
+    result: { of: 'y', argument: argument.destination, descriptor: query.destination },
   },
   convInputGrad: {
     given: [
-      { argument: argument.diffDestination, descriptor: query.diffDestination },
-      { argument: argument.weights, descriptor: query.weights },
+      { of: 'y', argument: argument.diffDestination, descriptor: query.diffDestination },
+      { of: 'weight', argument: argument.weights, descriptor: query.weights },
     ],
-    result: { argument: argument.diffSource, descriptor: query.diffSource },
+    result: { of: 'x', argument: argument.diffSource, descriptor: query.diffSource },
   },
   convWeightGrad: {
     given: [
-      { argument: argument.source, descriptor: query.source },
-      { argument: argument.diffDestination, descriptor: query.diffDestination },
+      { of: 'x', argument: argument.source, descriptor: query.source },
+      { of: 'y', argument: argument.diffDestination, descriptor: query.diffDestination },
     ],
-    result: { argument: argument.diffWeights, descriptor: query.diffWeights },
+    result: { of: 'weight', argument: argument.diffWeights, descriptor: query.diffWeights },
   },
 }
-const isPicture = (descriptor: number): boolean => descriptor !== query.weights && descriptor !== query.diffWeights
+const isPicture = ({ of }: Role): boolean => of !== 'weight'
 
 /** What is added, as a primitive can; undefined where it cannot. */
 const foldedWith = ({ bias, others }: Folded, v: View): Folded | undefined => {
@@ -130,88 +163,106 @@ const folding = (draft: Draft, addends: readonly Operand[], shape: Shape) => {
   return { folded, left }
 }
 
+interface Wanted {
+  readonly which: Which
+  readonly window: Window
+  readonly shapes: Shapes
+  readonly operands: readonly [Operand, Operand]
+  readonly type: TensorType
+}
+/** Descriptors for so many items. */
+type ForItems = (count: number) => Handle | undefined
+const choosing = (draft: Draft, { which, window, shapes }: Wanted, elements: Elements, folded: Folded): ForItems => {
+  const known = new Map<number, Handle | undefined>()
+  return (count) => {
+    const [x = [], y = []] = [shapes.x, shapes.y].map((s) => [count, ...s.slice(1)])
+    if (!known.has(count)) known.set(count, chosen(draft, which, window, { ...shapes, x, y }, elements, folded))
+    return known.get(count)
+  }
+}
+/** As what the arrays can lie: in half precision where the operands are in it, sums and gradients of weights in float32. */
+const elementsOf = (draft: Draft, { which, operands, type }: Wanted): readonly Elements[] => {
+  const wide: Elements = { operands: 'word', result: 'word' }
+  const [a, b] = operands.map(({ value }) => draft.elementOfValue(value))
+  if (a === undefined || a === 'word' || a !== b) return [wide]
+  return [{ operands: a, result: isPicture(roles[which].result) ? draft.elementOfType(type.dtype) : 'word' }, wide]
+}
+/** An operand as the primitive is given it: weights from where they lie in full, whatever they are multiplied in. */
+const heldFor = (draft: Draft, role: Role, { value, type }: Operand, element: Element): View => {
+  if (isPicture(role)) return pictures(draft, { value, type }, element)
+  const full = element === 'word' ? undefined : unrounded(value, element)
+  return solid(draft, full ?? draft.stored(value, type.shape, element))
+}
+
 /**
  * A convolution of any direction, in pieces of some items each: operands in their layouts, the result as an array of ours. The
  * pieces of a weight's gradient are summed.
  */
-const convolved = (
-  draft: Draft,
-  which: Which,
-  window: Window,
-  shapes: Shapes,
-  operands: readonly [Operand, Operand],
-  shape: Shape,
-  addends: readonly Operand[],
-): Expression => {
+const convolved = (draft: Draft, wanted: Wanted, addends: readonly Operand[] = []): Expression => {
+  const { which, shapes, operands, type } = wanted
+  const { shape } = type
   const { given, result } = roles[which]
-  const order = isPicture(result.descriptor) ? channelsLast : [0, 1, 2, 3]
-  const held = given.map((role, i) => {
-    const { value, type } = operands[i] ?? operands[0]
-    return {
-      ...role,
-      view: isPicture(role.descriptor)
-        ? pictures(draft, { value, type })
-        : solid(draft, draft.stored(value, type.shape)),
-    }
-  })
-  /** The descriptor for so many items. */
-  const choosing = (folded: Folded): ((count: number) => Handle) => {
-    const known = new Map<number, Handle>()
-    return (count) => {
-      const [x = [], y = []] = [shapes.x, shapes.y].map((s) => [count, ...s.slice(1)])
-      const found = known.get(count) ?? chosen(draft, which, window, { ...shapes, x, y }, folded)
-      known.set(count, found)
-      return found
-    }
-  }
-  /** Whether pictures lie as the primitive wants them, and so can be given from any item on. */
-  const isPlain = (count: number, descriptorFor: (count: number) => Handle): boolean => {
-    const ends = [...held.map(({ descriptor, view }) => ({ descriptor, shape: view.shape })), { ...result, shape }]
-    return ends.every(({ descriptor, shape: whole }) => {
-      if (!isPicture(descriptor)) return true
-      const own = draft.descriptorOf(dense(0, [count, ...whole.slice(1)], channelsLast)) ?? null
-      return draft.library.ask('dnnl_memory_desc_equal', own, draft.asked(descriptorFor(count), descriptor)) === 1
-    })
-  }
-  const bare = choosing(nothing)
   const count = shapes.x[0] ?? 1
   const flops = 2 * size(shapes.y) * size(shapes.weight.slice(1))
   const cuts = cut(count, flops < draft.costs.worthCutting.flops ? 1 : draft.pieces)
+  const found = elementsOf(draft, wanted)
+    .map((elements) => ({ elements, bare: choosing(draft, wanted, elements, nothing) }))
+    .find(({ bare }) => cuts.every(([from, to]) => bare(to - from) !== undefined))
+  if (found === undefined) throw new Error('the library has no convolution of these shapes')
+  const { elements, bare } = found
+  const held = given.map((role, i) => ({
+    ...role,
+    view: heldFor(draft, role, operands[i] ?? operands[0], elements.operands),
+  }))
+  /** Whether pictures lie as the primitive wants them, and so can be given from any item on. */
+  const isPlain = (items: number, descriptorFor: ForItems): boolean =>
+    [...given, result].every((role) => {
+      if (!isPicture(role)) return true
+      const element = role === result ? elements.result : elements.operands
+      const lain = dense(0, [items, ...shapes[role.of].slice(1)], channelsLast, element)
+      const own = draft.descriptorOf(lain) ?? null
+      const asked = draft.asked(descriptorFor(items) ?? null, role.descriptor)
+      return draft.library.ask('dnnl_memory_desc_equal', own, asked) === 1
+    })
   const allPlain = cuts.every(([from, to]) => isPlain(to - from, bare))
   const ranges = allPlain ? cuts : cut(count, 1)
 
   const offered = folding(draft, addends, shape)
-  const adding = choosing(offered.folded)
-  const implementation = (descriptorFor: (count: number) => Handle, items: number): string =>
-    draft.library.implementation(descriptorFor(items))
+  const adding = choosing(draft, wanted, elements, offered.folded)
+  const implementation = (descriptorFor: ForItems, items: number): string | undefined => {
+    const descriptor = descriptorFor(items)
+    return descriptor === undefined ? undefined : draft.library.implementation(descriptor)
+  }
   const adds =
     allPlain &&
     ranges.every(([from, to]) => {
       const items = to - from
-      return isPlain(items, adding) && implementation(adding, items) === implementation(bare, items)
+      return implementation(adding, items) === implementation(bare, items) && isPlain(items, adding)
     })
   const { folded, left } = adds
     ? offered
     : { folded: nothing, left: addends.map(({ value }) => spreadTo(value, shape)) }
   const descriptorFor = adds ? adding : bare
 
-  const whole = draft.fresh(shape, order)
+  const order = isPicture(result) ? channelsLast : [0, 1, 2, 3]
+  const whole = draft.fresh(shape, order, elements.result)
   const reorders: (() => void)[] = []
   const made = ranges.map((range): { readonly piece: GivenPiece; readonly view: View } => {
-    const descriptor = descriptorFor(range[1] - range[0])
-    const reads = held.map(({ argument: to, descriptor: d, view }) => {
-      const own = isPicture(d) && ranges.length > 1 ? canonical(itemsOf(view, range), channelsLast) : view
+    const descriptor = descriptorFor(range[1] - range[0]) ?? null
+    const reads = held.map((role) => {
+      const { argument: to, descriptor: d, view } = role
+      const own = isPicture(role) && ranges.length > 1 ? canonical(itemsOf(view, range), channelsLast) : view
       return [to, draft.formatted(own, draft.asked(descriptor, d))] as const
     })
     const bias = folded.bias === undefined ? [] : [[argument.bias, draft.given(folded.bias)] as const]
     const others = folded.others.map((v, at) => [argument.addend(at), draft.given(itemsOf(v, range))] as const)
-    const isShared = isPicture(result.descriptor) || range[0] === 0
-    const into = isPicture(result.descriptor) && ranges.length > 1 ? itemsOf(whole, range) : whole
+    const isShared = isPicture(result) || range[0] === 0
+    const into = isPicture(result) && ranges.length > 1 ? itemsOf(whole, range) : whole
     const view = isShared ? into : draft.fresh(shape, order)
-    const wanted = draft.asked(descriptor, result.descriptor)
-    const own = draft.given(isPicture(result.descriptor) ? canonical(view, channelsLast) : view)
-    const isOwn = draft.library.ask('dnnl_memory_desc_equal', own.descriptor, wanted) === 1
-    const written = isOwn ? own : draft.inFormat(wanted)
+    const asked = draft.asked(descriptor, result.descriptor)
+    const own = draft.given(isPicture(result) ? canonical(view, channelsLast) : view)
+    const isOwn = draft.library.ask('dnnl_memory_desc_equal', own.descriptor, asked) === 1
+    const written = isOwn ? own : draft.inFormat(asked)
     if (!isOwn)
       reorders.push(() => {
         if (!draft.reorder(written, own)) throw new Error('the library cannot reorder a result')
@@ -219,14 +270,14 @@ const convolved = (
     return { piece: { descriptor, reads: [...reads, ...bias, ...others], writes: [[result.argument, written]] }, view }
   })
   const pieces = made.map(({ piece }) => piece)
-  draft.primitive('product', pieces, flops)
+  draft.primitive('product', pieces, { flops, element: elements.operands })
   for (const reorder of reorders) reorder()
-  const all = isPicture(result.descriptor) ? [load(whole)] : made.map(({ view }) => load(view))
+  const all = isPicture(result) ? [load(whole)] : made.map(({ view }) => load(view))
   return [...all, ...left].reduce((a, b) => apply('add', a, b))
 }
 /** A picture's array, channels-last. */
-const pictures = (draft: Draft, { value, type }: Operand): View =>
-  canonical(draft.laid(value, type.shape, channelsLast), channelsLast)
+const pictures = (draft: Draft, { value, type }: Operand, element = draft.elementOfValue(value)): View =>
+  canonical(draft.laid(value, type.shape, channelsLast, element), channelsLast)
 /** An array of which no element is seen twice. */
 const solid = (draft: Draft, view: View): View => (isDistinct(view) ? view : draft.store(load(view), view.shape))
 
@@ -239,22 +290,25 @@ const empty = (draft: Draft, shape: Shape, addends: readonly Operand[]): Express
 const isEmpty = (...all: readonly Shape[]): boolean => all.some((s) => size(s) === 0)
 
 export const convolutions: Lowerings<OpOf<'convolution'>> = {
-  conv2d: (window, [x, weight], { shape }, draft, _, { isMinimal, addends }) => {
+  conv2d: (window, [x, weight], type, draft, _, { isMinimal, addends }) => {
+    const { shape } = type
     const shapes = { x: shapeOf(x), weight: shapeOf(weight), y: shape }
     if (isEmpty(shapes.x, shapes.weight, shape)) return empty(draft, shape, addends)
-    if (!isMinimal) return convolved(draft, 'conv2d', window, shapes, [x, weight], shape, addends)
+    if (!isMinimal) return convolved(draft, { which: 'conv2d', window, shapes, operands: [x, weight], type }, addends)
     const g = geometry(shapes.x, shapes.weight, shape, window)
-    return minimalConvolution(draft, g, pictures(draft, x), forward(filtersOf(draft, weight)), addends)
+    return minimalConvolution(draft, g, pictures(draft, x), forward(filtersOf(draft, weight)), addends, type.dtype)
   },
-  convInputGrad: (window, [dy, weight], { shape }, draft, _, { isMinimal, addends }) => {
+  convInputGrad: (window, [dy, weight], type, draft, _, { isMinimal, addends }) => {
+    const { shape } = type
     const shapes = { x: shape, weight: shapeOf(weight), y: shapeOf(dy) }
     if (isEmpty(shapes.y, shapes.weight, shape)) return empty(draft, shape, addends)
     const g = reversed(geometry(shape, shapes.weight, shapes.y, window))
     if (!isMinimal || g === undefined)
-      return convolved(draft, 'convInputGrad', window, shapes, [dy, weight], shape, addends)
-    return minimalConvolution(draft, g, pictures(draft, dy), backward(filtersOf(draft, weight)), addends)
+      return convolved(draft, { which: 'convInputGrad', window, shapes, operands: [dy, weight], type }, addends)
+    return minimalConvolution(draft, g, pictures(draft, dy), backward(filtersOf(draft, weight)), addends, type.dtype)
   },
-  convWeightGrad: (window, [x, dy], { shape }, draft, _, { isMinimal }) => {
+  convWeightGrad: (window, [x, dy], type, draft, _, { isMinimal }) => {
+    const { shape } = type
     const shapes = { x: shapeOf(x), weight: shape, y: shapeOf(dy) }
     if (isEmpty(shapes.x, shapes.y, shape)) return empty(draft, shape, [])
     return isMinimal
@@ -264,6 +318,6 @@ export const convolutions: Lowerings<OpOf<'convolution'>> = {
           pictures(draft, x),
           pictures(draft, dy),
         )
-      : convolved(draft, 'convWeightGrad', window, shapes, [x, dy], shape, [])
+      : convolved(draft, { which: 'convWeightGrad', window, shapes, operands: [x, dy], type })
   },
 }

@@ -28,6 +28,13 @@ export interface Costs {
   readonly phased: Phased
   /** docs/decisions/0017, "Minimal filtering". */
   readonly minimal: { readonly [K in 'conv2d' | 'convInputGrad' | 'convWeightGrad']: Tiled }
+  /** Multiplications of a convolution over those by minimal filtering: (2 * 3 / 4)^2 of each. */
+  readonly minimalGain: number
+  /**
+   * How many times faster products in half precision are than in float32: by matrix units ONEDNN.md has 3,000 against 400 GFLOP/s;
+   * without them it has a step in bfloat16 slower than one in float32. Arrays lie as 2 bytes where that is more than 1.
+   */
+  readonly half: { readonly matrixUnits: number; readonly vectors: number; readonly stored: 'where faster' | 'always' }
   /** Bytes of tiles that a thread makes before it multiplies them, up to which they stay in its caches. */
   readonly tiledBytes: number
   /** What is worth two threads' waiting for each other: multiplications and additions of a product, operations of a loop. */
@@ -42,6 +49,8 @@ export const measured: Costs = {
     convInputGrad: { narrow: 32, wide: 32, tiles: 64 },
     convWeightGrad: { narrow: 16, wide: 16, tiles: 64 },
   },
+  minimalGain: 2.25,
+  half: { matrixUnits: 7.5, vectors: 0.9, stored: 'where faster' },
   tiledBytes: 1_200_000,
   worthCutting: { flops: 1e6, operations: 32_768 },
   pace: { flops: 6.3e7, weightGradientFlops: 3.5e7, bytes: 8e6, steps: 1.6e6, call: 0.002 },

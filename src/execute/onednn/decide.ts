@@ -1,11 +1,12 @@
 import { type Graph, isNode, type Node, nodeAt, operandTypes } from '../../graph/graph.ts'
 import type { OpOf } from '../../graph/ops.ts'
-import { sameShape } from '../../graph/types.ts'
+import { type Half, isFloat, isHalf, sameShape } from '../../graph/types.ts'
 import { type Geometry, geometry } from '../geometry.ts'
 import type { Pass } from '../passes.ts'
 import { plan as schedule } from '../reference/evaluate.ts'
 import { resultSide, tileCount } from '../tiles.ts'
 import type { Costs, Tiled } from './costs.ts'
+import type { HalfPrecisions } from './half.ts'
 import { keeping } from './keeping.ts'
 
 /** A convolution that makes sums: the nodes that are added to it, in order. */
@@ -19,6 +20,8 @@ export interface Joined {
 /** A graph, and what was decided of its nodes. */
 export interface Decided {
   readonly graph: Graph
+  /** What the processor makes of half precision. */
+  readonly precisions: HalfPrecisions
   /** Nodes in the order in which they are computed. */
   readonly order: readonly number[]
   /** Results of arithmetic that are put in memory; others are computed where they are read. */
@@ -28,8 +31,9 @@ export interface Decided {
   /** Of each sum that a convolution makes last, which, and what it adds. */
   readonly joined: ReadonlyMap<number, Joined>
 }
-export const undecided = (graph: Graph): Decided => ({
+export const undecided = (graph: Graph, precisions: HalfPrecisions): Decided => ({
   graph,
+  precisions,
   order: schedule(graph).steps.map(({ index }) => index),
   kept: new Set(),
   minimal: new Set(),
@@ -68,8 +72,18 @@ export const reversed = (g: Geometry): Geometry | undefined => {
 }
 const isWorth = (g: Geometry, { narrow, wide, tiles }: Tiled): boolean =>
   Math.min(g.c, g.o) >= narrow && Math.max(g.c, g.o) >= wide && tileCount(g) >= tiles
-const isMinimal = (graph: Graph, n: Node, { minimal }: Costs): boolean => {
-  if (n.type.dtype !== 'float32' || !isConvolution(n)) return false
+/** What both operands are in, or were before they were widened. */
+const halfOf = (graph: Graph, { operands }: Node): Half | undefined => {
+  const [a, b] = operands.map((o) => {
+    const { op, type, operands: from } = nodeAt(graph, o)
+    return op === 'cast' && !isHalf(type.dtype) ? nodeAt(graph, from[0] ?? o).type.dtype : type.dtype
+  })
+  return a !== undefined && a === b && isHalf(a) ? a : undefined
+}
+const isMinimal = ({ graph, precisions }: Decided, n: Node, { minimal, minimalGain }: Costs): boolean => {
+  if (!isFloat(n.type.dtype) || !isConvolution(n)) return false
+  const half = halfOf(graph, n)
+  if (half !== undefined && precisions[half].gain > minimalGain) return false
   const g = geometryOf(graph, n)
   const seen = g !== undefined && n.op === 'convInputGrad' ? reversed(g) : g
   return seen !== undefined && hasTiles(seen) && isWorth(seen, minimal[n.op])
@@ -79,7 +93,7 @@ const choosing =
   (costs: Costs) =>
   (d: Decided): Decided => ({
     ...d,
-    minimal: new Set(d.order.filter((index) => isMinimal(d.graph, nodeAt(d.graph, index), costs))),
+    minimal: new Set(d.order.filter((index) => isMinimal(d, nodeAt(d.graph, index), costs))),
   })
 
 /** What a convolution is read by alone: a sum with something else, and with what. */
@@ -102,7 +116,7 @@ const adding = (d: Decided): Decided => {
   for (const index of [...d.order].reverse()) {
     const n = nodeAt(d.graph, index)
     const adds = n.op === 'conv2d' || (n.op === 'convInputGrad' && d.minimal.has(index))
-    if (!adds || n.type.dtype !== 'float32') continue
+    if (!adds || !isFloat(n.type.dtype)) continue
     const [addends, within]: [number[], number[]] = [[], []]
     let last = index
     for (let next = sumBehind(d, readers, last); next !== undefined; next = sumBehind(d, readers, last)) {

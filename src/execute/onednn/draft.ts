@@ -1,11 +1,24 @@
-import { type Shape, size } from '../../graph/types.ts'
+import { type Shape, sameShape, size } from '../../graph/types.ts'
 import { any, argument, binaryAdd, givenScratchpad, type Handle, query, types, undefinedType } from './api.ts'
 import type { Costs } from './costs.ts'
-import { type Expression, leading, load, loadsOf, overViews } from './expression.ts'
+import { type Expression, elementOf, fitting, leading, load, loadsOf, overViews, unrounded } from './expression.ts'
+import { elementFor, type HalfPrecisions } from './half.ts'
 import type { Library } from './load.ts'
 import { loopOf, type Nest, type Reduction } from './loop.ts'
 import type { Arguments, Array as Given, HostInstruction, Instruction, PrimitiveInstruction } from './plan.ts'
-import { dense, isDistinct, keyOf, liesAs, orderOf, reshaped, spread, touched, type View } from './view.ts'
+import {
+  dense,
+  type Element,
+  elementBytes,
+  isDistinct,
+  keyOf,
+  liesAs,
+  orderOf,
+  reshaped,
+  spread,
+  touched,
+  type View,
+} from './view.ts'
 
 /** What is made while a plan is drafted, and has to be given back to the library. */
 export const ownership = (library: Library) => {
@@ -53,6 +66,8 @@ export const cut = (length: number, parts: number): readonly (readonly [from: nu
   return ends.flatMap((to, i) => (i > 0 && to > (ends[i - 1] ?? 0) ? [[ends[i - 1] ?? 0, to] as const] : []))
 }
 
+const typeOf: { readonly [E in Element]: number } = { word: types.f32, float16: types.f16, bfloat16: types.bf16 }
+
 /** Whether an implementation is right and not meant to be fast. */
 export const isReference = (name: string): boolean => name.startsWith('ref') || name.startsWith('simple')
 
@@ -63,12 +78,32 @@ export interface GivenPiece {
   readonly writes: Arguments
 }
 
+/** Of a product: its operations, what its algorithm's name begins with, as what its operands lie. */
+export interface PrimitiveDetails {
+  readonly flops?: number
+  readonly way?: string
+  readonly element?: Element
+}
+
 /** Collects buffers and instructions; every method appends what it needs. Long primitives are cut into so many pieces. */
-export const drafting = (library: Library, ownership: Ownership, pieces: number, costs: Costs) => {
+export const drafting = (
+  library: Library,
+  ownership: Ownership,
+  pieces: number,
+  costs: Costs,
+  precisions: HalfPrecisions,
+) => {
   const [buffers, instructions]: [number[], Instruction[]] = [[], []]
   let node = -1
   const buffer = (bytes: number): number => buffers.push(Math.max(4, bytes)) - 1
-  const fresh = (shape: Shape, order?: Shape): View => dense(buffer(size(shape) * 4), shape, order)
+  const fresh = (shape: Shape, order?: Shape, element: Element = 'word'): View =>
+    dense(buffer(size(shape) * elementBytes[element]), shape, order, element)
+  const elementOfType = elementFor(precisions)
+  /** As what an expression is stored. */
+  const elementOfValue = (value: Expression): Element => {
+    const own = elementOf(value)
+    return own === 'word' ? own : elementOfType(own)
+  }
   const push = (instruction: Instruction): void => void instructions.push(instruction)
 
   const expanded = new Map<string, View>()
@@ -77,7 +112,7 @@ export const drafting = (library: Library, ownership: Ownership, pieces: number,
     const shape = v.shape.map((d, i) => (i === axis || (v.strides[i] ?? 0) !== 0 ? d : 1))
     const key = `${keyOf({ ...v, shape })} ${axis} ${order}`
     const known = expanded.get(key)
-    const made = known ?? dense(buffer(size(shape) * 4), shape, order)
+    const made = known ?? fresh(shape, order, v.element)
     expanded.set(key, made)
     if (known === undefined)
       nest('loop', { shape, values: [{ value: load({ ...v, shape }), into: made }], reduced: [], reduction: undefined })
@@ -98,7 +133,8 @@ export const drafting = (library: Library, ownership: Ownership, pieces: number,
 
   const nest = (name: string, wanted: Nest): void => {
     if (size(wanted.shape) === 0) return
-    const of = widened(wanted)
+    const { values, ...others } = widened(wanted)
+    const of = { ...others, values: values.map(({ value, into }) => ({ value: fitting(value, into.element), into })) }
     push({
       kind: 'loop',
       node,
@@ -115,31 +151,32 @@ export const drafting = (library: Library, ownership: Ownership, pieces: number,
     if (!asked.has(key)) asked.set(key, make())
     return asked.get(key)
   }
-  const descriptorOf = ({ shape, strides }: View): Handle | undefined =>
-    once(`array ${shape} by ${strides}`, () => describedBy(shape, strides))
-  const describedBy = (shape: Shape, strides: Shape): Handle | undefined => {
+  const descriptorOf = ({ shape, strides, element }: View): Handle | undefined =>
+    once(`array ${element} ${shape} by ${strides}`, () => describedBy(shape, strides, element))
+  const describedBy = (shape: Shape, strides: Shape, element: Element): Handle | undefined => {
     if (shape.length > 12) return undefined
     const [dims, steps] = shape.length === 0 ? [[1], [1]] : [shape, strides]
     const made = library.make(
       'dnnl_memory_desc_create_with_strides',
       dims.length,
       int64(dims),
-      types.f32,
+      typeOf[element],
       int64(dims.map((d, i) => (d === 1 ? Math.max(1, steps[i] ?? 1) : (steps[i] ?? 1)))),
     )
     return made === undefined ? undefined : ownership.own('dnnl_memory_desc_destroy', made)
   }
   /** In whatever layout an implementation likes best. */
-  const anyDescriptor = (shape: Shape): Handle =>
-    once(`any ${shape}`, () =>
+  const anyDescriptor = (shape: Shape, element: Element): Handle =>
+    once(`any ${element} ${shape}`, () =>
       ownership.own(
         'dnnl_memory_desc_destroy',
-        library.make('dnnl_memory_desc_create_with_tag', shape.length, int64(shape), types.f32, any) ?? null,
+        library.make('dnnl_memory_desc_create_with_tag', shape.length, int64(shape), typeOf[element], any) ?? null,
       ),
     ) ?? null
   const arrayOf = (view: View): Given | undefined => {
     const descriptor = descriptorOf(view)
-    return descriptor === undefined ? undefined : { buffer: view.buffer, offset: view.offset, descriptor }
+    const { buffer: own, offset, element } = view
+    return descriptor === undefined ? undefined : { buffer: own, offset: offset * elementBytes[element], descriptor }
   }
 
   /** Attributes of a primitive that adds arrays to its result, or the result to what is there, and is given the memory that it computes in. */
@@ -167,15 +204,22 @@ export const drafting = (library: Library, ownership: Ownership, pieces: number,
     const room = wanted === null ? undefined : inFormat(wanted)
     return room === undefined || buffers[room.buffer] === 4 ? [] : [[argument.scratchpad, room]]
   }
-  const primitive = (does: PrimitiveInstruction['does'], all: readonly GivenPiece[], flops = 0, way = ''): void => {
+  const primitive = (
+    does: PrimitiveInstruction['does'],
+    all: readonly GivenPiece[],
+    { flops = 0, way = '', element = 'word' }: PrimitiveDetails = {},
+  ): void => {
     const buffersOf = (given: Arguments): readonly number[] => given.map(([, { buffer: b }]) => b)
     const rooms = all.map(({ descriptor }) => scratchpad(descriptor))
+    const name = library.implementation(all[0]?.descriptor ?? null)
+    const remark = does === 'product' && isReference(name) ? ', as there is no other' : ''
     push({
       kind: 'primitive',
       node,
       does,
       flops,
-      algorithm: `${way}${library.implementation(all[0]?.descriptor ?? null)}`,
+      element,
+      algorithm: `${way}${name}${remark}`,
       pieces: all.map(({ descriptor, reads, writes }, i) => ({
         descriptor,
         arguments: [...reads, ...writes, ...(rooms[i] ?? [])],
@@ -185,8 +229,8 @@ export const drafting = (library: Library, ownership: Ownership, pieces: number,
     })
   }
 
-  /** One array in the place and order of another; false where the library cannot. */
-  const reorder = (from: Given, to: Given): boolean => {
+  /** One array in the place and order of another; false where the library cannot, or not fast where it rounds or widens. */
+  const reorder = (from: Given, to: Given, isHalf = false): boolean => {
     const descriptor = once(`reorder ${from.descriptor} ${to.descriptor}`, () => {
       const made = library.make(
         'dnnl_reorder_primitive_desc_create',
@@ -198,30 +242,62 @@ export const drafting = (library: Library, ownership: Ownership, pieces: number,
       )
       return made === undefined ? undefined : ownership.own('dnnl_primitive_desc_destroy', made)
     })
-    if (descriptor === undefined) return false
+    if (descriptor === undefined || (isHalf && isReference(library.implementation(descriptor)))) return false
     primitive('reorder', [{ descriptor, reads: [[argument.source, from]], writes: [[argument.destination, to]] }])
     return true
   }
 
   /** Computes an expression into an array that is there. */
   const write = (into: View, value: Expression): void => {
-    if (value.kind === 'load' && size(into.shape) >= longCopy && isDistinct(value.view)) {
-      const sameOrder = orderOf(value.view).join() === orderOf(into).join()
-      const [from, to] = sameOrder ? [] : [arrayOf(value.view), arrayOf(into)]
-      if (from !== undefined && to !== undefined && reorder(from, to)) return
+    const source = unrounded(value, into.element)
+    if (source !== undefined && size(into.shape) >= longCopy && isDistinct(source)) {
+      const sameOrder = orderOf(source).join() === orderOf(into).join()
+      const [from, to] = sameOrder ? [] : [arrayOf(source), arrayOf(into)]
+      const isHalf = source.element !== 'word' || into.element !== 'word'
+      if (from !== undefined && to !== undefined && reorder(from, to, isHalf)) return
     }
     nest('loop', { shape: into.shape, values: [{ value, into }], reduced: [], reduction: undefined })
   }
-  const store = (value: Expression, shape: Shape, order: Shape = orderFor(value, shape)): View => {
-    const into = fresh(shape, order)
+  const store = (
+    value: Expression,
+    shape: Shape,
+    order: Shape = orderFor(value, shape),
+    element: Element = elementOfValue(value),
+  ): View => {
+    const into = fresh(shape, order, element)
     write(into, value)
     return into
   }
+  const made = new Map<Expression, View[]>()
+  /** As an array that the condition holds of, else stored so; what is asked for again is there. */
+  const kept = (value: Expression, shape: Shape, isFit: (v: View) => boolean, make: () => View): View => {
+    if (value.kind === 'load' && isFit(value.view)) return value.view
+    const known = made.get(value) ?? []
+    const found = known.find((v) => sameShape(v.shape, shape) && isFit(v)) ?? make()
+    made.set(value, [...known.filter((v) => v !== found), found])
+    return found
+  }
   /** As an array in memory, wherever it lies. */
-  const stored = (value: Expression, shape: Shape): View => (value.kind === 'load' ? value.view : store(value, shape))
+  const stored = (value: Expression, shape: Shape, element: Element = elementOfValue(value)): View =>
+    kept(
+      value,
+      shape,
+      (v) => v.element === element,
+      () => store(value, shape, undefined, element),
+    )
   /** As an array without gaps whose axes lie in this order. */
-  const laid = (value: Expression, shape: Shape, order: Shape = shape.map((_, i) => i)): View =>
-    value.kind === 'load' && liesAs(value.view, order) ? value.view : store(value, shape, order)
+  const laid = (
+    value: Expression,
+    shape: Shape,
+    order: Shape = shape.map((_, i) => i),
+    element: Element = elementOfValue(value),
+  ): View =>
+    kept(
+      value,
+      shape,
+      (v) => v.element === element && liesAs(v, order),
+      () => store(value, shape, order, element),
+    )
 
   const given = (view: View): Given => {
     const own = arrayOf(view)
@@ -285,6 +361,9 @@ export const drafting = (library: Library, ownership: Ownership, pieces: number,
     ownership,
     pieces,
     costs,
+    precisions,
+    elementOfType,
+    elementOfValue,
     attributes,
     attributesWith,
     asked: queried,

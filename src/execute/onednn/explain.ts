@@ -6,7 +6,12 @@ import { type Instruction, minimal, type Plan } from './plan.ts'
 import { rangesOf } from './schedule.ts'
 
 /** The larger of computing and of going through memory, on as many threads as there are pieces for. */
-const millisecondsOf = ({ graph, buffers }: Plan, i: Instruction, threads: number, costs: Costs): number => {
+const millisecondsOf = (
+  { graph, precisions, buffers }: Plan,
+  i: Instruction,
+  threads: number,
+  costs: Costs,
+): number => {
   const { pace } = costs
   const touched = [...new Set([...i.reads, ...i.writes])].reduce((sum, b) => sum + (buffers[b] ?? 0), 0)
   const moving = touched / pace.bytes
@@ -17,7 +22,8 @@ const millisecondsOf = ({ graph, buffers }: Plan, i: Instruction, threads: numbe
   }
   const isDirect = !i.algorithm.startsWith(minimal)
   const flops = isNode('convWeightGrad')(nodeAt(graph, i.node)) && isDirect ? pace.weightGradientFlops : pace.flops
-  return pace.call + Math.max(moving, i.flops / flops) / Math.min(threads, i.pieces.length)
+  const gain = i.element === 'word' ? 1 : precisions[i.element].gain || 1
+  return pace.call + Math.max(moving, i.flops / flops / gain) / Math.min(threads, i.pieces.length)
 }
 
 /** How the result lies: by name where it is a picture's, else whether its own axes lie in order. */

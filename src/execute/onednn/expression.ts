@@ -1,8 +1,8 @@
 import { roundings } from '../../graph/half.ts'
-import { type DType, isFloat, type Shape } from '../../graph/types.ts'
-import { spread, touched, type View } from './view.ts'
+import { type DType, type Half, isFloat, type Shape } from '../../graph/types.ts'
+import { type Element, keyOf, spread, touched, type View } from './view.ts'
 
-/** How numbers lie in the arena, 4 bytes each: those of half precision rounded, bools as 0 or 1. */
+/** What a loop computes with, 4 at once: floats of half precision are widened when they are loaded. */
 export type Kind = 'float' | 'int'
 export const kindOf = (dtype: DType): Kind => (isFloat(dtype) ? 'float' : 'int')
 
@@ -12,8 +12,6 @@ export const lanes = {
   tanh: { of: Math.tanh, from: 'float', to: 'float', arity: 1 },
   sin: { of: Math.sin, from: 'float', to: 'float', arity: 1 },
   cos: { of: Math.cos, from: 'float', to: 'float', arity: 1 },
-  float16: { of: roundings.float16, from: 'float', to: 'float', arity: 1 },
-  bfloat16: { of: roundings.bfloat16, from: 'float', to: 'float', arity: 1 },
   truncated: { of: (x: number) => x | 0, from: 'float', to: 'int', arity: 1 },
   quotient: { of: (a: number, b: number) => (a / b) | 0, from: 'int', to: 'int', arity: 2 },
 } as const
@@ -61,10 +59,14 @@ export const instructions = {
   shifted: (a: string) => `(i32x4.sub ${a} (i32x4.splat (i32.const ${shiftBits})))`,
   /** The bits of 2^n, of n or of the float n + `shift`. */
   powerOf2: (a: string) => `(i32x4.add (i32x4.shl ${a} (i32.const 23)) (i32x4.splat (i32.const 0x3f800000)))`,
+  /** A float times 2^n, of the float n + `shift`. */
+  raised: (a: string, b: string) => `(i32x4.add ${a} (i32x4.shl ${b} (i32.const 23)))`,
   halved: (a: string) => `(i32x4.shr_s ${a} ${one})`,
 } as const
 export type Instruction = keyof typeof instructions
-export type LoopOp = Instruction | Lane
+/** An instruction, a function of single numbers, or the rounding to half precision. */
+export type LoopOp = Instruction | Lane | Half
+export const isRounding = (op: LoopOp): op is Half => op === 'float16' || op === 'bfloat16'
 export const isLane = (op: LoopOp): op is Lane => Object.hasOwn(lanes, op)
 
 /** One element of an array as arithmetic on elements at the same place of others. Shared parts are the same object. */
@@ -89,6 +91,28 @@ export const partsOf = (roots: readonly Expression[]): readonly Expression[] => 
   for (const root of roots) visit(root)
   return [...found]
 }
+/** A function that gives what is alike as the same object, whenever it is asked. */
+export const sharing = (): ((root: Expression) => Expression) => {
+  const [known, numbers] = [new Map<string, Expression>(), new Map<Expression, number>()]
+  return (root) => {
+    const done = new Map<Expression, Expression>()
+    for (const e of partsOf([root])) {
+      const operands = e.kind === 'apply' ? e.operands.map((o) => done.get(o) ?? o) : []
+      const of = operands.map((o) => numbers.get(o))
+      const key =
+        e.kind === 'load'
+          ? keyOf(e.view)
+          : e.kind === 'number'
+            ? `${e.of} ${Object.is(e.value, -0) ? '-0' : e.value}`
+            : `${e.op} ${of}`
+      const found = known.get(key) ?? (e.kind === 'apply' ? { ...e, operands } : e)
+      known.set(key, found)
+      numbers.set(found, numbers.get(found) ?? numbers.size)
+      done.set(e, found)
+    }
+    return done.get(root) ?? root
+  }
+}
 export const loadsOf = (roots: readonly Expression[]): readonly View[] =>
   partsOf(roots).flatMap((e) => (e.kind === 'load' ? [e.view] : []))
 
@@ -106,6 +130,40 @@ export const overViews = (e: Expression, view: (v: View) => View | undefined): E
   return done.get(e)
 }
 export const spreadTo = (e: Expression, shape: Shape): Expression => overViews(e, (v) => spread(v, shape)) ?? e
+
+/** Of operands in half precision their results are so too; those of `select` behind the first. */
+const exact: ReadonlySet<LoopOp> = new Set<LoopOp>(['neg', 'abs', 'max', 'min', 'pmin', 'pmax', 'floor', 'select'])
+/** As what an expression's numbers can lie without being rounded. */
+export const elementOf = (root: Expression): Element => {
+  const found = new Map<Expression, Element>()
+  const agreed = (all: readonly Expression[]): Element => {
+    const own = all.flatMap((e) => (e.kind === 'number' ? [] : [found.get(e) ?? 'word']))
+    const [first = 'word'] = own
+    const fits = (e: Expression): boolean => e.kind !== 'number' || isExactly(first, e)
+    return own.every((e) => e === first) && all.every(fits) ? first : 'word'
+  }
+  if (root.kind === 'apply' && !exact.has(root.op)) return isRounding(root.op) ? root.op : 'word'
+  for (const e of partsOf([root])) {
+    if (e.kind === 'load') found.set(e, e.view.element)
+    else if (e.kind === 'apply' && isRounding(e.op)) found.set(e, e.op)
+    else if (e.kind === 'apply' && exact.has(e.op))
+      found.set(e, agreed(e.op === 'select' ? e.operands.slice(1) : e.operands))
+  }
+  return found.get(root) ?? 'word'
+}
+const isExactly = (element: Element, { value, of }: Expression & { readonly kind: 'number' }): boolean =>
+  element !== 'word' && of === 'float' && Object.is(roundings[element](value), value)
+/** The expression rounded where its numbers could not lie so otherwise. */
+export const fitting = (e: Expression, element: Element): Expression => {
+  if (element === 'word') return e
+  if (e.kind === 'number') return { ...e, value: roundings[element](e.value) }
+  return elementOf(e) === element ? e : apply(element, e)
+}
+/** The array that an expression is, or is but for the rounding to what is wanted. */
+export const unrounded = (e: Expression, element: Element): View | undefined => {
+  const [of] = e.kind === 'apply' && e.op === element ? e.operands : [e]
+  return of?.kind === 'load' ? of.view : undefined
+}
 
 /** The load that reads the most. */
 export const leading = (roots: readonly Expression[]): View | undefined =>

@@ -45,7 +45,8 @@ export const writtenInPlace = (plan: Plan): Plan => {
     const [made, ...others] = writers.get(from.buffer) ?? []
     const maker = made === undefined ? undefined : instructions[made]
     if (made === undefined || maker === undefined || others.length > 0 || moved.has(from.buffer)) continue
-    const isWhole = from.offset === 0 && liesAs(from) && liesAs(into) && maker.kind !== 'host'
+    const isWhole =
+      from.element === into.element && from.offset === 0 && liesAs(from) && liesAs(into) && maker.kind !== 'host'
     const isLast = (lastRead.get(into.buffer) ?? -1) < made
     const isOwn = lastRead.get(into.buffer) === made && meets(maker, into.buffer, from.buffer)
     if (!isWhole || !(isLast || isOwn)) continue

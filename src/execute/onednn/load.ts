@@ -21,6 +21,8 @@ import { findLibrary, howToGet } from './places.ts'
 export interface Library {
   readonly path: string
   readonly version: string
+  /** The instruction sets that it uses on this processor, of `dnnl_cpu_isa_t`. */
+  readonly isa: number
   readonly engine: Handle
   readonly stream: Handle
   /** A thing that the library makes, its first argument; undefined where it has no implementation. */
@@ -85,6 +87,7 @@ const opened = (koffi: Koffi, path: string): Effect<Library> =>
     return {
       path,
       version,
+      isa: Number(ask('dnnl_get_effective_cpu_isa')),
       engine,
       stream,
       make,

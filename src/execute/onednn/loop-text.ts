@@ -1,5 +1,7 @@
-import { instructions, isLane, type Kind, lanes } from './expression.ts'
+import { instructions, isLane, isRounding, type Kind, lanes } from './expression.ts'
+import { halves } from './half-text.ts'
 import { type Loop, type Operand, pointersOf, type Reduction, type Walk } from './loop.ts'
+import { elementBytes } from './view.ts'
 
 /**
  * Loops as functions of WebAssembly: (from, to, address of each pointer), over the elements `from` up to `to` of the outermost level. The vector's level is walked over in strides of 4 vectors, then of one, then of one element.
@@ -46,6 +48,24 @@ const laneCall = (op: keyof typeof lanes, operands: readonly string[], width: 4 
   return out
 }
 
+/** The low halves of the lanes of two vectors in one. */
+const packed = (a: string, b: string): string => `(i16x8.narrow_i32x4_u ${a} ${b})`
+/** What reads and writes numbers of so many bytes: one for all lanes, 4 together, and a lane. */
+const access = {
+  4: { splat: 'v128.load32_splat', four: 'v128.load', lane: 'v128.load32_lane', store: 'v128.store32_lane', every: 1 },
+  2: {
+    splat: 'v128.load16_splat',
+    four: 'v128.load16x4_u',
+    lane: 'v128.load16_lane',
+    store: 'v128.store16_lane',
+    every: 2,
+  },
+} as const
+const accessTo = ({ element }: Walk) => ({
+  ...(element === 'word' ? access[4] : access[2]),
+  bytes: elementBytes[element],
+})
+
 const depthOf = ({ steps }: Walk): number => steps.findLastIndex((s) => s !== 0)
 
 /** A pointer's walk by the name of its variable. */
@@ -66,7 +86,8 @@ const writing = (loop: Loop) => {
   /** How the walk of a place among arrays and results is had. */
   const pointed = (at: number): Pointed => {
     const { pointer: by = 0, shift = 0 } = of[at] ?? {}
-    return { ...(walks[by] ?? { ...noWalk, name: '' }), bytes: shift * 4 }
+    const walk = walks[by] ?? { ...noWalk, name: '' }
+    return { ...walk, bytes: shift * elementBytes[walk.element] }
   }
   const locals = new Map<string, string>()
   const local = (name: string, type: string): string => {
@@ -81,6 +102,7 @@ const writing = (loop: Loop) => {
     constants.set(text, name)
     return `(local.get $${name})`
   }
+  const bits = (value: number): string => constant(value, 'int')
   /** The level that an operand is known at, and whether it differs between the elements of a vector. */
   const stepLevels: number[] = []
   const stepWide: boolean[] = []
@@ -108,23 +130,34 @@ const writing = (loop: Loop) => {
   const loadText = (w: Pointed, u: number, { width }: Mode): string => {
     const p = `(local.get ${pointer(w, last)})`
     const stride = w.steps[vector] ?? 0
-    if (stride === 0 || width === 1) return `(v128.load32_splat offset=${w.bytes} ${p})`
-    if (stride === 1) return `(v128.load offset=${w.bytes + u * 16} ${p})`
-    let out = `(v128.load32_zero offset=${w.bytes + u * 16 * stride} ${p})`
+    const { splat, four, lane: one, bytes, every } = accessTo(w)
+    if (stride === 0 || width === 1) return `(${splat} offset=${w.bytes} ${p})`
+    if (stride === 1) return `(${four} offset=${w.bytes + u * 4 * bytes} ${p})`
+    let out = `(${splat} offset=${w.bytes + u * 4 * stride * bytes} ${p})`
     for (let lane = 1; lane < 4; lane++)
-      out = `(v128.load32_lane offset=${w.bytes + (u * 4 + lane) * stride * 4} ${lane} ${p} ${out})`
+      out = `(${one} offset=${w.bytes + (u * 4 + lane) * stride * bytes} ${lane * every} ${p} ${out})`
     return out
+  }
+  const loaded = (w: Pointed, u: number, mode: Mode, into: string): string => {
+    const set = (value: string): string => `(local.set $${into} ${value})`
+    const lines = [set(loadText(w, u, mode))]
+    if (w.element !== 'word') lines.push(set(halves[w.element].widened(`(local.get $${into})`, bits)))
+    return lines.join('\n')
   }
   const storeText = (w: Pointed, value: (u: number) => string, mode: Mode): string => {
     const p = `(local.get ${pointer(w, last)})`
     const stride = w.steps[vector] ?? 0
+    const { store, bytes, every } = accessTo(w)
+    const stored = (u: number): string => (w.element === 'word' ? value(u) : halves[w.element].narrowed(value(u), bits))
     const out: string[] = []
     for (let u = 0; u < mode.vectors; u++) {
-      if (stride === 0 || mode.width === 1) out.push(`(v128.store32_lane offset=${w.bytes} 0 ${p} ${value(u)})`)
-      else if (stride === 1) out.push(`(v128.store offset=${w.bytes + u * 16} ${p} ${value(u)})`)
-      else
-        for (let lane = 0; lane < 4; lane++)
-          out.push(`(v128.store32_lane offset=${w.bytes + (u * 4 + lane) * stride * 4} ${lane} ${p} ${value(u)})`)
+      const at = (lane: number): string => `offset=${w.bytes + (u * 4 + lane) * stride * bytes}`
+      if (stride === 0 || mode.width === 1) out.push(`(${store} offset=${w.bytes} 0 ${p} ${stored(u)})`)
+      else if (stride !== 1)
+        for (let lane = 0; lane < 4; lane++) out.push(`(${store} ${at(lane)} ${lane * every} ${p} ${stored(u)})`)
+      else if (w.element === 'word') out.push(`(v128.store ${at(0)} ${p} ${stored(u)})`)
+      else if (mode.vectors === 1) out.push(`(v128.store64_lane ${at(0)} 0 ${p} ${packed(stored(u), stored(u))})`)
+      else if (u % 2 === 0) out.push(`(v128.store ${at(0)} ${p} ${packed(stored(u), stored(u + 1))})`)
     }
     return out.join('\n')
   }
@@ -138,10 +171,7 @@ const writing = (loop: Loop) => {
     arrays.forEach((w, i) => {
       if (depthOf(w) !== level) return
       const operand = { kind: 'array', index: i } as const
-      each(
-        isWide(operand),
-        (u) => `(local.set $${local(`x${i}_${isWide(operand) ? u : 0}`, 'v128')} ${loadText(pointed(i), u, mode)})`,
-      )
+      each(isWide(operand), (u) => loaded(pointed(i), u, mode, local(`x${i}_${isWide(operand) ? u : 0}`, 'v128')))
     })
     steps.forEach(({ op, operands }, i) => {
       if (stepLevels[i] !== level) return
@@ -150,7 +180,9 @@ const writing = (loop: Loop) => {
         const [a = '', b = '', c = ''] = given
         const value = isLane(op)
           ? laneCall(op, given, stepWide[i] === true ? mode.width : 1)
-          : instructions[op](a, b, c)
+          : isRounding(op)
+            ? halves[op].rounded(a, bits)
+            : instructions[op](a, b, c)
         return `(local.set $${local(`t${i}_${u}`, 'v128')} ${value})`
       })
     })
@@ -211,7 +243,9 @@ const writing = (loop: Loop) => {
       .flatMap((w) => {
         const step = w.steps[level] ?? 0
         const p = `$${w.name}_${level}`
-        return step === 0 ? [] : [`(local.set ${p} (i32.add (local.get ${p}) (i32.const ${step * 4 * by})))`]
+        return step === 0
+          ? []
+          : [`(local.set ${p} (i32.add (local.get ${p}) (i32.const ${step * elementBytes[w.element] * by})))`]
       })
       .join('\n')
   const entered = (level: number): string =>
@@ -221,7 +255,7 @@ const writing = (loop: Loop) => {
         const p = local(`${w.name}_${level}`, 'i32')
         if (step === 0) return []
         const start = `(local.get ${pointer(w, level - 1)})`
-        const shift = `(i32.mul (local.get $from) (i32.const ${step * 4}))`
+        const shift = `(i32.mul (local.get $from) (i32.const ${step * elementBytes[w.element]}))`
         return [`(local.set $${p} ${level === 0 ? `(i32.add ${start} ${shift})` : start})`]
       })
       .join('\n')
@@ -267,7 +301,7 @@ ${moved(level, width)}
   const declared = [...locals].map(([name, type]) => `(local $${name} ${type})`).join(' ')
   return `${params}\n${declared}\n${numbers}\n${body}`
 }
-const noWalk: Walk = { buffer: 0, offset: 0, steps: [] }
+const noWalk: Walk = { buffer: 0, element: 'word', offset: 0, steps: [] }
 const nothing: Operand = { kind: 'number', value: 0, of: 'float' }
 
 const imports = Object.entries(lanes).map(([name, { from, to, arity }]) => {

@@ -1,10 +1,11 @@
 import { type Shape, size } from '../../graph/types.ts'
 import { type Expression, type Kind, type LoopOp, leading, partsOf } from './expression.ts'
-import { orderOf, type View } from './view.ts'
+import { type Element, orderOf, type View } from './view.ts'
 
 /** Numbers of a buffer as a nest of loops walks over them: a step for each level, in elements. */
 export interface Walk {
   readonly buffer: number
+  readonly element: Element
   readonly offset: number
   readonly steps: Shape
 }
@@ -118,8 +119,9 @@ export const loopOf = ({ shape, values, reduced, reduction }: Nest): Loop => {
     ),
   )
   const levels = axes.length === 0 ? [one] : axes
-  const walk = ({ buffer, offset }: View, i: number): Walk => ({
+  const walk = ({ buffer, element, offset }: View, i: number): Walk => ({
     buffer,
+    element,
     offset,
     steps: levels.map(({ steps }) => at(steps, i)),
   })

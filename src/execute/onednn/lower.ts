@@ -8,7 +8,7 @@ import { convolutions } from './convolutions.ts'
 import type { Costs } from './costs.ts'
 import type { Decided } from './decide.ts'
 import { type Draft, drafting, type Ownership } from './draft.ts'
-import { apply, type Expression, load, loadsOf, partsOf } from './expression.ts'
+import { apply, type Expression, elementOf, load, loadsOf, partsOf, sharing, unrounded } from './expression.ts'
 import type { Library } from './load.ts'
 import type { How, Lowerings, Operand, Operands } from './lowering.ts'
 import { movement } from './movement.ts'
@@ -25,6 +25,12 @@ const isInner = (n: Node): n is NodeOf<Inner> => Object.hasOwn(lowerings, n.op)
 /** Loads and steps of one loop; beyond, a part is stored. */
 const most = { loads: 12, parts: 160 } as const
 const isLarge = (e: Expression): boolean => loadsOf([e]).length > most.loads || partsOf([e]).length > most.parts
+
+/** Weights in half precision: whatever multiplies them takes them from where they lie in full. */
+const isRoundedLeaf = ({ dtype }: TensorType, value: Expression, leaves: Plan['leaves']): boolean => {
+  const view = isHalf(dtype) ? unrounded(value, dtype) : undefined
+  return view !== undefined && Object.values(leaves).some((l) => l.view.buffer === view.buffer)
+}
 
 const nothing: readonly number[] = []
 const operandsOf = (all: readonly Operand[]): Operands => {
@@ -49,13 +55,14 @@ export interface Setting {
 
 /** Instructions for a graph of which everything is decided; what the library made for them is the ownership's. */
 export const drafted = (
-  { graph, order, kept, minimal, joined }: Decided,
+  { graph, precisions, order, kept, minimal, joined }: Decided,
   library: Library,
   ownership: Ownership,
   { carry, fixed, pieces }: Setting,
   costs: Costs,
 ): Plan => {
-  const draft = drafting(library, ownership, pieces, costs)
+  const draft = drafting(library, ownership, pieces, costs, precisions)
+  const shared = sharing()
   const values = new Map<number, Operand>()
   const valueAt = (i: number): Operand => {
     const found = values.get(i)
@@ -65,14 +72,14 @@ export const drafted = (
   const leaves: Record<string, Placed> = {}
   const constants: Plan['constants'][number][] = []
   const leaf = (name: string, { dtype, shape }: TensorType): Expression => {
-    const placed = leaves[name] ?? { view: draft.fresh(shape), dtype, shape }
+    const placed = leaves[name] ?? { view: draft.fresh(shape, undefined, draft.elementOfType(dtype)), dtype, shape }
     leaves[name] = placed
     return load(placed.view)
   }
   const constant = (n: NodeOf<'constant'>): Expression => {
     const number = constantOf(n.attributes)
     if (number !== undefined) return number
-    const view = draft.fresh(n.type.shape)
+    const view = draft.fresh(n.type.shape, undefined, draft.elementOfType(n.type.dtype))
     constants.push({ view, data: n.attributes.data, dtype: n.type.dtype })
     return load(view)
   }
@@ -82,7 +89,9 @@ export const drafted = (
     if (isNode('constant')(n)) return constant(n)
     if (!isInner(n)) throw new Error(`${n.op} has no lowering`)
     const computed = lowered(n, n.operands.map(valueAt), draft, how)
-    return isHalf(n.type.dtype) && n.op !== 'cast' && !exactOps.has(n.op) ? apply(n.type.dtype, computed) : computed
+    const { dtype } = n.type
+    const isDone = !isHalf(dtype) || n.op === 'cast' || exactOps.has(n.op) || elementOf(computed) === dtype
+    return isDone ? computed : apply(dtype, computed)
   }
   const within = new Set([...joined.values()].flatMap((j) => j.within))
   for (const index of order) {
@@ -90,9 +99,10 @@ export const drafted = (
     const { convolution, addends } = joined.get(index) ?? { convolution: index, addends: nothing }
     const n = nodeAt(graph, convolution)
     draft.at(convolution)
-    const value = resultOf(n, { isMinimal: minimal.has(convolution), addends: addends.map(valueAt) })
-    const isStored = value.kind === 'apply' && (kept.has(index) || isLarge(value))
-    values.set(index, { type: n.type, value: isStored ? load(draft.store(value, n.type.shape)) : value })
+    const value = shared(resultOf(n, { isMinimal: minimal.has(convolution), addends: addends.map(valueAt) }))
+    const isAsked = kept.has(index) && !isRoundedLeaf(n.type, value, leaves)
+    const isStored = value.kind === 'apply' && (isAsked || isLarge(value))
+    values.set(index, { type: n.type, value: isStored ? load(draft.stored(value, n.type.shape)) : value })
   }
 
   const carriedLeaves = new Set(Object.values(carry))
@@ -120,6 +130,7 @@ export const drafted = (
   }
   return {
     graph,
+    precisions,
     buffers: draft.buffers,
     once: [],
     each: draft.instructions,

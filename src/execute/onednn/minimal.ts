@@ -1,4 +1,4 @@
-import { type Shape, size } from '../../graph/types.ts'
+import { type DType, type Shape, size } from '../../graph/types.ts'
 import type { Geometry } from '../geometry.ts'
 import {
   filterTransform,
@@ -75,12 +75,12 @@ const roundsOf = ({ n, c, o, oh, ow }: Extent, { pieces, costs }: Draft): Rounds
   return { parts, rounds: range(whole / items), items, down, across }
 }
 /** A picture's items of a round, [parts, items, h, w, c]. */
-const inRound = ({ buffer, offset, shape, strides }: View, { parts, items }: Rounds, round: number): View => {
-  const [n = 0, c = 0, h = 0, w = 0] = shape
-  const [item = 0, channel = 0, row = 0, column = 0] = strides
+const inRound = (v: View, { parts, items }: Rounds, round: number): View => {
+  const [n = 0, c = 0, h = 0, w = 0] = v.shape
+  const [item = 0, channel = 0, row = 0, column = 0] = v.strides
   return {
-    buffer,
-    offset: offset + round * items * item,
+    ...v,
+    offset: v.offset + round * items * item,
     shape: [parts, items, h, w, c],
     strides: [(n / parts) * item, item, row, column, channel],
   }
@@ -96,7 +96,7 @@ const padding = (
   const [height, width] = [oh + 2, ow + 2]
   if (h === height && w === width) return (round) => inRound(x, r, round)
   const items = [r.parts, r.items]
-  const into = draft.fresh([...items, height, width, c])
+  const into = draft.fresh([...items, height, width, c], undefined, x.element)
   const within = (y: number, down: number, z: number, right: number): View =>
     part(into, [0, 0, y, z, 0], [...items, down, right, c])
   const zeros = (of: View): void => {
@@ -114,27 +114,22 @@ const padding = (
   }
 }
 /** The elements at each tile's place i, j, where tiles begin every 2 elements. */
-const atTiles = (
-  { buffer, offset, shape, strides }: View,
-  { parts, items, down, across }: Rounds,
-  i: number,
-  j: number,
-): View => {
-  const [one = 0, two = 0, row = 0, column = 0, channel = 0] = strides
+const atTiles = (v: View, { parts, items, down, across }: Rounds, i: number, j: number): View => {
+  const [one = 0, two = 0, row = 0, column = 0, channel = 0] = v.strides
   return {
-    buffer,
-    offset: offset + i * row + j * column,
-    shape: [parts, items, down, across, shape[4] ?? 0],
+    ...v,
+    offset: v.offset + i * row + j * column,
+    shape: [parts, items, down, across, v.shape[4] ?? 0],
     strides: [one, two, resultSide * row, resultSide * column, channel],
   }
 }
 /** One array a place, [parts, 16, ...shape]. */
 const slotted = (
-  { buffer, offset, shape: [parts = 1, , ...shape], strides: [one = 0, slot = 0, ...strides] }: View,
+  { shape: [parts = 1, , ...shape], strides: [one = 0, slot = 0, ...strides], ...at }: View,
   place: number,
 ): View => ({
-  buffer,
-  offset: offset + place * slot,
+  ...at,
+  offset: at.offset + place * slot,
   shape: [parts, ...shape],
   strides: [one, ...strides],
 })
@@ -150,8 +145,8 @@ const line = 16
 /** Room for an array a place, [parts, 16, ...shape]: places begin a line further on than powers of 2, which caches would take for one another. */
 const roomFor = (draft: Draft, parts: number, shape: Shape): View => {
   const [own, place] = [dense(0, shape), size(shape) + line]
-  const { buffer, offset } = draft.fresh([parts, tilePlaces, place])
-  return { buffer, offset, shape: [parts, tilePlaces, ...shape], strides: [tilePlaces * place, place, ...own.strides] }
+  const { shape: _, strides: __, ...at } = draft.fresh([parts, tilePlaces, place])
+  return { ...at, shape: [parts, tilePlaces, ...shape], strides: [tilePlaces * place, place, ...own.strides] }
 }
 /** Of tiles [parts, 16, items, down, across, c] the matrices [parts, 16, tiles, c]. */
 const matricesOf = ({ shape, strides, ...at }: View): View => ({
@@ -197,9 +192,10 @@ export const minimalConvolution = (
   x: View,
   { filters, places }: ReturnType<typeof forward>,
   addends: readonly Operand[],
+  dtype: DType,
 ): Expression => {
   const [r, shape] = [roundsOf(e, draft), [e.n, e.o, e.oh, e.ow]]
-  const whole = draft.fresh(shape, channelsLast)
+  const whole = draft.fresh(shape, channelsLast, draft.elementOfType(dtype))
   const lying = addends.map((a) => repeated(draft, a, shape))
   const [seen, sums, padded] = [tilesFor(draft, r, e.c), tilesFor(draft, r, e.o), padding(draft, x, e, r)]
   const slot = (place: number): number => places[place] ?? place

@@ -1,5 +1,5 @@
 import type { OpKind } from '../../graph/ops.ts'
-import { type Shape, size } from '../../graph/types.ts'
+import { size, type TensorType } from '../../graph/types.ts'
 import { E, pipe } from '../../prelude.ts'
 import type { Dense, Kernel } from '../reference/dense.ts'
 import { kernels } from '../reference/kernels.ts'
@@ -15,7 +15,7 @@ const byReference =
   (...[attributes, , type, draft, given]: Parameters<Lowerings<K>[K]>): Expression => {
     const kernel: Kernel<K> = kernels[op]
     const inputs = given.map((x) => ({ view: draft.laid(x.value, x.type.shape), dtype: x.type.dtype }))
-    const output = { view: draft.fresh(type.shape), dtype: type.dtype }
+    const output = { view: draft.fresh(type.shape, undefined, draft.elementOfType(type.dtype)), dtype: type.dtype }
     draft.host({
       inputs,
       output,
@@ -35,7 +35,7 @@ const byReference =
 const rowsOf: Lowerings<'gather'>['gather'] = (_, [table, indices], { dtype, shape }, draft) => {
   const [rows = 0, ...inner] = table.type.shape
   const row = size(inner)
-  const output = { view: draft.fresh(shape), dtype }
+  const output = { view: draft.fresh(shape, undefined, draft.elementOfType(dtype)), dtype }
   draft.host({
     inputs: [table, indices].map(({ value, type }) => ({ view: draft.laid(value, type.shape), dtype: type.dtype })),
     output,
@@ -53,8 +53,8 @@ const viewed = (e: Expression, view: Parameters<typeof overViews>[1]): Expressio
 const zero = ({ type }: Pick<Operand, 'type'>): Expression => (kindOf(type.dtype) === 'float' ? float(0) : whole(0))
 
 /** An array laid in the order of one of those that go into it. */
-const roomFor = (draft: Draft, shape: Shape, { value, type }: Operand) =>
-  draft.fresh(shape, orderFor(value, type.shape))
+const roomFor = (draft: Draft, { shape, dtype }: TensorType, { value, type }: Operand) =>
+  draft.fresh(shape, orderFor(value, type.shape), draft.elementOfType(dtype))
 
 export const movement: Lowerings<
   | 'reshape'
@@ -72,14 +72,14 @@ export const movement: Lowerings<
   reshape: (_, [x], { shape }, draft) => draft.reshape(x.value, x.type.shape, shape),
   transpose: ({ permutation }, [x]) => viewed(x.value, (v) => permuted(v, permutation)),
   slice: ({ start, size: extent }, [x]) => viewed(x.value, (v) => part(v, start, extent)),
-  pad: ({ low }, [x], { shape }, draft) => {
-    const into = roomFor(draft, shape, x)
+  pad: ({ low }, [x], type, draft) => {
+    const into = roomFor(draft, type, x)
     draft.write(into, zero(x))
     draft.write(part(into, low, x.type.shape), x.value)
     return load(into)
   },
-  concat: ({ axis }, [first], { shape }, draft, xs) => {
-    const into = roomFor(draft, shape, first)
+  concat: ({ axis }, [first], { shape, dtype }, draft, xs) => {
+    const into = roomFor(draft, { shape, dtype }, first)
     let start = 0
     for (const { value, type } of xs) {
       draft.write(

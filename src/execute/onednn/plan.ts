@@ -3,8 +3,9 @@ import type { Misfit } from '../../graph/shape-rules.ts'
 import type { DType, Shape } from '../../graph/types.ts'
 import type { Either } from '../../prelude.ts'
 import type { Handle } from './api.ts'
+import type { HalfPrecisions } from './half.ts'
 import type { Loop } from './loop.ts'
-import type { View } from './view.ts'
+import type { Element, View } from './view.ts'
 
 /** What every instruction says of itself: the node it is for, how it is done, what it reads and writes. */
 interface Common {
@@ -13,7 +14,7 @@ interface Common {
   readonly reads: readonly number[]
   readonly writes: readonly number[]
 }
-/** An array that a primitive is given: a buffer from an element on, as a memory descriptor says. */
+/** An array that a primitive is given: a buffer from a byte on, as a memory descriptor says. */
 export interface Array {
   readonly buffer: number
   readonly offset: number
@@ -36,6 +37,8 @@ export interface PrimitiveInstruction extends Common {
   readonly does: 'product' | 'reorder'
   /** Floating-point operations, as they are done. */
   readonly flops: number
+  /** As what the numbers lie that are multiplied. */
+  readonly element: Element
   readonly pieces: readonly Piece[]
 }
 /** Numbers as they lie in the arena. */
@@ -64,6 +67,7 @@ export interface Handover {
 export interface Plan {
   /** What instructions name nodes of. */
   readonly graph: Graph
+  readonly precisions: HalfPrecisions
   /** Bytes of each. */
   readonly buffers: readonly number[]
   readonly once: readonly Instruction[]

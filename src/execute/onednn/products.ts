@@ -3,11 +3,11 @@ import { argument, type Handle } from './api.ts'
 import { cut, type Draft, type GivenPiece, isReference } from './draft.ts'
 import { float, load } from './expression.ts'
 import type { Lowerings, Operand } from './lowering.ts'
-import { isDistinct, part, permuted, reshaped, type View } from './view.ts'
+import { type Element, isDistinct, part, permuted, reshaped, type View } from './view.ts'
 
 /** A matrix operand, [..., rows, columns], of which one of the two axes goes on element by element. */
-const matrices = (draft: Draft, { value, type }: Operand, transpose: boolean): View => {
-  const view = draft.stored(value, type.shape)
+const matrices = (draft: Draft, { value, type }: Operand, transpose: boolean, element: Element): View => {
+  const view = draft.stored(value, type.shape, element)
   const [row = 0, column = 0] = view.strides.slice(-2)
   const [rows = 0, columns = 0] = view.shape.slice(-2)
   const isPlain = isDistinct(view) && (row === 1 || column === 1 || rows === 1 || columns === 1)
@@ -117,13 +117,16 @@ const cutProduct = (
   return found.length === all.length ? found : undefined
 }
 
-/** y = x w, all of as many axes: as they lie where the library is fast so. */
-export const multiplied = (draft: Draft, x: View, w: View, y: View): void => {
+/** y = x w, all of as many axes: as they lie where the library is fast so. False where it has none that is of numbers in half precision. */
+const multiplied = (draft: Draft, x: View, w: View, y: View): boolean => {
+  const isFast = (all: readonly GivenPiece[] | undefined): boolean =>
+    all?.every(({ descriptor }) => !isReference(draft.library.implementation(descriptor))) === true
   const asTheyLie = cutProduct(draft, [x, w, y])
-  const isFast = asTheyLie?.every(({ descriptor }) => !isReference(draft.library.implementation(descriptor))) === true
-  const pieces = isFast ? asTheyLie : cutProduct(draft, [rowMajor(draft, x), rowMajor(draft, w), y])
+  const pieces = isFast(asTheyLie) ? asTheyLie : cutProduct(draft, [rowMajor(draft, x), rowMajor(draft, w), y])
+  if (x.element !== 'word' && !isFast(pieces)) return false
   if (pieces === undefined) throw new Error('the library has no product of these shapes')
-  draft.primitive('product', pieces, flopsOf(x, y))
+  draft.primitive('product', pieces, { flops: flopsOf(x, y), element: x.element })
+  return true
 }
 
 const flopsOf = (x: View, y: View): number => 2 * size(y.shape) * (x.shape.at(-1) ?? 1)
@@ -142,14 +145,22 @@ export const multipliedApart = (
       ? cutProduct(draft, only, attributes)
       : all.flatMap((one) => cutProduct(draft, one, attributes, 1) ?? [])
   if (pieces === undefined || pieces.length < all.length) throw new Error('the library has no product of these shapes')
-  draft.primitive('product', pieces, flops, way)
+  draft.primitive('product', pieces, { flops, way })
 }
 
 export const products: Lowerings<'matmul'> = {
-  matmul: ({ transposeA, transposeB }, [a, b], { shape }, draft) => {
+  matmul: ({ transposeA, transposeB }, [a, b], { shape, dtype }, draft) => {
     if (size(shape) === 0 || size(a.type.shape) === 0) return load(draft.store(float(0), shape))
-    const into = draft.fresh(shape)
-    multiplied(draft, ...aligned(matrices(draft, a, transposeA), matrices(draft, b, transposeB), into))
+    const made = (of: Element, result: Element): View | undefined => {
+      const into = draft.fresh(shape, undefined, result)
+      const operands = aligned(matrices(draft, a, transposeA, of), matrices(draft, b, transposeB, of), into)
+      return multiplied(draft, ...operands) ? into : undefined
+    }
+    const [one, other] = [a, b].map(({ value }) => draft.elementOfValue(value))
+    const half =
+      one === undefined || one !== other || one === 'word' ? undefined : made(one, draft.elementOfType(dtype))
+    const into = half ?? made('word', 'word')
+    if (into === undefined) throw new Error('the library has no product of these shapes')
     return load(into)
   },
 }

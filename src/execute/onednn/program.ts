@@ -1,7 +1,7 @@
 import { type Checked, type Effect, effect, fail, failure } from '../../error.ts'
 import { type Graph, nodeAt } from '../../graph/graph.ts'
-import { roundings } from '../../graph/half.ts'
-import { isFloat, isHalf, size } from '../../graph/types.ts'
+import { bfloatBitsOf, bfloatToFloatBits, halfBits, halfToFloatBits, mapBits, roundings } from '../../graph/half.ts'
+import { type Half, isFloat, isHalf, size } from '../../graph/types.ts'
 import { E, TE } from '../../prelude.ts'
 import { placeOf } from '../check-graph.ts'
 import type { Value, Values } from '../executor.ts'
@@ -28,6 +28,7 @@ import type {
 import { rangesOf, type Share, type Span, scheduled } from './schedule.ts'
 import { teamOf } from './team.ts'
 import { type Command, slots, turnOf } from './turn.js'
+import { elementBytes } from './view.ts'
 
 const pageBytes = 65_536
 /** What a 32-bit memory ends at. */
@@ -47,22 +48,50 @@ export interface Program {
 
 const done: Checked<void> = E.right(undefined)
 
+/** The 16 bits of a number, and the bits in single precision of the number that they stand for. */
+const bitsOf: {
+  readonly [H in Half]: { readonly of: (x: number) => number; readonly widened: (bits: number) => number }
+} = {
+  float16: { of: halfBits, widened: halfToFloatBits },
+  bfloat16: { of: bfloatBitsOf, widened: bfloatToFloatBits },
+}
+/** An array of the plan: its numbers where they lie, or widened; and others in their place. */
+interface Place {
+  readonly read: () => Numbers
+  readonly write: (data: ArrayLike<number>) => void
+}
 /** Functions that put arrays of the plan into memory and out of it. */
 const arraysOver = (memory: WebAssembly.Memory, addresses: readonly number[]) => {
-  const numbersOf = ({ view, dtype, shape }: Placed): Numbers => {
-    const of = kindOf(dtype) === 'float' ? Float32Array : Int32Array
-    return new of(memory.buffer, (addresses[view.buffer] ?? 0) + view.offset * 4, size(shape))
+  const placeIn = ({ view, dtype, shape }: Placed): Place => {
+    const [address, length] = [(addresses[view.buffer] ?? 0) + view.offset * elementBytes[view.element], size(shape)]
+    if (view.element !== 'word') {
+      const { of, widened } = bitsOf[view.element]
+      const bits = new Uint16Array(memory.buffer, address, length)
+      return {
+        read: () => new Float32Array(mapBits(bits, widened, new Uint32Array(length)).buffer),
+        write: (data) => {
+          for (let i = 0; i < length; i++) bits[i] = of(data[i] ?? 0)
+        },
+      }
+    }
+    const numbers = new (kindOf(dtype) === 'float' ? Float32Array : Int32Array)(memory.buffer, address, length)
+    return {
+      read: () => numbers,
+      write: (data) => {
+        if (data !== numbers) numbers.set(isHalf(dtype) ? Array.from(data, roundings[dtype]) : data)
+      },
+    }
   }
   const out = (placed: Placed): Value => {
     const { dtype, shape } = placed
-    const numbers = numbersOf(placed)
+    const numbers = placeIn(placed).read()
     return isFloat(dtype)
       ? { dtype, shape, data: Float32Array.from(numbers) }
       : dtype === 'int32'
         ? { dtype, shape, data: Int32Array.from(numbers) }
         : { dtype, shape, data: Uint8Array.from(numbers) }
   }
-  return { numbersOf, out }
+  return { placeIn, out }
 }
 
 /** Primitives, and what they are called with, in memory that all threads see. */
@@ -71,7 +100,7 @@ const primitivesOver = (library: Library, memory: WebAssembly.Memory, addresses:
   const owned: (() => void)[] = []
   const [memories, primitives] = [new Map<string, Handle>(), new Map<Handle, Handle>()]
   const memoryOf = ({ buffer, offset, descriptor }: Given): Handle => {
-    const address = base + BigInt((addresses[buffer] ?? 0) + offset * 4)
+    const address = base + BigInt((addresses[buffer] ?? 0) + offset)
     const key = `${address} ${descriptor}`
     const found = memories.get(key) ?? library.make('dnnl_memory_create', descriptor, library.engine, address) ?? null
     if (!memories.has(key)) owned.push(() => library.call('dnnl_memory_destroy', found))
@@ -105,15 +134,15 @@ const primitivesOver = (library: Library, memory: WebAssembly.Memory, addresses:
 
 /** Bytes that a walk touches while its outermost level goes over a range. */
 const spanOf = (
-  { buffer, offset, steps }: Walk,
+  { buffer, element, offset, steps }: Walk,
   levels: Loop['levels'],
   [from, to]: Span,
   addresses: readonly number[],
 ): Span => {
   const [outer = 0] = steps
   const inner = steps.slice(1).reduce((sum, step, i) => sum + step * ((levels[i + 1]?.length ?? 1) - 1), 0)
-  const at = (addresses[buffer] ?? 0) + (offset + from * outer) * 4
-  return [at, at + ((to - from - 1) * outer + inner + 1) * 4]
+  const at = (addresses[buffer] ?? 0) + (offset + from * outer) * elementBytes[element]
+  return [at, at + ((to - from - 1) * outer + inner + 1) * elementBytes[element]]
 }
 
 /** Draft, memory, loops and primitives of a graph. Errors: `compile` where its arrays are more than a memory can hold. */
@@ -145,23 +174,28 @@ export const programOf = (
       lanes: Object.fromEntries(Object.entries(lanes).map(([name, { of }]) => [name, of])),
     })
     const nameOf = new Map(loops.map((l, i) => [l, names[i] ?? '']))
-    const { numbersOf, out } = arraysOver(memory, addresses)
+    const { placeIn, out } = arraysOver(memory, addresses)
     const primitives = primitivesOver(library, memory, addresses)
 
     const bytesOf = (b: number): Span => [addresses[b] ?? 0, (addresses[b] ?? 0) + (plan.buffers[b] ?? 0)]
     const given = ({ buffer, offset, descriptor }: Given): Span => {
-      const from = (addresses[buffer] ?? 0) + offset * 4
+      const from = (addresses[buffer] ?? 0) + offset
       return [from, from + Number(library.ask('dnnl_memory_desc_get_size', descriptor))]
     }
     const hosts: (() => Checked<void>)[] = []
     const hosted = ({ inputs, output, compute, node }: HostInstruction): Command => {
-      const arrays = inputs.map(({ view, dtype }) => numbersOf({ view, dtype, shape: view.shape }))
-      const into = numbersOf({ ...output, shape: output.view.shape })
+      const arrays = inputs.map(({ view, dtype }) => placeIn({ view, dtype, shape: view.shape }))
+      const into = placeIn({ ...output, shape: output.view.shape })
       const at = hosts.push(() => {
-        const computed = compute(arrays, into)
-        return E.isRight(computed)
-          ? done
-          : fail('run', placeOf(nodeAt(plan.graph, node), node), computed.left.expected, computed.left.got)
+        const target = into.read()
+        const computed = compute(
+          arrays.map((a) => a.read()),
+          target,
+        )
+        if (E.isLeft(computed))
+          return fail('run', placeOf(nodeAt(plan.graph, node), node), computed.left.expected, computed.left.got)
+        into.write(target)
+        return done
       })
       return { kind: 'host', at: at - 1 }
     }
@@ -175,7 +209,8 @@ export const programOf = (
           return { reads: spans(false), writes: spans(true), work: primitives.commandOf(piece) }
         })
       const { levels, arrays, results } = i.loop
-      const address = ({ buffer, offset }: Walk): number => (addresses[buffer] ?? 0) + offset * 4
+      const address = ({ buffer, element, offset }: Walk): number =>
+        (addresses[buffer] ?? 0) + offset * elementBytes[element]
       return rangesOf(i.loop, threads, how.costs).map((range) => ({
         reads: arrays.map((w) => spanOf(w, levels, range, addresses)),
         writes: results.map((w) => spanOf(w, levels, range, addresses)),
@@ -221,14 +256,13 @@ export const programOf = (
         return fault
       }
     })
-    for (const { view, data, dtype } of plan.constants) numbersOf({ view, dtype, shape: view.shape }).set(data)
+    for (const { view, data, dtype } of plan.constants) placeIn({ view, dtype, shape: view.shape }).write(data)
     return {
       plan,
       feed: (values) => {
         for (const [name, { data }] of Object.entries(values)) {
           const placed = plan.leaves[name]
-          if (placed !== undefined)
-            numbersOf(placed).set(isHalf(placed.dtype) ? data.map(roundings[placed.dtype]) : data)
+          if (placed !== undefined) placeIn(placed).write(data)
         }
       },
       prepare: runs[0] ?? (() => done),

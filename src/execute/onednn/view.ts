@@ -1,9 +1,15 @@
-import { strides as rowMajor, type Shape, sameShape, size } from '../../graph/types.ts'
+import { type Half, strides as rowMajor, type Shape, sameShape, size } from '../../graph/types.ts'
 import { broadcastStrides } from '../reference/dense.ts'
+
+/** How a number lies in memory: as 4 bytes (a float, an integer, a bool as 0 or 1), or as a float of 2. */
+export type Element = 'word' | Half
+export const elementBytes: { readonly [E in Element]: number } = { word: 4, float16: 2, bfloat16: 2 }
 
 /** Numbers of a buffer seen as an array: the element at an index is number `offset + sum of index * stride`. */
 export interface View {
   readonly buffer: number
+  /** The same of all views of a buffer. */
+  readonly element: Element
   readonly offset: number
   readonly shape: Shape
   /** 0 along an axis that repeats. */
@@ -14,9 +20,14 @@ const range = (length: number): readonly number[] => Array.from({ length }, (_, 
 const at = (s: Shape, i: number): number => s[i] ?? 0
 
 /** A whole buffer; axes lie in the given order, the last of them together. */
-export const dense = (buffer: number, shape: Shape, order: Shape = range(shape.length)): View => {
+export const dense = (
+  buffer: number,
+  shape: Shape,
+  order: Shape = range(shape.length),
+  element: Element = 'word',
+): View => {
   const laid = rowMajor(order.map((axis) => at(shape, axis)))
-  return { buffer, offset: 0, shape, strides: shape.map((_, axis) => at(laid, order.indexOf(axis))) }
+  return { buffer, element, offset: 0, shape, strides: shape.map((_, axis) => at(laid, order.indexOf(axis))) }
 }
 
 export const permuted = (v: View, permutation: Shape): View => ({
@@ -100,7 +111,7 @@ export const keyOf = ({ buffer, offset, shape, strides }: View): string =>
 export const channelsLast: Shape = [0, 2, 3, 1]
 /** Steps along axes of length 1 as an array without gaps has them. */
 export const canonical = (view: View, order: Shape): View => ({
-  ...dense(view.buffer, view.shape, order),
+  ...dense(view.buffer, view.shape, order, view.element),
   offset: view.offset,
 })
 /** Items from one on up to another of an array whose first axis they are. */

@@ -1,0 +1,22 @@
+import { type Effect, effect } from '../error.ts'
+import type { Half } from '../graph/types.ts'
+import { E, TE } from '../prelude.ts'
+import { halfArithmetic } from './half-arithmetic.ts'
+import { measured } from './onednn/costs.ts'
+import { halfPrecisions, saysHalf } from './onednn/half.ts'
+import { library } from './onednn/load.ts'
+
+/** What an engine makes of half precision, on any machine; undefined of one that is not in the table. */
+export const arithmeticOf = (engine: string, dtype: Half) =>
+  Object.entries(halfArithmetic).find(([name]) => name === engine)?.[1][dtype]
+
+/** How an engine computes half precision on this machine, in a line; undefined where that is the device's own. */
+export const halfHere = (engine: string, dtype: Half): Effect<string | undefined> =>
+  effect(async (run) => {
+    const arithmetic = arithmeticOf(engine, dtype)
+    if (arithmetic === 'simulates')
+      return `${engine} computes ${dtype} in float32 and rounds: the same numbers, in more time than float32 takes`
+    if (arithmetic !== 'by processor') return undefined
+    const found = await run(TE.fromTask(library))
+    return E.isLeft(found) ? undefined : `${engine}: ${saysHalf(dtype, halfPrecisions(found.right, measured)[dtype])}`
+  })
