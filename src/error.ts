@@ -27,6 +27,13 @@ export type ErrorTag =
   | 'training'
   | 'stopped'
 
+/** Bytes that a device was asked for, that are free there and that it has, as far as it says. */
+export interface Shortage {
+  readonly asked?: number
+  readonly free?: number
+  readonly limit?: number
+}
+
 /** One problem: where it is, what was expected there, what was found. */
 export interface LatentError {
   readonly tag: ErrorTag
@@ -37,6 +44,8 @@ export interface LatentError {
   readonly hint?: string
   /** The file and the line that a JSON pointer leads to: `graphs/emoji.json:41`. */
   readonly line?: string
+  /** Where memory does not suffice. */
+  readonly shortage?: Shortage
 }
 
 /** At least one error; what stands side by side is told together. */

@@ -1,9 +1,11 @@
 import { Command, CommanderError } from 'commander'
+import { tellWaits } from '../execute/waiting.ts'
 import { askFor, askForDevices } from '../execute/xla/places.ts'
 import { parseSetting, replaced, type Setting } from '../experiment/settings.ts'
 import { asArgument } from '../io/names.ts'
 import { version } from '../io/package.ts'
 import { E } from '../prelude.ts'
+import { waits } from '../train/progress.ts'
 import { check } from './check.ts'
 import { type Context, type Register, several } from './command.ts'
 import { compare } from './compare.ts'
@@ -112,6 +114,7 @@ const build = (context: Context): Command => {
     if (zero && devices === 1) program.error('error: --zero needs --devices of more than 1')
     askForDevices({ count: devices, optimizerState: zero ? 'parts' : 'whole' })
     for (const path of plugin) askFor(path)
+    tellWaits(waits())
     sayReplaced(command, context.terminal)
   })
   return program

@@ -1,4 +1,5 @@
-import { stat } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { rm, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { type Effect, effect, failure } from '../error.ts'
 import { hashOf, recorded, recordPath } from '../execute/native/recorded.ts'
@@ -13,7 +14,7 @@ import { fileEffect, sha256 } from '../io/bytes.ts'
 import { withSource } from '../io/source.ts'
 import { contentOf } from '../io/torch/zip.ts'
 import { readDirectory } from '../io/torch/zip-directory.ts'
-import { TE } from '../prelude.ts'
+import { E, TE } from '../prelude.ts'
 import type { Register } from './command.ts'
 import { makeFolder, written } from './record.ts'
 import { exitCodes } from './terminal.ts'
@@ -49,7 +50,7 @@ const refused = (at: string, expected: string, got: string, { howToGet }: Wanted
   TE.left([failure('file', at, expected, got, howToGet)])
 
 /** The library out of a wheel, in a file of its own among the user's data. */
-const unpacked = (wheel: string, wanted: Wanted): Effect<string> =>
+const unpacked = (wheel: string, wanted: Wanted): Effect<{ readonly path: string; readonly isNew: boolean }> =>
   withSource(wheel, (source) =>
     effect(async (run) => {
       const members = await run(readDirectory(source))
@@ -60,8 +61,9 @@ const unpacked = (wheel: string, wanted: Wanted): Effect<string> =>
       const content = await run(contentOf(source, found))
       const path = wanted.kept(nameOf(found.name), sha256(content))
       await run(makeFolder(dirname(path)))
+      const isNew = !existsSync(path)
       await run(writeFileAtomic(path, content))
-      return path
+      return { path, isNew }
     }),
   )
 
@@ -71,42 +73,52 @@ const fromFolder = (folder: string, wanted: Wanted): Effect<readonly string[]> =
     return found.length > 0 ? found : run(refused(folder, `a folder with ${wanted.what}`, 'no such library', wanted))
   })
 
-/** The libraries that a wheel, a folder or a file stands for, the preferred one first. */
-const librariesFrom = (from: string, wanted: Wanted): Effect<readonly string[]> =>
+/**
+ * Uses the libraries that a wheel, a folder or a file stands for, the preferred one first. What came out of a wheel and cannot be used is not
+ * kept.
+ */
+const withLibraries = <A>(from: string, wanted: Wanted, use: (paths: readonly string[]) => Effect<A>): Effect<A> =>
   effect(async (run) => {
     const path = resolve(from)
     const isFolder = await run(
       fileEffect(from, 'a wheel, a folder or a library', async () => (await stat(path)).isDirectory()),
     )
-    if (isFolder) return run(fromFolder(path, wanted))
-    return [/\.(whl|zip)$/.test(path) ? await run(unpacked(path, wanted)) : path]
+    if (isFolder) return run(use(await run(fromFolder(path, wanted))))
+    if (!/\.(whl|zip)$/.test(path)) return run(use([path]))
+    const { path: kept, isNew } = await run(unpacked(path, wanted))
+    const used = await use([kept])()
+    if (E.isLeft(used) && isNew) await rm(kept, { force: true })
+    return run(TE.fromEither(used))
   })
 
 const setUpOneDnn = (from: string): Effect<string> =>
-  effect(async (run) => {
-    const [path = ''] = await run(librariesFrom(from, oneDnn))
-    const { version } = await run(loadFrom({ path }))
-    const chosen: dnnl.Chosen = { path, sha256: await run(hashOf(path, dnnl.howToGet)), version }
-    await run(written('onednn', chosen))
-    return `oneDNN ${version} at ${path}`
-  })
+  withLibraries(from, oneDnn, ([path = '']) =>
+    effect(async (run) => {
+      const { version } = await run(loadFrom({ path }))
+      const chosen: dnnl.Chosen = { path, sha256: await run(hashOf(path, dnnl.howToGet)), version }
+      await run(written('onednn', chosen))
+      return `oneDNN ${version} at ${path}`
+    }),
+  )
 
 /** Plugins of platforms that were not named this time stay. */
 const setUpPlugins = (from: string): Effect<string> =>
-  effect(async (run) => {
-    const before = (await run(recorded('xla', plugins.chosen)))?.plugins ?? []
-    const found: plugins.Chosen['plugins'][number][] = []
-    for (const path of await run(librariesFrom(from, pjrt))) {
-      const { version } = await run(loadPlugin({ path }))
-      const platform = plugins.platformOf(path)
-      if (platform === undefined)
-        return run(refused(path, `a name with one of ${plugins.platforms.join(', ')}`, basename(path), pjrt))
-      found.push({ platform, path, sha256: await run(hashOf(path, plugins.howToGet)), version })
-    }
-    const kept = before.filter(({ platform }) => found.every((p) => p.platform !== platform))
-    await run(written('xla', { plugins: [...found, ...kept] }))
-    return found.map(({ platform, path, version }) => `xla:${platform}, PJRT ${version}, at ${path}`).join('\n')
-  })
+  withLibraries(from, pjrt, (paths) =>
+    effect(async (run) => {
+      const before = (await run(recorded('xla', plugins.chosen)))?.plugins ?? []
+      const found: plugins.Chosen['plugins'][number][] = []
+      for (const path of paths) {
+        const { version } = await run(loadPlugin({ path }))
+        const platform = plugins.platformOf(path)
+        if (platform === undefined)
+          return run(refused(path, `a name with one of ${plugins.platforms.join(', ')}`, basename(path), pjrt))
+        found.push({ platform, path, sha256: await run(hashOf(path, plugins.howToGet)), version })
+      }
+      const kept = before.filter(({ platform }) => found.every((p) => p.platform !== platform))
+      await run(written('xla', { plugins: [...found, ...kept] }))
+      return found.map(({ platform, path, version }) => `xla:${platform}, PJRT ${version}, at ${path}`).join('\n')
+    }),
+  )
 
 const setUpTensorflow = (from: string, { gpu: wanted = false }: Options): Effect<string> =>
   effect(async (run) => {

@@ -1,8 +1,8 @@
-import { type Checked, collect, fail } from '../error.ts'
+import { type Checked, collect, type Effect, fail } from '../error.ts'
 import { sameType, showType, type TensorType } from '../graph/types.ts'
-import { E, pipe } from '../prelude.ts'
+import { E, pipe, TE } from '../prelude.ts'
 import { didYouMean } from '../schema.ts'
-import type { Carry } from './executor.ts'
+import type { Carry, Stepper, Values } from './executor.ts'
 import { own, type Types } from './feeds.ts'
 
 type Named<A> = Readonly<Record<string, A>>
@@ -17,6 +17,12 @@ export const only = <A>(xs: Named<A>, names: readonly string[]): Named<A> => {
   const kept = new Set(names)
   return filtered(xs, (name) => kept.has(name))
 }
+/** The step that is fed what is left, its first feeds brought to the device at once where an engine can. */
+export const fedAhead =
+  ({ step, ahead }: Pick<Stepper, 'step' | 'ahead'>) =>
+  (feeds: Values): Effect<Stepper['step']> =>
+    ahead === undefined ? TE.right((rest) => step({ ...feeds, ...rest })) : ahead(feeds)
+
 /** The carried outputs under the names of the leaves that they become. */
 export const carried = <A>(outputs: Named<A>, carry: Carry): Named<A> =>
   Object.fromEntries(

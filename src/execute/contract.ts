@@ -1,12 +1,12 @@
 import type { Effect } from '../error.ts'
 import { feedTypes, type Graph, outputTypes } from '../graph/graph.ts'
 import { E, pipe, TE } from '../prelude.ts'
-import { checkCarry, checkNames, omit, only } from './carry.ts'
+import { checkCarry, checkNames, fedAhead, omit, only } from './carry.ts'
 import { checkGraph } from './check-graph.ts'
 import type { CompileOptions, Executable, Executor, Stepper, Values } from './executor.ts'
 import { checkFeeds, type Types } from './feeds.ts'
 import { checkFiles, checkFiniteFiles } from './files.ts'
-import { defer, exclusive, lifetime } from './lifetime.ts'
+import { defer, exclusive, lifetime, once } from './lifetime.ts'
 
 type Check = (types: Types, values: Values) => ReturnType<typeof checkFeeds>
 
@@ -18,6 +18,33 @@ const stepper = (at: string, engine: Stepper, fed: Types, check: Check, atEnd: (
   const exclusively = exclusive(at)
   return {
     step: (feeds) => during(exclusively(defer(() => pipe(check(fed, feeds), TE.fromEither, TE.chain(engine.step))))),
+    ahead: (feeds) =>
+      during(
+        defer(() =>
+          pipe(
+            checkNames(Object.keys(feeds), fed),
+            E.chain((types) => check(types, feeds)),
+            TE.fromEither,
+            TE.chain(fedAhead(engine)),
+            TE.map((step) => {
+              const rest = omit(fed, Object.keys(feeds))
+              const taken = once(at)
+              return (others) =>
+                during(
+                  exclusively(
+                    defer(() =>
+                      pipe(
+                        check(rest, others),
+                        TE.fromEither,
+                        TE.chain((left) => taken(step(left))),
+                      ),
+                    ),
+                  ),
+                )
+            }),
+          ),
+        ),
+      ),
     read: during(exclusively(engine.read)),
     dispose: end,
   }

@@ -81,6 +81,11 @@ export interface Executable {
 export interface Stepper {
   /** Feeds what is neither carried nor held; returns the outputs that are not carried. */
   readonly step: (feeds: Values) => Effect<Values>
+  /**
+   * Brings some of a step's feeds to the device, while another step runs: the step that is fed the rest, to be taken once. An engine
+   * that would gain nothing has none.
+   */
+  readonly ahead?: (feeds: Values) => Effect<Stepper['step']>
   /** A copy of the carried state, by leaf name. */
   readonly read: Effect<Values>
   readonly dispose: IO<void>

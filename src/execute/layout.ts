@@ -1,3 +1,5 @@
+import { type Shape, size } from '../graph/types.ts'
+
 /** How the numbers of an array lie: its axes in the order in which they lie in memory, the outermost first. Row-major is 0, 1, 2, ... */
 export type Order = readonly number[]
 
@@ -22,6 +24,57 @@ export const permuted = <A>(perAxis: readonly A[], order: Order): readonly A[] =
 export const between = (from: Order, to: Order): Order => to.map((axis) => from.indexOf(axis))
 /** The order in which the same numbers lie once their axes are named anew, as a transposition does: its axis i is what was axis `permutation[i]`. */
 export const renamed = (order: Order, permutation: Order): Order => order.map((axis) => permutation.indexOf(axis))
+
+/** Whether a transpose leaves the elements where they are, because it moves axes of length 1 only. */
+export const movesNothing = (shape: Shape, axes: Order): boolean => {
+  const moved = axes.filter((a) => shape[a] !== 1)
+  return moved.every((a, i) => i === 0 || a > (moved[i - 1] ?? -1))
+}
+interface Group {
+  /** Axes of the view that are neither 1 long nor in another group. */
+  readonly from: readonly number[]
+  readonly to: readonly number[]
+}
+/** The least runs of axes that a reshape takes to runs of as many elements; undefined where a length is 0. */
+const groupsOf = (from: Shape, to: Shape): readonly Group[] | undefined => {
+  if (size(from) === 0) return undefined
+  const long = (s: Shape): number[] => range(s.length).filter((i) => s[i] !== 1)
+  const [sources, targets] = [long(from), long(to)]
+  const groups: Group[] = []
+  while (sources.length > 0 || targets.length > 0) {
+    const group: { from: number[]; to: number[] } = { from: [], to: [] }
+    let [given, taken] = [1, 1]
+    do {
+      if (given <= taken) {
+        const next = sources.shift()
+        if (next === undefined) return undefined
+        group.from.push(next)
+        given *= from[next] ?? 1
+      } else {
+        const next = targets.shift()
+        if (next === undefined) return undefined
+        group.to.push(next)
+        taken *= to[next] ?? 1
+      }
+    } while (given !== taken)
+    groups.push(group)
+  }
+  return groups
+}
+/**
+ * How an array that lies in an order lies once it is reshaped and none of its numbers is moved: axes are split, or such are joined as lie
+ * beside each other. `lying` is its shape as it lies, `to` what its own shape becomes. Undefined where numbers would have to move.
+ */
+export const reshaped = (lying: Shape, order: Order, to: Shape): Order | undefined => {
+  const axes = inverse(order)
+  const groups = groupsOf(permuted(lying, axes), to)
+  const long = lying.flatMap((d, i) => (d === 1 ? [] : [i]))
+  const places = (g: Group): readonly number[] => g.from.map((i) => long.indexOf(axes[i] ?? -1))
+  const whole = groups?.every((g) => places(g).every((p, i, all) => i === 0 || p === (all[i - 1] ?? -1) + 1)) ?? false
+  if (groups === undefined || !whole) return undefined
+  const inBase = [...groups].sort((a, b) => (places(a)[0] ?? 0) - (places(b)[0] ?? 0)).flatMap((g) => g.to)
+  return [...inBase, ...range(to.length).filter((i) => !inBase.includes(i))]
+}
 
 /** In an array of `shape` that lies in `order`, the step from an index to the next along each of the array's own axes. */
 const stepsOf = (shape: readonly number[], order: Order): readonly number[] => {

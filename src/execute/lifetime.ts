@@ -20,6 +20,17 @@ export const lifetime = (at: string, what: string, atEnd: () => void) => {
   }
 }
 
+/** Effects of which one runs, and all others are `run` errors. */
+export const once = (at: string) => {
+  let taken = false
+  return <A>(effect: Effect<A>): Effect<A> =>
+    defer(() => {
+      if (taken) return TE.left([failure('run', at, 'a step that was not taken', 'one that was')])
+      taken = true
+      return effect
+    })
+}
+
 /** One effect after another; a `run` error where a second begins while one runs. */
 export const exclusive = (at: string) => {
   let busy = false

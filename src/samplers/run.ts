@@ -1,6 +1,7 @@
 import { noiseBatch } from '../distributions/random.ts'
 import { type Effect, effect, fail } from '../error.ts'
-import { type Executable, floats, type Value, type Values } from '../execute/executor.ts'
+import { fedAhead } from '../execute/carry.ts'
+import { type Executable, floats, type Stepper, type Value, type Values } from '../execute/executor.ts'
 import { feedTypes, type Graph, noises } from '../graph/graph.ts'
 import { type Shape, size } from '../graph/types.ts'
 import { E, pipe, RR, TE } from '../prelude.ts'
@@ -111,9 +112,18 @@ export const sample = (run: SamplingRun): Effect<SamplingState> =>
         }),
       )
     const feeds = feedsOf(run, state.x.shape[0] ?? 1)
+    const ahead = fedAhead(stepper)
+    /** What a step is fed is made, and on its way, while the one before runs. */
+    const aheadOf = (i: number): ReturnType<Effect<Stepper['step']>> => {
+      const step = steps[i]
+      return ahead(step === undefined ? {} : feeds(step))()
+    }
     try {
+      let coming = aheadOf(0)
       for (const [i, step] of steps.entries()) {
-        const watched = await go(stepper.step(feeds(step)))
+        const stepping = (await go(() => coming))({})()
+        coming = aheadOf(i + 1)
+        const watched = await go(() => stepping)
         if (run.onStep !== undefined)
           await go(run.onStep({ step, done: i + 1, of: steps.length, x: read(leaves.x), watched }))
       }

@@ -2,14 +2,14 @@ import { existsSync } from 'node:fs'
 import { appendFile, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Effect, effect, failure } from '../error.ts'
-import { omit } from '../execute/carry.ts'
+import { fedAhead, omit } from '../execute/carry.ts'
 import type { Executable, Stepper, Value, Values } from '../execute/executor.ts'
 import type { PostHocEma } from '../experiment/post-hoc-ema.ts'
 import { type Monitor, validated } from '../experiment/validation.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
 import { fileEffect } from '../io/bytes.ts'
 import { type Json, saveCheckpoint } from '../io/checkpoint.ts'
-import { E, TE } from '../prelude.ts'
+import { E, pipe, TE } from '../prelude.ts'
 import {
   checkpointPath,
   checkpointsOf,
@@ -60,7 +60,7 @@ export interface Loop {
   readonly initial: Effect<Values>
   /** Weights that are not trained: held, and in no checkpoint. */
   readonly frozen?: Values
-  /** What a part of a step is fed beside the scalars of the plan: made while the part before it runs. */
+  /** What a part of a step is fed beside the scalars of the plan: made, and brought to the device, while the part before it runs. */
   readonly feeds: (step: number, part: number) => Effect<Values>
   readonly preview: Preview
   readonly validation?: LoopValidation
@@ -237,14 +237,16 @@ const advance = (loop: Loop, stepper: Stepper, from: number, before: readonly Me
       return { kind: 'diverged', by, step, ...broken }
     }
     const { hostFeeds, parts } = loop.plan
-    let coming = loop.feeds(from, 0)()
+    const ahead = fedAhead(stepper)
+    const feedsOf = (step: number, part: number): Effect<Stepper['step']> =>
+      part < parts ? pipe(loop.feeds(step, part), TE.chain(ahead)) : feedsOf(step + 1, 0)
+    let coming = feedsOf(from, 0)()
     /** What the last part says, which is of the whole step. */
     const stepped = async (step: number): Promise<Metrics> => {
       let outputs: Values = {}
       for (let part = 0; part < parts; part++) {
-        const feeds = await run(() => coming)
-        const stepping = stepper.step({ ...hostFeeds(step, part), ...feeds })()
-        coming = part + 1 < parts ? loop.feeds(step, part + 1)() : loop.feeds(step + 1, 0)()
+        const stepping = (await run(() => coming))(hostFeeds(step, part))()
+        coming = feedsOf(step, part + 1)()
         outputs = await run(() => stepping)
       }
       return metricsOf(outputs)

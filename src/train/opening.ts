@@ -12,9 +12,10 @@ import { type Found, newestStanding, passedOver, type Standing } from './checkpo
 import type { Parted } from './data.ts'
 import { type DataFacts, dataFacts, parseDataFacts, sameData } from './data-facts.ts'
 import { doing, note } from './events.ts'
+import type { Replan } from './fitting.ts'
 import type { Base, HeldTexts, RunOptions } from './options.ts'
 import { perceptualWeights } from './perceptual-weights.ts'
-import { type Identity, identitiesOf, type Plan, type StagePlan, trainingOf } from './plan.ts'
+import { type Identity, identitiesOf, type Plan, planExperiment, type StagePlan, stagesOf, trainingOf } from './plan.ts'
 import { prepare } from './prepare.ts'
 import { hasWeightsAlone, weightsAlone } from './weights.ts'
 
@@ -26,6 +27,7 @@ export interface OpenedStage<S extends StagePlan = StagePlan> {
   /** Absent: the stage is at its beginning. */
   readonly standing?: Standing
   readonly standingBelow: (done: number) => Effect<Found>
+  readonly replan: Replan
 }
 
 export interface Opened {
@@ -185,12 +187,17 @@ export const openExperiment = (
     const opened = <S extends StagePlan>(stage: S): Effect<OpenedStage<S>> =>
       effect(async (go) => {
         const identity = identities[stage.name]
+        const replan: Replan = (other) =>
+          pipe(
+            planExperiment(other, dataset.classes.length, o.own),
+            E.map((planned) => stagesOf(planned).find(({ name }) => name === stage.name)),
+          )
         const standingBelow = (below: number): Effect<Found> =>
           newestStanding(join(dir, stage.name), { identity, like: stage.step.leaves, below })
-        if (O.isNone(steers)) return { stage, identity, standingBelow }
+        if (O.isNone(steers)) return { stage, identity, standingBelow, replan }
         const { standing, passed } = await go(standingBelow(Number.POSITIVE_INFINITY))
         if (passed.length > 0) await go(tell(note(passedOver(passed, standing))))
-        return { stage, identity, standingBelow, ...(standing === undefined ? {} : { standing }) }
+        return { stage, identity, standingBelow, replan, ...(standing === undefined ? {} : { standing }) }
       })
     await run(tell(doing('reading checkpoints')))
     const firstStage = plan.firstStage === undefined ? undefined : await run(opened(plan.firstStage))

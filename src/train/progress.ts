@@ -95,6 +95,38 @@ const fitted = (width: number, work: Work, state: State, whole: Line): string =>
   return texts.find((text) => text.length <= width) ?? (texts.at(-1) ?? '').slice(0, width)
 }
 
+export interface WaitOptions extends Pick<ProgressOptions, 'screen' | 'now' | 'every'> {
+  /** Calls again and again, every so many milliseconds, until what it gives is called. */
+  readonly ticking?: (look: IO<void>, ms: number) => IO<void>
+}
+const onClock: NonNullable<WaitOptions['ticking']> = (look, ms) => {
+  const timer = setInterval(look, ms)
+  return () => clearInterval(timer)
+}
+/** A wait of less (ms) is not worth a line. */
+const noticed = 1500
+/** Shows work without steps, by the name it begins with, from when it lasts until what is given is called: how long so far, and in all. */
+export const waits =
+  ({ screen = process.stderr, now = () => performance.now(), every = 10, ticking = onClock }: WaitOptions = {}) =>
+  (what: string): IO<void> => {
+    const start = now()
+    const live = screen.isTTY === true
+    const shown = { at: Number.NEGATIVE_INFINITY }
+    const show = (took: string, final: boolean): void => {
+      const text = `${what}  ${took}${showDuration((now() - start) / 1000)}`
+      screen.write(live ? `\r\u001b[K${text.slice(0, columnsOf(screen) - 1)}${final ? '\n' : ''}` : `${text}\n`)
+      shown.at = now()
+    }
+    const stop = ticking(() => {
+      const isDue = now() - shown.at >= (live ? 1000 : every * 1000)
+      if (now() - start >= noticed && isDue) show('', false)
+    }, noticed / 3)
+    return () => {
+      stop()
+      if (shown.at >= start) show('took ', true)
+    }
+  }
+
 /** Redrawing more often than this (ms) cannot be seen. */
 const redraw = 100
 

@@ -7,6 +7,7 @@ import { feedTypes, type Graph } from '../graph/graph.ts'
 import type { Owned } from '../io/owner.ts'
 import { pipe, TE } from '../prelude.ts'
 import { note, type Sink } from './events.ts'
+import { saysWhatFits } from './fitting.ts'
 import { type Preview, train } from './loop.ts'
 import { bestState, bestsOf } from './monitor.ts'
 import type { OpenedStage } from './opening.ts'
@@ -89,7 +90,7 @@ export const runStage = (
   { opened, training, constants = {}, frozen = {}, begins = {}, batch, preview, heldOut }: StageRun,
 ): Effect<Values> =>
   effect(async (run) => {
-    const { stage, identity, standing, standingBelow } = opened
+    const { stage, identity, standing, standingBelow, replan } = opened
     const { step, name } = stage
     const { tell } = o
     const wanted = [step.graph, stage.start].flatMap((graph) =>
@@ -149,7 +150,7 @@ export const runStage = (
       tell,
       wayOn: `resume with a lower learning rate: ${o.resumeCommand?.(settings) ?? settings.join(', ')}; or train into another folder`,
     })().finally(() => measured?.dispose())
-    const state = await run(TE.fromEither(last))
+    const state = await run(pipe(last, TE.fromEither, TE.mapLeft(saysWhatFits(e, { name, training, replan, step }))))
     await run(tell({ kind: 'stage-done', stage: name }))
     return validate?.monitor?.use === 'best' ? run(bestOrLast(join(o.dir, name), state, tell)) : state
   })

@@ -115,6 +115,33 @@ const contract =
       stepper.dispose()
     })
 
+    test('what is brought ahead of a step gives the same numbers, for one step', async () => {
+      const g = adam()
+      const { x, t, ...start } = adamFeeds()
+      if (x === undefined || t === undefined) throw new Error('no x or t')
+      const program = await compile(g)
+      const begin = async () => right(await program.start(carry, start)())
+      const [one, other] = [await begin(), await begin()]
+      const ahead = async (feeds: Values) =>
+        other.ahead?.(feeds)() ?? Promise.reject(new Error('a stepper without ahead'))
+      const first = right(await ahead({ x }))
+      const [a, second] = await Promise.all([first({ t })(), ahead({ x, t })])
+      const b = await right(second)({})()
+      for (const found of [a, b]) expect(right(found)).toEqual(right(await one.step({ x, t })()))
+      expect(right(await other.read())).toEqual(right(await one.read()))
+      expect(faults(await first({ t })())).toMatchObject([{ tag: 'run', got: 'one that was' }])
+      const third = right(await ahead({ x }))
+      expect(faults(await third({})())).toMatchObject([{ tag: 'run', at: 't', got: 'nothing' }])
+      expect(faults(await third({ t, x })())).toMatchObject([{ tag: 'run', at: 'x' }])
+      expect(faults(await ahead({ tt: t }))).toMatchObject([{ tag: 'run', at: 'tt' }])
+      expect(faults(await ahead({ t: x }))).toMatchObject([{ tag: 'run', at: 't', got: 'float32[3, 4]' }])
+      right(await third({ t })())
+      right(await ahead({ x }))
+      other.dispose()
+      expect(faults(await ahead({ x }))).toMatchObject([{ tag: 'run', got: 'one that was disposed of' }])
+      program.dispose()
+    })
+
     test('two runs are equal to the bit', async () => {
       const g = adam()
       const [a, b] = [await run(executor, g, adamFeeds()), await run(executor, g, adamFeeds())]

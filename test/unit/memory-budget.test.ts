@@ -1,11 +1,14 @@
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { reportStage, textReport } from '../../src/cli/check-report.ts'
+import { failure } from '../../src/error.ts'
 import type { Experiment } from '../../src/experiment/document.ts'
 import { loadExperiment } from '../../src/experiment/load.ts'
 import { differences } from '../../src/experiment/same.ts'
 import { cost } from '../../src/graph/cost.ts'
+import { E, pipe } from '../../src/prelude.ts'
 import { budgetRule } from '../../src/train/budget.ts'
+import { saysWhatFits } from '../../src/train/fitting.ts'
 import { identitiesOf, modelParameters, planExperiment } from '../../src/train/plan.ts'
 import { right } from '../arbitrary/run.ts'
 
@@ -63,5 +66,37 @@ describe('a memory budget', () => {
     const { e } = await small
     expect(budgetRule(e, 'onnx:cpu')).toEqual([])
     expect(budgetRule(e, 'tfjs:wasm').map(({ at }) => at)).toEqual([field])
+  })
+})
+
+describe('too little memory', () => {
+  it('is answered with settings that are reckoned to fit', async () => {
+    const e = await declared('/firstStage/training/batchSize=16')
+    const replan = (other: Experiment) =>
+      pipe(
+        planExperiment(other, 8),
+        E.map(({ firstStage }) => firstStage),
+      )
+    const stage = right(replan(e))
+    if (stage === undefined || !('training' in e.firstStage)) throw new Error('no first stage')
+    const limit = cost(stage.step.graph).peakBytes
+    const lacking = { ...failure('run', 'xla:cuda', 'memory for 3 MiB more', '2 MiB free'), shortage: { limit } }
+    const other = failure('run', 'xla:cuda', 'a run that succeeds', 'something else')
+    const says = saysWhatFits(e, {
+      ...{ name: stage.name, step: stage.step, replan },
+      training: e.firstStage.training,
+    })
+    const [{ hint = '' }, untouched] = says([lacking, other])
+    expect(untouched).toBe(other)
+    const [turns = '', ...others] = hint.split(', or ')
+    expect(turns).toMatch(/^a step takes about \d+ MiB; within \d+ MiB: --set /)
+    expect(others.at(-1)).toMatch(
+      /^--set \/firstStage\/training\/memoryBudget=\d+ \(some of it computed twice: about \d+ MiB\)$/,
+    )
+    const settings = [...turns.matchAll(/--set (\S+)/g)].map(([, setting = '']) => setting)
+    const [batch, accumulate] = settings.map((setting) => Number(setting.split('=')[1]))
+    expect((batch ?? 0) * (accumulate ?? 0)).toBe(16)
+    const less = right(replan(await declared(...settings)))
+    expect(cost(less?.step.graph ?? stage.step.graph).peakBytes).toBeLessThan(0.75 * limit)
   })
 })

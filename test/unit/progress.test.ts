@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { progress, showDuration } from '../../src/train/progress.ts'
+import { progress, showDuration, waits } from '../../src/train/progress.ts'
 
 const recorder = (isTTY: boolean, columns = 200) => {
   const texts: string[] = []
@@ -11,6 +11,43 @@ const recorder = (isTTY: boolean, columns = 200) => {
   }
   return { texts, clock, options }
 }
+
+describe('a wait', () => {
+  const waited = (isTTY: boolean, seconds: number): readonly string[] => {
+    const { texts, clock, options } = recorder(isTTY, 30)
+    const looks: (() => void)[] = []
+    const ticking = (look: () => void) => {
+      looks.push(look)
+      return () => void looks.pop()
+    }
+    const end = waits({ ...options, ticking })('compiling a program')
+    for (let half = 1; half < 2 * seconds; half++) {
+      clock.ms += 500
+      for (const look of looks) look()
+    }
+    clock.ms += 500
+    end()
+    expect(looks).toEqual([])
+    return texts
+  }
+  it('is told when it lasts, every few seconds and at its end', () => {
+    expect(waited(false, 14)).toEqual([
+      'compiling a program  2s\n',
+      'compiling a program  12s\n',
+      'compiling a program  took 14s\n',
+    ])
+    expect(waited(false, 1)).toEqual([])
+  })
+  it('is drawn again every second on a terminal, and never wraps', () => {
+    const texts = waited(true, 4)
+    expect(texts).toEqual([
+      '\r\u001b[Kcompiling a program  2s',
+      '\r\u001b[Kcompiling a program  3s',
+      '\r\u001b[Kcompiling a program  4s',
+      '\r\u001b[Kcompiling a program  took 4s\n',
+    ])
+  })
+})
 
 describe('progress', () => {
   it('writes plain lines every few seconds, and the last state', () => {

@@ -6,12 +6,13 @@ import * as D from '../../src/declare/index.ts'
 import { floats } from '../../src/execute/executor.ts'
 import { bytesOfDescribed } from '../../src/execute/explain.ts'
 import { keep, keyOf, recall } from '../../src/execute/xla/cache.ts'
-import { compileText, guarded } from '../../src/execute/xla/client.ts'
+import { compileText } from '../../src/execute/xla/client.ts'
 import { engineOf, loadProgram } from '../../src/execute/xla/engine.ts'
 import { xla } from '../../src/execute/xla/index.ts'
+import { askedIn, guarded } from '../../src/execute/xla/memory.ts'
 import { compileOptions, functions, laidOut, readBack } from '../../src/execute/xla/pjrt.ts'
 import { type AskedDevices, inVariable, isPlugin, platformOf } from '../../src/execute/xla/places.ts'
-import { loadFrom } from '../../src/execute/xla/plugin.ts'
+import { faultOfTable, loadFrom, PluginError } from '../../src/execute/xla/plugin.ts'
 import { programOf } from '../../src/execute/xla/program.ts'
 import { float } from '../../src/graph/types.ts'
 import { E, pipe } from '../../src/prelude.ts'
@@ -99,19 +100,47 @@ const systemLibrary = (): string => {
   if (found === undefined) throw new Error('a process without libm')
   return found
 }
+const written = (name: string, bytes: Uint8Array): string => {
+  const path = join(folder, name)
+  writeFileSync(path, bytes)
+  return path
+}
+test('a table of functions of another version, or of fewer functions, is not called', () => {
+  expect(faultOfTable({ bytes: 984, major: 0, minor: 81 })).toBeUndefined()
+  expect(faultOfTable({ bytes: 4000, major: 0, minor: 200 })).toBeUndefined()
+  for (const head of [
+    { bytes: 984, major: 0, minor: 80 },
+    { bytes: 976, major: 0, minor: 81 },
+    { bytes: 984, major: 1, minor: 90 },
+  ])
+    expect(faultOfTable(head)).toBe(`PJRT ${head.major}.${head.minor}, ${head.bytes} bytes of functions`)
+})
 const refused = () => {
   test.each([
     ['missing', () => join(folder, 'nowhere.so'), /ENOENT/],
     ['a foreign library', systemLibrary, /GetPjrtApi/],
+    ['a folder', () => folder, /no file/],
+    ['empty', () => written('empty.so', new Uint8Array()), /0 bytes that are no ELF file/],
+    ['a text', () => written('text.so', Buffer.from(`${'import os\n'.repeat(20)}`)), /no ELF file/],
     [
-      'cut short',
+      'for another processor',
       () => {
-        const path = join(folder, 'libpjrt_cpu.so')
-        writeFileSync(path, readFileSync(systemLibrary()).subarray(0, 5000))
-        return path
+        const bytes = readFileSync(systemLibrary())
+        bytes.writeUInt16LE(process.arch === 'arm64' ? 62 : 183, 18)
+        return written('other.so', bytes)
+      },
+      process.arch === 'arm64' ? /x86-64/ : /AArch64/,
+    ],
+    [
+      'of which sections say nothing, cut short',
+      () => {
+        const bytes = readFileSync(systemLibrary())
+        bytes.fill(0, 40, 48).fill(0, 58, 64)
+        return written('bare.so', bytes.subarray(0, 5000))
       },
       /cut short/,
     ],
+    ['cut short', () => written('libpjrt_cpu.so', readFileSync(systemLibrary()).subarray(0, 5000)), /cut short/],
   ] as const)('%s', async (_, path, got) => {
     const loaded = await loadFrom({ path: path() })()
     if (E.isRight(loaded)) throw new Error('it was loaded')
@@ -121,6 +150,41 @@ const refused = () => {
 }
 if (process.platform === 'linux') describe('a file that is no plugin is an error that names it', refused)
 else skipped('a file that is no plugin is an error that names it', 'its files are Linux’s')
+
+test('too little memory is an error that says what was asked for and what there is', async () => {
+  const gibibyte = 2 ** 30
+  for (const [message, asked] of [
+    ['Out of memory allocating 2199023255552 bytes.', 2048 * gibibyte],
+    ['RESOURCE_EXHAUSTED: Failed to allocate request for 2.0KiB (2048B) on device ordinal 0', 2048],
+    ['Ran out of memory in memory space hbm. Used 20.50G of 15.48G hbm.', 20.5 * gibibyte],
+    ['Allocator (GPU_0_bfc) ran out of memory trying to allocate 1.50GiB with freed_by_count=0.', 1.5 * gibibyte],
+    ['no number', undefined],
+  ] as const)
+    expect(askedIn(message)).toBe(asked)
+  const thrown = (memory?: { readonly limit: number; readonly inUse: number }) =>
+    guarded(
+      'run',
+      'xla:cuda',
+      () => Promise.reject(new PluginError(8, 'Out of memory allocating 3221225472 bytes.\nmore')),
+      () => memory,
+    )()
+  expect(await thrown({ limit: 8 * gibibyte, inUse: 6 * gibibyte })).toMatchObject({
+    left: [
+      {
+        tag: 'run',
+        at: 'xla:cuda',
+        expected: 'memory for 3.0 GiB more',
+        got: '2.0 GiB free of 8.0 GiB: Out of memory allocating 3221225472 bytes.',
+        shortage: { asked: 3 * gibibyte, free: 2 * gibibyte, limit: 8 * gibibyte },
+      },
+    ],
+  })
+  expect(await thrown()).toMatchObject({
+    left: [{ expected: 'memory for 3.0 GiB more', shortage: { asked: 3 * gibibyte } }],
+  })
+  const other = await guarded('run', 'xla:cuda', () => Promise.reject(new PluginError(13, 'Out of ideas')))()
+  expect(other).toMatchObject({ left: [{ got: 'Out of ideas' }] })
+})
 
 await suiteOn('xla:cpu', 'errors of XLA are ours, on xla:cpu', (executor) => {
   const compiled = async (text: string) => {

@@ -33,7 +33,13 @@ export const pin = (koffi: Koffi, path: string, names: readonly string[], hint?:
         async () => {
           const open = koffi.load(null).func('dlopen', 'void*', ['const char*', 'int'])
           const why = koffi.load(null).func('dlerror', 'const char*', [])
-          for (const name of names) if (!open(name, flags.now | flags.stay)) throw new Error(String(why()))
+          for (const name of names) {
+            // A large library takes a while. What went wrong is told to the thread that tried.
+            const opened = await new Promise((resolve) =>
+              open.async(name, flags.now | flags.stay, (_: unknown, handle: unknown) => resolve(handle)),
+            )
+            if (!opened && !open(name, flags.now | flags.stay)) throw new Error(String(why()))
+          }
         },
         (e) => [failure('compile', path, 'a library that can be loaded', reasonOf(e), hint)],
       ),

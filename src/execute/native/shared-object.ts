@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 import { type Effect, type Errors, failure, reasonOf } from '../../error.ts'
 import { pipe, TE } from '../../prelude.ts'
 
@@ -12,15 +12,37 @@ const machines: Readonly<Record<string, { readonly number: number; readonly call
 const called = (machine: number): string =>
   Object.values(machines).find(({ number }) => number === machine)?.called ?? `machine ${machine}`
 
+/** Where the table of segments lies, which the loader maps. */
+const segmentsIn = (header: Uint8Array) => {
+  const view = new DataView(header.buffer, header.byteOffset, header.byteLength)
+  return header.length < headerBytes
+    ? { at: 0, each: 0, count: 0 }
+    : { at: Number(view.getBigUint64(32, true)), each: view.getUint16(54, true), count: view.getUint16(56, true) }
+}
+/** Where the last of the segments ends. */
+const endOf = (segments: Uint8Array, { at, each, count }: ReturnType<typeof segmentsIn>): number => {
+  const view = new DataView(segments.buffer, segments.byteOffset, segments.byteLength)
+  const whole = each === 0 ? 0 : Math.min(count, Math.floor(segments.length / each))
+  const ends = Array.from({ length: whole }, (_, i) =>
+    each < 40 ? 0 : Number(view.getBigUint64(i * each + 8, true) + view.getBigUint64(i * each + 32, true)),
+  )
+  return Math.max(at + each * count, ...ends)
+}
 /** Why a file is no shared object for this processor, if it is none. */
-export const faultOf = (header: Uint8Array, bytes: number, arch: string): string | undefined => {
+export const faultOf = (
+  header: Uint8Array,
+  bytes: number,
+  arch: string,
+  segments: Uint8Array = new Uint8Array(),
+): string | undefined => {
   const view = new DataView(header.buffer, header.byteOffset, header.byteLength)
   if (header.length < headerBytes || view.getUint32(0) !== 0x7f454c46) return `${bytes} bytes that are no ELF file`
   if (header[4] !== 2 || header[5] !== 1) return 'an ELF file that is not of 64 bits, little-endian'
   const machine = view.getUint16(18, true)
   const own = machines[arch]
   if (own !== undefined && machine !== own.number) return `a library for ${called(machine)}`
-  const end = Number(view.getBigUint64(40, true)) + view.getUint16(58, true) * view.getUint16(60, true)
+  const sections = Number(view.getBigUint64(40, true)) + view.getUint16(58, true) * view.getUint16(60, true)
+  const end = Math.max(sections, endOf(segments, segmentsIn(header)))
   return end > bytes ? `${bytes} bytes of at least ${end}: it is cut short` : undefined
 }
 
@@ -29,18 +51,25 @@ export const checkLibrary = (path: string): Effect<void> =>
   pipe(
     TE.tryCatch(
       async () => {
+        // A pipe would be waited for.
+        if (!(await stat(path)).isFile()) throw new Error('something that is no file')
         const file = await open(path)
+        const part = async (at: number, length: number): Promise<Uint8Array> => {
+          const { bytesRead, buffer } = await file.read(new Uint8Array(length), 0, length, at)
+          return buffer.subarray(0, bytesRead)
+        }
         try {
-          const { bytesRead, buffer } = await file.read(new Uint8Array(headerBytes), 0, headerBytes, 0)
-          return { header: buffer.subarray(0, bytesRead), bytes: (await file.stat()).size }
+          const header = await part(0, headerBytes)
+          const { at, each, count } = segmentsIn(header)
+          return { header, segments: await part(at, each * count), bytes: (await file.stat()).size }
         } finally {
           await file.close()
         }
       },
       (e): Errors => [failure('compile', path, 'a library that can be read', reasonOf(e))],
     ),
-    TE.chain(({ header, bytes }) => {
-      const fault = process.platform === 'linux' ? faultOf(header, bytes, process.arch) : undefined
+    TE.chain(({ header, segments, bytes }) => {
+      const fault = process.platform === 'linux' ? faultOf(header, bytes, process.arch, segments) : undefined
       return fault === undefined
         ? TE.right(undefined)
         : TE.left([failure('compile', path, `a shared library for ${process.platform} ${process.arch}`, fault)])

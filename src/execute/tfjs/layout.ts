@@ -1,6 +1,6 @@
 import { broadcastShapes, type Shape, sameShape, size } from '../../graph/types.ts'
 import { RR } from '../../prelude.ts'
-import { inverse, isIdentity, permuted, range } from '../layout.ts'
+import { inverse, isIdentity, movesNothing, permuted, range, reshaped } from '../layout.ts'
 import type { Attributes, Kernel } from './kernel.ts'
 import { reached } from './program.ts'
 import { type Call, call, type Roots, reshape, transpose, type Value } from './value.ts'
@@ -20,11 +20,6 @@ interface View {
 const plain = (base: Value): View => ({ base, axes: range(base.type.shape.length) })
 const shapeOf = ({ base, axes }: View): Shape => permuted(base.type.shape, axes)
 
-/** Whether a transpose leaves the elements where they are, because it moves axes of length 1 only. */
-const movesNothing = (shape: Shape, axes: readonly number[]): boolean => {
-  const moved = axes.filter((a) => shape[a] !== 1)
-  return moved.every((a, i) => i === 0 || a > (moved[i - 1] ?? -1))
-}
 const moved = (base: Value, axes: readonly number[]): Value =>
   movesNothing(base.type.shape, axes) ? reshape(base, permuted(base.type.shape, axes)) : transpose(base, axes)
 const written = ({ base, axes }: View): Value => moved(base, axes)
@@ -106,48 +101,12 @@ const reordered = (perAxis: Listed | undefined, axes: readonly number[]): Listed
   return rows(inOrder).length > 0 ? rows(inOrder) : numbers(inOrder)
 }
 
-interface Group {
-  /** Axes of the view that are neither 1 long nor in another group. */
-  readonly from: readonly number[]
-  readonly to: readonly number[]
-}
-/** The least runs of axes that a reshape takes to runs of as many elements; undefined where a length is 0. */
-const groupsOf = (from: Shape, to: Shape): readonly Group[] | undefined => {
-  if (size(from) === 0) return undefined
-  const long = (s: Shape): number[] => range(s.length).filter((i) => s[i] !== 1)
-  const [sources, targets] = [long(from), long(to)]
-  const groups: Group[] = []
-  while (sources.length > 0 || targets.length > 0) {
-    const group: { from: number[]; to: number[] } = { from: [], to: [] }
-    let [given, taken] = [1, 1]
-    do {
-      if (given <= taken) {
-        const next = sources.shift()
-        if (next === undefined) return undefined
-        group.from.push(next)
-        given *= from[next] ?? 1
-      } else {
-        const next = targets.shift()
-        if (next === undefined) return undefined
-        group.to.push(next)
-        taken *= to[next] ?? 1
-      }
-    } while (given !== taken)
-    groups.push(group)
-  }
-  return groups
-}
 /** A reshape moves through a transpose where it splits axes, or joins such as lie beside each other in the base too. */
 const throughReshape = (of: Call, view: View): View => {
   const { shape } = of.type
-  const groups = groupsOf(shapeOf(view), shape)
-  const long = view.base.type.shape.flatMap((d, i) => (d === 1 ? [] : [i]))
-  const places = (g: Group): readonly number[] => g.from.map((i) => long.indexOf(view.axes[i] ?? -1))
-  const whole = groups?.every((g) => places(g).every((p, i, all) => i === 0 || p === (all[i - 1] ?? -1) + 1)) ?? false
-  if (groups === undefined || !whole) return plain(reshape(written(view), shape))
-  const inBase = [...groups].sort((a, b) => (places(a)[0] ?? 0) - (places(b)[0] ?? 0)).flatMap((g) => g.to)
-  const order = [...inBase, ...range(shape.length).filter((i) => !inBase.includes(i))]
-  return { base: reshape(view.base, permuted(shape, order)), axes: inverse(order) }
+  const lies = reshaped(view.base.type.shape, inverse(view.axes), shape)
+  if (lies === undefined) return plain(reshape(written(view), shape))
+  return { base: reshape(view.base, permuted(shape, lies)), axes: inverse(lies) }
 }
 
 /** A product takes a transpose of its matrices as a flag. */

@@ -16,15 +16,23 @@ const fromHalf: { readonly [H in Half]: (bits: number) => number } = {
   bfloat16: bfloatToFloatBits,
 }
 
-/** A copy, in memory that is shared with nobody. */
+type Numbers = Float32Array | Float64Array | Int32Array
+/** From so many on the array's own memory is read: a smaller one may move, as it lies among JavaScript's objects. */
+const own = 2 ** 16
+const seen = (data: Numbers): Uint8Array<ArrayBuffer> | undefined =>
+  data.length >= own && data.buffer instanceof ArrayBuffer
+    ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+    : undefined
+/** The bytes of an array, which stays as it is while they are read: its own memory where that has them as they are. */
 export const toBytes = ({ dtype, data }: Value): Uint8Array<ArrayBuffer> => {
   if (isHalf(dtype)) {
-    const bits = new Uint32Array(Float32Array.from(data).buffer)
+    const bits = new Uint32Array(new Float32Array(data).buffer)
     return new Uint8Array(mapBits(bits, toHalf[dtype], new Uint16Array(bits.length)).buffer)
   }
-  if (dtype === 'float32') return new Uint8Array(Float32Array.from(data).buffer)
+  if (dtype === 'float32')
+    return (data instanceof Float32Array ? seen(data) : undefined) ?? new Uint8Array(new Float32Array(data).buffer)
   return dtype === 'int32'
-    ? new Uint8Array(Int32Array.from(data).buffer)
+    ? ((data instanceof Int32Array ? seen(data) : undefined) ?? new Uint8Array(new Int32Array(data).buffer))
     : Uint8Array.from(data, (x) => (x === 0 ? 0 : 1))
 }
 /** The array whose bytes these are; it keeps the memory. */

@@ -1,21 +1,33 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { breathing } from '../breath.ts'
 import { cacheFolder } from '../native/recorded.ts'
 
 /** Compiled programs on the disk, by everything that decides them. What cannot be read or written is compiled anew. */
 
 /** Of all together; the ones that were not used for longest go first. */
 const mostBytes = 2 ** 31
-const digest = (...parts: readonly (string | Uint8Array)[]): Buffer => {
+export const keyOf = (...parts: readonly string[]): string => {
   const hash = createHash('sha256')
   for (const part of parts) hash.update(part).update('\0')
-  return hash.digest()
+  return hash.digest('hex')
 }
-export const keyOf = (...parts: readonly string[]): string => digest(...parts).toString('hex')
 
 const folder = (): string => join(cacheFolder(), 'xla')
 const hashBytes = 32
+
+/** Of a program, which may be long. */
+const digestOf = async (content: Uint8Array): Promise<Buffer> => {
+  const hash = createHash('sha256')
+  const breath = breathing()
+  for (let at = 0; at < content.length; at += part) {
+    hash.update(content.subarray(at, at + part))
+    await breath()
+  }
+  return hash.update('\0').digest()
+}
+const part = 2 ** 20
 
 /** What was kept under a key, if it is whole. */
 export const recall = async (key: string): Promise<Uint8Array | undefined> => {
@@ -23,7 +35,7 @@ export const recall = async (key: string): Promise<Uint8Array | undefined> => {
   const kept = await readFile(path).catch(() => undefined)
   if (kept === undefined) return undefined
   const content = kept.subarray(hashBytes)
-  if (!digest(content).equals(kept.subarray(0, hashBytes))) return undefined
+  if (!(await digestOf(content)).equals(kept.subarray(0, hashBytes))) return undefined
   const now = new Date()
   await utimes(path, now, now).catch(() => {})
   return content
@@ -51,7 +63,7 @@ export const keep = async (key: string, content: Uint8Array): Promise<void> => {
   const unfinished = `${path}.${randomBytes(6).toString('hex')}`
   try {
     await mkdir(folder(), { recursive: true })
-    await writeFile(unfinished, Buffer.concat([digest(content), content]))
+    await writeFile(unfinished, [await digestOf(content), content])
     await rename(unfinished, path)
     await makeRoom()
   } catch {

@@ -1,5 +1,3 @@
-import { type Effect, type ErrorTag, failure, reasonOf } from '../../error.ts'
-import { TE } from '../../prelude.ts'
 import { codes, compileOptions, duringCall, laidOut, structures } from './pjrt.ts'
 import { type Plugin, PluginError } from './plugin.ts'
 
@@ -19,23 +17,6 @@ export interface Device {
   readonly id: number
   readonly kind: string
 }
-
-/** What a plugin throws, as an error. */
-export const guarded = <A>(tag: ErrorTag, at: string, body: () => A | Promise<A>): Effect<A> =>
-  TE.tryCatch(
-    async () => body(),
-    (e) => [
-      e instanceof PluginError && e.code === codes.resourceExhausted
-        ? failure(
-            tag,
-            at,
-            'memory that suffices',
-            e.message,
-            'a smaller batch, more of them a step (accumulate), or memoryBudget',
-          )
-        : failure(tag, at, `a ${tag} that succeeds`, reasonOf(e)),
-    ],
-  )
 
 const memoryOf = (text: string | Uint8Array): ArrayBuffer => {
   const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text
@@ -105,20 +86,6 @@ export const createClient = async (plugin: Plugin, platform: string, wanted: num
   }
 }
 
-/** Bytes that a device has, and that are free; undefined where it does not say. */
-export const deviceMemory = ({
-  plugin,
-  devices,
-}: Client): { readonly limit: number; readonly inUse: number } | undefined => {
-  try {
-    const { limit, limitIsSet, inUse } = plugin.call('Device_MemoryStats', { device: devices[0]?.handle ?? 0n })
-    return (limitIsSet & 1n) === 1n ? { limit: Number(limit), inUse: Number(inUse) } : undefined
-  } catch (e) {
-    if (e instanceof PluginError) return undefined
-    throw e
-  }
-}
-
 /** A compiled program in the plugin. */
 export interface Loaded {
   readonly handle: bigint
@@ -169,10 +136,10 @@ export const compileText = async (client: Client, text: string): Promise<Loaded>
 /** Memory that a call on another thread reads is reachable until here. */
 const held = (..._memory: readonly ArrayBuffer[]): void => {}
 
-export const serialised = ({ plugin }: Client, { handle }: Loaded): Uint8Array<ArrayBuffer> => {
+export const serialised = async ({ plugin }: Client, { handle }: Loaded): Promise<Uint8Array<ArrayBuffer>> => {
   const { executable } = plugin.call('LoadedExecutable_GetExecutable', { loaded: handle })
   try {
-    const made = plugin.call('Executable_Serialize', { executable })
+    const made = await plugin.later('Executable_Serialize', { executable })
     const bytes = plugin.bytesAt(made.content, Number(made.length))
     plugin.let(made.deleter, made.handle)
     return bytes
@@ -191,30 +158,6 @@ export const deserialised = async (client: Client, content: Uint8Array): Promise
   return loadedOf(client, loaded)
 }
 
-/** What XLA says that a program takes. */
-export interface CompiledMemory {
-  readonly code: number
-  readonly arguments: number
-  readonly outputs: number
-  /** Outputs that lie where arguments lay. */
-  readonly alias: number
-  readonly temporary: number
-}
-export const memoryOfProgram = ({ plugin }: Client, { handle }: Loaded): CompiledMemory => {
-  const { executable } = plugin.call('LoadedExecutable_GetExecutable', { loaded: handle })
-  try {
-    const made = plugin.call('Executable_GetCompiledMemoryStats', { executable })
-    return {
-      code: Number(made.code),
-      arguments: Number(made.arguments),
-      outputs: Number(made.outputs),
-      alias: Number(made.alias),
-      temporary: Number(made.temporary),
-    }
-  } finally {
-    plugin.call('Executable_Destroy', { executable })
-  }
-}
 export const unload = ({ plugin }: Client, { handle }: Loaded): void =>
   void plugin.call('LoadedExecutable_Destroy', { loaded: handle })
 
@@ -230,8 +173,8 @@ const awaited = async ({ plugin }: Client, event: bigint): Promise<void> => {
 }
 
 /** From so many bytes on a copy is made on another thread. */
-const large = 2 ** 21
-/** An array on a device, a copy. */
+const large = 2 ** 20
+/** An array on a device, a copy: the bytes stay as they are until it is made. */
 export const upload = async (
   client: Client,
   device: Device,
@@ -243,7 +186,7 @@ export const upload = async (
   const dims = BigInt64Array.from(shape, BigInt).buffer
   const given = {
     client: handle,
-    data: plugin.addressOf(bytes.buffer),
+    data: plugin.addressOf(bytes.buffer) + BigInt(bytes.byteOffset),
     type,
     dims: plugin.addressOf(dims),
     rank: shape.length,

@@ -3,8 +3,10 @@ import { type Effect, effect } from '../../error.ts'
 import { pipe, TE } from '../../prelude.ts'
 import { hashOf } from '../native/recorded.ts'
 import { threadsHere } from '../onnx/threads.ts'
+import { waitingFor } from '../waiting.ts'
 import { keep, keyOf, recall } from './cache.ts'
-import { type Client, compileText, createClient, deserialised, guarded, type Loaded, serialised } from './client.ts'
+import { type Client, compileText, createClient, deserialised, type Loaded, serialised } from './client.ts'
+import { deviceMemory, guarded } from './memory.ts'
 import { findPlugin, howToGet, type Named } from './places.ts'
 import { loadFrom } from './plugin.ts'
 import type { Program } from './program.ts'
@@ -58,15 +60,23 @@ const lineNamed = /^\S*:(\d+):\d+: error: (.*)/m
 /** A program, from the disk where it was compiled before. Errors: `compile`, at the node whose line XLA names. */
 export const loadProgram = ({ name, client, identity }: Engine, { text, places }: Program): Effect<Loaded> =>
   pipe(
-    guarded('compile', name, async () => {
-      const key = keyOf(identity, text)
-      const kept = await recall(key)
-      if (kept !== undefined) return deserialised(client, kept)
-      const begun = performance.now()
-      const loaded = await compileText(client, text)
-      if (performance.now() - begun > longCompilation) await keep(key, serialised(client, loaded))
-      return loaded
-    }),
+    guarded(
+      'compile',
+      name,
+      async () => {
+        const key = keyOf(identity, text)
+        const kept = await recall(key)
+        if (kept !== undefined)
+          return waitingFor(`${name}  loading what was compiled before`, () => deserialised(client, kept))
+        const begun = performance.now()
+        const loaded = await waitingFor(`${name}  compiling ${places.length.toLocaleString('en-US')} operations`, () =>
+          compileText(client, text),
+        )
+        if (performance.now() - begun > longCompilation) await keep(key, await serialised(client, loaded))
+        return loaded
+      },
+      () => deviceMemory(client),
+    ),
     TE.mapLeft(([first, ...rest]) => {
       const [, line, reason] = lineNamed.exec(first.got) ?? []
       const place = places[Number(line) - 1] ?? ''

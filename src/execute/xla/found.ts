@@ -2,12 +2,10 @@ import { type Effect, effect } from '../../error.ts'
 import { E, pipe, type Task, TE } from '../../prelude.ts'
 import type { Finding, Found } from '../decide.ts'
 import { ready } from '../ready.ts'
-import { deviceMemory } from './client.ts'
 import { engineOf } from './engine.ts'
 import { xla } from './index.ts'
+import { deviceMemory, gibibytes } from './memory.ts'
 import { namedPlugins } from './places.ts'
-
-const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`
 
 /** What a platform is, once a graph was compiled on it. */
 const described = (platform: string): Effect<string> =>

@@ -3,67 +3,12 @@ import type { Graph } from '../../graph/graph.ts'
 import { omit, only } from '../carry.ts'
 import { contracted } from '../contract.ts'
 import type { Carry, CompileOptions, Executable, Executor, FileArrays, Stepper, Value, Values } from '../executor.ts'
-import type { Types } from '../feeds.ts'
-import { bytesOf, fromBytes, toBytes } from './arrays.ts'
-import { download, drop, execute, guarded, type Loaded, memoryOfProgram, unload, upload } from './client.ts'
+import { execute, type Loaded, unload } from './client.ts'
 import { type Engine, engineOf, loadProgram } from './engine.ts'
-import { elementTypes } from './pjrt.ts'
+import { deviceMemory, guarded, memoryOfProgram } from './memory.ts'
 import { type AskedDevices, askedDevices } from './places.ts'
-import { type Program, programOf, type Sharing } from './program.ts'
-
-/** Arrays by name, of each device its own. */
-type Arrays = Readonly<Record<string, readonly bigint[]>>
-const dropAll = ({ client }: Engine, arrays: Arrays): void => drop(client, Object.values(arrays).flat())
-
-/** A copy on each device, or a part of the first axis on each. */
-const uploadOne = async ({ client }: Engine, value: Value, isSharded: boolean): Promise<readonly bigint[]> => {
-  const { devices } = client
-  const bytes = toBytes(value)
-  const [first = 1, ...rest] = value.shape
-  const shape = isSharded ? [first / devices.length, ...rest] : value.shape
-  const length = isSharded ? bytes.length / devices.length : bytes.length
-  const made: bigint[] = []
-  for (const [i, device] of devices.entries()) {
-    const own = isSharded ? bytes.slice(i * length, (i + 1) * length) : bytes
-    made.push(await upload(client, device, own, elementTypes[value.dtype], shape))
-  }
-  return made
-}
-/** Copies on the devices of what a program reads. */
-const uploadAll = async (engine: Engine, values: Values, sharded: ReadonlySet<string>): Promise<Arrays> => {
-  const made: Record<string, readonly bigint[]> = {}
-  try {
-    for (const [name, value] of Object.entries(values)) made[name] = await uploadOne(engine, value, sharded.has(name))
-    return made
-  } catch (e) {
-    dropAll(engine, made)
-    throw e
-  }
-}
-/** Of one device what each has whole, of all the parts of the others, one behind another. */
-const downloadAll = async (
-  { client }: Engine,
-  types: Types,
-  arrays: Arrays,
-  sharded: ReadonlySet<string>,
-): Promise<Values> => {
-  const read: [string, Value][] = []
-  for (const [name, type] of Object.entries(types)) {
-    const all = arrays[name] ?? []
-    const [whole] = all
-    if (whole === undefined) continue
-    const bytes = bytesOf(type)
-    if (!sharded.has(name)) read.push([name, fromBytes(type, await download(client, whole, bytes))])
-    else {
-      const length = bytes / all.length
-      const joined = new Uint8Array(bytes)
-      for (const [i, part] of all.entries())
-        joined.set(new Uint8Array(await download(client, part, length)), i * length)
-      read.push([name, fromBytes(type, joined.buffer)])
-    }
-  }
-  return Object.fromEntries(read)
-}
+import { type Program, programInTurns, type Sharing } from './program.ts'
+import { type Arrays, downloadAll, dropAll, uploadAll, uploadOne } from './transfers.ts'
 
 /** An engine, and what each of its devices has of what is carried. */
 interface Device extends Engine, Pick<Sharing, 'carried'> {}
@@ -75,7 +20,7 @@ interface Compiled {
 }
 const compiled = (engine: Device, graph: Graph, carry: Carry, whole: readonly string[]): Effect<Compiled> =>
   effect(async (run) => {
-    const program = programOf(graph, carry, {
+    const program = await programInTurns(graph, carry, {
       devices: engine.client.devices.length,
       whole: new Set(whole),
       carried: engine.carried,
@@ -114,39 +59,59 @@ const usage = (release: () => void) => {
   }
 }
 
+const running = <A>({ name, client }: Engine, body: () => Promise<A>): Effect<A> =>
+  guarded('run', name, body, () => deviceMemory(client))
+
 const stepper = (engine: Engine, made: Compiled, carry: Carry, held: Arrays, given: Arrays): Stepper => {
-  const { client, name } = engine
+  const { client } = engine
   const { program, loaded } = made
   const leaves = Object.values(carry)
   const own = omit(given, leaves)
   const rest = omit(program.types.outputs, Object.keys(carry))
   let state = only(given, leaves)
+  /** What is there ahead of the step that is fed it. */
+  const ahead = new Set<Arrays>()
   const { during, end } = usage(() => {
-    dropAll(engine, { ...state, ...own })
+    for (const arrays of [state, own, ...ahead]) dropAll(engine, arrays)
     unload(client, loaded)
   })
+  const uploaded = (feeds: Values): Promise<Arrays> =>
+    uploadAll(engine, only(feeds, program.arguments), program.sharded.arguments)
+  const step = async (brought: Arrays, feeds: Values): Promise<Values> => {
+    let fed = brought
+    try {
+      fed = { ...brought, ...(await uploaded(feeds)) }
+      const before = state
+      const results = await called(engine, made, { ...held, ...own, ...state, ...fed })
+      state = Object.fromEntries(Object.entries(carry).map(([output, leaf]) => [leaf, results[output] ?? []]))
+      dropAll(engine, before)
+      const others = omit(results, Object.keys(carry))
+      try {
+        return await downloadAll(engine, rest, others, program.sharded.outputs)
+      } finally {
+        dropAll(engine, others)
+      }
+    } finally {
+      dropAll(engine, fed)
+    }
+  }
   return {
-    step: (feeds) =>
-      guarded('run', name, () =>
+    step: (feeds) => running(engine, () => during(() => step({}, feeds))),
+    ahead: (feeds) =>
+      running(engine, () =>
         during(async () => {
-          const fed = await uploadAll(engine, only(feeds, program.arguments), program.sharded.arguments)
-          const before = state
-          try {
-            const results = await called(engine, made, { ...held, ...own, ...state, ...fed })
-            state = Object.fromEntries(Object.entries(carry).map(([output, leaf]) => [leaf, results[output] ?? []]))
-            dropAll(engine, before)
-            const others = omit(results, Object.keys(carry))
-            try {
-              return await downloadAll(engine, rest, others, program.sharded.outputs)
-            } finally {
-              dropAll(engine, others)
-            }
-          } finally {
-            dropAll(engine, fed)
-          }
+          const brought = await uploaded(feeds)
+          ahead.add(brought)
+          return (others: Values) =>
+            running(engine, () =>
+              during(() => {
+                ahead.delete(brought)
+                return step(brought, others)
+              }),
+            )
         }),
       ),
-    read: guarded('run', name, () =>
+    read: running(engine, () =>
       during(() => downloadAll(engine, only(program.types.arguments, leaves), state, program.sharded.arguments)),
     ),
     dispose: end,
@@ -154,7 +119,7 @@ const stepper = (engine: Engine, made: Compiled, carry: Carry, held: Arrays, giv
 }
 
 const executable = (engine: Device, graph: Graph, held: Arrays): Executable => {
-  const { client, name } = engine
+  const { client } = engine
   const whole: { made?: Promise<Awaited<ReturnType<Effect<Compiled>>>>; loaded?: Loaded } = {}
   const { during, end } = usage(() => {
     dropAll(engine, held)
@@ -172,7 +137,7 @@ const executable = (engine: Device, graph: Graph, held: Arrays): Executable => {
         effect(async (run) => {
           const made = await run(withoutCarry)
           return run(
-            guarded('run', name, async () => {
+            running(engine, async () => {
               const fed = await uploadAll(engine, only(feeds, made.program.arguments), made.program.sharded.arguments)
               try {
                 const results = await called(engine, made, { ...held, ...fed })
@@ -194,7 +159,7 @@ const executable = (engine: Device, graph: Graph, held: Arrays): Executable => {
           const whole = [...Object.keys(held), ...Object.keys(initial)]
           const made = await run(compiled(engine, graph, carry, whole))
           const given = await run(
-            guarded('run', name, () =>
+            running(engine, () =>
               uploadAll(engine, only(initial, made.program.arguments), made.program.sharded.arguments),
             ),
           )
@@ -210,7 +175,15 @@ const baked = (engine: Engine, constants: Values, files: FileArrays): Effect<Arr
   effect(async (run) => {
     const made: Record<string, readonly bigint[]> = {}
     const put = async (name: string, value: Value): Promise<void> => {
-      made[name] = await run(guarded('compile', engine.name, () => uploadOne(engine, value, false)))
+      const { name: at, client } = engine
+      made[name] = await run(
+        guarded(
+          'compile',
+          at,
+          () => uploadOne(engine, value, false),
+          () => deviceMemory(client),
+        ),
+      )
     }
     try {
       for (const [name, value] of Object.entries(constants)) await put(name, value)

@@ -45,20 +45,29 @@ const signatureOf = (koffi: Koffi): ReturnType<typeof signature> => {
   return made
 }
 
+/** Of a plugin's table of functions: why it is none that this file knows, if it is none. */
+export const faultOfTable = ({ bytes, major, minor }: Head): string | undefined =>
+  major !== api.least.major || minor < api.least.minor || bytes < api.bytes
+    ? `PJRT ${major}.${minor}, ${bytes} bytes of functions`
+    : undefined
+interface Head {
+  readonly bytes: number
+  readonly major: number
+  readonly minor: number
+}
 /** The table of functions, where it is one that this file knows. */
 const tableOf = (koffi: Koffi, path: string): { readonly table: DataView; readonly version: string } => {
   const found: unknown = koffi.load(path).func('GetPjrtApi', 'void*', [])()
   if (found === null || found === undefined) throw new Error('GetPjrtApi gives nothing')
   const head = new DataView(koffi.view(found, api.functions))
-  const [bytes, major, minor] = [
-    Number(head.getBigUint64(api.size, true)),
-    head.getInt32(api.major, true),
-    head.getInt32(api.minor, true),
-  ]
-  const version = `${major}.${minor}`
-  if (major !== api.least.major || minor < api.least.minor || bytes < api.bytes)
-    throw new Error(`PJRT ${version}, ${bytes} bytes of functions`)
-  return { table: new DataView(koffi.view(found, api.bytes)), version }
+  const told: Head = {
+    bytes: Number(head.getBigUint64(api.size, true)),
+    major: head.getInt32(api.major, true),
+    minor: head.getInt32(api.minor, true),
+  }
+  const fault = faultOfTable(told)
+  if (fault !== undefined) throw new Error(fault)
+  return { table: new DataView(koffi.view(found, api.bytes)), version: `${told.major}.${told.minor}` }
 }
 
 const opened = (koffi: Koffi, path: string): Plugin => {

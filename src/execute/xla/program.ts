@@ -2,11 +2,13 @@ import { feedName, feedTypes, type Graph, isNode, type Node, type NodeOf, nodeAt
 import type { OpKind } from '../../graph/ops.ts'
 import { postorder } from '../../graph/order.ts'
 import type { TensorType } from '../../graph/types.ts'
+import { atOnce, inTurns } from '../breath.ts'
 import { placeOf } from '../check-graph.ts'
 import type { Carry } from '../executor.ts'
 import type { Types } from '../feeds.ts'
+import { type Laid, plain, rowMajor } from './laid.ts'
 import { lowerings } from './lower.ts'
-import { type Line, typeText, type Writer, writing } from './text.ts'
+import { typeText, type Writer, writing } from './text.ts'
 
 /** A graph as StableHLO, and in which order it takes and gives arrays. */
 export interface Program {
@@ -22,8 +24,8 @@ export interface Program {
 
 type Inner = NodeOf<Exclude<OpKind, 'input' | 'parameter' | 'noise'>>
 const isInner = (n: Node): n is Inner => feedName(n) === undefined
-const lowered = <K extends Inner['op']>(w: Writer, { op, attributes, type }: NodeOf<K>, all: readonly Line[]): Line => {
-  const last = all.at(-1) ?? { name: '', type }
+const lowered = <K extends Inner['op']>(w: Writer, { op, attributes, type }: NodeOf<K>, all: readonly Laid[]): Laid => {
+  const last = all.at(-1) ?? rowMajor({ name: '', type })
   const [a = last, b = last, c = last] = all
   return lowerings[op](w, attributes, [a, b, c], type, all)
 }
@@ -67,8 +69,8 @@ const shardedIn = (
 const sharding = ({ shape }: TensorType, isSharded: boolean): string =>
   `#sdy.sharding<@mesh, [${shape.map((_, i) => (isSharded && i === 0 ? '{"batch"}' : '{}')).join(', ')}]>`
 
-/** The text of a graph; what an output is carried into is given up for it. Pure. */
-export const programOf = (graph: Graph, carry: Carry, sharing: Sharing = alone): Program => {
+/** The text of a graph, node after node; what an output is carried into is given up for it. */
+function* written(graph: Graph, carry: Carry, sharing: Sharing): Generator<void, Program> {
   const outputs = Object.keys(graph.outputs)
   const reached = postorder(Object.values(graph.outputs), (i) => nodeAt(graph, i).operands)
   const given = new Set([...reached.flatMap((i) => feedName(nodeAt(graph, i)) ?? []), ...Object.values(carry)])
@@ -76,13 +78,14 @@ export const programOf = (graph: Graph, carry: Carry, sharing: Sharing = alone):
   const types = Object.fromEntries(Object.entries(leaves).filter(([name]) => given.has(name)))
   const names = Object.keys(types)
   const arrays = new Map(
-    names.map((name, i): [string, Line] => [name, { name: `%a${i}`, type: types[name] ?? unknown(name) }]),
+    names.map((name, i): [string, Laid] => [name, rowMajor({ name: `%a${i}`, type: types[name] ?? unknown(name) })]),
   )
   const w = writing()
-  const values = new Map<number, Line>()
-  const valueAt = (i: number): Line => values.get(i) ?? unknown(String(i))
+  const values = new Map<number, Laid>()
+  const valueAt = (i: number): Laid => values.get(i) ?? unknown(String(i))
   for (const index of reached) {
     const n = nodeAt(graph, index)
+    yield
     w.at(placeOf(n, index))
     const name = feedName(n)
     values.set(
@@ -92,13 +95,16 @@ export const programOf = (graph: Graph, carry: Carry, sharing: Sharing = alone):
         : (arrays.get(name ?? '') ?? unknown(n.op)),
     )
   }
-  const results = outputs.map((name) => valueAt(graph.outputs[name] ?? -1))
+  const results = outputs.map((name) => {
+    w.at(name)
+    return plain(w, valueAt(graph.outputs[name] ?? -1))
+  })
   const replacedBy = new Map(Object.entries(carry).map(([output, leaf]) => [leaf, outputs.indexOf(output)]))
   const sharded = shardedIn(graph, sharing, new Set(Object.values(carry)))
   const shardedOutputs = new Set(outputs.filter((name) => sharded.has(carry[name] ?? '')))
   const isShared = sharing.devices > 1
   const parameters = names.map((name) => {
-    const { name: own, type } = arrays.get(name) ?? unknown(name)
+    const { name: own, type } = (arrays.get(name) ?? unknown(name)).line
     const output = replacedBy.get(name)
     return `${own}: ${typeText(type)}${attributesOf({
       ...(output === undefined ? {} : { 'tf.aliasing_output': `${output} : i32` }),
@@ -130,6 +136,12 @@ export const programOf = (graph: Graph, carry: Carry, sharing: Sharing = alone):
     },
   }
 }
+/** The text of a graph. Pure. */
+export const programOf = (graph: Graph, carry: Carry, sharing: Sharing = alone): Program =>
+  atOnce(written(graph, carry, sharing))
+/** The same, while others have turns. */
+export const programInTurns = (graph: Graph, carry: Carry, sharing: Sharing = alone): Promise<Program> =>
+  inTurns(written(graph, carry, sharing))
 const unknown = (what: string): never => {
   throw new Error(`${what} was not reached`)
 }

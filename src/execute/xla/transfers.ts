@@ -1,0 +1,67 @@
+import { breathing } from '../breath.ts'
+import type { Value, Values } from '../executor.ts'
+import type { Types } from '../feeds.ts'
+import { bytesOf, fromBytes, toBytes } from './arrays.ts'
+import { download, drop, upload } from './client.ts'
+import type { Engine } from './engine.ts'
+import { elementTypes } from './pjrt.ts'
+
+/** Arrays by name, of each device its own. */
+export type Arrays = Readonly<Record<string, readonly bigint[]>>
+export const dropAll = ({ client }: Engine, arrays: Arrays): void => drop(client, Object.values(arrays).flat())
+
+/** A copy on each device, or a part of the first axis on each. */
+export const uploadOne = async ({ client }: Engine, value: Value, isSharded: boolean): Promise<readonly bigint[]> => {
+  const { devices } = client
+  const bytes = toBytes(value)
+  const [first = 1, ...rest] = value.shape
+  const shape = isSharded ? [first / devices.length, ...rest] : value.shape
+  const length = isSharded ? bytes.length / devices.length : bytes.length
+  const made: bigint[] = []
+  for (const [i, device] of devices.entries()) {
+    const own = isSharded ? bytes.subarray(i * length, (i + 1) * length) : bytes
+    made.push(await upload(client, device, own, elementTypes[value.dtype], shape))
+  }
+  return made
+}
+/** Copies on the devices of what a program reads. */
+export const uploadAll = async (engine: Engine, values: Values, sharded: ReadonlySet<string>): Promise<Arrays> => {
+  const made: Record<string, readonly bigint[]> = {}
+  const breath = breathing()
+  try {
+    for (const [name, value] of Object.entries(values)) {
+      made[name] = await uploadOne(engine, value, sharded.has(name))
+      await breath()
+    }
+    return made
+  } catch (e) {
+    dropAll(engine, made)
+    throw e
+  }
+}
+/** Of one device what each has whole, of all the parts of the others, one behind another. */
+export const downloadAll = async (
+  { client }: Engine,
+  types: Types,
+  arrays: Arrays,
+  sharded: ReadonlySet<string>,
+): Promise<Values> => {
+  const read: [string, Value][] = []
+  const breath = breathing()
+  for (const [name, type] of Object.entries(types)) {
+    const all = arrays[name] ?? []
+    const [whole] = all
+    if (whole === undefined) continue
+    const bytes = bytesOf(type)
+    if (!sharded.has(name)) read.push([name, fromBytes(type, await download(client, whole, bytes))])
+    else {
+      const length = bytes / all.length
+      const joined = new Uint8Array(bytes)
+      for (const [i, part] of all.entries())
+        joined.set(new Uint8Array(await download(client, part, length)), i * length)
+      read.push([name, fromBytes(type, joined.buffer)])
+    }
+    await breath()
+  }
+  return Object.fromEntries(read)
+}
