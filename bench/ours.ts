@@ -46,7 +46,7 @@ const setUp = async ({ work, threads, executor: name, precision }: SetUp): Promi
   const make = workNamed(work)
   if (make === undefined) throw new Error(`no work named ${work}`)
   const w = await must(TE.fromEither(make()))
-  const found = await must(TE.fromEither(executorByName(name)))
+  const found = await must(executorByName(name))
   const executor = precision === 'float32' ? found : inHalf(precision)(found)
   if (w.kind === 'forward') {
     const x = await must(executor.compile(w.graph, { mode: 'sampling', constants: w.weights, threads }))

@@ -9,7 +9,7 @@ import { difference, right, runOn } from '../../test/arbitrary/run.ts'
 /** `laws.js EXECUTOR CASES`: every op, and graphs of them, against the reference in double precision: a line for each. */
 
 const [, , name = '', cases = '3'] = process.argv
-const executor = right(executorByName(name))
+const executor = right(await executorByName(name)())
 /** Of float32 functions as GPUs have them, and what they add up to in a graph. */
 const tolerances = { op: 1e-5, graph: 3e-4 } as const
 

@@ -186,12 +186,8 @@ const askedExecutor = (declared: Declaration, name: string | undefined): Effect<
     return (await run(chooseExecutor(name ?? own))).executor
   })
 
-export const check: Register = (program, { terminal, run }) => {
-  program
-    .command('check')
-    .description(
-      'check an experiment, a published model or a graph without running it: blocks, shapes, cost, lint, plan',
-    )
+export const check: Register = (command, { terminal, run }) => {
+  command
     .argument('<file>', 'the experiment, the model or the graph, JSON, or the folder of a run')
     .option('--json', 'for programs: parameters, lint and cost as JSON')
     .option('--explain', 'how each of its programs is computed: call, algorithm, layout, expected time and its share')

@@ -11,8 +11,8 @@ export interface Context {
   readonly again: (args: readonly string[]) => Promise<Outcome>
 }
 
-/** Adds one command to the program. */
-export type Register = (program: Command, context: Context) => void
+/** Says what a command takes and does. */
+export type Register = (command: Command, context: Context) => void
 
 /** For an option that can be given several times. */
 export const several = (value: string, before: readonly string[]): readonly string[] => [...before, value]

@@ -29,10 +29,8 @@ const text = ({ runs, differences }: Comparison, figures: readonly (readonly str
   return `${where}\n${tableText([['last', ...names], ...figures])}`
 }
 
-export const compare: Register = (program, { terminal, run }) => {
-  program
-    .command('compare')
-    .description('runs beside each other: where experiments differ, curves over each other, samples of one seed')
+export const compare: Register = (command, { terminal, run }) => {
+  command
     .argument('<runs...>', 'their folders, two at least')
     .option('--out <path>', 'the page that is written', 'compare.html')
     .option('--seed <n>', 'of the noise that all draw from', natural, 1)

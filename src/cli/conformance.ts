@@ -1,7 +1,6 @@
 import { effect } from '../error.ts'
 import { executorNames } from '../execute/names.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
-import { TE } from '../prelude.ts'
 import type { Register } from './command.ts'
 import { exitCodes } from './terminal.ts'
 
@@ -12,10 +11,8 @@ interface Options {
   readonly json?: string
 }
 
-export const conformance: Register = (program, { terminal, run }) => {
-  program
-    .command('conformance')
-    .description('compare with what the reference implementations computed')
+export const conformance: Register = (command, { terminal, run }) => {
+  command
     .requiredOption('--fixtures <dir>', 'a folder with one folder an area')
     .option('--area <name>', 'one area; all where left out')
     .option('--executor <name>', executorNames.join(', '), 'onnx:cpu')
@@ -27,7 +24,7 @@ export const conformance: Register = (program, { terminal, run }) => {
           const { ready } = await import('../execute/ready.ts')
           const { runConformance, showCase, showSummary } = await import('../conformance/index.ts')
           const { fixtures, area, json } = options
-          const executor = await go(ready(await go(TE.fromEither(executorByName(options.executor)))))
+          const executor = await go(ready(await go(executorByName(options.executor))))
           const onCase = (report: Parameters<typeof showCase>[0]) => () => terminal.out(`${showCase(report)}\n`)
           const report = await go(runConformance({ fixtures, area, executor, onCase }))
           if (json !== undefined)

@@ -1,112 +1,25 @@
 import { Option } from 'commander'
-import { type Effect, type Errors, effect, showErrors } from '../error.ts'
-import { auto, executorByName } from '../execute/auto.ts'
-import { halvesOfLibrary, lookForLibrary } from '../execute/onednn/found.ts'
-import { knownSpeed, measureSpeed, ratioOf, ratioText, speedRecord } from '../execute/onednn/speed.ts'
-import { available } from '../execute/onnx/available.ts'
-import { type Backend, backends, look } from '../execute/tfjs/index.ts'
-import { lookForPlatform, namedPlatforms } from '../execute/xla/found.ts'
-import { howToGet } from '../execute/xla/places.ts'
-import { loadExperiment } from '../experiment/load.ts'
-import { version } from '../io/package.ts'
-import { E, T, TE } from '../prelude.ts'
-import { machine } from '../run/machine.ts'
+import { effect } from '../error.ts'
 import type { Register } from './command.ts'
 import { apart, canRunApart } from './own-process.ts'
-import { written } from './record.ts'
 import { exitCodes } from './terminal.ts'
-
-const rows = (facts: readonly (readonly [string, string])[]): string =>
-  facts.map(([label, value]) => `${label.padEnd(18)}${value}\n`).join('')
-
-const tfjsRow = async (name: Backend): Promise<readonly [string, string]> => {
-  const { usable, what } = await look(name)()
-  return [`  tfjs:${name}`, usable ? `usable: ${what}` : `not usable: ${what}`]
-}
-
-/** docs/decisions/0017 */
-const wouldGive =
-  'training on the CPU in less time than onnx:cpu: measured on a processor with AVX2; doctor measures it here once the library is there'
-/** How fast oneDNN is here: measured where it was not yet, and written down for `auto`. */
-const oneDnnSpeed: Effect<string> = effect(async (run) => {
-  const known = await run(knownSpeed)
-  const [ours, theirs] = await run(TE.fromEither(E.sequenceArray(['onednn', 'onnx:cpu'].map(executorByName))))
-  if (ours === undefined || theirs === undefined) return 'not measured'
-  const speed = known ?? (await run(measureSpeed(ours, theirs)))
-  if (known === undefined) await run(written(speedRecord, speed))
-  return `${ratioText(speed)}, so auto takes ${ratioOf(speed) < 1 ? 'it before' : 'only'} onnx:cpu`
-})
-
-/** What was found, or why nothing was: doctor goes on. */
-const told = (e: Effect<string>): Promise<string> => TE.getOrElse((errors: Errors) => T.of(showErrors(errors)))(e)()
-
-const about: Effect<string> = effect(async () => {
-  const { cpu, cores, memoryGiB } = machine()
-  const found = await available()
-  const runtime: readonly (readonly [string, string])[] = E.isLeft(found)
-    ? [['onnx', `not usable\n${showErrors(found.left)}`]]
-    : [
-        ['onnx', `ONNX Runtime ${found.right.version}`],
-        [
-          '  providers',
-          found.right.providers.map(({ name, bundled }) => (bundled ? name : `${name} (not bundled)`)).join(', '),
-        ],
-        ['  onnx:cpu', 'usable'],
-        [
-          '  onnx:webgpu',
-          found.right.webgpu.usable
-            ? `usable, ${found.right.webgpu.half ? 'with' : 'without'} float16`
-            : `not usable: ${found.right.webgpu.reason}`,
-        ],
-      ]
-  const oneDnn = await lookForLibrary()
-  const speed = oneDnn.usable && E.isRight(found) ? [['  measured', await told(oneDnnSpeed)] as const] : []
-  const half = oneDnn.usable ? [['  half precision', await told(halvesOfLibrary)] as const] : []
-  const platforms: (readonly [string, string])[] = []
-  for (const platform of await namedPlatforms()) {
-    const { usable, what } = await lookForPlatform(platform)()
-    platforms.push([`  xla:${platform}`, usable ? `usable: ${what}` : `not usable: ${what}`])
-  }
-  const others: (readonly [string, string])[] = []
-  for (const name of backends) others.push(await tfjsRow(name))
-  const choice = await auto()
-  return rows([
-    ['latentgraph', version()],
-    ['node', `${process.version} on ${process.platform} ${process.arch}`],
-    ['cpu', `${cpu}, ${cores} cores`],
-    ['memory', `${memoryGiB.toFixed(1)} GiB`],
-    ['reference', 'usable (float64, slow: the specification)'],
-    ...runtime,
-    ['onednn', oneDnn.usable ? `usable: ${oneDnn.what}` : `not usable: ${oneDnn.what}`],
-    ...half,
-    ...speed,
-    ...(oneDnn.usable ? [] : [['  it would give', wouldGive] as const]),
-    ['xla', platforms.length > 0 ? 'XLA, through PJRT plugins' : `no PJRT plugin was named (${howToGet})`],
-    ...platforms,
-    ['tfjs', 'TensorFlow.js, of optional packages'],
-    ...others,
-    [
-      'auto',
-      E.isLeft(choice) ? `none\n${showErrors(choice.left)}` : `${choice.right.executor.name}: ${choice.right.reason}`,
-    ],
-  ])
-})
 
 /** In this process, whose terminal drivers write to. */
 const here = '--here'
 
-export const doctor: Register = (program, { terminal, run }) => {
-  program
-    .command('doctor')
-    .description('what can run graphs on this machine, and what auto picks')
+export const doctor: Register = (command, { terminal, run }) => {
+  command
     .option('--ops <experiment>', 'of its training steps instead: what would leave the device, for each executor')
     .addOption(new Option(here).hideHelp())
     .addHelpText('after', '\nExample:\n  latentgraph doctor --ops graphs/emoji.json')
     .action(({ ops, here: isHere }: { readonly ops?: string; readonly here?: true }) =>
       run(
         effect(async (go) => {
-          const { plugin }: { readonly plugin: readonly string[] } = program.opts()
-          if (ops !== undefined && !isHere) await go(loadExperiment(ops))
+          const { plugin }: { readonly plugin: readonly string[] } = command.optsWithGlobals()
+          if (ops !== undefined && !isHere) {
+            const { loadExperiment } = await import('../experiment/load.ts')
+            await go(loadExperiment(ops))
+          }
           const looking =
             !isHere && canRunApart
               ? apart([
@@ -115,7 +28,7 @@ export const doctor: Register = (program, { terminal, run }) => {
                   ...(ops === undefined ? [] : ['--ops', ops]),
                 ])
               : ops === undefined
-                ? about
+                ? (await import('./doctor-machine.ts')).aboutMachine
                 : (await import('./doctor-ops.ts')).aboutOps(ops)
           terminal.out(await go(looking))
           return exitCodes.done

@@ -169,12 +169,8 @@ const session = (dir: string, experiment: Experiment, options: Options, terminal
     )
   })
 
-export const evaluate: Register = (program, { terminal, run }) => {
-  program
-    .command('evaluate')
-    .description(
-      'measure a trained run: reconstructions, distances of samples to the pictures it was trained on, copies',
-    )
+export const evaluate: Register = (command, { terminal, run }) => {
+  command
     .argument('<run>', 'the folder of the run; evaluation.json and pictures are written there')
     .option(
       '--features <what>',

@@ -4,11 +4,9 @@ import { E, pipe, TE } from '../prelude.ts'
 import type { Register } from './command.ts'
 import { exitCodes } from './terminal.ts'
 
-export const explain: Register = (program, { terminal, run }) => {
-  program
-    .command('explain')
+export const explain: Register = (command, { terminal, run }) => {
+  command
     .argument('[field]', 'a JSON pointer into an experiment, or a part of a name')
-    .description("what a field of the experiment's file is: meaning, values, default, example")
     .option('--markdown', 'print the reference of all fields, as Markdown')
     .addHelpText(
       'after',

@@ -47,12 +47,8 @@ const goal = ({ out, safetensors, as, onnx, web }: Options): Checked<Goal> => {
 const copied = (from: string, to: string, name: string): Effect<void> =>
   effect(async (run) => run(writeFileAtomic(join(to, name), await run(readBytes(join(from, name))))))
 
-export const exportRun: Register = (program, { terminal, run }) => {
-  program
-    .command('export')
-    .description(
-      'what of a run is needed to draw: as a run of its own, as a page, or for the original code or diffusers',
-    )
+export const exportRun: Register = (command, { terminal, run }) => {
+  command
     .argument('<run>', 'the folder of the run')
     .option('--out <dir>', 'the folder of a run to be written: weights, words, the experiment')
     .option('--safetensors <path>', 'what another program is to read: a file, or for diffusers a folder')

@@ -16,10 +16,8 @@ interface Options {
 
 const nameOf = (file: string): string => basename(file.replace(/[\\/]+$/, '')).replace(/\.json$/i, '')
 
-export const graph: Register = (program, { terminal, run }) => {
-  program
-    .command('graph')
-    .description('a model as a picture: its blocks, who reads whom, shapes, parameters, operations')
+export const graph: Register = (command, { terminal, run }) => {
+  command
     .argument('<file>', 'an experiment, a published model or a graph, JSON, or the folder of a run')
     .addOption(
       new Option('--html', 'a page with pictures, and every block to unfold; so where nothing is said').conflicts([

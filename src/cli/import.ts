@@ -60,10 +60,8 @@ const wordsFor = (e: Experiment, plan: Plan): Effect<Words | undefined> =>
     return wordsOf(conditioner, (await run(TE.fromEither(parted(e, dataset)))).train)
   })
 
-export const importCheckpoint: Register = (program, { terminal, run }) => {
-  program
-    .command('import')
-    .description('make a run of a published model, or of a checkpoint of an experiment')
+export const importCheckpoint: Register = (command, { terminal, run }) => {
+  command
     .argument(
       '<path>',
       'a folder of diffusers, or a checkpoint: torch (.ckpt, .pt) or safetensors; nothing in it is executed',

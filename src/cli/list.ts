@@ -105,20 +105,16 @@ const listed = (folder: string): Effect<string> =>
     return newest.length === 0 ? `no runs in ${folder}\n` : text(newest)
   })
 
-export const list: Register = (program, { terminal, run }) => {
-  program
-    .command('list')
-    .argument('[folder]', 'where the runs lie', 'runs')
-    .description('the runs in a folder, newest first: state, steps, last losses, when')
-    .action((folder: string) =>
-      run(
-        pipe(
-          listed(folder),
-          TE.map((found) => {
-            terminal.out(found)
-            return exitCodes.done
-          }),
-        ),
+export const list: Register = (command, { terminal, run }) => {
+  command.argument('[folder]', 'where the runs lie', 'runs').action((folder: string) =>
+    run(
+      pipe(
+        listed(folder),
+        TE.map((found) => {
+          terminal.out(found)
+          return exitCodes.done
+        }),
       ),
-    )
+    ),
+  )
 }

@@ -161,12 +161,8 @@ const made = (folder: string, { pictures, minutes, size }: Options, terminal: Te
     }
   })
 
-export const create: Register = (program, { terminal, run }) => {
-  program
-    .command('new')
-    .description(
-      'a folder for a model of your own: looks at the pictures, measures this machine, proposes an experiment',
-    )
+export const create: Register = (command, { terminal, run }) => {
+  command
     .argument('<name>', 'the folder that is made, and how the model is called')
     .option('--pictures <dir>', 'a folder a class, or with metadata.jsonl; generated shapes where left out')
     .option('--minutes <n>', 'what training is to take here at most', notNegative, 10)

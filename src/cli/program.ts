@@ -1,53 +1,12 @@
 import { Command, CommanderError } from 'commander'
-import { tellWaits } from '../execute/waiting.ts'
-import { askFor, askForDevices } from '../execute/xla/places.ts'
 import { parseSetting, replaced, type Setting } from '../experiment/settings.ts'
 import { asArgument } from '../io/names.ts'
 import { version } from '../io/package.ts'
 import { E } from '../prelude.ts'
-import { waits } from '../train/progress.ts'
-import { check } from './check.ts'
-import { type Context, type Register, several } from './command.ts'
-import { compare } from './compare.ts'
-import { conformance } from './conformance.ts'
-import { doctor } from './doctor.ts'
-import { evaluate } from './evaluate.ts'
-import { explain } from './explain-field.ts'
-import { exportRun } from './export.ts'
-import { graph } from './graph.ts'
-import { importCheckpoint } from './import.ts'
-import { list } from './list.ts'
-import { create } from './new.ts'
+import { type Context, several } from './command.ts'
+import { commands } from './commands.ts'
 import { count } from './parse.ts'
-import { sample } from './sample.ts'
-import { schema } from './schema.ts'
-import { serve } from './serve.ts'
-import { setup } from './setup.ts'
-import { start } from './start.ts'
 import { execute, exitCodes, type Outcome, showBug, type Terminal } from './terminal.ts'
-import { train } from './train.ts'
-import { verify } from './verify.ts'
-
-const commands: readonly Register[] = [
-  start,
-  create,
-  check,
-  graph,
-  train,
-  sample,
-  serve,
-  evaluate,
-  importCheckpoint,
-  exportRun,
-  doctor,
-  setup,
-  schema,
-  list,
-  compare,
-  explain,
-  verify,
-  conformance,
-]
 
 const examples = `
 Examples:
@@ -95,7 +54,8 @@ interface Shared {
   readonly zero: boolean
 }
 
-const build = (context: Context): Command => {
+/** Whole are those commands alone that the arguments name; of the others the help has name and description. */
+const build = async (args: readonly string[], context: Context): Promise<Command> => {
   const program = new Command('latentgraph')
     .description('Latent diffusion as typed graphs: declare, check, train, sample.')
     .version(version(), '-V, --version', 'print the version')
@@ -104,16 +64,25 @@ const build = (context: Context): Command => {
     .option('--zero', "each of the devices has a part of the optimiser's state, not all of it (ZeRO-1)", false)
     .helpOption('-h, --help', 'print help')
     .helpCommand(false)
+    .configureHelp({ subcommandTerm: (command) => command.name() })
     .addHelpText('after', examples)
     .exitOverride()
     .configureOutput({ writeOut: context.terminal.out, writeErr: context.terminal.err })
-  for (const register of commands) register(program, context)
-  program.commands.forEach(refuseRepeats)
-  program.hook('preAction', (_, command) => {
+  for (const { name, description, load } of commands) {
+    const command = program.command(name).description(description)
+    if (!args.includes(name)) continue
+    const register = await load()
+    register(command, context)
+    refuseRepeats(command)
+  }
+  program.hook('preAction', async (_, command) => {
     const { plugin, devices = 1, zero }: Shared = program.opts()
     if (zero && devices === 1) program.error('error: --zero needs --devices of more than 1')
+    const { askFor, askForDevices } = await import('../execute/xla/places.ts')
     askForDevices({ count: devices, optimizerState: zero ? 'parts' : 'whole' })
     for (const path of plugin) askFor(path)
+    const { tellWaits } = await import('../execute/waiting.ts')
+    const { waits } = await import('../train/progress.ts')
     tellWaits(waits())
     sayReplaced(command, context.terminal)
   })
@@ -131,7 +100,8 @@ export const cli = async (args: readonly string[], terminal: Terminal): Promise<
     again: (other) => cli(other, terminal),
   }
   try {
-    await build(context).parseAsync(args, { from: 'user' })
+    const program = await build(args, context)
+    await program.parseAsync(args, { from: 'user' })
     return outcome.code
   } catch (reason) {
     if (reason instanceof CommanderError) return reason.exitCode === 0 ? exitCodes.done : exitCodes.usage

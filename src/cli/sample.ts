@@ -40,10 +40,8 @@ const repeatedArgs = ({ run, args }: PictureSettings, now: PictureSettings['args
   return ['sample', run, ...words, `--out=${out}`]
 }
 
-export const sample: Register = (program, { terminal, run, again }) => {
-  program
-    .command('sample')
-    .description('draw pictures from a trained run, or from a published model that was imported')
+export const sample: Register = (command, { terminal, run, again }) => {
+  command
     .argument('[run]', 'the folder of the run')
     .option('--repeat <picture>', 'draw again what a picture says that it was drawn by; options beside it change that')
     .requiredOption(
@@ -125,7 +123,7 @@ export const sample: Register = (program, { terminal, run, again }) => {
       'after',
       '\nExample:\n  latentgraph sample runs/emoji --class "Animals & Nature" --guidance 4 --out animals.png',
     )
-    .action((dir: string | undefined, options: Options, command: Command) =>
+    .action((dir: string | undefined, options: Options) =>
       run(
         effect(async (go) => {
           const typed = typedOptions(command)

@@ -20,12 +20,8 @@ const portOf = (text: string): number => {
   return port
 }
 
-export const serve: Register = (program, { terminal, run }) => {
-  program
-    .command('serve')
-    .description(
-      'a page to draw with, on this machine: of runs, also ones that still train, or of the models that come along',
-    )
+export const serve: Register = (command, { terminal, run }) => {
+  command
     .argument('[runs...]', 'the folders of runs; the models that come along where left out')
     .option('--port <n>', `${usual}, or the next that is free, where left out; 0 is any`, portOf)
     .option('--host <address>', 'whom to listen to: whoever reaches this address of the machine can draw', '127.0.0.1')

@@ -184,8 +184,7 @@ const engines: readonly {
   },
 ]
 
-export const setup: Register = (program, { terminal, run }) => {
-  const command = program.command('setup').description('make a library known that an executor needs')
+export const setup: Register = (command, { terminal, run }) => {
   for (const { name, description, from: what, howToGet, flags = [], setUp } of engines) {
     const own = command.command(name).description(description).requiredOption('--from <path>', what)
     for (const [flag, says] of flags) own.option(flag, says)

@@ -15,10 +15,8 @@ interface Options {
   readonly dryRun?: true
 }
 
-export const train: Register = (program, { terminal, run }) => {
-  program
-    .command('train')
-    .description('train an experiment, draw samples, write a report')
+export const train: Register = (command, { terminal, run }) => {
+  command
     .argument('<file>', 'the experiment, JSON')
     .option('--out <dir>', 'the folder of the run; a new one below runs/ where left out')
     .option('--resume', 'go on with the run in that folder, or with the newest one')

@@ -88,13 +88,9 @@ const verifyParts = (
     return failed.length === 0 ? exitCodes.done : exitCodes.failed
   })
 
-export const verify: Register = (program, { terminal, run }) => {
-  program
-    .command('verify')
+export const verify: Register = (command, { terminal, run }) => {
+  command
     .argument('<experiment>', 'its file, or the folder of a run')
-    .description(
-      'hold the parts of an experiment to the laws of the field: equation, cases, worst error, counterexample',
-    )
     .option('--cases <number>', 'tried of each law; as many as each asks for where left out', count)
     .option('--seed <number>', 'of the cases; another one each time where left out', natural)
     .option('--law <name>', 'those alone whose name has these words')

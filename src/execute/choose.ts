@@ -11,7 +11,7 @@ export const chooseExecutor = (name: string): Effect<Choice> =>
         TE.map(({ executor }) => ({ executor, reason: 'npx latentgraph doctor says why' })),
       )
     : pipe(
-        TE.fromEither(executorByName(name)),
+        executorByName(name),
         TE.chain(ready),
         TE.map((executor) => ({ executor, reason: 'as asked for' })),
       )

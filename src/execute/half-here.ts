@@ -2,9 +2,6 @@ import { type Effect, effect } from '../error.ts'
 import type { Half } from '../graph/types.ts'
 import { E, TE } from '../prelude.ts'
 import { halfArithmetic } from './half-arithmetic.ts'
-import { measured } from './onednn/costs.ts'
-import { halfPrecisions, saysHalf } from './onednn/half.ts'
-import { library } from './onednn/load.ts'
 
 /** What an engine makes of half precision, on any machine; undefined of one that is not in the table. */
 export const arithmeticOf = (engine: string, dtype: Half) =>
@@ -17,6 +14,9 @@ export const halfHere = (engine: string, dtype: Half): Effect<string | undefined
     if (arithmetic === 'simulates')
       return `${engine} computes ${dtype} in float32 and rounds: the same numbers, in more time than float32 takes`
     if (arithmetic !== 'by processor') return undefined
+    const { measured } = await import('./onednn/costs.ts')
+    const { halfPrecisions, saysHalf } = await import('./onednn/half.ts')
+    const { library } = await import('./onednn/load.ts')
     const found = await run(TE.fromTask(library))
     return E.isLeft(found) ? undefined : `${engine}: ${saysHalf(dtype, halfPrecisions(found.right, measured)[dtype])}`
   })

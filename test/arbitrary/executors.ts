@@ -50,7 +50,7 @@ const inBrowsers: { readonly [N in Name]?: Executor } = {
 /** The executor, if it can run here. */
 const tried = async (name: Name): Promise<Checked<Executor>> => {
   if (process.env.VK_ICD_FILENAMES === undefined && existsSync(swiftShader)) process.env.VK_ICD_FILENAMES = swiftShader
-  return ready(inBrowsers[name] ?? right(executorByName(name)))()
+  return ready(inBrowsers[name] ?? right(await executorByName(name)()))()
 }
 const known = new Map<Name, Promise<Checked<Executor>>>()
 const found = (name: Name): Promise<Checked<Executor>> => {

@@ -9,7 +9,7 @@ const here = (folder: string): string => join(import.meta.dirname, folder)
 
 const report = async (name: string, fixtures = here('fixtures')) => {
   const result = await pipe(
-    TE.fromEither(executorByName(name)),
+    executorByName(name),
     TE.flatMap((executor) => runConformance({ fixtures, executor })),
   )()
   return E.isRight(result) ? result.right : expect.unreachable(showErrors(result.left))

@@ -4,14 +4,13 @@ import { available } from '../../src/execute/onnx/index.ts'
 import { E } from '../../src/prelude.ts'
 import { right } from './onnx-support.ts'
 
-test('every name gives an executor, a slip a suggestion', () => {
-  expect(executorNames.map((n) => right(executorByName(n)).name)).toEqual(
-    executorNames.map((n) => (n === 'onnx' ? 'onnx:cpu' : n)),
-  )
-  expect(executorByName('onx:webgpu')).toEqual(
+test('every name gives an executor, a slip a suggestion', async () => {
+  const named = await Promise.all(executorNames.map((name) => executorByName(name)()))
+  expect(named.map((found) => right(found).name)).toEqual(executorNames.map((n) => (n === 'onnx' ? 'onnx:cpu' : n)))
+  expect(await executorByName('onx:webgpu')()).toEqual(
     E.left([expect.objectContaining({ tag: 'config', got: 'onx:webgpu', hint: 'did you mean "onnx:webgpu"?' })]),
   )
-  expect(E.isLeft(executorByName('toString'))).toBe(true)
+  expect(E.isLeft(await executorByName('toString')())).toBe(true)
 })
 
 test('what is there is told, and something is chosen', async () => {

@@ -168,7 +168,7 @@ describe('what is trained', () => {
     ['a ControlNet', { kind: 'controlnet', hints: 'hints' }],
   ])('leaves the network, of %s, as it is where it begins, to the bit', { timeout: 120_000 }, async (_, adapter) => {
     const e = await experimentOf(adapter)
-    for (const executor of [reference, right(executorByName('onnx:cpu'))]) {
+    for (const executor of [reference, await awaited(executorByName('onnx:cpu'))]) {
       const [plain, adapted] = [await stepOf(executor, e, false), await stepOf(executor, e, true)]
       expect(Object.keys(adapted)).toEqual(Object.keys(plain))
       for (const [name, { data }] of Object.entries(plain)) {

@@ -1,15 +1,15 @@
 import { type Effect, effect } from '../../error.ts'
 import { E, pipe, type Task, TE } from '../../prelude.ts'
 import type { Finding, Found } from '../decide.ts'
-import { ready } from '../ready.ts'
-import { engineOf } from './engine.ts'
-import { xla } from './index.ts'
-import { deviceMemory, gibibytes } from './memory.ts'
 import { namedPlugins } from './places.ts'
 
 /** What a platform is, once a graph was compiled on it. */
 const described = (platform: string): Effect<string> =>
   effect(async (run) => {
+    const { deviceMemory, gibibytes } = await import('./memory.ts')
+    const { engineOf } = await import('./engine.ts')
+    const { xla } = await import('./index.ts')
+    const { ready } = await import('../ready.ts')
     const { client } = await run(engineOf(platform))
     await run(ready(xla(platform)))
     const memory = deviceMemory(client)
