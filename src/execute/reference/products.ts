@@ -18,16 +18,22 @@ const matrixSteps = (s: Shape, transposed: boolean): readonly [number, number] =
 }
 
 type Window = Attributes['conv2d']
+/** The results i, from one to before another, for which i * stride + offset lies within an extent. */
+const within = (extent: number, results: number, stride: number, offset: number): readonly [number, number] => [
+  Math.max(0, Math.ceil(-offset / stride)),
+  Math.min(results, Math.floor((extent - 1 - offset) / stride) + 1),
+]
 /**
- * The one sum behind all three convolution ops, y[n,o,i,j] = sum over c, h, w of x[n,c,i s+h-p,j s+w-p] k[o,c,h,w]:
- * calls `term` with the positions of x, k and y for each of its terms.
+ * The one sum behind all three convolution ops, y[n,o,i,j] = sum over c, h, w of x[n,c,i s+h-p,j s+w-p] k[o,c,h,w]: calls `terms` for the
+ * terms along each row of y, with the position of the first x, how far the next lies from it, the positions of k and of the first y, and
+ * how many there are.
  */
-const eachTerm = (
+const eachRow = (
   x: Shape,
   k: Shape,
   y: Shape,
   { stride, padding }: Window,
-  term: (x: number, k: number, y: number) => void,
+  terms: (x: number, step: number, k: number, y: number, count: number) => void,
 ): void => {
   const [batch, channels, height, width] = [dim(x, 0), dim(x, 1), dim(x, 2), dim(x, 3)]
   const [outs, kernelHeight, kernelWidth] = [dim(k, 0), dim(k, 2), dim(k, 3)]
@@ -39,14 +45,12 @@ const eachTerm = (
         for (let h = 0; h < kernelHeight; h++)
           for (let w = 0; w < kernelWidth; w++) {
             const at = ((o * channels + c) * kernelHeight + h) * kernelWidth + w
-            for (let i = 0; i < rows; i++) {
-              const row = i * down + h - top
-              if (row < 0 || row >= height) continue
-              const [xRow, yRow] = [((n * channels + c) * height + row) * width, ((n * outs + o) * rows + i) * columns]
-              for (let j = 0; j < columns; j++) {
-                const column = j * right + w - left
-                if (column >= 0 && column < width) term(xRow + column, at, yRow + j)
-              }
+            const [firstRow, endRow] = within(height, rows, down, h - top)
+            const [first, end] = within(width, columns, right, w - left)
+            for (let i = firstRow; i < endRow && first < end; i++) {
+              const xRow = ((n * channels + c) * height + i * down + h - top) * width
+              const yRow = ((n * outs + o) * rows + i) * columns
+              terms(xRow + first * right + w - left, right, at, yRow + first, end - first)
             }
           }
 }
@@ -75,24 +79,28 @@ export const products: Kernels<OpOf<'product' | 'convolution'>> = {
   conv2d: total((window, xs, { shape }) => {
     const [x, k] = [operand(xs, 0), operand(xs, 1)]
     const out = new Float64Array(size(shape))
-    eachTerm(x.type.shape, k.type.shape, shape, window, (xAt, kAt, yAt) => {
-      out[yAt] = get(out, yAt) + get(x.data, xAt) * get(k.data, kAt)
+    eachRow(x.type.shape, k.type.shape, shape, window, (xAt, step, kAt, yAt, count) => {
+      const weight = get(k.data, kAt)
+      for (let j = 0; j < count; j++) out[yAt + j] = get(out, yAt + j) + get(x.data, xAt + j * step) * weight
     })
     return out
   }),
   convInputGrad: total((window, xs, { shape }) => {
     const [dy, k] = [operand(xs, 0), operand(xs, 1)]
     const out = new Float64Array(size(shape))
-    eachTerm(shape, k.type.shape, dy.type.shape, window, (xAt, kAt, yAt) => {
-      out[xAt] = get(out, xAt) + get(dy.data, yAt) * get(k.data, kAt)
+    eachRow(shape, k.type.shape, dy.type.shape, window, (xAt, step, kAt, yAt, count) => {
+      const weight = get(k.data, kAt)
+      for (let j = 0; j < count; j++) out[xAt + j * step] = get(out, xAt + j * step) + get(dy.data, yAt + j) * weight
     })
     return out
   }),
   convWeightGrad: total((window, xs, { shape }) => {
     const [x, dy] = [operand(xs, 0), operand(xs, 1)]
     const out = new Float64Array(size(shape))
-    eachTerm(x.type.shape, shape, dy.type.shape, window, (xAt, kAt, yAt) => {
-      out[kAt] = get(out, kAt) + get(x.data, xAt) * get(dy.data, yAt)
+    eachRow(x.type.shape, shape, dy.type.shape, window, (xAt, step, kAt, yAt, count) => {
+      let sum = get(out, kAt)
+      for (let j = 0; j < count; j++) sum += get(x.data, xAt + j * step) * get(dy.data, yAt + j)
+      out[kAt] = sum
     })
     return out
   }),
