@@ -1,8 +1,10 @@
 import { Command, CommanderError } from 'commander'
+import { tellWaits } from '../execute/waiting.ts'
 import { parseSetting, replaced, type Setting } from '../experiment/settings.ts'
 import { asArgument } from '../io/names.ts'
 import { version } from '../io/package.ts'
 import { E } from '../prelude.ts'
+import { waits } from '../train/progress.ts'
 import { type Context, several } from './command.ts'
 import { commands } from './commands.ts'
 import { count } from './parse.ts'
@@ -81,8 +83,6 @@ const build = async (args: readonly string[], context: Context): Promise<Command
     const { askFor, askForDevices } = await import('../execute/xla/places.ts')
     askForDevices({ count: devices, optimizerState: zero ? 'parts' : 'whole' })
     for (const path of plugin) askFor(path)
-    const { tellWaits } = await import('../execute/waiting.ts')
-    const { waits } = await import('../train/progress.ts')
     tellWaits(waits())
     sayReplaced(command, context.terminal)
   })

@@ -127,7 +127,15 @@ describe('folders', () => {
 
 describe('what a program is computed as', () => {
   it('is told of every program of an experiment', async () => {
-    const { code, out } = await running('check', tiny, '--explain', '--json', '--executor', 'onnx:cpu')
+    const { code, out } = await running(
+      'check',
+      tiny,
+      ...own('classed'),
+      '--explain',
+      '--json',
+      '--executor',
+      'onnx:cpu',
+    )
     const { executor, plans } = JSON.parse(out)
     expect([code, executor, Object.keys(plans)]).toEqual([0, 'onnx:cpu', ['first-stage', 'diffusion', 'sampling']])
     const [row] = plans.diffusion
@@ -145,7 +153,7 @@ describe('what a program is computed as', () => {
     expect(out).toMatch(/net\.weight +conv2d +direct +plain +0\.\d\d +100\.0 %/)
   })
   it('is not told by an executor that plans nothing, and no executor is named for nothing', async () => {
-    const reference = await running('check', tiny, '--explain', '--executor', 'reference')
+    const reference = await running('check', tiny, ...own('classed'), '--explain', '--executor', 'reference')
     expect([reference.code, reference.err]).toEqual([2, expect.stringContaining('an executor that plans')])
     const alone = await running('check', tiny, '--executor', 'onnx:cpu')
     expect([alone.code, alone.err]).toEqual([2, expect.stringContaining('--explain, which it belongs to')])

@@ -19,7 +19,7 @@ const settings = {
   optimizer: { kind: 'sgd', momentum: 0.9 },
   learningRate: { kind: 'constant', rate: 0.05 },
 }
-const autoencoder = (more: object) =>
+const autoencoder = (more: object, network: object = {}) =>
   right(
     decode(firstStage)({
       kind: 'kl',
@@ -33,6 +33,7 @@ const autoencoder = (more: object) =>
         attention: 'none',
         zChannels: 2,
         latentChannels: 2,
+        ...network,
       },
       loss: { klWeight: 1e-3, logvar: { learned: true } },
       training: settings,
@@ -62,9 +63,10 @@ const unet = right(
     3,
   ),
 )
+/** The autoencoder goes through two resolutions; the contest, which needs larger pictures, through one. */
 const plans: Readonly<Record<string, StepPlan>> = {
-  'KL autoencoder': right(firstStageStep(autoencoder({}))),
-  'KL-GAN': right(firstStageStep(autoencoder({ adversarial: contest }))),
+  'KL autoencoder': right(firstStageStep(autoencoder({}, { resolution: 4 }))),
+  'KL-GAN': right(firstStageStep(autoencoder({ adversarial: contest }, { channelMultipliers: [1] }))),
   'U-Net': right(
     trainingStep(diffusionLoss(unet, 2), { ...right(decode(training)(settings)), emaDecay: 0.9, clipNorm: 1 }),
   ),

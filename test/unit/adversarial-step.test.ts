@@ -167,15 +167,16 @@ describe('one walk back', () => {
   })
 })
 
-describe.each(['kl', 'vq', 'gumbel'] as const)('training %s over the start of the contest', (kind) => {
+describe('training over the start of the contest', () => {
+  /** Of kind, order, loss and norm every two choices meet. */
   test.each([
-    ['simultaneous', 'hinge', 'batch'],
-    ['simultaneous', 'vanilla', 'batch'],
-    ['alternating', 'hinge', 'batch'],
-    ['alternating', 'vanilla', 'batch'],
-    ['simultaneous', 'hinge', 'act'],
-    ['alternating', 'vanilla', 'act'],
-  ])('%s, %s loss, %s norm: every number stays finite', async (order, loss, norm) => {
+    ['kl', 'simultaneous', 'hinge', 'batch'],
+    ['kl', 'alternating', 'vanilla', 'act'],
+    ['vq', 'simultaneous', 'vanilla', 'act'],
+    ['vq', 'alternating', 'hinge', 'batch'],
+    ['gumbel', 'simultaneous', 'vanilla', 'batch'],
+    ['gumbel', 'alternating', 'hinge', 'act'],
+  ] as const)('%s, %s, %s loss, %s norm: every number stays finite', async (kind, order, loss, norm) => {
     const stage = stageOf({
       kind,
       adversarial: { order, loss, discriminator: { ...judge, norm }, generator: { smoothing: 0.5 } },
