@@ -3,10 +3,11 @@ import { type Shape, size, type TensorType } from '../../graph/types.ts'
 import { geometry } from '../geometry.ts'
 import { argument, direct, forwardTraining, type Handle, query } from './api.ts'
 import { reversed } from './decide.ts'
-import { cut, type Draft, type GivenPiece, int64, isReference } from './draft.ts'
+import { type Draft, type GivenPiece, int64, isReference } from './draft.ts'
 import { apply, type Expression, float, load, spreadTo, unrounded } from './expression.ts'
 import type { Lowerings, Operand } from './lowering.ts'
 import { backward, filtersOf, forward, minimalConvolution, minimalWeightGradient } from './minimal.ts'
+import { cut } from './ranges.ts'
 import { canonical, channelsLast, dense, type Element, isDistinct, itemsOf, liesAs, spread, type View } from './view.ts'
 
 type Window = Attributes['conv2d']

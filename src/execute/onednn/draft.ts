@@ -5,7 +5,9 @@ import { type Expression, elementOf, fitting, leading, load, loadsOf, overViews,
 import { elementFor, type HalfPrecisions } from './half.ts'
 import type { Library } from './load.ts'
 import { loopOf, type Nest, type Reduction } from './loop.ts'
+import type { Ownership } from './ownership.ts'
 import type { Arguments, Array as Given, HostInstruction, Instruction, PrimitiveInstruction } from './plan.ts'
+import { cut } from './ranges.ts'
 import {
   dense,
   type Element,
@@ -14,33 +16,14 @@ import {
   keyOf,
   liesAs,
   orderOf,
+  part,
   reshaped,
   spread,
   touched,
   type View,
 } from './view.ts'
 
-/** What is made while a plan is drafted, and has to be given back to the library. */
-export const ownership = (library: Library) => {
-  const owned: (() => void)[] = []
-  return {
-    own: (
-      destroy: 'dnnl_memory_desc_destroy' | 'dnnl_primitive_desc_destroy' | 'dnnl_primitive_attr_destroy',
-      handle: Handle,
-    ): Handle => {
-      owned.push(() => library.call(destroy, handle))
-      return handle
-    },
-    release: () => {
-      for (const drop of owned.splice(0).reverse()) drop()
-    },
-  }
-}
-export type Ownership = ReturnType<typeof ownership>
-
-const int64 = (xs: readonly number[]): BigInt64Array => BigInt64Array.from(xs, BigInt)
-
-export { int64 }
+export const int64 = (xs: readonly number[]): BigInt64Array => BigInt64Array.from(xs, BigInt)
 
 /** Axes in the order in which a new array is laid: as what it is computed from lies; a repeated axis behind the one before it. */
 export const orderFor = (e: Expression, shape: Shape): Shape => {
@@ -59,12 +42,6 @@ export const orderFor = (e: Expression, shape: Shape): Shape => {
 const longCopy = 4096
 /** Elements along the innermost axis up to which a loop is all beginnings and ends. */
 const shortAxis = 16
-
-/** A range cut into that many ranges that differ by 1 at most; those that are empty are left out. */
-export const cut = (length: number, parts: number): readonly (readonly [from: number, to: number])[] => {
-  const ends = Array.from({ length: parts + 1 }, (_, i) => Math.floor((length * i) / parts))
-  return ends.flatMap((to, i) => (i > 0 && to > (ends[i - 1] ?? 0) ? [[ends[i - 1] ?? 0, to] as const] : []))
-}
 
 const typeOf: { readonly [E in Element]: number } = { word: types.f32, float16: types.f16, bfloat16: types.bf16 }
 
@@ -229,8 +206,11 @@ export const drafting = (
     })
   }
 
-  /** One array in the place and order of another; false where the library cannot, or not fast where it rounds or widens. */
-  const reorder = (from: Given, to: Given, isHalf = false): boolean => {
+  /**
+   * What the library copies one array into the place and order of another by; undefined where it cannot, or not fast where it rounds or
+   * widens.
+   */
+  const reordering = (from: Given, to: Given, isHalf = false): GivenPiece | undefined => {
     const descriptor = once(`reorder ${from.descriptor} ${to.descriptor}`, () => {
       const made = library.make(
         'dnnl_reorder_primitive_desc_create',
@@ -242,8 +222,32 @@ export const drafting = (
       )
       return made === undefined ? undefined : ownership.own('dnnl_primitive_desc_destroy', made)
     })
-    if (descriptor === undefined || (isHalf && isReference(library.implementation(descriptor)))) return false
-    primitive('reorder', [{ descriptor, reads: [[argument.source, from]], writes: [[argument.destination, to]] }])
+    return descriptor === undefined || (isHalf && isReference(library.implementation(descriptor)))
+      ? undefined
+      : { descriptor, reads: [[argument.source, from]], writes: [[argument.destination, to]] }
+  }
+  const reorder = (from: Given, to: Given): boolean => {
+    const piece = reordering(from, to)
+    if (piece !== undefined) primitive('reorder', [piece])
+    return piece !== undefined
+  }
+  /** The same of arrays that lie by strides, cut along the axis that is outermost in what is written. */
+  const copied = (from: View, into: View): boolean => {
+    const isHalf = from.element !== 'word' || into.element !== 'word'
+    const axis = orderOf(into).find((a) => (into.shape[a] ?? 1) > 1) ?? 0
+    const all = cut(into.shape[axis] ?? 1, pieces).map(([start, end]) => {
+      const within = (v: View): View =>
+        part(
+          v,
+          v.shape.map((_, i) => (i === axis ? start : 0)),
+          v.shape.map((d, i) => (i === axis ? end - start : d)),
+        )
+      const [own, to] = [arrayOf(within(from)), arrayOf(within(into))]
+      return own === undefined || to === undefined ? undefined : reordering(own, to, isHalf)
+    })
+    const found = all.flatMap((p) => p ?? [])
+    if (found.length < all.length) return false
+    primitive('reorder', found)
     return true
   }
 
@@ -252,9 +256,7 @@ export const drafting = (
     const source = unrounded(value, into.element)
     if (source !== undefined && size(into.shape) >= longCopy && isDistinct(source)) {
       const sameOrder = orderOf(source).join() === orderOf(into).join()
-      const [from, to] = sameOrder ? [] : [arrayOf(source), arrayOf(into)]
-      const isHalf = source.element !== 'word' || into.element !== 'word'
-      if (from !== undefined && to !== undefined && reorder(from, to, isHalf)) return
+      if (!sameOrder && copied(source, into)) return
     }
     nest('loop', { shape: into.shape, values: [{ value, into }], reduced: [], reduction: undefined })
   }

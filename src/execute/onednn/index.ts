@@ -8,9 +8,9 @@ import { readingFiles } from '../files.ts'
 import { threadsHere } from '../onnx/threads.ts'
 import { asMeasured, type How, planned } from './compile.ts'
 import { piecesFor } from './costs.ts'
-import { ownership } from './draft.ts'
 import { explained } from './explain.ts'
 import { type Library, library } from './load.ts'
+import { ownership } from './ownership.ts'
 import { type Program, programOf } from './program.ts'
 
 interface Compiled {

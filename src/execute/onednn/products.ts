@@ -1,8 +1,9 @@
 import { type Shape, size } from '../../graph/types.ts'
 import { argument, type Handle } from './api.ts'
-import { cut, type Draft, type GivenPiece, isReference } from './draft.ts'
+import { type Draft, type GivenPiece, isReference } from './draft.ts'
 import { float, load } from './expression.ts'
 import type { Lowerings, Operand } from './lowering.ts'
+import { cut } from './ranges.ts'
 import { type Element, isDistinct, part, permuted, reshaped, type View } from './view.ts'
 
 /** A matrix operand, [..., rows, columns], of which one of the two axes goes on element by element. */

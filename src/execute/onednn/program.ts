@@ -9,12 +9,12 @@ import { compileText } from '../tail/machine.ts'
 import type { Handle } from './api.ts'
 import { type How, planned, type Target } from './compile.ts'
 import { piecesFor } from './costs.ts'
-import { ownership } from './draft.ts'
 import { kindOf, lanes } from './expression.ts'
 import type { Library } from './load.ts'
 import { type Loop, pointersOf, type Walk } from './loop.ts'
 import { moduleText } from './loop-text.ts'
 import { layoutOf } from './memory.ts'
+import { ownership } from './ownership.ts'
 import type {
   Array as Given,
   HostInstruction,
@@ -25,7 +25,7 @@ import type {
   Placed,
   Plan,
 } from './plan.ts'
-import { rangesOf, type Share, type Span, scheduled } from './schedule.ts'
+import { cutRanges, rangesOf, type Share, type Span, scheduled, wholeRange } from './schedule.ts'
 import { teamOf } from './team.ts'
 import { type Command, slots, turnOf } from './turn.js'
 import { elementBytes } from './view.ts'
@@ -199,29 +199,32 @@ export const programOf = (
       })
       return { kind: 'host', at: at - 1 }
     }
-    const sharesOf = (i: Instruction): readonly Share<Command>[] => {
-      if (i.kind === 'host') return [{ reads: i.reads.map(bytesOf), writes: i.writes.map(bytesOf), work: hosted(i) }]
-      if (i.kind === 'primitive')
-        return i.pieces.map((piece) => {
-          const writes = new Set(i.writes)
-          const spans = (isWrite: boolean): readonly Span[] =>
-            piece.arguments.flatMap(([, a]) => (writes.has(a.buffer) === isWrite ? [given(a)] : []))
-          return { reads: spans(false), writes: spans(true), work: primitives.commandOf(piece) }
+    const waysOf = (i: Instruction): readonly (readonly Share<Command>[])[] => {
+      if (i.kind === 'host') return [[{ reads: i.reads.map(bytesOf), writes: i.writes.map(bytesOf), work: hosted(i) }]]
+      if (i.kind === 'primitive') {
+        const writes = new Set(i.writes)
+        const spans = (piece: Piece, isWrite: boolean): readonly Span[] =>
+          piece.arguments.flatMap(([, a]) => (writes.has(a.buffer) === isWrite ? [given(a)] : []))
+        const shareOf = (piece: Piece): Share<Command> => ({
+          reads: spans(piece, false),
+          writes: spans(piece, true),
+          work: primitives.commandOf(piece),
         })
+        return [i.pieces.map(shareOf)]
+      }
       const { levels, arrays, results } = i.loop
-      const address = ({ buffer, element, offset }: Walk): number =>
-        (addresses[buffer] ?? 0) + offset * elementBytes[element]
-      return rangesOf(i.loop, threads, how.costs).map((range) => ({
+      const pointers = pointersOf(i.loop).pointers.map(
+        ({ buffer, element, offset }) => (addresses[buffer] ?? 0) + offset * elementBytes[element],
+      )
+      const shareOf = (range: Span): Share<Command> => ({
         reads: arrays.map((w) => spanOf(w, levels, range, addresses)),
         writes: results.map((w) => spanOf(w, levels, range, addresses)),
-        work: {
-          kind: 'loop',
-          name: nameOf.get(i) ?? '',
-          given: [...range, ...pointersOf(i.loop).pointers.map(address)],
-        },
-      }))
+        work: { kind: 'loop', name: nameOf.get(i) ?? '', given: [...range, ...pointers] },
+      })
+      const [long, short] = [rangesOf(i.loop, threads, how.costs), cutRanges(i.loop, threads)]
+      return (long.length > 1 ? [long] : [short, [wholeRange(i.loop)]]).map((ranges) => ranges.map(shareOf))
     }
-    const phases = [plan.once, plan.each].map((instructions) => scheduled(instructions, sharesOf, threads))
+    const phases = [plan.once, plan.each].map((instructions) => scheduled(instructions, waysOf, threads))
     const isShared = phases.some((turns) => turns[1]?.some((work) => work !== undefined))
     const team = await run(teamOf(library, isShared ? threads : 1))
     const number = team.add({ module, memory, phases })

@@ -1,8 +1,8 @@
 import type { Costs } from './costs.ts'
-import { cut } from './draft.ts'
 import { isLane } from './expression.ts'
 import { iterations, type Loop } from './loop.ts'
 import type { Instruction } from './plan.ts'
+import { cut } from './ranges.ts'
 
 /** Vectors of a loop's innermost step: cuts stand between them. */
 const block = 16
@@ -13,13 +13,20 @@ export const rangesOf = (
   threads: number,
   { worthCutting }: Pick<Costs, 'worthCutting'>,
 ): readonly (readonly [from: number, to: number])[] => {
-  const { levels, vector, steps } = loop
+  const isLong = iterations(loop) * (loop.steps.length + 1) >= worthCutting.operations
+  return isLong ? cutRanges(loop, threads) : [wholeRange(loop)]
+}
+export const wholeRange = ({ levels: [outer] }: Loop): readonly [from: number, to: number] => [0, outer?.length ?? 0]
+/** The outermost level's range in as many parts as there are threads, however short; whole where it is reduced. */
+export const cutRanges = (loop: Loop, threads: number): readonly (readonly [from: number, to: number])[] => {
+  const { levels, vector } = loop
   const [outer] = levels
-  const length = outer?.length ?? 0
-  const isLong = iterations(loop) * (steps.length + 1) >= worthCutting.operations
-  if (outer === undefined || outer.reduced || !isLong || isOfFirst(loop)) return [[0, length]]
-  if (vector > 0) return cut(length, threads)
-  return cut(Math.ceil(length / block), threads).map(([from, to]) => [from * block, Math.min(length, to * block)])
+  if (outer === undefined || outer.reduced || isOfFirst(loop)) return [wholeRange(loop)]
+  if (vector > 0) return cut(outer.length, threads)
+  return cut(Math.ceil(outer.length / block), threads).map(([from, to]) => [
+    from * block,
+    Math.min(outer.length, to * block),
+  ])
 }
 /** Whether a loop calls functions of JavaScript, which only the first thread has. */
 const isOfFirst = ({ steps }: Loop): boolean => steps.some(({ op }) => isLane(op))
@@ -42,12 +49,13 @@ interface Access {
 }
 
 /**
- * What each thread does, in order. Instructions of several shares give one to each thread in turn, others go where no wait is needed, to
- * the thread that has done least; threads wait for each other where one would touch what another one wrote, or write what it touched.
+ * What each thread does, in order. Of the ways to share an instruction out the first is taken that needs no wait, or else the first.
+ * Several shares go to one thread each, in turn; one share goes to the thread that has done least. Threads wait for each other where one
+ * would touch what another one wrote, or write what it touched.
  */
 export const scheduled = <Work>(
   instructions: readonly Instruction[],
-  sharesOf: (instruction: Instruction) => readonly Share<Work>[],
+  waysOf: (instruction: Instruction) => readonly (readonly Share<Work>[])[],
   threads: number,
 ): readonly (readonly Turn<Work>[])[] => {
   const turns: Turn<Work>[][] = Array.from({ length: threads }, () => [])
@@ -73,19 +81,25 @@ export const scheduled = <Work>(
     done[thread] = (done[thread] ?? 0) + bytes
   }
   const everyThread = turns.map((_, t) => t)
+  /** Of each share the thread that can do it without a wait; undefined where there is none. */
+  const placed = (shares: readonly Share<Work>[], most: readonly number[]): readonly number[] | undefined => {
+    const [only, ...others] = shares
+    if (only === undefined || others.length > 0)
+      return shares.some((s, k) => meets(s, k % threads)) ? undefined : shares.map((_, k) => k % threads)
+    const free = most.filter((t) => !meets(only, t))
+    return free.length === 0 ? undefined : [free.reduce((a, b) => ((done[b] ?? 0) < (done[a] ?? 0) ? b : a))]
+  }
   for (const i of instructions) {
-    const shares = sharesOf(i)
-    const [only] = shares
-    if (shares.length === 1 && only !== undefined) {
-      const first = i.kind === 'host' || (i.kind === 'loop' && isOfFirst(i.loop))
-      const free = (first ? [0] : everyThread).filter((t) => !meets(only, t))
-      if (free.length === 0) meet()
-      give(only, free.length === 0 ? 0 : free.reduce((a, b) => ((done[b] ?? 0) < (done[a] ?? 0) ? b : a)))
-      continue
-    }
-    if (shares.some((s, k) => meets(s, k % threads))) meet()
+    const most = i.kind === 'host' || (i.kind === 'loop' && isOfFirst(i.loop)) ? [0] : everyThread
+    const ways = waysOf(i)
+    const fit = ways.flatMap((shares) => {
+      const threadsOf = placed(shares, most)
+      return threadsOf === undefined ? [] : [{ shares, threadsOf }]
+    })[0]
+    if (fit === undefined) meet()
+    const { shares, threadsOf } = fit ?? { shares: ways[0] ?? [], threadsOf: everyThread }
     shares.forEach((s, k) => {
-      give(s, k % threads)
+      give(s, threadsOf[k % threads] ?? 0)
     })
   }
   meet()
