@@ -6,6 +6,7 @@ import { type Costs, measured } from './costs.ts'
 import { type Decided, decisions, undecided } from './decide.ts'
 import { halfPrecisions } from './half.ts'
 import { writtenInPlace } from './in-place.ts'
+import { joinLoops } from './join-loops.ts'
 import type { Library } from './load.ts'
 import { drafted, type Setting } from './lower.ts'
 import type { Ownership } from './ownership.ts'
@@ -30,6 +31,7 @@ export const rewrites = (
 export const finishings: readonly Pass<Plan>[] = [
   ['write new state over the old', writtenInPlace],
   ['run once what is fixed', runOnce],
+  ['join loops over the same elements', joinLoops],
 ]
 
 /** What plans are made by; laws make them by less. */

@@ -25,7 +25,7 @@ const productsOf = (isa: number, { half }: Pick<Costs, 'half'>): { readonly [H i
     { by: 'matrix units (AMX)', gain: half.matrixUnits },
     { by: 'vectors of AVX-512', gain: half.vectors },
   ]
-  const none = { by: 'nothing that this processor has', gain: 0 }
+  const none = { by: 'nothing', gain: 0 }
   return {
     bfloat16: has('matrixUnits') ? units : has('avx512') ? vectors : none,
     float16: has('matrixUnitsOfFloat16') ? units : has('float16') ? vectors : none,
@@ -52,6 +52,6 @@ export const saysHalf = (dtype: Half, { by, gain, isStored }: HalfPrecision): st
     ? `${dtype} native, products by ${by}`
     : gain > 0
       ? `${dtype} simulated in float32, which is faster than by ${by}`
-      : `${dtype} simulated in float32: products by ${by}`
+      : `${dtype} simulated in float32: oneDNN has no products of it on this processor`
 export const saysHalves = (precisions: HalfPrecisions): string =>
   halves.map((dtype) => saysHalf(dtype, precisions[dtype])).join('; ')
