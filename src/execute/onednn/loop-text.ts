@@ -313,10 +313,10 @@ const imports = Object.entries(lanes).map(([name, { from, to, arity }]) => {
 export const moduleText = (loops: readonly Loop[]): { readonly text: string; readonly names: readonly string[] } => {
   const [known, written] = [new Map<string, string>(), new Map<string, string>()]
   const names = loops.map((loop) => {
-    const shared = pointersOf(loop).of
-    const like = JSON.stringify({ ...loop, shared }, (key, value) =>
-      key === 'buffer' || key === 'offset' ? undefined : value,
-    )
+    const walked = ({ element, steps }: Walk) => [element, steps]
+    const arrays = loop.arrays.map(walked)
+    const results = loop.results.map((r) => [walked(r), r.operand])
+    const like = JSON.stringify([{ ...loop, arrays, results }, pointersOf(loop).of])
     const body = written.get(like) ?? writing(loop)
     written.set(like, body)
     const name = known.get(body) ?? `loop${known.size}`

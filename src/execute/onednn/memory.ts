@@ -55,10 +55,38 @@ export interface Layout {
   readonly bytes: number
 }
 
+/** Arrays that were given places, by address, in rows of numbers: all of them are looked at for each new one. */
+const places = (most: number) => {
+  const [from, to] = [new Int32Array(most), new Int32Array(most)]
+  const [start, end] = [new Float64Array(most), new Float64Array(most)]
+  let count = 0
+  return {
+    /** The lowest address from `least` on that is free while it lives. */
+    room: (life: Life, least: number): number => {
+      let address = least
+      for (let i = 0; i < count; i++) {
+        if ((start[i] ?? 0) >= address + life.bytes) break
+        if ((to[i] ?? 0) < life.from || life.to < (from[i] ?? 0)) continue
+        address = Math.max(address, end[i] ?? 0)
+      }
+      return address
+    },
+    put: (life: Life, address: number): void => {
+      let at = count
+      while (at > 0 && (start[at - 1] ?? 0) > address) at--
+      for (const row of [from, to, start, end]) row.copyWithin(at + 1, at, count)
+      from[at] = life.from
+      to[at] = life.to
+      start[at] = address
+      end[at] = address + life.bytes
+      count++
+    },
+  }
+}
+
 /** Places for all buffers, the largest first, each at the lowest address that is free while it lives. */
 export const layoutOf = (plan: Plan): Layout => {
   const addresses: number[] = plan.buffers.map(() => 0)
-  const placed: (Life & { readonly address: number })[] = []
   let bytes = 0
   const lives = [...livesOf(plan)].sort((a, b) => b.bytes - a.bytes || a.from - b.from)
   const apart = lives.filter(({ bytes: own }) => own <= small)
@@ -67,15 +95,10 @@ export const layoutOf = (plan: Plan): Layout => {
     bytes += own
   }
   const first = bytes
+  const { room, put } = places(lives.length)
   for (const life of lives.slice(0, lives.length - apart.length)) {
-    let address = first
-    for (const other of placed) {
-      if (other.to < life.from || life.to < other.from) continue
-      if (other.address >= address + life.bytes) break
-      address = Math.max(address, other.address + other.bytes)
-    }
-    const at = placed.findIndex((p) => p.address > address)
-    placed.splice(at < 0 ? placed.length : at, 0, { ...life, address })
+    const address = room(life, first)
+    put(life, address)
     addresses[life.buffer] = address
     bytes = Math.max(bytes, address + life.bytes)
   }
