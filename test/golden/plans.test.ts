@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type Explained, explainGroups } from '../../src/execute/explain.ts'
-import { asMeasured, planned } from '../../src/execute/onednn/compile.ts'
+import { bestOn, planned } from '../../src/execute/onednn/compile.ts'
 import { piecesFor } from '../../src/execute/onednn/costs.ts'
 import { explained as explainedOnednn } from '../../src/execute/onednn/explain.ts'
 import { layoutOf } from '../../src/execute/onednn/memory.ts'
@@ -51,8 +51,8 @@ const onOnednn = ({ graph, options: { mode, baked = [], carry = {} } }: Program,
   const library = paperLibrary(isa)
   const known = new Set(baked)
   const target = { mode, carry, baked: known, fixed: known, pieces: piecesFor(threads) }
-  const made = planned(graph, library, ownership(library), target, asMeasured)
-  const rows = explainedOnednn(made, threads)
+  const made = planned(graph, library, ownership(library), target, bestOn(library))
+  const rows = explainedOnednn(made, threads, bestOn(library).costs)
   const products = rows.filter(({ op, algorithm }) => op.startsWith('conv') && !/^(loop|tiles)/.test(algorithm))
   const lines = products.map(({ node, op, algorithm, layout }) => `${node}: ${op}, ${algorithm}, ${layout}`)
   /** Items that are gone through in rounds are told once. */
@@ -64,6 +64,11 @@ const onOnednn = ({ graph, options: { mode, baked = [], carry = {} } }: Program,
 describe('the plan on onednn of the same', () => {
   test.each(programs)('$name', async (program) => {
     await expect(onOnednn(program)).toMatchFileSnapshot(`plans/onednn-${program.name}.txt`)
+  })
+})
+describe('the plan on onednn, with AVX-512, of the same', () => {
+  test.each(programs.filter(({ name }) => name === 'diffusion'))('$name', async (program) => {
+    await expect(onOnednn(program, 0x27)).toMatchFileSnapshot(`plans/onednn-avx512-${program.name}.txt`)
   })
 })
 describe('the plan on onednn of a step in bfloat16', () => {

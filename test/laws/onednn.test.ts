@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Executor, Values } from '../../src/execute/executor.ts'
-import { asMeasured, by, finishings, type How } from '../../src/execute/onednn/compile.ts'
-import { type Costs, measured } from '../../src/execute/onednn/costs.ts'
+import { by, finishings, type How } from '../../src/execute/onednn/compile.ts'
+import { type Costs, measured, reckonedOfAvx512 } from '../../src/execute/onednn/costs.ts'
 import { decisions } from '../../src/execute/onednn/decide.ts'
 import { onednnBy } from '../../src/execute/onednn/index.ts'
 import { reference } from '../../src/execute/reference/index.ts'
@@ -51,7 +51,7 @@ const isAsReference = async (executor: Executor, { graph, feeds }: Fed, threads 
 
 await suiteOn('onednn', 'onednn', () => {
   describe.each(ways)('%s', (_, costs) => {
-    const executor = onednnBy(by(costs))
+    const executor = onednnBy(() => by(costs))
     test('gives a layer, and its gradients', () =>
       check(
         fc.asyncProperty(layers, async (one) => isAsReference(executor, one)),
@@ -73,7 +73,7 @@ await suiteOn('onednn', 'onednn', () => {
   })
 
   describe.each(ways)('in half precision, 2 bytes an element, %s', (_, costs) => {
-    const executor = onednnBy(by({ ...costs, half: { ...costs.half, stored: 'always' } }))
+    const executor = onednnBy(() => by({ ...costs, half: { ...costs.half, stored: 'always' } }))
     test('gives a layer, and its gradients', () =>
       check(
         fc.asyncProperty(layers, fc.constantFrom(...halves), async (one, half) =>
@@ -101,11 +101,17 @@ await suiteOn('onednn', 'onednn', () => {
       ({ 0: name }, i) => [`all but ${name}`, { ...all, decisions: all.decisions.filter((_, k) => k !== i) }] as const,
     ),
     ['all', all],
-    ['as measured', asMeasured],
+    ['as measured', by(measured)],
+    ['as reckoned of AVX-512', by(reckonedOfAvx512)],
   ]
   test.each(passes)('%s keeps what is computed', (_, how) =>
     check(
-      fc.asyncProperty(networks, async (one) => isAsReference(onednnBy(how), one)),
+      fc.asyncProperty(networks, async (one) =>
+        isAsReference(
+          onednnBy(() => how),
+          one,
+        ),
+      ),
       5,
     ),
   )

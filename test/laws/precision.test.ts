@@ -97,7 +97,7 @@ const fed = (g: Graph): Values =>
 /** oneDNN with 2 bytes an element, on a processor without arithmetic in half precision too. */
 const stored: readonly (readonly [string, Executor])[] = (await present(['onednn'])).map(() => [
   'onednn, 2 bytes an element',
-  onednnBy(by({ ...measured, half: { ...measured.half, stored: 'always' } })),
+  onednnBy(() => by({ ...measured, half: { ...measured.half, stored: 'always' } })),
 ])
 const exactly = ['reference', reference] as const
 /** What an engine that computes in single precision errs besides, of the magnitudes. */

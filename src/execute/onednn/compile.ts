@@ -2,7 +2,7 @@ import type { Graph } from '../../graph/graph.ts'
 import type { CompileOptions } from '../executor.ts'
 import { type Pass, through } from '../passes.ts'
 import { byPhases } from '../staging.ts'
-import { type Costs, measured } from './costs.ts'
+import { type Costs, costsFor } from './costs.ts'
 import { type Decided, decisions, undecided } from './decide.ts'
 import { halfPrecisions } from './half.ts'
 import { writtenInPlace } from './in-place.ts'
@@ -41,7 +41,8 @@ export interface How {
   readonly finishings: readonly Pass<Plan>[]
 }
 export const by = (costs: Costs): How => ({ costs, decisions: decisions(costs), finishings })
-export const asMeasured = by(measured)
+/** What is best on a processor, of those that were measured or reckoned. */
+export const bestOn = (processor: Pick<Library, 'isa'>): How => by(costsFor(processor))
 
 export const planned = (graph: Graph, library: Library, ownership: Ownership, target: Target, how: How): Plan => {
   const rewritten = through(rewrites(target, how.costs))(graph)

@@ -1,4 +1,5 @@
 import type { Phased } from '../staging.ts'
+import { hasIsa } from './isa.ts'
 
 /**
  * How long a plan takes. Measured with oneDNN 3.2 on one thread of a processor
@@ -55,6 +56,19 @@ export const measured: Costs = {
   worthCutting: { flops: 1e6, operations: 32_768 },
   pace: { flops: 6.3e7, weightGradientFlops: 3.5e7, bytes: 8e6, steps: 1.6e6, call: 0.002 },
 }
+
+const wideAlone: Tiled = { narrow: 256, wide: 256, tiles: 64 }
+/**
+ * Of AVX-512, whose products are four times as fast while loops of WebAssembly are not: convolutions as they are until tiles are few
+ * beside their products. Reckoned from the pace of its convolutions, not measured with plans: docs/decisions/0017.
+ */
+export const reckonedOfAvx512: Costs = {
+  ...measured,
+  minimal: { conv2d: wideAlone, convInputGrad: wideAlone, convWeightGrad: wideAlone },
+  pace: { ...measured.pace, flops: 1.9e8, weightGradientFlops: 1.8e8 },
+}
+export const costsFor = ({ isa }: { readonly isa: number }): Costs =>
+  hasIsa(isa, 'avx512') ? reckonedOfAvx512 : measured
 
 /** Pieces of a long primitive: as many for 1 thread as for 2, so that both give the same numbers to the bit. */
 export const piecesFor = (threads: number): number => Math.max(2, threads)

@@ -1,6 +1,7 @@
 import { type DType, type Half, halves, isHalf } from '../../graph/types.ts'
 import { RR } from '../../prelude.ts'
 import type { Costs } from './costs.ts'
+import { hasIsa } from './isa.ts'
 import type { Library } from './load.ts'
 import type { Element } from './view.ts'
 
@@ -17,18 +18,15 @@ export interface HalfPrecision extends HalfProducts {
 }
 export type HalfPrecisions = { readonly [H in Half]: HalfPrecision }
 
-/** Bits of `dnnl_cpu_isa_t`, a set that holds the sets of older processors. */
-const isas = { avx512: 0x27, bfloat16: 0xe7, float16: 0x1ef, matrixUnits: 0xfef, matrixUnitsOfFloat16: 0x1fef } as const
 const productsOf = (isa: number, { half }: Pick<Costs, 'half'>): { readonly [H in Half]: HalfProducts } => {
-  const has = (set: keyof typeof isas): boolean => (isa & isas[set]) === isas[set]
   const [units, vectors] = [
     { by: 'matrix units (AMX)', gain: half.matrixUnits },
     { by: 'vectors of AVX-512', gain: half.vectors },
   ]
   const none = { by: 'nothing', gain: 0 }
   return {
-    bfloat16: has('matrixUnits') ? units : has('avx512') ? vectors : none,
-    float16: has('matrixUnitsOfFloat16') ? units : has('float16') ? vectors : none,
+    bfloat16: hasIsa(isa, 'matrixUnits') ? units : hasIsa(isa, 'avx512') ? vectors : none,
+    float16: hasIsa(isa, 'matrixUnitsOfFloat16') ? units : hasIsa(isa, 'float16') ? vectors : none,
   }
 }
 

@@ -6,7 +6,7 @@ import { contracted } from '../contract.ts'
 import type { Carry, CompileOptions, Executable, Executor, Stepper, Values } from '../executor.ts'
 import { readingFiles } from '../files.ts'
 import { threadsHere } from '../onnx/threads.ts'
-import { asMeasured, type How, planned } from './compile.ts'
+import { bestOn, type How, planned } from './compile.ts'
 import { piecesFor } from './costs.ts'
 import { explained } from './explain.ts'
 import { type Library, library } from './load.ts'
@@ -91,12 +91,13 @@ const executable = (compiled: Compiled): Executable => {
 }
 
 /** The same by other costs, or by fewer passes. */
-export const onednnBy = (how: How): Executor =>
+export const onednnBy = (howOn: (processor: Pick<Library, 'isa'>) => How): Executor =>
   contracted({
     name: 'onednn',
     explain: (graph, { mode, threads = threadsHere(), baked = [], carry = {} }) =>
       effect(async (run) => {
         const lib = await run(library)
+        const how = howOn(lib)
         const owner = ownership(lib)
         const known = new Set(baked)
         const target = { mode, carry, fixed: known, baked: known, pieces: piecesFor(threads) }
@@ -105,7 +106,10 @@ export const onednnBy = (how: How): Executor =>
         return rows
       }),
     compile: readingFiles((graph, { mode, constants = {}, threads = threadsHere() }) =>
-      effect(async (run) => executable({ library: await run(library), graph, mode, constants, threads, how })),
+      effect(async (run) => {
+        const lib = await run(library)
+        return executable({ library: lib, graph, mode, constants, threads, how: howOn(lib) })
+      }),
     ),
   })
 
@@ -115,4 +119,4 @@ export const onednnBy = (how: How): Executor =>
  *
  * Errors: `compile` where the library or koffi is missing, or the graph's arrays are more than 4 GiB; `run` where feeds do not fit.
  */
-export const onednn: Executor = onednnBy(asMeasured)
+export const onednn: Executor = onednnBy(bestOn)
