@@ -1,4 +1,5 @@
 import { type Effect, type Errors, effect, failure, type LatentError } from '../error.ts'
+import { fedAhead } from '../execute/carry.ts'
 import type { Executor, Stepper } from '../execute/executor.ts'
 import { pipe, TE } from '../prelude.ts'
 
@@ -16,6 +17,11 @@ export const stoppable = (executor: Executor, stopping: () => boolean): Executor
   const stepping = (stepper: Stepper): Stepper => ({
     ...stepper,
     step: (feeds) => unlessStopping(stepper.step(feeds)),
+    ahead: (feeds) =>
+      pipe(
+        fedAhead(stepper)(feeds),
+        TE.map((step) => (rest) => unlessStopping(step(rest))),
+      ),
   })
   return {
     name: executor.name,

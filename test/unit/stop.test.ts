@@ -36,12 +36,14 @@ const filled = (x: number) => {
           value.data.fill(x)
           return value
         })(initial)
+        const step = (): Effect<Values> =>
+          pipe(
+            run(),
+            TE.map((made) => omit(made, Object.keys(carry))),
+          )
         return TE.right({
-          step: () =>
-            pipe(
-              run(),
-              TE.map((made) => omit(made, Object.keys(carry))),
-            ),
+          step,
+          ahead: () => TE.right(step),
           read: TE.right(read),
           dispose: () => {},
         })

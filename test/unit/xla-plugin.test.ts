@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import * as D from '../../src/declare/index.ts'
+import { fedAhead } from '../../src/execute/carry.ts'
 import { floats } from '../../src/execute/executor.ts'
 import { bytesOfDescribed } from '../../src/execute/explain.ts'
 import { keep, keyOf, recall } from '../../src/execute/xla/cache.ts'
@@ -303,6 +304,33 @@ await suiteOn('xla:cpu', 'errors of XLA are ours, on xla:cpu', (executor) => {
     for (let i = 0; i < 500; i++) right(await stepper.step({})())
     expect(right(await stepper.read()).w?.data.every((x) => x === 500)).toBe(true)
     program.dispose()
+  })
+
+  test('programs that were disposed of, and steps, leave nothing in memory', async () => {
+    const type = float(2 ** 20)
+    const [w, x, k] = [D.input('w', type), D.input('x', type), D.input('k', type)]
+    const next = pipe(w, D.add(x), D.add(k))
+    const graph = graphOf({ next, y: pipe(next, D.sum()) })
+    const ones = floats(type.shape, new Float32Array(2 ** 20).fill(1))
+    const lived = async (steps: number): Promise<void> => {
+      const program = right(await executor.compile(graph, { mode: 'training', constants: { k: ones } })())
+      const stepper = right(await program.start({ next: 'w' }, { w: ones })())
+      right(await fedAhead(stepper)({ x: ones })())
+      for (let i = 0; i < steps; i++) right(await stepper.step({ x: ones })())
+      program.dispose()
+    }
+    const grown = async (body: () => Promise<void>): Promise<number> => {
+      const before = process.memoryUsage.rss()
+      await body()
+      return (process.memoryUsage.rss() - before) / 2 ** 20
+    }
+    for (let i = 0; i < 4; i++) await lived(4)
+    // Each program has 16 MiB, each step is fed 4.
+    const byPrograms = await grown(async () => {
+      for (let i = 0; i < 12; i++) await lived(1)
+    })
+    expect(byPrograms).toBeLessThan(64)
+    expect(await grown(() => lived(100))).toBeLessThan(100)
   })
 
   test('a line that XLA does not take is told by its node', async () => {
