@@ -28,7 +28,6 @@ const sets = (): readonly string[] =>
     '/firstStage/training/validate={"every":3,"pictures":5,"monitor":{"metric":"val/psnr","use":"best"}}',
     '/diffusion/training/validate={"every":2,"monitor":{"metric":"val/loss_simple_ema","patience":2}}',
     '/diffusion/training/postHocEma={"every":3}',
-    ...['steps=2', 'guidance=1', 'perClass=1'].map((set) => `/sampling/${set}`),
     ...['firstStage', 'diffusion'].flatMap((stage) => [
       `/${stage}/training/steps=8`,
       `/${stage}/training/checkpointEvery=3`,
