@@ -1,5 +1,6 @@
 import { type Effect, type Errors, effect, showErrors } from '../error.ts'
 import { auto, executorByName } from '../execute/auto.ts'
+import { executorsThat, type Way, ways } from '../execute/half-arithmetic.ts'
 import { halvesOfLibrary, lookForLibrary } from '../execute/onednn/found.ts'
 import { knownSpeed, measureSpeed, ratioOf, ratioText, speedRecord } from '../execute/onednn/speed.ts'
 import { available } from '../execute/onnx/available.ts'
@@ -32,6 +33,18 @@ const oneDnnSpeed: Effect<string> = effect(async (run) => {
   if (known === undefined) await run(written(speedRecord, speed))
   return `${ratioText(speed)}, so auto takes ${ratioOf(speed) < 1 ? 'it before' : 'only'} onnx:cpu`
 })
+
+const halfSays: { readonly [W in Way]: string } = {
+  computes: 'computed by the device',
+  'by processor': 'by the device where it has matrix units for it, else as those below',
+  simulates: 'computed in float32, each result rounded: slower than float32',
+  refuses: 'refused',
+}
+/** What executors make of half precision. */
+const halfRows: readonly (readonly [string, string])[] = [
+  ['half precision', 'float16 and bfloat16, for training and sampling'],
+  ...ways.map((way) => [`  ${way}`, `${executorsThat(way).join(', ')}: ${halfSays[way]}`] as const),
+]
 
 /** What was found, or why nothing was: doctor goes on. */
 const told = (e: Effect<string>): Promise<string> => TE.getOrElse((errors: Errors) => T.of(showErrors(errors)))(e)()
@@ -82,6 +95,7 @@ export const aboutMachine: Effect<string> = effect(async () => {
     ...platforms,
     ['tfjs', 'TensorFlow.js, of optional packages'],
     ...others,
+    ...halfRows,
     [
       'auto',
       E.isLeft(choice) ? `none\n${showErrors(choice.left)}` : `${choice.right.executor.name}: ${choice.right.reason}`,

@@ -8,14 +8,13 @@ import { inHalf } from '../../src/execute/in-half.ts'
 import { by } from '../../src/execute/onednn/compile.ts'
 import { measured } from '../../src/execute/onednn/costs.ts'
 import { onednnBy } from '../../src/execute/onednn/index.ts'
-import { onnx } from '../../src/execute/onnx/index.ts'
 import { reference } from '../../src/execute/reference/index.ts'
 import { diffusionLoss, samplingProgram } from '../../src/experiment/diffusion-stage.ts'
 import { autoencoderOf } from '../../src/experiment/document.ts'
 import { decoderGraph } from '../../src/experiment/first-stage.ts'
 import { loadExperiment } from '../../src/experiment/load.ts'
 import { decodeGraph, encodeGraph } from '../../src/graph/codec.ts'
-import { feedTypes, type Graph, type Node, noises, outputTypes } from '../../src/graph/graph.ts'
+import { feedTypes, type Graph, noises, outputTypes } from '../../src/graph/graph.ts'
 import type { OpKind } from '../../src/graph/ops.ts'
 import { float, type Half, halves, isHalf, size, type TensorType } from '../../src/graph/types.ts'
 import { E, pipe } from '../../src/prelude.ts'
@@ -25,50 +24,9 @@ import { frozen } from '../arbitrary/cases.ts'
 import { check } from '../arbitrary/check.ts'
 import { present, suiteOn } from '../arbitrary/executors.ts'
 import { arbitraryGraph } from '../arbitrary/graphs.ts'
+import { absolute, formats, magnitudes, roundings, tame } from '../arbitrary/half.ts'
 import { right, runOn } from '../arbitrary/run.ts'
 
-/** Of rounding the unit, and what numbers below the normal ones can lose besides. */
-const formats = {
-  float16: { unit: 2 ** -11, underflow: 1e-5, largest: 6e4 },
-  bfloat16: { unit: 2 ** -8, underflow: 1e-37, largest: 1e37 },
-} as const
-
-/** Ops whose results grow and err no faster than sums and products of their operands' magnitudes. */
-const tame = [
-  ...(['neg', 'abs', 'tanh', 'sigmoid', 'silu', 'add', 'sub', 'mul', 'maximum', 'minimum', 'sum', 'matmul'] as const),
-  ...(['conv2d', 'reshape', 'transpose', 'slice', 'pad', 'concat', 'broadcast', 'upsampleNearest', 'maxPool'] as const),
-] satisfies readonly OpKind[]
-
-/** What of magnitudes bounds the magnitude of a result, and of an error times it: |a - b| by |a| + |b|, and so on. */
-const magnitude = (n: Node, args: readonly Tensor[]): Tensor => {
-  const [a, b] = args
-  if (n.type.dtype !== 'float32' || a === undefined) {
-    const x = D.rebuild(n, args)
-    return D.isTensor('constant')(x) && n.type.dtype === 'float32'
-      ? D.constant(x.attributes.data.map(Math.abs), x.type)
-      : x
-  }
-  if (n.op === 'neg' || n.op === 'abs' || n.op === 'tanh') return a
-  if (n.op === 'sigmoid') return pipe(a, D.add(1))
-  if (n.op === 'silu') return pipe(a, D.mul(1.1))
-  if (b !== undefined && n.op === 'sub') return pipe(a, D.add(b))
-  if (b !== undefined && n.op === 'minimum') return pipe(a, D.maximum(b))
-  return D.apply(n.op, n.attributes, args, n.scope)
-}
-const magnitudes = (g: Graph): Graph => D.refreeze(D.rewrite(g, magnitude))
-const absolute = (v: Value): Value => (v.dtype === 'float32' ? { ...v, data: v.data.map(Math.abs) } : v)
-
-/** Roundings that can meet in a result: of a product the sum of its factors'. */
-const roundings = ({ nodes, outputs }: Graph): Readonly<Record<string, number>> => {
-  const products: readonly OpKind[] = ['mul', 'matmul', 'conv2d']
-  const found: number[] = []
-  for (const { op, operands, type } of nodes) {
-    const before = operands.map((o) => found[o] ?? 0)
-    const met = products.includes(op) ? before.reduce((s, d) => s + d, 0) : Math.max(0, ...before)
-    found.push(met + (isHalf(type.dtype) ? 1 : 0))
-  }
-  return Object.fromEntries(Object.entries(outputs).map(([name, i]) => [name, found[i] ?? 0]))
-}
 /** Results in half precision one behind the other, at most. */
 const depth = ({ nodes }: Graph): number => {
   const found: number[] = []
@@ -94,6 +52,8 @@ const drawn = (name: string, { dtype, shape }: TensorType): Value => {
 const fed = (g: Graph): Values =>
   Object.fromEntries(Object.entries(feedTypes(g)).map(([name, type]) => [name, drawn(name, type)]))
 
+/** Those that have both dtypes, beside oneDNN. */
+const engines = (await present(['onnx:cpu', 'xla:cpu', 'tfjs:node'])).map(({ executor }) => executor)
 /** oneDNN with 2 bytes an element, on a processor without arithmetic in half precision too. */
 const stored: readonly (readonly [string, Executor])[] = (await present(['onednn'])).map(() => [
   'onednn, 2 bytes an element',
@@ -174,7 +134,7 @@ describe.each(halves)('precision(%s)', (dtype) => {
       for (const op of ['softmax', 'sum', 'parameter', 'input'] as const) expect(types(op)).not.toContain(dtype)
     })
 
-    test.each([exactly, ['onnx:cpu', onnx('cpu')] as const, ...stored])(
+    test.each([exactly, ...engines.map((e) => [e.name, e] as const), ...stored])(
       'errs on %s by at most d u of the greatest result, d the float16 results one behind the other',
       async (_, executor) => {
         const [exact, found] = [await inFull(), await runOn(inHalf(dtype)(executor))(graph, feeds)]
@@ -286,10 +246,10 @@ await suiteOn('onnx:webgpu', 'on onnx:webgpu', (webgpu) => {
 test.each([
   ['float16', [0.0999755859375, -2, 2048], [1.099609375, -1, 2048]],
   ['bfloat16', [0.10009765625, -2, 2048], [1.1015625, -1, 2048]],
-] as const)('arrays of %s are fed and returned, rounded, by both executors', async (dtype, same, more) => {
+] as const)('arrays of %s are fed and returned, rounded, by every executor', async (dtype, same, more) => {
   const x = D.input('x', { dtype, shape: [3] })
   const graph = frozen({ y: pipe(x, D.add(1)), z: x })
-  for (const executor of [reference, onnx('cpu'), ...stored.map(([, engine]) => engine)]) {
+  for (const executor of [reference, ...engines, ...stored.map(([, engine]) => engine)]) {
     const { y, z } = await runOn(executor)(graph, {
       x: { dtype, shape: [3], data: Float32Array.of(0.1, -2, 2048) },
     })

@@ -1,5 +1,7 @@
+import { readFile } from 'node:fs/promises'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { halfArithmetic } from '../../src/execute/half-arithmetic.ts'
 import {
   bfloatBits,
   bfloatToFloatBits,
@@ -13,6 +15,19 @@ import {
 const allBits = Array.from({ length: 2 ** 16 }, (_, bits) => bits)
 /** 0 and up to infinity, by their bits; infinity stands for 65536, where the next number would be. */
 const positive = allBits.slice(0, 0x7c01).map((bits) => (bits === 0x7c00 ? 65536 : fromHalfBits(bits)))
+
+test('docs/executors.md says of every executor what it makes of half precision', async () => {
+  const text = await readFile('docs/executors.md', 'utf8')
+  const section = text.split('## Half precision')[1]?.split('\n## ')[0] ?? ''
+  const lines = section.split('\n').filter((line) => line.startsWith('| `'))
+  const said = lines.flatMap((line) => {
+    const [names = '', ...cells] = line.split(' | ')
+    const words = cells.map((cell) => /^by processor|^\w+/.exec(cell)?.[0])
+    return [...names.matchAll(/`([^`]+)`/g)].map(([, name]) => [name, ...words])
+  })
+  const known = Object.entries(halfArithmetic).filter(([name]) => name !== 'onnx')
+  expect([...said].sort()).toEqual(known.map(([name, { float16, bfloat16 }]) => [name, float16, bfloat16]).sort())
+})
 
 describe('half precision', () => {
   test('the numbers that the standard names', () => {

@@ -7,17 +7,22 @@ import { floats, type Values } from '../../src/execute/executor.ts'
 import { reference } from '../../src/execute/reference/index.ts'
 import { type Addon, dataTypes } from '../../src/execute/tensorflow/addon.ts'
 import { tensorflowIn } from '../../src/execute/tensorflow/build.ts'
+import { tensorflowDevice } from '../../src/execute/tensorflow/device.ts'
+import { computesIn, widening } from '../../src/execute/tensorflow/half.ts'
 import { lean } from '../../src/execute/tensorflow/lean.ts'
 import { environment } from '../../src/execute/tensorflow/load.ts'
 import { opOf } from '../../src/execute/tensorflow/ops.ts'
 import { readyOf } from '../../src/execute/tensorflow/ready.ts'
-import { binary } from '../../src/execute/tfjs/arithmetic.ts'
+import { binary, unary } from '../../src/execute/tfjs/arithmetic.ts'
+import { described } from '../../src/execute/tfjs/describe.ts'
 import { disposeAll, downloadAll, uploadAll } from '../../src/execute/tfjs/device.ts'
 import { load } from '../../src/execute/tfjs/installed.ts'
 import { prepare } from '../../src/execute/tfjs/machine.ts'
+import { keeping } from '../../src/execute/tfjs/packing.ts'
 import { schedule } from '../../src/execute/tfjs/program.ts'
+import { rewrite } from '../../src/execute/tfjs/quirks.ts'
 import { lowerTogether } from '../../src/execute/tfjs/tail.ts'
-import { leaf, type Roots, reshape, sum } from '../../src/execute/tfjs/value.ts'
+import { cast, leaf, type Rewriting, type Roots, reshape, sum } from '../../src/execute/tfjs/value.ts'
 import { feedTypes } from '../../src/graph/graph.ts'
 import { float, type Shape, size } from '../../src/graph/types.ts'
 import { pipe } from '../../src/prelude.ts'
@@ -175,6 +180,75 @@ test('arithmetic of many parameters is done at once, and gives the same bits', a
   expect([apart.subtractions, together.subtractions]).toEqual([4, 1])
   expect(together.results).toEqual(apart.results)
 })
+describe('half precision', () => {
+  const dtype = 'bfloat16'
+  const [x, w] = [leaf('x', { dtype, shape: [2, 4] }), leaf('w', float(2, 4))]
+  const y = unary('Tanh', binary('Add', x, cast(w, dtype)))
+  const named = (roots: Roots, halves: Rewriting) => {
+    const program = schedule(rewrite(halves)(roots))
+    return Object.keys(described(program, { x: x.type, w: w.type }).ops)
+  }
+  test('that TensorFlow has not is computed in float32, between casts', () => {
+    expect(
+      named(
+        { y },
+        widening(() => true),
+      ),
+    ).toEqual(['Cast from float32 to bfloat16', 'Add in bfloat16', 'Tanh in bfloat16'])
+    expect(
+      named(
+        { y },
+        widening((kernel) => kernel !== 'Tanh'),
+      ),
+    ).toEqual([
+      'Cast from float32 to bfloat16',
+      'Add in bfloat16',
+      'Cast from bfloat16 to float32',
+      'Tanh in float32, between casts from and to bfloat16',
+    ])
+  })
+  test('is asked for once, and what fails is not believed', () => {
+    const { addon, calls } = noting()
+    const computes = computesIn(tensorflowDevice({ ...addon, tensorDataSync: () => new Float32Array(10_000) }, 'toy'))
+    expect([computes('Neg', dtype), computes('Softmax', dtype)]).toEqual([true, false])
+    const asked = calls.length
+    expect(asked).toBeGreaterThan(0)
+    expect(computes('Neg', dtype)).toBe(true)
+    expect(calls).toHaveLength(asked)
+    const failing = (op: string, ...rest: readonly [Parameters<Addon['executeOp']>[1], readonly number[], number]) => {
+      if (op === 'Tanh') throw new Error('No OpKernel was registered to support Op Tanh')
+      return addon.executeOp(op, ...rest)
+    }
+    expect(computesIn(tensorflowDevice({ ...addon, executeOp: failing }, 'toy'))('Tanh', dtype)).toBe(false)
+  })
+  test('is how weights lie on the device that nothing reads otherwise', () => {
+    const kept = (roots: Roots) => keeping(roots, { w: w.type }).types.w?.dtype
+    expect(kept({ y })).toBe('bfloat16')
+    expect(kept({ y, w })).toBe('float32')
+    expect(kept({ y, z: cast(w, 'float16') })).toBe('float32')
+    expect(kept({ y, z: unary('Neg', reshape(w, [8])) })).toBe('float32')
+    const moved = keeping({ y: cast(reshape(w, [8]), dtype) }, { w: w.type })
+    expect(moved.types.w?.dtype).toBe('bfloat16')
+    expect(moved.roots.y).toMatchObject({
+      kernel: 'Reshape',
+      inputs: [{ name: 'w', type: { dtype } }],
+      type: { dtype },
+    })
+  })
+  test('widened and made half again is what it was', () => {
+    expect(cast(cast(x, 'float32'), dtype)).toBe(x)
+    expect(cast(cast(w, dtype), 'float32')).not.toBe(w)
+  })
+})
+test('memory is that of arrays while they are read; a reshape has none', () => {
+  const x = leaf('x', float(4, 4))
+  const twice = binary('Add', reshape(x, [16]), reshape(x, [16]))
+  const y = sum(reshape(twice, [4, 4]), [0, 1])
+  expect(described(schedule({ y }), { x: x.type }).memory).toEqual({
+    ...{ arguments: 64, outputs: 4, temporary: 64 },
+    ...{ alias: 0, code: 0 },
+  })
+})
 test('reshapes that another call can do without are left out', () => {
   const kernelsOf = (roots: Roots): readonly string[] => schedule(lean(roots)).steps.map(({ kernel }) => kernel)
   const [x, bias] = [leaf('x', float(2, 4, 4, 3)), leaf('bias', float(3))]
@@ -236,9 +310,35 @@ await suiteOn('tfjs:node', 'on tfjs:node', (executor) => {
     expect(await cycle(2000)).toHaveLength(1)
     expect(arrays()).toBe(before)
   })
-  test('half precision is one error, however many nodes have it', async () => {
-    const x = pipe(D.input('x', float(2)), D.cast('float16'), D.neg, D.abs)
-    const failed = await executor.compile(graphOf({ y: pipe(x, D.cast('float32')) }), { mode: 'sampling' })()
-    expect(failed).toMatchObject({ left: [{ tag: 'compile', got: 'float16, here and at 2 more nodes' }] })
+  test('arrays in half precision are let go of like others, and what computes in it is told', async () => {
+    const addon = right(await load('node')()).device.backend()
+    const arrays = (): unknown => Reflect.apply(Reflect.get(addon, 'getNumOfTensors'), addon, [])
+    const x = pipe(
+      D.input('x', { dtype: 'float16', shape: [2, 3] }),
+      D.mul(pipe(D.input('w', float(3)), D.cast('float16'))),
+    )
+    const g = graphOf({ y: x, z: pipe(x, D.sigmoid, D.cast('float32')) })
+    const cycle = async (): Promise<Values> => {
+      const program = right(
+        await executor.compile(g, { mode: 'sampling', constants: { w: floats([3], Float32Array.of(1, 2, 0.1)) } })(),
+      )
+      const made = right(
+        await program.run({ x: { dtype: 'float16', shape: [2, 3], data: Float32Array.of(1, 2, 3, 4, 5, 6) } })(),
+      )
+      program.dispose()
+      return made
+    }
+    const { y } = await cycle()
+    expect(y).toEqual({
+      dtype: 'float16',
+      shape: [2, 3],
+      data: Float32Array.of(1, 4, 0.2998046875, 4, 10, 0.599609375),
+    })
+    const before = arrays()
+    await cycle()
+    expect(arrays()).toBe(before)
+    const { ops } = right(await (executor.describe?.(g, { mode: 'sampling', baked: ['w'] }) ?? expect.unreachable())())
+    expect(ops).toMatchObject({ 'Multiply in float16': 1 })
+    expect(Object.keys(ops)).not.toContain('Multiply')
   })
 })

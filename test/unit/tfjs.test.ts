@@ -22,6 +22,14 @@ import { grad } from '../../src/transform/index.ts'
 import { suiteOn } from '../arbitrary/executors.ts'
 import { adam, adamFeeds, graphOf, right } from './onnx-support.ts'
 
+test('half precision is one error, however many nodes have it', async () => {
+  const x = pipe(D.input('x', float(2)), D.cast('float16'), D.neg, D.abs)
+  const failed = await tfjs('cpu').compile(graphOf({ y: pipe(x, D.cast('float32')) }), { mode: 'sampling' })()
+  expect(failed).toMatchObject({
+    left: [{ tag: 'compile', got: 'float16, here and at 2 more nodes', hint: expect.stringContaining('float32') }],
+  })
+})
+
 const carry = { w: 'net.weight', m: 'm/net.weight', v: 'v/net.weight' }
 const target = {
   name: 'tfjs:toy',
@@ -31,6 +39,7 @@ const target = {
   sums: sumInPlace,
   paddings: 'words',
   dtypes: ['float32', 'int32', 'bool'],
+  halves: none,
   together: false,
   lean: (roots: Roots) => roots,
   integers: 2 ** 24,

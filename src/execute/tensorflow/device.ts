@@ -1,10 +1,11 @@
 import { reasonOf } from '../../error.ts'
-import type { DType, TensorType } from '../../graph/types.ts'
+import { roundings } from '../../graph/half.ts'
+import { type DType, isHalf, type TensorType } from '../../graph/types.ts'
 import type { Value } from '../executor.ts'
 import type { Call, Device, Held } from '../tfjs/device.ts'
 import type { Step } from '../tfjs/program.ts'
 import type { Constant } from '../tfjs/value.ts'
-import { type Addon, dataTypes } from './addon.ts'
+import { type Addon, dataTypes, typeIs } from './addon.ts'
 import { opOf } from './ops.ts'
 
 /** An array of TensorFlow's, on the device. */
@@ -40,13 +41,45 @@ const holding = (addon: Addon, id: number, type: TensorType): Handle => {
 }
 
 const copied = (dtype: DType, data: ArrayLike<number>): Float32Array | Int32Array | Uint8Array =>
-  dtype === 'int32' ? Int32Array.from(data) : dtype === 'bool' ? Uint8Array.from(data) : Float32Array.from(data)
+  dtype === 'int32'
+    ? Int32Array.from(data)
+    : dtype === 'bool'
+      ? Uint8Array.from(data)
+      : isHalf(dtype)
+        ? Float32Array.from(data, roundings[dtype])
+        : Float32Array.from(data)
 const arrayOf = ({ dtype, shape }: TensorType, data: Float32Array | Int32Array | Uint8Array): Value =>
   dtype === 'int32'
     ? { dtype, shape, data: Int32Array.from(data) }
     : dtype === 'bool'
       ? { dtype, shape, data: Uint8Array.from(data) }
       : { dtype, shape, data: data instanceof Float32Array ? data : Float32Array.from(data) }
+
+const cast = (addon: Addon, id: number, to: DType): number => {
+  const [made] = addon.executeOp('Cast', [typeIs('DstT', to)], [id], 1)
+  if (made === undefined) throw new Error('Cast: it gives nothing')
+  return made.id
+}
+/** The addon takes and gives no arrays of 16 bits: on their way they are float32's. */
+const sent = (addon: Addon, { dtype, shape }: TensorType, data: ArrayLike<number>): Handle => {
+  const onTheWay = isHalf(dtype) ? 'float32' : dtype
+  const id = addon.createTensor([...shape], dataTypes[onTheWay], copied(dtype, data))
+  if (onTheWay === dtype) return holding(addon, id, { dtype, shape })
+  try {
+    return holding(addon, cast(addon, id, dtype), { dtype, shape })
+  } finally {
+    addon.deleteTensor(id)
+  }
+}
+const received = (addon: Addon, { id, type }: Handle): Value => {
+  if (!isHalf(type.dtype)) return arrayOf(type, addon.tensorDataSync(id))
+  const wide = cast(addon, id, 'float32')
+  try {
+    return arrayOf(type, addon.tensorDataSync(wide))
+  } finally {
+    addon.deleteTensor(wide)
+  }
+}
 
 /** Arrays that ops read and that never change, each once: they are shapes and axes, and few. */
 const constants = (addon: Addon): ((of: Constant) => number) => {
@@ -84,19 +117,20 @@ const kernelOf = (addon: Addon, constantOf: (of: Constant) => number, step: Step
   }
 }
 
+export interface TensorflowDevice extends Device {
+  /** `download`, at once. */
+  readonly read: (x: Held) => Value
+}
 /** TensorFlow, through its addon. */
-export const tensorflowDevice = (addon: Addon, name: string): Device => {
+export const tensorflowDevice = (addon: Addon, name: string): TensorflowDevice => {
   const constantOf = constants(addon)
-  const made = ({ dtype, shape }: TensorType, data: ArrayLike<number>): Handle =>
-    holding(addon, addon.createTensor([...shape], dataTypes[dtype], copied(dtype, data)), { dtype, shape })
+  const read = (x: Held): Value => received(addon, handleOf(x))
   return {
     name,
     choose: () => {},
-    upload: (value) => made('type' in value ? value.type : value, value.data),
-    download: async (x) => {
-      const { id, type } = handleOf(x)
-      return arrayOf(type, addon.tensorDataSync(id))
-    },
+    upload: (value) => sent(addon, 'type' in value ? value.type : value, value.data),
+    download: async (x) => read(x),
+    read,
     clone: (x) => handleOf(x).clone(),
     kernel: (step) => kernelOf(addon, constantOf, step),
     fault: () => undefined,

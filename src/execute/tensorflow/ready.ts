@@ -1,9 +1,11 @@
 import { type Checked, type Effect, fail } from '../../error.ts'
+import { dtypes } from '../../graph/types.ts'
 import { E, pipe, TE } from '../../prelude.ts'
 import type { Ready } from '../tfjs/backends.ts'
 import { none } from '../tfjs/quirks.ts'
 import type { Addon } from './addon.ts'
 import { tensorflowDevice } from './device.ts'
+import { computesIn, widening } from './half.ts'
 import { lean } from './lean.ts'
 import { tensorflow } from './load.ts'
 import { howToGetGpu } from './places.ts'
@@ -17,11 +19,12 @@ export type TensorflowName = keyof typeof packages
 export const readyOf = (name: TensorflowName, addon: Addon): Checked<Ready> => {
   const at = `tfjs:${name}`
   const gpu = addon.isUsingGpuDevice()
+  const device = tensorflowDevice(addon, at)
   return name === 'node-gpu' && !gpu
     ? fail('compile', at, 'a GPU', 'TensorFlow runs, but sees no GPU', `NVIDIA's driver, and ${howToGetGpu}`)
     : E.right({
         engine: `TensorFlow ${addon.TF_Version}`,
-        device: tensorflowDevice(addon, at),
+        device,
         target: {
           name: at,
           has: () => true,
@@ -29,7 +32,8 @@ export const readyOf = (name: TensorflowName, addon: Addon): Checked<Ready> => {
           quirk: oneChannel,
           sums: none,
           paddings: 'explicit',
-          dtypes: ['float32', 'int32', 'bool'],
+          dtypes,
+          halves: widening(computesIn(device)),
           together: true,
           lean,
           integers: 2 ** 31,

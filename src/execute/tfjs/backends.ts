@@ -141,6 +141,7 @@ export const open = (name: JsBackend, source: Source): Effect<Ready> =>
           sums: row.sums,
           paddings: 'words',
           dtypes: ['float32', 'int32', 'bool'],
+          halves: none,
           together: false,
           lean: (roots) => roots,
           integers: name === 'webgpu' ? 2 ** 24 : 2 ** 31,

@@ -6,5 +6,5 @@ import { rewrite } from './quirks.ts'
 import type { Roots } from './value.ts'
 
 /** What a backend runs for a lowered graph whose constants are kept as `kept` says. Pure. */
-export const programOf = (roots: Roots, { sums, quirk, lean }: Target, kept: Kept): Program =>
-  pipe(moveTransposes(roots, { leaves: kept }), rewrite(sums), rewrite(quirk), lean, schedule)
+export const programOf = (roots: Roots, { sums, quirk, halves, lean }: Target, kept: Kept): Program =>
+  pipe(moveTransposes(roots, { leaves: kept }), rewrite(sums), rewrite(quirk), rewrite(halves), lean, schedule)

@@ -4,7 +4,7 @@ import { type Geometry, geometry } from '../geometry.ts'
 import type { Attributes } from './kernel.ts'
 import { type LoweringTable, operand, type Target } from './lowering.ts'
 import { product } from './products.ts'
-import { call, concat, pad, reshape, shapeOf, slice, stridedSlice, type Value } from './value.ts'
+import { call, concat, dtypeOf, pad, reshape, shapeOf, slice, stridedSlice, type Value } from './value.ts'
 import { channelsFirst, channelsLast, filterFirst, filterLast, paddingWord } from './window.ts'
 
 const float = (...shape: Shape) => ({ dtype: 'float32', shape }) as const
@@ -81,10 +81,15 @@ export const convolutionLowerings: Convolution = {
     const [x, weight] = [operand(site, 0), operand(site, 1)]
     const w = geometry(shapeOf(x), shapeOf(weight), site.node.type.shape, site.node.attributes)
     return channelsFirst(
-      call('Conv2D', [channelsLast(x), filterLast(weight)], float(w.n, w.oh, w.ow, w.o), {
-        ...shared(w),
-        pad: paddingWord(w) ?? explicit(w),
-      }),
+      call(
+        'Conv2D',
+        [channelsLast(x), filterLast(weight)],
+        { dtype: dtypeOf(x), shape: [w.n, w.oh, w.ow, w.o] },
+        {
+          ...shared(w),
+          pad: paddingWord(w) ?? explicit(w),
+        },
+      ),
     )
   },
   convInputGrad: (site) => {

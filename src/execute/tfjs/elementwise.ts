@@ -71,7 +71,11 @@ export const elementwiseLowerings: Pick<LoweringTable, ElementwiseOp | 'constant
   sin: precisely('Sin', sine),
   cos: precisely('Cos', cosine),
   floor: one('Floor'),
-  silu: (site) => binary('Multiply', operand(site, 0), unary('Sigmoid', operand(site, 0))),
+  /** Rounded once where it is in half precision. */
+  silu: (site) => {
+    const x = cast(operand(site, 0), 'float32')
+    return cast(binary('Multiply', x, unary('Sigmoid', x)), site.node.type.dtype)
+  },
   /** Anything but 0 is true, which a cast to bool does not say on every backend. */
   cast: (site) => {
     const [x, { to }] = [operand(site, 0), site.node.attributes]

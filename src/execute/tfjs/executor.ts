@@ -1,6 +1,6 @@
 import type { Effect } from '../../error.ts'
 import { feedTypes } from '../../graph/graph.ts'
-import { pipe, RR, TE } from '../../prelude.ts'
+import { E, pipe, RR, TE } from '../../prelude.ts'
 import { carried, omit, only } from '../carry.ts'
 import { contracted } from '../contract.ts'
 import type { Carry, Executable, Executor, Stepper, Value, Values } from '../executor.ts'
@@ -8,11 +8,12 @@ import { readingFiles } from '../files.ts'
 import { defer } from '../lifetime.ts'
 import type { Ready } from './backends.ts'
 import { programOf } from './compile.ts'
+import { described } from './describe.ts'
 import { type Arrays, cloneAll, disposeAll, downloadAll, guarded, uploadAll } from './device.ts'
 import { checkIntegers } from './integers.ts'
 import type { Kept } from './layout.ts'
 import { type Machine, prepare } from './machine.ts'
-import { keptOf, pack } from './packing.ts'
+import { keeping, pack } from './packing.ts'
 import { lowerTogether } from './tail.ts'
 import type { Roots } from './value.ts'
 
@@ -45,13 +46,14 @@ const runWith = ({ device, baked, target }: Compiled, machine: Machine, state: A
 
 /** With more leaves on the device, kept as constants are. */
 const holding = (compiled: Compiled, held: Values): Compiled => {
-  const { device, baked, bakedKept } = compiled
+  const { device, roots, baked, bakedKept } = compiled
   const types = RR.map(({ dtype, shape }: Value) => ({ dtype, shape }))(held)
-  const kept = keptOf(types)
+  const plan = keeping(roots, types)
   return {
     ...compiled,
-    baked: { ...baked, ...pack(device, types, kept, held) },
-    bakedKept: { ...bakedKept, ...kept },
+    roots: plan.roots,
+    baked: { ...baked, ...pack(device, plan, held) },
+    bakedKept: { ...bakedKept, ...plan.kept },
   }
 }
 
@@ -113,6 +115,21 @@ const executable = (compiled: Compiled): Executable => {
 export const executorOn = (name: string, load: Effect<Ready>): Executor =>
   contracted({
     name,
+    describe: (graph, { baked = [] }) =>
+      pipe(
+        load,
+        TE.chain(({ target }) =>
+          TE.fromEither(
+            pipe(
+              lowerTogether(graph, target, feedTypes(graph), baked),
+              E.map((roots) => {
+                const plan = keeping(roots, only(feedTypes(graph), baked))
+                return described(programOf(plan.roots, target, plan.kept), { ...feedTypes(graph), ...plan.types })
+              }),
+            ),
+          ),
+        ),
+      ),
     compile: readingFiles((graph, { constants = {} }) =>
       pipe(
         TE.Do,
@@ -123,10 +140,9 @@ export const executorOn = (name: string, load: Effect<Ready>): Executor =>
         TE.chainFirst(({ ready }) => TE.fromEither(checkIntegers(ready.target, 'compile')(constants))),
         TE.chain(({ ready, roots }) =>
           guarded('compile', ready.device.name, () => {
-            const types = only(feedTypes(graph), Object.keys(constants))
-            const bakedKept = keptOf(types)
-            const baked = pack(ready.device, types, bakedKept, constants)
-            return executable({ ...ready, roots, baked, bakedKept })
+            const plan = keeping(roots, only(feedTypes(graph), Object.keys(constants)))
+            const baked = pack(ready.device, plan, constants)
+            return executable({ ...ready, roots: plan.roots, baked, bakedKept: plan.kept })
           }),
         ),
       ),

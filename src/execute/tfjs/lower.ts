@@ -1,7 +1,7 @@
 import { type Checked, collect, fail } from '../../error.ts'
 import { feedName, type Graph, type Node, type NodeOf, nodeAt } from '../../graph/graph.ts'
 import type { OpKind } from '../../graph/ops.ts'
-import type { DType } from '../../graph/types.ts'
+import { type DType, isHalf } from '../../graph/types.ts'
 import { E, pipe, RR } from '../../prelude.ts'
 import { placeOf } from '../check-graph.ts'
 import { convolutionLowerings } from './convolution.ts'
@@ -40,6 +40,7 @@ const held = (g: Graph, { name, dtypes }: Target): readonly Checked<unknown>[] =
       placeOf(nodeAt(g, first), first),
       `${dtypes.join(', ')}: what ${name} holds`,
       others.length === 0 ? dtype : `${dtype}, here and at ${others.length} more nodes`,
+      isHalf(dtype) ? 'take float32, or an executor that has it: doctor lists them' : undefined,
     ),
   )
 }

@@ -17,6 +17,8 @@ export interface Target {
   /** Whether gradients of convolutions take paddings by TensorFlow's words alone, or any. */
   readonly paddings: 'words' | 'explicit'
   readonly dtypes: readonly DType[]
+  /** What is written of calls in half precision. */
+  readonly halves: Rewriting
   /** Whether the arithmetic at a graph's end is done for many arrays at once: where a call costs more than most do. */
   readonly together: boolean
   /** What is written of a program last. */

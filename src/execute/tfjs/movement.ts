@@ -48,7 +48,7 @@ export const movementLowerings: Pick<LoweringTable, OpOf<'movement'>> = {
       call(
         'ResizeNearestNeighbor',
         [channelsLast(operand(site, 0))],
-        { dtype: 'float32', shape: [n, h, w, c] },
+        { dtype: site.node.type.dtype, shape: [n, h, w, c] },
         { alignCorners: false, halfPixelCenters: false, size: [h, w] },
       ),
     )
@@ -60,7 +60,7 @@ export const movementLowerings: Pick<LoweringTable, OpOf<'movement'>> = {
       call(
         'MaxPool',
         [channelsLast(operand(site, 0))],
-        { dtype: 'float32', shape: [n, h, w, c] },
+        { dtype: site.node.type.dtype, shape: [n, h, w, c] },
         { filterSize: factor, strides: factor, pad: 'valid' },
       ),
     )

@@ -11,7 +11,7 @@ import { type Arrays, disposeAll, guarded, uploadAll } from './device.ts'
 import { dryRun, isWebgpuBackend } from './dry-run.ts'
 import { type Backend, load } from './installed.ts'
 import { prepare } from './machine.ts'
-import { keptOf, pack } from './packing.ts'
+import { keeping, pack } from './packing.ts'
 import type { Program } from './program.ts'
 import { lowerTogether } from './tail.ts'
 
@@ -93,12 +93,17 @@ export const tfjsPlacement =
       ),
       TE.chain(({ ready, roots }) =>
         guarded('compile', `tfjs:${backend}`, () => {
-          const types = only(feedTypes(graph), Object.keys(constants))
-          const kept = keptOf(types)
-          const baked = pack(ready.device, types, kept, constants)
+          const plan = keeping(roots, only(feedTypes(graph), Object.keys(constants)))
+          const baked = pack(ready.device, plan, constants)
           try {
             const fed = omit(feedTypes(graph), Object.keys(constants))
-            return looks[backend]({ ready, program: programOf(roots, ready.target, kept), baked, fed, resident })
+            return looks[backend]({
+              ready,
+              program: programOf(plan.roots, ready.target, plan.kept),
+              baked,
+              fed,
+              resident,
+            })
           } finally {
             disposeAll(baked)
           }

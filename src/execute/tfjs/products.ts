@@ -1,7 +1,7 @@
 import type { Attributes, OpOf } from '../../graph/ops.ts'
 import { type Shape, size } from '../../graph/types.ts'
 import { type LoweringTable, operand } from './lowering.ts'
-import { broadcast, call, reshape, shapeOf, sum, transpose, type Value } from './value.ts'
+import { broadcast, call, dtypeOf, reshape, shapeOf, sum, transpose, type Value } from './value.ts'
 
 /** [batch, rows, columns], or one matrix for all of the batch, as the kernel takes it. */
 const batched = (x: Value, batch: Shape): Value => {
@@ -20,7 +20,7 @@ export const product = (
   const made = call(
     'BatchMatMul',
     [batched(a, batch), batched(b, batch)],
-    { dtype: 'float32', shape: [size(batch), ...matrix] },
+    { dtype: dtypeOf(a), shape: [size(batch), ...matrix] },
     { transposeA, transposeB },
   )
   return reshape(made, shape)

@@ -1,5 +1,5 @@
 import { postorder } from '../../graph/order.ts'
-import type { TensorType } from '../../graph/types.ts'
+import type { Half, TensorType } from '../../graph/types.ts'
 import { RR } from '../../prelude.ts'
 import type { Attributes, Kernel } from './kernel.ts'
 import type { Constant, Roots, Value } from './value.ts'
@@ -12,6 +12,8 @@ export interface Step {
   readonly output: number
   /** Of what it makes. */
   readonly type: TensorType
+  /** As of the call. */
+  readonly insteadOf?: Half
   readonly ends: readonly number[]
 }
 /** Kernel calls in order, over registers that are written once. */
@@ -85,8 +87,15 @@ export const schedule = (roots: Roots): Program => {
     if (v.kind === 'leaf') leaves[v.name] = register
     else if (v.kind === 'constant') constants.push({ register, value: v })
     else {
-      const { kernel, attributes, type } = v
-      steps.push({ kernel, inputs: v.inputs.map(at), attributes, output: register, type })
+      const { kernel, attributes, type, insteadOf } = v
+      steps.push({
+        kernel,
+        inputs: v.inputs.map(at),
+        attributes,
+        output: register,
+        type,
+        ...(insteadOf === undefined ? {} : { insteadOf }),
+      })
     }
   }
   const outputs = RR.map(at)(roots)

@@ -1,4 +1,5 @@
-import { type DType, type Shape, sameShape, size, type TensorType } from '../../graph/types.ts'
+import { roundings } from '../../graph/half.ts'
+import { type DType, type Half, isHalf, type Shape, sameShape, size, type TensorType } from '../../graph/types.ts'
 import { isIdentity, permuted } from '../layout.ts'
 import type { Attributes, Kernel } from './kernel.ts'
 
@@ -27,6 +28,8 @@ export interface Call {
   readonly inputs: readonly Value[]
   readonly attributes: Attributes
   readonly type: TensorType
+  /** Computed in float32, between casts, as the backend does not compute it in this. */
+  readonly insteadOf?: Half
 }
 
 /** What outputs are, by name. */
@@ -47,8 +50,9 @@ const filled = (dtype: DType, length: number): Data =>
 /** An array of numbers; a single number stands for all. */
 export const constant = (type: TensorType, numbers: readonly number[]): Constant => {
   const data = filled(type.dtype, size(type.shape))
-  if (numbers.length === 1) data.fill(numbers[0] ?? 0)
-  else data.set(numbers)
+  const held = isHalf(type.dtype) ? numbers.map(roundings[type.dtype]) : numbers
+  if (held.length === 1) data.fill(held[0] ?? 0)
+  else data.set(held)
   return { kind: 'constant', type, data }
 }
 export const scalar = (dtype: DType, value: number): Constant => constant({ dtype, shape: [] }, [value])
@@ -111,8 +115,13 @@ export const broadcast = (x: Value, shape: Shape): Value => {
   const reps = shape.map((d, i) => (d === aligned.type.shape[i] ? 1 : d))
   return reps.every((r) => r === 1) ? aligned : call('Tile', [aligned], shaped(x, shape), { reps })
 }
+/** Half precision that was widened is what it was. */
+const widenedFrom = (x: Value, to: DType): Value | undefined => {
+  const [from] = x.kind === 'call' && x.kernel === 'Cast' && dtypeOf(x) === 'float32' ? x.inputs : []
+  return from !== undefined && isHalf(to) && dtypeOf(from) === to ? from : undefined
+}
 export const cast = (x: Value, to: DType): Value =>
-  dtypeOf(x) === to ? x : call('Cast', [x], { dtype: to, shape: x.type.shape }, { dtype: to })
+  dtypeOf(x) === to ? x : (widenedFrom(x, to) ?? call('Cast', [x], { dtype: to, shape: x.type.shape }, { dtype: to }))
 
 /** Sums over axes, which stay with length 1. */
 export const sum = (x: Value, axes: readonly number[]): Value =>
