@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import * as D from '../../src/declare/index.ts'
 import { type Executor, floats, type Value, type Values } from '../../src/execute/executor.ts'
+import { halfArithmetic, type Way } from '../../src/execute/half-arithmetic.ts'
 import { inHalf } from '../../src/execute/in-half.ts'
 import { reference } from '../../src/execute/reference/index.ts'
 import { type OpKind, opKinds } from '../../src/graph/ops.ts'
@@ -118,7 +119,7 @@ const lawsOf = (name: Name, executor: Executor, dtype: Half): void => {
     const feeds = { x: wave([2, 3, 4, 4], 3) }
     const half = inHalf(dtype)(executor)
     const baked = await runOn(half, { mode: 'sampling', constants: weights })(graph, feeds)
-    expect(difference(baked, await runOn(half)(graph, { ...feeds, ...weights }), 1e-6)).toBeUndefined()
+    expect(difference(baked, await runOn(half)(graph, { ...feeds, ...weights }), 2 * unit)).toBeUndefined()
     expect(difference(baked, await exact(precision(dtype)(graph), { ...feeds, ...weights }), 4 * unit)).toBeUndefined()
   })
 }
@@ -131,8 +132,10 @@ const refusal = async (executor: Executor, dtype: Half): Promise<string | undefi
   made.right.dispose()
   return undefined
 }
+const table: Readonly<Record<string, { readonly [H in Half]: Way } | undefined>> = halfArithmetic
 for (const { name, executor } of await present(everyName))
   for (const dtype of halves) {
+    if (table[name]?.[dtype] === 'refuses') continue
     const refused = await refusal(executor, dtype)
     if (refused === undefined) describe(`${name} in ${dtype}`, () => lawsOf(name, executor, dtype))
     else skipped(`${name} in ${dtype}`, refused)

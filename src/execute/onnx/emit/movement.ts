@@ -1,8 +1,9 @@
 import type { OpOf } from '../../../graph/ops.ts'
-import { sameShape, size } from '../../../graph/types.ts'
+import { isHalf, sameShape, size } from '../../../graph/types.ts'
 import {
   absent,
   call,
+  cast,
   concat,
   filledWith,
   floats,
@@ -31,15 +32,18 @@ export const movementEmits: Pick<EmitTable, OpOf<'movement'>> = {
   concat: (site) => concat(site.call.attributes.axis, site.values),
   broadcast: (site) => call('Expand', [valueAt(site, 0), int64s(site.call.attributes.shape)]),
   gather: (site) => call('Gather', [valueAt(site, 0), valueAt(site, 1)], { axis: int(0) }),
-  /** ScatterElements adds in order, so that the sum is the same every time. */
+  /** ScatterElements adds in order, so that the sum is the same every time, and not in half precision. */
   scatterAdd: (site) => {
     const { dtype, shape } = site.call.type
+    const summed = isHalf(dtype) ? 'float32' : dtype
     const [rows = 0, ...rest] = shape
     const [hits, width] = [size(operandShape(site, 0)), size(rest)]
-    const zeros = filledWith(dtype, [rows, width], 0)
+    const zeros = filledWith(summed, [rows, width], 0)
     const indices = call('Expand', [reshape(valueAt(site, 0), [hits, 1]), int64s([hits, width])])
-    const updates = reshape(valueAt(site, 1), [hits, width])
-    return reshape(call('ScatterElements', [zeros, indices, updates], { axis: int(0), reduction: text('add') }), shape)
+    const given = isHalf(dtype) ? cast(valueAt(site, 1), summed) : valueAt(site, 1)
+    const updates = reshape(given, [hits, width])
+    const sums = call('ScatterElements', [zeros, indices, updates], { axis: int(0), reduction: text('add') })
+    return reshape(isHalf(dtype) ? cast(sums, dtype) : sums, shape)
   },
   upsampleNearest: (site) =>
     call('Resize', [valueAt(site, 0), absent, floats([4], [1, 1, ...site.call.attributes.factor])], {
