@@ -1,11 +1,12 @@
 #!/bin/bash
-# Runs a program, or a file of tests, on a processor that this machine lacks: AVX-512, bfloat16's instructions. Bochs emulates it, on one
+# Runs a program, or a file of tests, on a processor that this machine lacks, with AVX-512. Bochs emulates it, on one
 # core, some 50 times slower; in it run a small Linux, Node, koffi and oneDNN. About a minute of processor time before the program starts.
 #
 #   test/emulator/run.sh FILE [NAME=VALUE ...]      variables of the program
 #   test/emulator/run.sh test/emulator/small.ts DNNL_VERBOSE=1
 #   test/emulator/run.sh test/laws/onednn.test.ts LATENTGRAPH_TESTS='as measured' LATENTGRAPH_CASES=2
-#   MODEL=sapphire_rapids test/emulator/run.sh ...  AVX-512 with bfloat16; others: tigerlake, corei7_icelake_u, corei7_haswell_4770
+#   MODEL=... test/emulator/run.sh ...  a processor of Bochs beside corei7_skylake_x. On that oneDNN's kernels in bfloat16 do without its
+#   instructions; sapphire_rapids, which has them, stops in Linux 6.1's start after "LSM: Security Framework initializing".
 #
 # Needs Debian's bochsbios, vgabios, xorriso, cpio, binutils, g++ and make, and oneDNN's library: ONEDNN=path, or the one that was set up.
 # The first call takes a kernel, a loader, busybox and the sources of Bochs 3 from Debian, and unpacks and builds them (some five minutes)
