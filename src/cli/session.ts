@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { type Effect, effect } from '../error.ts'
+import type { Group } from '../execute/ranks/group.ts'
 import { autoencoderOf, type Experiment } from '../experiment/document.ts'
 import { validated } from '../experiment/validation.ts'
 import type { Owned } from '../io/owner.ts'
@@ -23,6 +24,8 @@ export interface Session {
   readonly tensorboard?: boolean
   /** What was typed, to train in that folder. */
   readonly command: (dir: string) => string
+  /** The processes that train with this one, their rank 0. */
+  readonly group?: Group
 }
 
 /** The metrics worth a place in a line, where a stage has them. */
@@ -118,7 +121,7 @@ const patience = 1000
 
 /** Trains, with everything a person wants to see; ends by saying where the results are, or after a stop what was kept. */
 export const trainSession = (
-  { experiment, owned, resume, tensorboard: asked = false, command: typed }: Session,
+  { experiment, owned, resume, tensorboard: asked = false, command: typed, group }: Session,
   terminal: Terminal,
 ): Effect<Outcome> =>
   effect(async (run) => {
@@ -148,6 +151,7 @@ export const trainSession = (
         tell,
         stopping,
         command,
+        ...(group === undefined ? {} : { group }),
       })()
       end()
       if (E.isLeft(ended) && isStop(ended.left)) {

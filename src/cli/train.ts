@@ -5,6 +5,7 @@ import { asArgument } from '../io/names.ts'
 import { pipe, TE } from '../prelude.ts'
 import { inRunFolder } from '../run/run-folder.ts'
 import { type Register, setOption, several } from './command.ts'
+import { groupOf, leaveWith, rankOptions, withRanks } from './ranks.ts'
 
 interface Options {
   readonly out?: string
@@ -13,6 +14,9 @@ interface Options {
   readonly set: readonly string[]
   readonly executor?: string
   readonly dryRun?: true
+  readonly ranks?: number
+  readonly rank?: number
+  readonly coordinator?: string
 }
 
 export const train: Register = (command, { terminal, run }) => {
@@ -22,11 +26,12 @@ export const train: Register = (command, { terminal, run }) => {
     .option('--resume', 'go on with the run in that folder, or with the newest one')
     .option('--tensorboard', "TensorBoard's event files too, in tensorboard/ of the run")
     .option('--executor <name>', 'that of the experiment where left out')
+  withRanks(command)
     .addOption(
       new Option(
         '--dry-run',
         'one step of everything, a stop and going on included, in a folder that is removed',
-      ).conflicts(['out', 'resume', 'tensorboard']),
+      ).conflicts(['out', 'resume', 'tensorboard', ...rankOptions]),
     )
     .option(...setOption, several, [])
     .addHelpText(
@@ -38,8 +43,9 @@ Examples:
   latentgraph train graphs/emoji.json --resume
   latentgraph train graphs/emoji.json --set /data/kind=folder --set /data/path=../my-pictures`,
     )
-    .action((file: string, { out, resume = false, set, executor, tensorboard = false, dryRun: dry }: Options) =>
-      run(
+    .action((file: string, options: Options) => {
+      const { out, resume = false, set, executor, tensorboard = false, dryRun: dry, coordinator, rank, ranks } = options
+      return run(
         effect(async (go) => {
           const sets = executor === undefined ? set : [...set, `/executor=${executor}`]
           const { completed } = await import('../pipelines/tuning.ts')
@@ -48,17 +54,24 @@ Examples:
             const { dryRun } = await import('./dry-run.ts')
             return go(pipe(dryRun(experiment, terminal), TE.mapLeft(placed)))
           }
+          const group = await go(groupOf({ coordinator, rank, ranks }, experiment.executor, terminal))
+          const { followSession } = await import('./follow-session.ts')
           const { trainSession } = await import('./session.ts')
-          const command = (dir: string): string =>
+          const typed = (dir: string): string =>
             [`train ${asArgument(file)}`, ...sets.map((s) => `--set ${asArgument(s)}`), `--out ${asArgument(dir)}`]
               .concat(resume ? ['--resume'] : [])
               .join(' ')
-          return go(
-            inRunFolder({ file, out, resume }, (owned) =>
-              pipe(trainSession({ experiment, owned, resume, tensorboard, command }, terminal), TE.mapLeft(placed)),
-            ),
-          )
+          const joined = group === undefined ? {} : { group }
+          const session =
+            group !== undefined && group.placement.rank > 0
+              ? followSession(experiment, group, terminal)
+              : inRunFolder({ file, out, resume }, (owned) =>
+                  trainSession({ experiment, owned, resume, tensorboard, command: typed, ...joined }, terminal),
+                )
+          const ended = await pipe(session, TE.mapLeft(placed))()
+          if (group !== undefined) leaveWith(group, ended)
+          return go(TE.fromEither(ended))
         }),
-      ),
-    )
+      )
+    })
 }

@@ -1,7 +1,9 @@
 import { appendFile } from 'node:fs/promises'
-import { type Effect, type Errors, effect, showErrors } from '../error.ts'
+import { type Checked, type Effect, type Errors, effect, showErrors } from '../error.ts'
 import { chooseExecutor } from '../execute/choose.ts'
 import type { Executor } from '../execute/executor.ts'
+import type { Group } from '../execute/ranks/group.ts'
+import { unlessLost, whileJoined } from '../execute/ranks/while-joined.ts'
 import type { Definition } from '../experiment/define.ts'
 import type { Experiment } from '../experiment/document.ts'
 import { loadWritten } from '../experiment/load.ts'
@@ -12,7 +14,9 @@ import type { Owned } from '../io/owner.ts'
 import { completed } from '../pipelines/tuning.ts'
 import { E, identity, pipe, TE } from '../prelude.ts'
 import { doing, note, type Sink, sinks, type TrainingEvent } from '../train/events.ts'
+import type { RunOptions } from '../train/options.ts'
 import { stagesOf } from '../train/plan.ts'
+import { type Leader, leading } from '../train/ranks.ts'
 import { curvesCanBeDrawn, writeReport } from '../train/report/index.ts'
 import { type RunSummary, trainExperiment } from '../train/run.ts'
 import { isStop } from '../train/stop.ts'
@@ -47,6 +51,8 @@ export interface Session {
   readonly stopping: () => boolean
   /** What a person has typed to begin it. */
   readonly command?: string
+  /** The processes that train with this one, their rank 0. */
+  readonly group?: Group
 }
 
 /** Seconds that each stage takes, and the steps that are done in them. */
@@ -72,10 +78,14 @@ const trained = ({
   tell: sink,
   stopping,
   command,
-}: Session): Effect<Trained> =>
+  group,
+  leads,
+}: Session & Pick<RunOptions, 'leads'>): Effect<Trained> =>
   effect(async (run) => {
-    const { executor, reason } =
-      typeof asked === 'string' ? await run(chooseExecutor(asked)) : { executor: asked, reason: 'as given' }
+    const choosing =
+      typeof asked === 'string' ? chooseExecutor(asked) : TE.right({ executor: asked, reason: 'as given' })
+    const { executor: chosen, reason } = await run(group === undefined ? choosing : unlessLost(group)(choosing))
+    const executor = group === undefined ? chosen : whileJoined(chosen, group)
     const { times, clock } = timed()
     const tell = sinks(clock, sink)
     const typed = command === undefined ? {} : { command }
@@ -88,7 +98,9 @@ const trained = ({
       await run(tell(note(`loss-curves.svg and loss-curves.png are left out\n${showErrors(curves.left)}`)))
     const summary = await run(
       trainExperiment(experiment, {
-        ...{ dir: owned.dir, owned, executor, resume, tell, stopping, openBase, openTexts, own },
+        ...{ dir: owned.dir, owned, executor, resume, tell, openBase, openTexts, own },
+        ...(leads === undefined ? {} : { leads }),
+        stopping: () => stopping() || group?.stopAsked() === true,
         resumeCommand: (settings) => resumeCommand(dir, settings),
       }),
     )
@@ -108,13 +120,21 @@ const trained = ({
     return { dir: owned.dir, report, summary }
   })
 
+/** Tells the others how it has ended. */
+const dismiss = async (group: Group, leads: Leader | undefined, ended: Checked<unknown>): Promise<void> => {
+  if (E.isLeft(ended) && !isStop(ended.left)) return group.fail(showErrors(ended.left))
+  leads?.say({ kind: 'over', how: E.isRight(ended) ? 'done' : 'stopped' })
+  await group.leave()
+}
+
 /** Trains in a folder that is owned, and tells how it ends. Errors: those of `trainExperiment`, of the executor and of the sink. */
 export const trainIn = (given: Session): Effect<Trained> =>
   effect(async (run) => {
-    const { owned, dir } = given
-    const session = { ...given, tell: sinks(liveReport(owned.dir, owned.held, given.tell), given.tell) }
-    const { tell } = session
-    const ended = await trained(session)()
+    const { owned, dir, group } = given
+    const tell = sinks(liveReport(owned.dir, owned.held, given.tell), given.tell)
+    const leads = group === undefined ? undefined : leading(group)
+    const ended = await trained({ ...given, tell, ...(leads === undefined ? {} : { leads }) })()
+    if (group !== undefined) await dismiss(group, leads, ended)
     if (E.isLeft(ended))
       await run(
         tell(isStop(ended.left) ? { kind: 'stopped', dir } : { kind: 'failed', dir, error: showErrors(ended.left) }),

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { appendFile, mkdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { type Effect, effect, failure } from '../error.ts'
 import { fedAhead, omit } from '../execute/carry.ts'
 import type { Executable, Stepper, Value, Values } from '../execute/executor.ts'
@@ -21,6 +21,8 @@ import {
 } from './checkpoints.ts'
 import { type Metrics, note, type Sink, type StageName } from './events.ts'
 import { bestOf, bestPath, bestsAsOf, exhausted, type Measured, tidyBests } from './monitor.ts'
+import { digest } from './opening.ts'
+import type { Leader } from './ranks.ts'
 import { hasSnapshot, saveSnapshot, tidySnapshots } from './snapshots.ts'
 import { grouped } from './state.ts'
 import type { StepPlan } from './step.ts'
@@ -71,6 +73,8 @@ export interface Loop {
   /** Errors where the run's folder is no longer there, or no longer ours; asked after each step. */
   readonly held: Effect<void>
   readonly tell: Sink
+  /** Where other processes step too. */
+  readonly leads?: Leader
   /** How to go on where numbers are no longer finite, with a lower rate. */
   readonly wayOn: string
 }
@@ -244,6 +248,7 @@ const advance = (loop: Loop, stepper: Stepper, from: number, before: readonly Me
     /** What the last part says, which is of the whole step. */
     const stepped = async (step: number): Promise<Metrics> => {
       let outputs: Values = {}
+      loop.leads?.say({ kind: 'step', step })
       for (let part = 0; part < parts; part++) {
         const stepping = (await run(() => coming))(hostFeeds(step, part))()
         coming = feedsOf(step, part + 1)()
@@ -306,6 +311,15 @@ const divergence = (loop: Loop, ended: Divergence): Effect<never> =>
 /** Numbers that break so few steps after a checkpoint were on their way when it was written. */
 const near = 10
 
+/** Has the others begin with the same state, and waits until they can. */
+const led = ({ name, dir }: Loop, leads: Leader, standing: Standing | undefined, state: Values): Effect<void> =>
+  effect(async (run) => {
+    const checkpoint = standing === undefined ? {} : { checkpoint: resolve(checkpointPath(dir, standing.done)) }
+    leads.say({ kind: 'start', ...checkpoint })
+    leads.same(`the state of ${name}`, digest(state) ?? '')
+    await run(leads.together)
+  })
+
 /** Trains from where the loop stands; from before that where numbers break again so soon that no rate can help. */
 const fromStanding = (
   loop: Loop,
@@ -316,9 +330,9 @@ const fromStanding = (
   effect(async (run) => {
     const from = standing?.done ?? 0
     const { carry, passing } = loop.plan
-    const stepper = await run(
-      executable.start(carry, { ...loop.frozen, ...passing, ...(standing?.state ?? (await run(loop.initial))) }),
-    )
+    const state = standing?.state ?? (await run(loop.initial))
+    if (loop.leads !== undefined) await run(led(loop, loop.leads, standing, state))
+    const stepper = await run(executable.start(carry, { ...loop.frozen, ...passing, ...state }))
     const ending = await advance(loop, stepper, from, history)().finally(() => stepper.dispose())
     const ended = await run(TE.fromEither(ending))
     if (ended.kind === 'finished') return ended.state

@@ -7,6 +7,7 @@ import type { Owned } from '../io/owner.ts'
 import type { Words } from '../text/learnt.ts'
 import type { TextReader } from '../text/prompt.ts'
 import type { Sink } from './events.ts'
+import type { Follower, Leader } from './ranks.ts'
 
 /** A run, or a published model, whose weights stay as they are while something is trained beside it. */
 export interface Base {
@@ -42,6 +43,10 @@ export interface RunOptions {
   readonly tell: Sink
   /** True ends the run soon, a training behind a checkpoint. */
   readonly stopping: () => boolean
+  /** Where other processes train with this one, rank 0. */
+  readonly leads?: Leader
+  /** Where this is one of those others: nothing is written then. */
+  readonly follows?: Follower
   /** What the program gives that defined the experiment. */
   readonly own?: Own
   /** Opens what an adapter is of, for an experiment. */

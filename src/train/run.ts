@@ -1,23 +1,19 @@
 import { join } from 'node:path'
-import type { Dataset } from '../data/dataset.ts'
 import { type Effect, effect } from '../error.ts'
 import type { Values } from '../execute/executor.ts'
 import { autoencoderOf, type Experiment } from '../experiment/document.ts'
-import { diffusedOf, latentScaleOf } from '../experiment/space.ts'
-import { showShape } from '../graph/types.ts'
 import { sweep, writeFileAtomic } from '../io/atomic.ts'
 import { type Owned, owning } from '../io/owner.ts'
 import { TE } from '../prelude.ts'
 import { adapterFilesOf, baseOf, beginsOf, heldTextsOf } from './base.ts'
-import { encodeCaptions, type ToldAhead } from './captions-ahead.ts'
 import { picturesOf } from './data.ts'
 import { showDataFacts } from './data-facts.ts'
 import { trainDiffusion } from './diffusion.ts'
+import { diffusionData } from './diffusion-data.ts'
 import { drawPictures } from './drawing.ts'
 import { doing, note } from './events.ts'
 import { trainFirstStage } from './first-stage.ts'
 import { drawPrior, firstItems, reconstruct, reconstructionPsnr } from './inference.ts'
-import { encodeHeldOut, encodeLatents } from './latents.ts'
 import { type Nearest, writeNearest } from './nearest.ts'
 import { dataFile, experimentFile, type Opened, openExperiment } from './opening.ts'
 import type { RunOptions } from './options.ts'
@@ -25,7 +21,7 @@ import { heldOutLayout, writePictures, writeReconstructions } from './pictures.t
 import type { Plan } from './plan.ts'
 import { type Restoration, saysRestoration, showingOf } from './showing.ts'
 import { stoppable } from './stop.ts'
-import { tokensOf, wordsOf, writeWords } from './texts.ts'
+import { writeWords } from './texts.ts'
 
 /** What a training leaves. */
 export interface RunSummary {
@@ -117,6 +113,8 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
     const opened = await run(openExperiment(e, o, { base, texts }))
     const { data, plan, facts } = opened
     await run(claim(e, facts, o))
+    o.leads?.same('the experiment', JSON.stringify(e))
+    o.leads?.same('the pictures', showDataFacts(facts))
 
     const first = base === undefined ? await run(firstStageOf(e, o, opened)) : { state: base.firstStage }
     const summary = (samples?: SamplesSummary): RunSummary => ({
@@ -129,43 +127,27 @@ const trainOwned = (e: Experiment, given: Own): Effect<RunSummary> =>
     })
     if (opened.diffusion === undefined || e.diffusion === undefined) return summary()
 
-    await run(tell(doing('encoding the pictures')))
-    const { model, name } = opened.diffusion.stage
-    const encoding = { executor: o.executor, state: first.state, seed: e.seed, dir: join(o.dir, name) }
-    const options = {
-      latents: e.diffusion.latents,
-      latentScale: base === undefined ? latentScaleOf(e) : { kind: 'fixed' as const, value: base.scale },
-    }
+    const { model } = opened.diffusion.stage
     await run(o.owned.held)
-    const encoded = await run(encodeLatents(diffusedOf(e), encoding, options, picturesOf(data.train)))
-    const { scale } = encoded
-    const what = model.encodes === 'identity' ? 'pictures, not encoded' : 'latents'
-    await run(tell(note(`${what}: ${showShape(model.latent)}, multiplied by ${scale.toFixed(4)}`)))
+    const learning = await run(
+      diffusionData(e, o, {
+        ...{ config: e.diffusion, stage: opened.diffusion.stage, data, base, texts },
+        firstStage: first.state,
+        dir: join(o.dir, opened.diffusion.stage.name),
+      }),
+    )
+    const { scale, words, tokens } = learning
     await run(writeText(join(o.dir, 'latents.json'), JSON.stringify({ scale, classes: facts.classes })))
-    const words = base?.words ?? wordsOf(model.conditioner, data.train)
-    const tokens = base?.tokens ?? texts?.tokens ?? (await run(TE.fromEither(tokensOf(model.conditioner, words))))
     if (words !== undefined) await run(writeWords(o.dir, words))
-    const heldOut = await run(encodeHeldOut(diffusedOf(e), encoding, e.diffusion, data.heldOut))
-    const told = (of: Dataset): Effect<ToldAhead | undefined> =>
-      tokens === undefined || model.conditioner.learntAhead === undefined
-        ? TE.right(undefined)
-        : encodeCaptions(o.executor, model, held, { tokens, data: of, dir: encoding.dir })
-    if (model.conditioner.learntAhead !== undefined) await run(tell(doing('encoding the captions')))
-    const [learntTold, heldOutTold] = [await run(told(data.train)), await run(told(heldOut.data))]
     const trained = await trainDiffusion(e, o, {
       opened: opened.diffusion,
       training: e.diffusion.training,
-      learnt: { moments: encoded, data: data.train, ...(learntTold === undefined ? {} : { told: learntTold }) },
-      heldOut: { ...heldOut, ...(heldOutTold === undefined ? {} : { told: heldOutTold }) },
+      ...{ learnt: learning.learnt, heldOut: learning.heldOut, tokens, scale },
       shown: data.heldOut,
-      tokens,
-      scale,
       firstStage: first.state,
       base: held,
       ...(base === undefined ? {} : { begins: beginsOf(base, Object.keys(opened.diffusion.stage.step.leaves)) }),
-    })().finally(async () => {
-      for (const open of [encoded, learntTold, heldOutTold]) await open?.close()
-    })
+    })().finally(learning.close)
     const second = await run(TE.fromEither(trained))
     for (const line of await run(adapterFilesOf(o, model, second))) await run(tell(note(line)))
     await run(tell(doing('drawing samples')))

@@ -1,4 +1,4 @@
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { type Effect, effect } from '../error.ts'
 import { only } from '../execute/carry.ts'
 import type { Executor, Values } from '../execute/executor.ts'
@@ -6,8 +6,10 @@ import { autoencoderOf, type Experiment, type Training } from '../experiment/doc
 import { feedTypes, type Graph } from '../graph/graph.ts'
 import type { Owned } from '../io/owner.ts'
 import { pipe, TE } from '../prelude.ts'
+import { checkpointsOf } from './checkpoints.ts'
 import { note, type Sink } from './events.ts'
 import { saysWhatFits } from './fitting.ts'
+import { follow } from './follow.ts'
 import { type Preview, train } from './loop.ts'
 import { bestState, bestsOf } from './monitor.ts'
 import type { OpenedStage } from './opening.ts'
@@ -104,6 +106,12 @@ export const runStage = (
           ...noiseFeeds(step.graph, e.seed, s, { from: part * training.batchSize, batch: training.batchSize }),
         })),
       )
+    const initial: Effect<Values> = effect(async (go) =>
+      go(startingState(o.executor, stage.start, step.initial(e.seed, begins), await go(feeds(0, 0)))),
+    )
+    const compile = o.executor.compile(step.graph, { mode: 'training', constants })
+    if (o.follows !== undefined)
+      return run(follow({ name, plan: step, compile, initial, frozen: only(frozen, wanted), feeds }, o.follows))
     const settings = slower(e, name)
     const { validate, batchSize, postHocEma } = training
     const measured =
@@ -121,7 +129,7 @@ export const runStage = (
     const last = await train({
       name,
       plan: step,
-      compile: o.executor.compile(step.graph, { mode: 'training', constants }),
+      compile,
       steps: training.steps,
       checkpointEvery: training.checkpointEvery,
       logEvery: training.logEvery,
@@ -130,9 +138,7 @@ export const runStage = (
       identity,
       ...(standing === undefined ? {} : { standing }),
       standingBelow,
-      initial: effect(async (go) =>
-        go(startingState(o.executor, stage.start, step.initial(e.seed, begins), await go(feeds(0, 0)))),
-      ),
+      initial,
       frozen: only(frozen, wanted),
       feeds,
       preview,
@@ -148,9 +154,17 @@ export const runStage = (
       stopping: o.stopping,
       held: o.owned.held,
       tell,
+      ...(o.leads === undefined ? {} : { leads: o.leads }),
       wayOn: `resume with a lower learning rate: ${o.resumeCommand?.(settings) ?? settings.join(', ')}; or train into another folder`,
     })().finally(() => measured?.dispose())
     const state = await run(pipe(last, TE.fromEither, TE.mapLeft(saysWhatFits(e, { name, training, replan, step }))))
     await run(tell({ kind: 'stage-done', stage: name }))
-    return validate?.monitor?.use === 'best' ? run(bestOrLast(join(o.dir, name), state, tell)) : state
+    const dir = join(o.dir, name)
+    const usesBest = validate?.monitor?.use === 'best'
+    if (o.leads !== undefined) {
+      const [best] = usesBest ? await run(bestsOf(dir)) : []
+      const [last] = await run(checkpointsOf(dir))
+      o.leads.say({ kind: 'stage-done', checkpoint: resolve(best?.path ?? last?.path ?? dir) })
+    }
+    return usesBest ? run(bestOrLast(dir, state, tell)) : state
   })

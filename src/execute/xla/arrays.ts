@@ -35,6 +35,11 @@ export const toBytes = ({ dtype, data }: Value): Uint8Array<ArrayBuffer> => {
     ? ((data instanceof Int32Array ? seen(data) : undefined) ?? new Uint8Array(new Int32Array(data).buffer))
     : Uint8Array.from(data, (x) => (x === 0 ? 0 : 1))
 }
+/** Of an array that so many devices share along its first axis, in order, what one has. */
+export const partOf = (bytes: Uint8Array<ArrayBuffer>, device: number, devices: number): Uint8Array<ArrayBuffer> => {
+  const length = bytes.length / devices
+  return bytes.subarray(device * length, (device + 1) * length)
+}
 /** The array whose bytes these are; it keeps the memory. */
 export const fromBytes = ({ dtype, shape }: TensorType, memory: ArrayBuffer): Value => {
   const n = size(shape)

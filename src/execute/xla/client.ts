@@ -1,4 +1,6 @@
-import { codes, compileOptions, duringCall, laidOut, structures } from './pjrt.ts'
+import type { Group } from '../ranks/group.ts'
+import { keyValuesOf } from './key-values.ts'
+import { codes, compileOptions, duringCall, laidOut, structures, valueTypes } from './pjrt.ts'
 import { type Plugin, PluginError } from './plugin.ts'
 
 /** A device of a platform through its plugin: what compiles and holds arrays. */
@@ -11,6 +13,13 @@ export interface Client {
   readonly version: string
   /** Those that share the work, in the order in which a program takes their parts of arrays. */
   readonly devices: readonly Device[]
+  /** Where other processes share it too. */
+  readonly across?: Across
+}
+/** The devices of all processes, by their numbers, those of a process side by side; the first of this one's among them. */
+export interface Across {
+  readonly ids: readonly number[]
+  readonly first: number
 }
 export interface Device {
   readonly handle: bigint
@@ -27,62 +36,117 @@ const memoryOf = (text: string | Uint8Array): ArrayBuffer => {
 const pointers = (addresses: readonly bigint[]): ArrayBuffer => BigUint64Array.from(addresses).buffer
 
 /** How a client is made, where a platform leaves something to choose. */
-type Options = Readonly<Record<string, number | boolean>>
+type Options = Readonly<Record<string, number | boolean | readonly number[]>>
 const optionsOf: Readonly<Record<string, (devices: number) => Options>> = {
   // As many as are asked for, of the one processor.
   cpu: (devices) => ({ cpu_device_count: devices }),
   cuda: () => ({ preallocate: false }),
   rocm: () => ({ preallocate: false }),
 }
+const valued = (value: Options[string]) =>
+  typeof value === 'object'
+    ? { type: valueTypes.integers, list: BigInt64Array.from(value, BigInt).buffer, valueLength: value.length }
+    : { type: typeof value === 'boolean' ? valueTypes.flag : valueTypes.integer, value: Number(value), valueLength: 1 }
 const named = ({ addressOf }: Plugin, options: Options) => {
-  const names = Object.keys(options).map(memoryOf)
   const size = structures.NamedValue.bytes
-  const all = new Uint8Array(size * names.length)
-  Object.values(options).forEach((value, i) => {
-    const name = names[i] ?? new ArrayBuffer(0)
+  const entries = Object.entries(options)
+  const all = new Uint8Array(size * entries.length)
+  const pointed = entries.map(([key, value], i) => {
+    const { list, ...rest } = { list: undefined, ...valued(value) }
+    const name = memoryOf(key)
     const one = laidOut(structures.NamedValue, {
       name: addressOf(name),
       nameLength: name.byteLength,
-      type: typeof value === 'boolean' ? 4 : 1,
-      value: Number(value),
-      valueLength: 1,
+      ...rest,
+      ...(list === undefined ? {} : { value: addressOf(list) }),
     })
     all.set(new Uint8Array(one.buffer), i * size)
+    return [name, ...(list === undefined ? [] : [list])]
   })
-  return { memory: all.buffer, names, count: names.length }
+  return { memory: all.buffer, pointed: pointed.flat(), count: entries.length }
 }
 
-/** Errors of the plugin are thrown. */
-export const createClient = async (plugin: Plugin, platform: string, wanted: number): Promise<Client> => {
+/** Of a machine's devices those that a process takes, where its launcher has not chosen: as many for each, side by side. */
+export const visibleTo = (
+  localRank: number | undefined,
+  count: number,
+  listed: string | undefined,
+): readonly number[] | undefined => {
+  const chosen = (listed ?? '').split(',').filter((id) => id.trim() !== '').length
+  return localRank === undefined || chosen === count
+    ? undefined
+    : Array.from({ length: count }, (_, i) => localRank * count + i)
+}
+/** The variable by which a launcher, or a person, chooses devices. */
+const choosing: Readonly<Record<string, string>> = { cuda: 'CUDA_VISIBLE_DEVICES', rocm: 'ROCR_VISIBLE_DEVICES' }
+const joining = (platform: string, count: number, { rank, ranks, localRank }: Group['placement']): Options => {
+  const variable = choosing[platform]
+  const visible = variable === undefined ? undefined : visibleTo(localRank, count, process.env[variable])
+  return { node_id: rank, num_nodes: ranks, ...(visible === undefined ? {} : { visible_devices: visible }) }
+}
+
+const described = (plugin: Plugin, device: bigint) => {
+  const { description } = plugin.call('Device_GetDescription', { device })
+  const { text, length } = plugin.call('DeviceDescription_Kind', { description })
+  const { id } = plugin.call('DeviceDescription_Id', { description })
+  const { index } = plugin.call('DeviceDescription_ProcessIndex', { description })
+  const whole = (x: bigint): number => Number(BigInt.asIntN(32, x))
+  return { handle: device, id: whole(id), kind: plugin.textAt(text, length), process: whole(index) }
+}
+const joinsNone = (why: string): string => `a plugin that cannot join several processes: ${why}`
+/** The first devices of each process. Throws where the plugin has joined others, or none. */
+const acrossAll = (plugin: Plugin, client: bigint, wanted: number, { rank, ranks }: Group['placement']): Across => {
+  const { devices, count } = plugin.call('Client_Devices', { client })
+  const all = plugin.pointersAt(devices, count).map((device) => described(plugin, device))
+  const processes = new Set(all.map(({ process: index }) => index))
+  if (processes.size !== ranks) throw new Error(joinsNone(`asked for ${ranks} processes it has made ${processes.size}`))
+  const ids = Array.from({ length: ranks }, (_, r) => {
+    const own = all.filter(({ process: index }) => index === r).toSorted((a, b) => a.id - b.id)
+    if (own.length < wanted) throw new Error(`rank ${r} has ${own.length} of the ${wanted} devices that were asked for`)
+    return own.slice(0, wanted).map(({ id }) => id)
+  })
+  return { ids: ids.flat(), first: rank * wanted }
+}
+
+/** So many devices of this process, and of each of a group. Errors of the plugin are thrown. */
+export const createClient = async (
+  plugin: Plugin,
+  platform: string,
+  wanted: number,
+  group?: Group,
+): Promise<Client> => {
+  const store = group === undefined ? undefined : await keyValuesOf(group)
   const created = async (options: Options): Promise<bigint> => {
     const given = named(plugin, options)
     const { client } = await plugin.later('Client_Create', {
       options: plugin.addressOf(given.memory),
       count: given.count,
+      ...store,
     })
-    // Held until the call is over.
-    return given.names.length < 0 ? 0n : client
+    held(given.memory, ...given.pointed)
+    return client
   }
-  const handle = await created(optionsOf[platform]?.(wanted) ?? {}).catch((e: unknown) => {
-    // A plugin that does not know an option has its own way.
-    if (e instanceof PluginError && e.code === codes.invalidArgument) return created({})
-    throw e
-  })
+  const options = optionsOf[platform]?.(wanted) ?? {}
+  const handle = await created({ ...options, ...(group && joining(platform, wanted, group.placement)) }).catch(
+    (e: unknown) => {
+      if (!(e instanceof PluginError) || e.code !== codes.invalidArgument) throw e
+      if (group !== undefined) throw new Error(joinsNone(e.message))
+      // A plugin that does not know an option has its own way.
+      return created({})
+    },
+  )
   const name = plugin.call('Client_PlatformName', { client: handle })
   const version = plugin.call('Client_PlatformVersion', { client: handle })
   const { devices, count } = plugin.call('Client_AddressableDevices', { client: handle })
   if (Number(count) < wanted) throw new Error(`${count} of the ${wanted} devices that were asked for`)
+  const own = plugin.pointersAt(devices, count).map((device) => described(plugin, device))
   return {
     plugin,
     handle,
     platform: plugin.textAt(name.text, name.length).toLowerCase(),
     version: plugin.textAt(version.text, version.length),
-    devices: plugin.pointersAt(devices, BigInt(wanted)).map((device): Device => {
-      const { description } = plugin.call('Device_GetDescription', { device })
-      const { text, length } = plugin.call('DeviceDescription_Kind', { description })
-      const { id } = plugin.call('DeviceDescription_Id', { description })
-      return { handle: device, id: Number(id), kind: plugin.textAt(text, length) }
-    }),
+    devices: (group === undefined ? own : own.toSorted((a, b) => a.id - b.id)).slice(0, wanted),
+    ...(group === undefined ? {} : { across: acrossAll(plugin, handle, wanted, group.placement) }),
   }
 }
 
@@ -105,18 +169,17 @@ const loadedOf = ({ plugin, devices: own }: Client, handle: bigint): Loaded => {
 const overridesOf: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   cpu: { xla_backend_optimization_level: 1 },
 }
-/** Compiles StableHLO, on another thread. */
-export const compileText = async (client: Client, text: string): Promise<Loaded> => {
+/** Compiles StableHLO for devices of these numbers, on another thread. */
+export const compileText = async (
+  client: Client,
+  text: string,
+  ids: readonly number[] = client.devices.map(({ id }) => id),
+): Promise<Loaded> => {
   const { plugin } = client
   const [code, format, options] = [
     memoryOf(text),
     memoryOf('mlir'),
-    memoryOf(
-      compileOptions(
-        overridesOf[client.platform] ?? {},
-        client.devices.map(({ id }) => id),
-      ),
-    ),
+    memoryOf(compileOptions(overridesOf[client.platform] ?? {}, ids, client.across !== undefined)),
   ]
   const program = laidOut(structures.Program, {
     code: plugin.addressOf(code),
@@ -232,7 +295,9 @@ export const execute = async (
   )
   if (inputLists === undefined || outputLists === undefined) return []
   const options = laidOut(structures.ExecuteOptions, {}).buffer
-  plugin.call('LoadedExecutable_Execute', {
+  // Where others take part, it may wait for them.
+  const begin = client.across === undefined ? plugin.call : plugin.later
+  await begin('LoadedExecutable_Execute', {
     loaded: handle,
     options: plugin.addressOf(options),
     arguments: plugin.addressOf(inputLists),
@@ -241,7 +306,7 @@ export const execute = async (
     outputs: plugin.addressOf(outputLists),
     done: plugin.addressOf(done.buffer),
   })
-  held(...inputs, inputLists, outputLists, options)
+  held(...inputs, inputLists, outputLists, options, done.buffer)
   const made = results.map((r) => [...r.subarray(0, outputs)])
   const ends = await Promise.allSettled([...done].map((event) => awaited(client, event)))
   const failed = ends.find((end) => end.status === 'rejected')

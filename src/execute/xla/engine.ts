@@ -3,6 +3,7 @@ import { type Effect, effect } from '../../error.ts'
 import { pipe, TE } from '../../prelude.ts'
 import { hashOf } from '../native/recorded.ts'
 import { threadsHere } from '../onnx/threads.ts'
+import type { Group } from '../ranks/group.ts'
 import { waitingFor } from '../waiting.ts'
 import { keep, keyOf, recall } from './cache.ts'
 import { type Client, compileText, createClient, deserialised, type Loaded, serialised } from './client.ts'
@@ -22,7 +23,7 @@ export interface Engine {
 /** XLA's CPU client makes its threads when it is made, as many as this says. */
 const threadsVariable = 'NPROC'
 
-const opened = (place: Named, devices: number): Effect<Engine> =>
+const opened = (place: Named, devices: number, group: Group | undefined): Effect<Engine> =>
   effect(async (run) => {
     const name = `xla:${place.platform}`
     const plugin = await run(loadFrom(place))
@@ -31,7 +32,7 @@ const opened = (place: Named, devices: number): Effect<Engine> =>
         const before = process.env[threadsVariable]
         process.env[threadsVariable] = before ?? String(threadsHere())
         try {
-          return await createClient(plugin, place.platform, devices)
+          return await createClient(plugin, place.platform, devices, group)
         } finally {
           if (before === undefined) delete process.env[threadsVariable]
         }
@@ -43,12 +44,12 @@ const opened = (place: Named, devices: number): Effect<Engine> =>
   })
 
 const engines = new Map<string, Promise<Awaited<ReturnType<Effect<Engine>>>>>()
-/** The engine of a platform, of so many of its devices; its plugin is loaded once. Errors: `compile`. */
-export const engineOf = (platform: string, devices = 1): Effect<Engine> =>
+/** The engine of a platform, of so many of its devices, with those of a group's; its plugin is loaded once. Errors: `compile`. */
+export const engineOf = (platform: string, devices = 1, group?: Group): Effect<Engine> =>
   effect(async (run) => {
     const place = await run(findPlugin(platform))
-    const key = `${place.path} ${place.sha256 ?? ''} ${devices}`
-    const known = engines.get(key) ?? opened(place, devices)()
+    const key = `${place.path} ${place.sha256 ?? ''} ${devices} ${group === undefined ? 'alone' : 'joined'}`
+    const known = engines.get(key) ?? opened(place, devices, group)()
     engines.set(key, known)
     return run(() => known)
   })
@@ -57,22 +58,30 @@ export const engineOf = (platform: string, devices = 1): Effect<Engine> =>
 const longCompilation = 2000
 /** XLA names lines of the text: `-:12:7: error: ...`. */
 const lineNamed = /^\S*:(\d+):\d+: error: (.*)/m
-/** A program, from the disk where it was compiled before. Errors: `compile`, at the node whose line XLA names. */
-export const loadProgram = ({ name, client, identity }: Engine, { text, places }: Program): Effect<Loaded> =>
+/**
+ * A program for devices of these numbers, from the disk where it was compiled before for this process's own. Errors: `compile`, at the node
+ * whose line XLA names.
+ */
+export const loadProgram = (
+  { name, client, identity }: Engine,
+  { text, places }: Program,
+  ids?: readonly number[],
+): Effect<Loaded> =>
   pipe(
     guarded(
       'compile',
       name,
       async () => {
         const key = keyOf(identity, text)
-        const kept = await recall(key)
+        const kept = ids === undefined ? await recall(key) : undefined
         if (kept !== undefined)
           return waitingFor(`${name}  loading what was compiled before`, () => deserialised(client, kept))
         const begun = performance.now()
         const loaded = await waitingFor(`${name}  compiling ${places.length.toLocaleString('en-US')} operations`, () =>
-          compileText(client, text),
+          compileText(client, text, ids),
         )
-        if (performance.now() - begun > longCompilation) await keep(key, await serialised(client, loaded))
+        if (ids === undefined && performance.now() - begun > longCompilation)
+          await keep(key, await serialised(client, loaded))
         return loaded
       },
       () => deviceMemory(client),

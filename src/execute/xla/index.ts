@@ -3,29 +3,39 @@ import type { Graph } from '../../graph/graph.ts'
 import { omit, only } from '../carry.ts'
 import { contracted } from '../contract.ts'
 import type { Carry, CompileOptions, Executable, Executor, FileArrays, Stepper, Value, Values } from '../executor.ts'
-import { execute, type Loaded, unload } from './client.ts'
+import { type Across, type Client, execute, type Loaded, unload } from './client.ts'
 import { type Engine, engineOf, loadProgram } from './engine.ts'
 import { deviceMemory, guarded, memoryOfProgram } from './memory.ts'
 import { type AskedDevices, askedDevices } from './places.ts'
 import { type Program, programInTurns, type Sharing } from './program.ts'
-import { type Arrays, downloadAll, dropAll, uploadAll, uploadOne } from './transfers.ts'
+import { type Arrays, type Cut, downloadAll, dropAll, uploadAll, uploadOne } from './transfers.ts'
 
-/** An engine, and what each of its devices has of what is carried. */
-interface Device extends Engine, Pick<Sharing, 'carried'> {}
+/** An engine, what each of its devices has of what is carried, and the devices of all processes where these step together. */
+interface Device extends Engine, Pick<Sharing, 'carried'>, Pick<Client, 'across'> {}
 
 /** A program with its arguments in order. */
 interface Compiled {
   readonly program: Program
   readonly loaded: Loaded
+  readonly cut: Cut
 }
-const compiled = (engine: Device, graph: Graph, carry: Carry, whole: readonly string[]): Effect<Compiled> =>
+/** A program for this process's devices, or for those of all that train together. */
+const compiled = (
+  engine: Device,
+  graph: Graph,
+  carry: Carry,
+  whole: readonly string[],
+  across?: Across,
+): Effect<Compiled> =>
   effect(async (run) => {
+    const { ids, first } = across ?? { ids: engine.client.devices, first: 0 }
+    const cut = { devices: ids.length, first }
     const program = await programInTurns(graph, carry, {
-      devices: engine.client.devices.length,
+      devices: cut.devices,
       whole: new Set(whole),
       carried: engine.carried,
     })
-    return { program, loaded: await run(loadProgram(engine, program)) }
+    return { program, loaded: await run(loadProgram(engine, program, across?.ids)), cut }
   })
 const called = async ({ client }: Engine, { program, loaded }: Compiled, arrays: Arrays): Promise<Arrays> => {
   const given = client.devices.map((_, device) =>
@@ -76,7 +86,7 @@ const stepper = (engine: Engine, made: Compiled, carry: Carry, held: Arrays, giv
     unload(client, loaded)
   })
   const uploaded = (feeds: Values): Promise<Arrays> =>
-    uploadAll(engine, only(feeds, program.arguments), program.sharded.arguments)
+    uploadAll(engine, only(feeds, program.arguments), program.sharded.arguments, made.cut)
   const step = async (brought: Arrays, feeds: Values): Promise<Values> => {
     let fed = brought
     try {
@@ -138,7 +148,8 @@ const executable = (engine: Device, graph: Graph, held: Arrays): Executable => {
           const made = await run(withoutCarry)
           return run(
             running(engine, async () => {
-              const fed = await uploadAll(engine, only(feeds, made.program.arguments), made.program.sharded.arguments)
+              const { program, cut } = made
+              const fed = await uploadAll(engine, only(feeds, program.arguments), program.sharded.arguments, cut)
               try {
                 const results = await called(engine, made, { ...held, ...fed })
                 try {
@@ -157,10 +168,10 @@ const executable = (engine: Device, graph: Graph, held: Arrays): Executable => {
       during(
         effect(async (run) => {
           const whole = [...Object.keys(held), ...Object.keys(initial)]
-          const made = await run(compiled(engine, graph, carry, whole))
+          const made = await run(compiled(engine, graph, carry, whole, engine.across))
           const given = await run(
             running(engine, () =>
-              uploadAll(engine, only(initial, made.program.arguments), made.program.sharded.arguments),
+              uploadAll(engine, only(initial, made.program.arguments), made.program.sharded.arguments, made.cut),
             ),
           )
           return stepper(engine, made, carry, held, given)
@@ -180,7 +191,7 @@ const baked = (engine: Engine, constants: Values, files: FileArrays): Effect<Arr
         guarded(
           'compile',
           at,
-          () => uploadOne(engine, value, false),
+          () => uploadOne(engine, value),
           () => deviceMemory(client),
         ),
       )
@@ -198,21 +209,26 @@ const baked = (engine: Engine, constants: Values, files: FileArrays): Effect<Arr
 /**
  * Runs graphs on XLA, through a PJRT plugin that the user adds: on NVIDIA's and AMD's GPUs, TPUs and the CPU. Of several devices each has
  * all parameters, a part of what is fed along the first axis, and of pictures that are being drawn; gradients are summed over them. With
- * `optimizerState: 'parts'` each has a part of the optimiser's state too.
+ * `optimizerState: 'parts'` each has a part of the optimiser's state too. The processes of a `group` step together when they train: each is
+ * fed the whole batch, of which its devices take their parts; all else they do by themselves.
  *
  * Errors: `compile` where the plugin or the package koffi is missing, or XLA does not take the program; `run` where the device has too
  * little memory, or feeds do not fit.
  */
-export const xla = (platform: string, { count, optimizerState }: AskedDevices = askedDevices()): Executor => {
-  const device = (engine: Engine, { mode }: Pick<CompileOptions, 'mode'>): Device => ({
-    ...engine,
-    carried: mode === 'sampling' ? 'parts' : optimizerState,
-  })
+export const xla = (platform: string, { count, optimizerState, group }: AskedDevices = askedDevices()): Executor => {
+  const device = (engine: Engine, { mode }: Pick<CompileOptions, 'mode'>): Device => {
+    const { across } = engine.client
+    return {
+      ...engine,
+      carried: mode === 'sampling' ? 'parts' : optimizerState,
+      ...(mode === 'training' && across !== undefined ? { across } : {}),
+    }
+  }
   return contracted({
     name: `xla:${platform}`,
     describe: (graph, { carry = {}, baked: known = [], mode }) =>
       effect(async (run) => {
-        const engine = await run(engineOf(platform, count))
+        const engine = await run(engineOf(platform, count, group))
         const { program, loaded } = await run(compiled(device(engine, { mode }), graph, carry, known))
         const memory = await run(guarded('compile', engine.name, () => memoryOfProgram(engine.client, loaded)))
         unload(engine.client, loaded)
@@ -222,7 +238,7 @@ export const xla = (platform: string, { count, optimizerState }: AskedDevices = 
       }),
     compile: (graph, { constants = {}, files = {}, mode }) =>
       effect(async (run) => {
-        const engine = await run(engineOf(platform, count))
+        const engine = await run(engineOf(platform, count, group))
         return executable(device(engine, { mode }), graph, await run(baked(engine, constants, files)))
       }),
   })

@@ -27,6 +27,7 @@ export const functions = {
   Client_Destroy: { slot: 11, bytes: 24, fields: ['client'] },
   Client_PlatformName: { slot: 12, bytes: 40, fields: ['client', '>text', '>length'] },
   Client_PlatformVersion: { slot: 14, bytes: 40, fields: ['client', '>text', '>length'] },
+  Client_Devices: { slot: 15, bytes: 40, fields: ['client', '>devices', '>count'] },
   Client_AddressableDevices: { slot: 16, bytes: 40, fields: ['client', '>devices', '>count'] },
   Client_Compile: { slot: 20, bytes: 56, fields: ['client', 'program', 'options', 'length', '>loaded'] },
   Client_BufferFromHostBuffer: {
@@ -38,6 +39,7 @@ export const functions = {
     ],
   },
   DeviceDescription_Id: { slot: 23, bytes: 28, fields: ['description', '>id'] },
+  DeviceDescription_ProcessIndex: { slot: 24, bytes: 28, fields: ['description', '>index'] },
   DeviceDescription_Kind: { slot: 26, bytes: 40, fields: ['description', '>text', '>length'] },
   Device_GetDescription: { slot: 29, bytes: 32, fields: ['device', '>description'] },
   Device_MemoryStats: {
@@ -90,6 +92,16 @@ export const structures = {
   Program: { bytes: 48, fields: ['code', 'length', 'format', 'formatLength'] },
   ExecuteOptions: { bytes: 112, fields: [] },
   NamedValue: { bytes: 56, fields: ['name', 'nameLength', 'type', 'value', 'valueLength'] },
+  /** What callbacks are given; `fail` points to a function that makes an error of a code and a text. */
+  KeyValueGet: {
+    bytes: 80,
+    fields: ['key', 'keyLength', 'within', 'fail', 'argument', '>value', '>valueLength', '>deleter'],
+  },
+  KeyValueTryGet: {
+    bytes: 72,
+    fields: ['key', 'keyLength', 'fail', 'argument', '>value', '>valueLength', '>deleter'],
+  },
+  KeyValuePut: { bytes: 64, fields: ['key', 'keyLength', 'value', 'valueLength', 'fail', 'argument'] },
 } as const satisfies Readonly<Record<string, Layout>>
 
 type Field<L extends Layout> = L['fields'][number]
@@ -98,6 +110,9 @@ export type Made<L extends Layout> = { readonly [F in Field<L> as F extends `>${
 
 /** Where the fields begin. */
 const first = 16
+/** Where each field of a structure lies. */
+export const offsetsOf = ({ fields }: Layout): Readonly<Record<string, number>> =>
+  Object.fromEntries(fields.map((field, i) => [field.replace('>', ''), first + 8 * i]))
 /** A structure in memory that does not move. */
 export const laidOut = <const L extends Layout>({ bytes, fields }: L, given: Given<L>): DataView<ArrayBuffer> => {
   const view = new DataView(new ArrayBuffer(Math.ceil(bytes / 8) * 8))
@@ -138,7 +153,18 @@ export const api = {
 } as const
 
 /** Codes of errors; as gRPC's. */
-export const codes = { invalidArgument: 3, notFound: 5, resourceExhausted: 8, unimplemented: 12, internal: 13 } as const
+export const codes = {
+  invalidArgument: 3,
+  deadlineExceeded: 4,
+  notFound: 5,
+  resourceExhausted: 8,
+  unimplemented: 12,
+  internal: 13,
+  unavailable: 14,
+} as const
+
+/** Types of named values. */
+export const valueTypes = { integer: 1, integers: 2, flag: 4 } as const
 
 /** Element types. */
 export const elementTypes = { bool: 1, int32: 4, float16: 10, float32: 11, bfloat16: 13 } as const
@@ -165,17 +191,18 @@ const partitioned = (devices: readonly number[]): readonly number[] => {
 }
 /**
  * `CompileOptionsProto`: one replica and a partition for each device, both of which have to be there, and numbers among XLA's options by
- * name.
+ * name. Devices are named where there are several, or where `named` says so.
  */
 export const compileOptions = (
   overrides: Readonly<Record<string, number>>,
   devices: readonly number[] = [0],
+  named = devices.length > 1,
 ): Uint8Array =>
   Uint8Array.from([
     ...bytesField(3, [
       ...numberField(4, 1),
       ...numberField(5, devices.length),
-      ...(devices.length === 1 ? [] : partitioned(devices)),
+      ...(named || devices.length > 1 ? partitioned(devices) : []),
     ]),
     ...Object.entries(overrides).flatMap(([name, x]) =>
       bytesField(7, [...bytesField(1, [...new TextEncoder().encode(name)]), ...bytesField(2, numberField(3, x))]),

@@ -4,6 +4,7 @@ import { type Effect, effect, failure } from '../../error.ts'
 import { TE } from '../../prelude.ts'
 import { type Decoded, list, record, text } from '../../schema.ts'
 import { dataFolder, type Place, recorded } from '../native/recorded.ts'
+import type { Group } from '../ranks/group.ts'
 
 /** Which plugins the user chose, one of each platform, as `latentgraph setup xla` writes them down. */
 export const chosen = record({ plugins: list(record({ platform: text, path: text, sha256: text, version: text })) })
@@ -39,10 +40,11 @@ export const askFor = (path: string): void => {
   if (!asked.some((p) => p.path === path)) asked.push({ platform: platformOf(path) ?? 'plugin', path, by: '--plugin' })
 }
 
-/** How many devices, and what each has of the optimiser's state. */
+/** How many devices, what each has of the optimiser's state, and the processes that train with this one, each with as many devices. */
 export interface AskedDevices {
   readonly count: number
   readonly optimizerState: 'whole' | 'parts'
+  readonly group?: Group
 }
 /** What the command line asks for. */
 const devices: { asked: AskedDevices } = { asked: { count: 1, optimizerState: 'whole' } }

@@ -1,7 +1,7 @@
 import { breathing } from '../breath.ts'
 import type { Value, Values } from '../executor.ts'
 import type { Types } from '../feeds.ts'
-import { bytesOf, fromBytes, toBytes } from './arrays.ts'
+import { bytesOf, fromBytes, partOf, toBytes } from './arrays.ts'
 import { download, drop, upload } from './client.ts'
 import type { Engine } from './engine.ts'
 import { elementTypes } from './pjrt.ts'
@@ -10,27 +10,35 @@ import { elementTypes } from './pjrt.ts'
 export type Arrays = Readonly<Record<string, readonly bigint[]>>
 export const dropAll = ({ client }: Engine, arrays: Arrays): void => drop(client, Object.values(arrays).flat())
 
-/** A copy on each device, or a part of the first axis on each. */
-export const uploadOne = async ({ client }: Engine, value: Value, isSharded: boolean): Promise<readonly bigint[]> => {
-  const { devices } = client
+/** Among how many devices arrays are cut, and which of them is this process's first. */
+export interface Cut {
+  readonly devices: number
+  readonly first: number
+}
+/** A copy on each device, or of the parts along the first axis its own on each. */
+export const uploadOne = async ({ client }: Engine, value: Value, cut?: Cut): Promise<readonly bigint[]> => {
   const bytes = toBytes(value)
   const [first = 1, ...rest] = value.shape
-  const shape = isSharded ? [first / devices.length, ...rest] : value.shape
-  const length = isSharded ? bytes.length / devices.length : bytes.length
+  const shape = cut === undefined ? value.shape : [first / cut.devices, ...rest]
   const made: bigint[] = []
-  for (const [i, device] of devices.entries()) {
-    const own = isSharded ? bytes.subarray(i * length, (i + 1) * length) : bytes
+  for (const [i, device] of client.devices.entries()) {
+    const own = cut === undefined ? bytes : partOf(bytes, cut.first + i, cut.devices)
     made.push(await upload(client, device, own, elementTypes[value.dtype], shape))
   }
   return made
 }
 /** Copies on the devices of what a program reads. */
-export const uploadAll = async (engine: Engine, values: Values, sharded: ReadonlySet<string>): Promise<Arrays> => {
+export const uploadAll = async (
+  engine: Engine,
+  values: Values,
+  sharded: ReadonlySet<string>,
+  cut: Cut,
+): Promise<Arrays> => {
   const made: Record<string, readonly bigint[]> = {}
   const breath = breathing()
   try {
     for (const [name, value] of Object.entries(values)) {
-      made[name] = await uploadOne(engine, value, sharded.has(name))
+      made[name] = await uploadOne(engine, value, sharded.has(name) ? cut : undefined)
       await breath()
     }
     return made
