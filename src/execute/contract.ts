@@ -52,12 +52,13 @@ const stepper = (at: string, engine: Stepper, fed: Types, check: Check, atEnd: (
 
 const executable = (at: string, engine: Executable, graph: Graph, fed: Types, check: Check): Executable => {
   const running = new Set<Stepper>()
-  const { during, end } = lifetime(at, 'executable', () => {
-    for (const s of running) s.dispose()
-    engine.dispose()
-  })
+  const { during, use, end } = lifetime(at, 'executable', engine.dispose)
   const kept = (made: Stepper, initial: Values): Stepper => {
-    const s = stepper(at, made, omit(fed, Object.keys(initial)), check, () => running.delete(s))
+    const leave = use()
+    const s = stepper(at, made, omit(fed, Object.keys(initial)), check, () => {
+      running.delete(s)
+      leave()
+    })
     running.add(s)
     return s
   }
@@ -84,7 +85,10 @@ const executable = (at: string, engine: Executable, graph: Graph, fed: Types, ch
           ),
         ),
       ),
-    dispose: end,
+    dispose: () => {
+      end()
+      for (const s of running) s.dispose()
+    },
   }
 }
 

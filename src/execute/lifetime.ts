@@ -7,16 +7,30 @@ export const defer =
   () =>
     make()()
 
-/** Effects that work until the end, and are `run` errors from then on. */
+/** Effects that work until the end, and are `run` errors from then on. What they use is let go of when the last of them is done. */
 export const lifetime = (at: string, what: string, atEnd: () => void) => {
-  let over = false
+  let [over, users] = [false, 0]
+  const leave = (): void => {
+    users--
+    if (over && users === 0) atEnd()
+  }
   return {
-    end: () => {
-      if (!over) atEnd()
+    end: (): void => {
+      if (over) return
       over = true
+      if (users === 0) atEnd()
+    },
+    /** Puts off what is done at the end until what it returns is called, once. */
+    use: (): (() => void) => {
+      users++
+      return leave
     },
     during: <A>(effect: Effect<A>): Effect<A> =>
-      defer(() => (over ? TE.left([failure('run', at, `a live ${what}`, 'one that was disposed of')]) : effect)),
+      defer(() => {
+        if (over) return TE.left([failure('run', at, `a live ${what}`, 'one that was disposed of')])
+        users++
+        return () => effect().finally(leave)
+      }),
   }
 }
 

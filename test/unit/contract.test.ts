@@ -382,5 +382,5 @@ test('an engine is told once to let go of each thing it made, whoever ends it', 
   const starting = late.start(carry, start)()
   late.dispose()
   expect(faults(await starting)).toMatchObject([{ tag: 'run', at: 'toy' }])
-  expect(gone.slice(3)).toEqual(['program', 'stepper'])
+  expect(gone.slice(3)).toEqual(['stepper', 'program'])
 })

@@ -333,6 +333,23 @@ await suiteOn('xla:cpu', 'errors of XLA are ours, on xla:cpu', (executor) => {
     expect(await grown(() => lived(100))).toBeLessThan(100)
   })
 
+  test('a program that is disposed of while its step is being fed lets it come to its end', async () => {
+    const type = float(2 ** 20)
+    const [w, x, k] = [D.input('w', type), D.input('x', type), D.input('k', type)]
+    const ones = floats(type.shape, new Float32Array(2 ** 20).fill(1))
+    const graph = graphOf({ next: pipe(w, D.add(x), D.mul(k)), y: pipe(x, D.mul(k), D.sum()) })
+    const program = right(await executor.compile(graph, { mode: 'training', constants: { k: ones } })())
+    const stepper = right(await program.start({ next: 'w' }, { w: ones })())
+    const stepping = stepper.step({ x: ones })()
+    await Promise.resolve()
+    await Promise.resolve()
+    await Promise.resolve()
+    program.dispose()
+    const ended = await stepping
+    if (E.isRight(ended)) expect(ended.right.y?.data[0]).toBe(2 ** 20)
+    else expect(ended.left[0]).toMatchObject({ tag: 'run', got: 'one that was disposed of' })
+  })
+
   test('a line that XLA does not take is told by its node', async () => {
     const program = programOf(graphOf({ y: D.neg(D.input('x', float(2))) }), {})
     const engine = right(await engineOf('cpu')())
