@@ -174,7 +174,7 @@ describe('two ranks', () => {
       ...(await Promise.all([lead('led', e, { group: zero }), followed(one, e)])),
     ] as const
     expect([alone.ended, led.ended, following.ended].map(({ _tag }) => _tag)).toEqual(['Right', 'Right', 'Right'])
-    expect(alone.fed).toHaveLength(3 + 4 * 2)
+    expect(alone.fed.length, 'steps, and validations').toBeGreaterThanOrEqual(3 + 4 * 2)
     expect(led.fed).toEqual(alone.fed)
     expect(following.fed).toEqual(alone.fed)
     for (const [stage, step] of [
