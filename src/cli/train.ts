@@ -55,7 +55,6 @@ Examples:
             return go(pipe(dryRun(experiment, terminal), TE.mapLeft(placed)))
           }
           const group = await go(groupOf({ coordinator, rank, ranks }, experiment.executor, terminal))
-          const { followSession } = await import('./follow-session.ts')
           const { trainSession } = await import('./session.ts')
           const typed = (dir: string): string =>
             [`train ${asArgument(file)}`, ...sets.map((s) => `--set ${asArgument(s)}`), `--out ${asArgument(dir)}`]
@@ -64,7 +63,7 @@ Examples:
           const joined = group === undefined ? {} : { group }
           const session =
             group !== undefined && group.placement.rank > 0
-              ? followSession(experiment, group, terminal)
+              ? (await import('./follow-session.ts')).followSession(experiment, group, terminal)
               : inRunFolder({ file, out, resume }, (owned) =>
                   trainSession({ experiment, owned, resume, tensorboard, command: typed, ...joined }, terminal),
                 )

@@ -23,6 +23,19 @@ export const fedAhead =
   (feeds: Values): Effect<Stepper['step']> =>
     ahead === undefined ? TE.right((rest) => step({ ...feeds, ...rest })) : ahead(feeds)
 
+/** The same stepper, each of its steps, and what is brought ahead of one, as another effect of the same. */
+export const eachStep =
+  (as: <A>(work: Effect<A>) => Effect<A>) =>
+  (stepper: Stepper): Stepper => ({
+    ...stepper,
+    step: (feeds) => as(stepper.step(feeds)),
+    ahead: (feeds) =>
+      pipe(
+        as(fedAhead(stepper)(feeds)),
+        TE.map((step) => (others) => as(step(others))),
+      ),
+  })
+
 /** The carried outputs under the names of the leaves that they become. */
 export const carried = <A>(outputs: Named<A>, carry: Carry): Named<A> =>
   Object.fromEntries(

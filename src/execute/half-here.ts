@@ -14,9 +14,11 @@ export const halfHere = (engine: string, dtype: Half): Effect<string | undefined
     if (arithmetic === 'simulates')
       return `${engine} computes ${dtype} in float32 and rounds: the same numbers, in more time than float32 takes`
     if (arithmetic !== 'by processor') return undefined
-    const { measured } = await import('./onednn/costs.ts')
+    const { costsFor } = await import('./onednn/costs.ts')
     const { halfPrecisions, saysHalf } = await import('./onednn/half.ts')
     const { library } = await import('./onednn/load.ts')
     const found = await run(TE.fromTask(library))
-    return E.isLeft(found) ? undefined : `${engine}: ${saysHalf(dtype, halfPrecisions(found.right, measured)[dtype])}`
+    if (E.isLeft(found)) return undefined
+    const { right: lib } = found
+    return `${engine}: ${saysHalf(dtype, halfPrecisions(lib, costsFor(lib))[dtype])}`
   })

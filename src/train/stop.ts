@@ -1,6 +1,6 @@
 import { type Effect, type Errors, effect, failure, type LatentError } from '../error.ts'
-import { fedAhead } from '../execute/carry.ts'
-import type { Executor, Stepper } from '../execute/executor.ts'
+import { eachStep } from '../execute/carry.ts'
+import type { Executor } from '../execute/executor.ts'
 import { pipe, TE } from '../prelude.ts'
 
 /** What work ends with that was asked to end. */
@@ -14,15 +14,6 @@ export const isStop = (errors: Errors): boolean => errors.some(({ tag }) => tag 
 export const stoppable = (executor: Executor, stopping: () => boolean): Executor => {
   const unlessStopping = <A>(work: Effect<A>): Effect<A> =>
     effect(async (run) => run(stopping() ? TE.left([stopped()]) : work))
-  const stepping = (stepper: Stepper): Stepper => ({
-    ...stepper,
-    step: (feeds) => unlessStopping(stepper.step(feeds)),
-    ahead: (feeds) =>
-      pipe(
-        fedAhead(stepper)(feeds),
-        TE.map((step) => (rest) => unlessStopping(step(rest))),
-      ),
-  })
   return {
     name: executor.name,
     compile: (graph, options) =>
@@ -34,7 +25,7 @@ export const stoppable = (executor: Executor, stopping: () => boolean): Executor
           start: (carry, initial) =>
             options.mode === 'training'
               ? executable.start(carry, initial)
-              : pipe(executable.start(carry, initial), TE.map(stepping)),
+              : pipe(executable.start(carry, initial), TE.map(eachStep(unlessStopping))),
         })),
       ),
   }

@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -9,6 +8,7 @@ import { koffiOf } from '../../src/execute/native/koffi.ts'
 import { E } from '../../src/prelude.ts'
 import { skipped, suiteOn } from '../arbitrary/executors.ts'
 import { dots } from '../dots.ts'
+import { freePort } from '../free-port.ts'
 import { build, compiled, drawPictures, tiny, type Workplace, workplace } from './program.ts'
 
 /** Two processes that belong together: what they tell each other, through the C functions that a plugin is given too. */
@@ -19,19 +19,12 @@ beforeAll(async () => {
   await build()
   held.place = await workplace()
   held.folder = await mkdtemp(join(tmpdir(), 'latentgraph-ranks-e2e-'))
-})
+}, 120_000)
 afterAll(async () => {
   await held.place?.dispose()
   if (held.folder !== undefined) await rm(held.folder, { recursive: true })
 })
 
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  return typeof address === 'object' && address !== null ? address.port : 0
-}
 const script = join(import.meta.dirname, 'ranks-process.js')
 /** Both ranks to their end: what rank 0 has said, and by which signal rank 1 has ended. */
 const both = async (...args: readonly string[]) => {

@@ -82,7 +82,8 @@ const lawsOf = (name: Name, executor: Executor, dtype: Half): void => {
       w: wave([6, 512, 3, 3], 4),
     }
     const [found, expected] = [await runOn(executor)(longSums(dtype), feeds), await exact(longSums(dtype), feeds)]
-    const apart = name === 'onnx:webgpu' ? 2048 : 2
+    // lavapipe was seen at 118 roundings, 1930 for 2048.
+    const apart = name === 'onnx:webgpu' ? 256 : 2
     expect(difference(found, expected, apart * unit)).toBeUndefined()
   })
 

@@ -1,8 +1,6 @@
 import { createHash } from 'node:crypto'
-import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -17,6 +15,7 @@ import { inRunFolder } from '../../src/run/run-folder.ts'
 import { trainIn } from '../../src/run/train.ts'
 import { right } from '../arbitrary/run.ts'
 import { dots } from '../dots.ts'
+import { freePort } from '../free-port.ts'
 
 /**
  * Ranks of one training, each with an engine that computes the whole batch: what several processes do but the sums over devices, which no
@@ -25,11 +24,7 @@ import { dots } from '../dots.ts'
 
 const wait = { join: 60_000, hello: 60_000, beat: 1000, silence: 60_000, leave: 5000 }
 const groups = async (ranks: number): Promise<readonly Group[]> => {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  const port = typeof address === 'object' && address !== null ? address.port : 0
-  server.close()
+  const port = await freePort()
   const all = Array.from({ length: ranks }, (_, rank) =>
     joinGroup({ coordinator: { host: '127.0.0.1', port }, rank, ranks }, '1', wait)(),
   )
@@ -118,10 +113,17 @@ const experimentOf = (changes: object = {}): Experiment =>
   )
 const held: { place?: string } = {}
 const at = (...path: readonly string[]): string => join(held.place ?? expect.unreachable('no place'), ...path)
+const { TMPDIR: temporary } = process.env
 beforeAll(async () => {
   held.place = await mkdtemp(join(tmpdir(), 'latentgraph-ranks-'))
+  process.env.TMPDIR = at('temporary')
+  await mkdir(at('temporary'))
 })
-afterAll(() => held.place && rm(held.place, { recursive: true }))
+afterAll(async () => {
+  if (temporary === undefined) delete process.env.TMPDIR
+  else process.env.TMPDIR = temporary
+  if (held.place !== undefined) await rm(held.place, { recursive: true })
+})
 
 interface Watching {
   readonly group?: Group
@@ -167,14 +169,13 @@ const weights = (run: string, stage: string, step: string): Promise<string> =>
 describe('two ranks', () => {
   test('take the steps that one takes, fed with the same, and rank 0 alone writes', async () => {
     const e = experimentOf()
-    const before = await readdir(tmpdir())
     const [zero, one] = await two()
     const [alone, led, following] = [
       await lead('alone', e),
       ...(await Promise.all([lead('led', e, { group: zero }), followed(one, e)])),
     ] as const
     expect([alone.ended, led.ended, following.ended].map(({ _tag }) => _tag)).toEqual(['Right', 'Right', 'Right'])
-    expect(alone.fed.length, 'steps, and validations').toBeGreaterThanOrEqual(3 + 4 * 2)
+    expect(alone.fed.length, 'at least one feeding a step').toBeGreaterThanOrEqual(3 + 4)
     expect(led.fed).toEqual(alone.fed)
     expect(following.fed).toEqual(alone.fed)
     for (const [stage, step] of [
@@ -182,11 +183,8 @@ describe('two ranks', () => {
       ['diffusion', '4'],
     ] as const)
       expect(await weights('led', stage, step)).toBe(await weights('alone', stage, step))
-    expect((await readdir(at())).toSorted()).toEqual(['alone', 'led'])
-    const left = (await readdir(tmpdir())).filter(
-      (name) => !before.includes(name) && /latentgraph-(ranks|scratch)/.test(name),
-    )
-    expect(left).toEqual([])
+    expect((await readdir(at())).toSorted()).toEqual(['alone', 'led', 'temporary'])
+    expect(await readdir(at('temporary'))).toEqual([])
   })
 
   test('stop together behind a checkpoint, and go on together', async () => {

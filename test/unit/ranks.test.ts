@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { connect, createServer, type Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Patience } from '../../src/execute/ranks/coordinator.ts'
@@ -20,6 +20,7 @@ import { offsetsOf, structures } from '../../src/execute/xla/pjrt.ts'
 import { E } from '../../src/prelude.ts'
 import { check } from '../arbitrary/check.ts'
 import { right } from '../arbitrary/run.ts'
+import { freePort } from '../free-port.ts'
 
 describe('where a process stands', () => {
   const coordinator = (host: string, port: number) => ({ coordinator: { host, port } })
@@ -252,13 +253,6 @@ describe('a group', () => {
   afterEach(() => {
     for (const close of open.splice(0)) close()
   })
-  const freePort = async (): Promise<number> => {
-    const server = createServer().listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const address = server.address()
-    server.close()
-    return typeof address === 'object' && address !== null ? address.port : 0
-  }
   const at = (port: number, rank: number, ranks: number): Placement => ({
     coordinator: { host: '127.0.0.1', port },
     rank,

@@ -1,5 +1,6 @@
 import type { Effect, Errors } from '../../error.ts'
 import { E, pipe, TE } from '../../prelude.ts'
+import { eachStep } from '../carry.ts'
 import type { Executor } from '../executor.ts'
 import type { Group } from './group.ts'
 
@@ -42,20 +43,8 @@ export const whileJoined = (executor: Executor, group: Group): Executor => {
           start: (carry, initial) =>
             pipe(
               whole(executable.start(carry, initial)),
-              TE.map(({ ahead, ...stepper }) => ({
-                ...stepper,
-                step: (feeds) => whole(stepper.step(feeds)),
-                read: whole(stepper.read),
-                ...(ahead === undefined
-                  ? {}
-                  : {
-                      ahead: (feeds) =>
-                        pipe(
-                          whole(ahead(feeds)),
-                          TE.map((step) => (others) => whole(step(others))),
-                        ),
-                    }),
-              })),
+              TE.map(eachStep(whole)),
+              TE.map((stepper) => ({ ...stepper, read: whole(stepper.read) })),
             ),
         })),
       ),

@@ -49,26 +49,6 @@ const called = async ({ client }: Engine, { program, loaded }: Compiled, arrays:
   return Object.fromEntries(program.outputs.map((name, i) => [name, results.map((own) => own[i] ?? 0n)]))
 }
 
-/** Work that is going on holds on to what it uses: what was disposed of goes when the last of it is done. */
-const usage = (release: () => void) => {
-  let [running, over] = [0, false]
-  return {
-    during: async <A>(body: () => Promise<A>): Promise<A> => {
-      running++
-      try {
-        return await body()
-      } finally {
-        running--
-        if (over && running === 0) release()
-      }
-    },
-    end: (): void => {
-      over = true
-      if (running === 0) release()
-    },
-  }
-}
-
 const running = <A>({ name, client }: Engine, body: () => Promise<A>): Effect<A> =>
   guarded('run', name, body, () => deviceMemory(client))
 
@@ -81,10 +61,6 @@ const stepper = (engine: Engine, made: Compiled, carry: Carry, held: Arrays, giv
   let state = only(given, leaves)
   /** What is there ahead of the step that is fed it. */
   const ahead = new Set<Arrays>()
-  const { during, end } = usage(() => {
-    for (const arrays of [state, own, ...ahead]) dropAll(engine, arrays)
-    unload(client, loaded)
-  })
   const uploaded = (feeds: Values): Promise<Arrays> =>
     uploadAll(engine, only(feeds, program.arguments), program.sharded.arguments, made.cut)
   const step = async (brought: Arrays, feeds: Values): Promise<Values> => {
@@ -106,35 +82,30 @@ const stepper = (engine: Engine, made: Compiled, carry: Carry, held: Arrays, giv
     }
   }
   return {
-    step: (feeds) => running(engine, () => during(() => step({}, feeds))),
+    step: (feeds) => running(engine, () => step({}, feeds)),
     ahead: (feeds) =>
-      running(engine, () =>
-        during(async () => {
-          const brought = await uploaded(feeds)
-          ahead.add(brought)
-          return (others: Values) =>
-            running(engine, () =>
-              during(() => {
-                ahead.delete(brought)
-                return step(brought, others)
-              }),
-            )
-        }),
-      ),
+      running(engine, async () => {
+        const brought = await uploaded(feeds)
+        ahead.add(brought)
+        return (others: Values) =>
+          running(engine, () => {
+            ahead.delete(brought)
+            return step(brought, others)
+          })
+      }),
     read: running(engine, () =>
-      during(() => downloadAll(engine, only(program.types.arguments, leaves), state, program.sharded.arguments)),
+      downloadAll(engine, only(program.types.arguments, leaves), state, program.sharded.arguments),
     ),
-    dispose: end,
+    dispose: () => {
+      for (const arrays of [state, own, ...ahead]) dropAll(engine, arrays)
+      unload(client, loaded)
+    },
   }
 }
 
 const executable = (engine: Device, graph: Graph, held: Arrays): Executable => {
   const { client } = engine
   const whole: { made?: Promise<Awaited<ReturnType<Effect<Compiled>>>>; loaded?: Loaded } = {}
-  const { during, end } = usage(() => {
-    dropAll(engine, held)
-    if (whole.loaded !== undefined) unload(client, whole.loaded)
-  })
   const withoutCarry: Effect<Compiled> = effect(async (run) => {
     whole.made = whole.made ?? compiled(engine, graph, {}, Object.keys(held))()
     const made = await run(() => whole.made ?? compiled(engine, graph, {}, Object.keys(held))())
@@ -142,42 +113,41 @@ const executable = (engine: Device, graph: Graph, held: Arrays): Executable => {
     return made
   })
   return {
-    run: (feeds) => () =>
-      during(
-        effect(async (run) => {
-          const made = await run(withoutCarry)
-          return run(
-            running(engine, async () => {
-              const { program, cut } = made
-              const fed = await uploadAll(engine, only(feeds, program.arguments), program.sharded.arguments, cut)
+    run: (feeds) =>
+      effect(async (run) => {
+        const made = await run(withoutCarry)
+        return run(
+          running(engine, async () => {
+            const { program, cut } = made
+            const fed = await uploadAll(engine, only(feeds, program.arguments), program.sharded.arguments, cut)
+            try {
+              const results = await called(engine, made, { ...held, ...fed })
               try {
-                const results = await called(engine, made, { ...held, ...fed })
-                try {
-                  return await downloadAll(engine, made.program.types.outputs, results, made.program.sharded.outputs)
-                } finally {
-                  dropAll(engine, results)
-                }
+                return await downloadAll(engine, made.program.types.outputs, results, made.program.sharded.outputs)
               } finally {
-                dropAll(engine, fed)
+                dropAll(engine, results)
               }
-            }),
-          )
-        }),
-      ),
-    start: (carry, initial) => () =>
-      during(
-        effect(async (run) => {
-          const whole = [...Object.keys(held), ...Object.keys(initial)]
-          const made = await run(compiled(engine, graph, carry, whole, engine.across))
-          const given = await run(
-            running(engine, () =>
-              uploadAll(engine, only(initial, made.program.arguments), made.program.sharded.arguments, made.cut),
-            ),
-          )
-          return stepper(engine, made, carry, held, given)
-        }),
-      ),
-    dispose: end,
+            } finally {
+              dropAll(engine, fed)
+            }
+          }),
+        )
+      }),
+    start: (carry, initial) =>
+      effect(async (run) => {
+        const whole = [...Object.keys(held), ...Object.keys(initial)]
+        const made = await run(compiled(engine, graph, carry, whole, engine.across))
+        const given = await run(
+          running(engine, () =>
+            uploadAll(engine, only(initial, made.program.arguments), made.program.sharded.arguments, made.cut),
+          ),
+        )
+        return stepper(engine, made, carry, held, given)
+      }),
+    dispose: () => {
+      dropAll(engine, held)
+      if (whole.loaded !== undefined) unload(client, whole.loaded)
+    },
   }
 }
 
