@@ -14,6 +14,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/compiled.ts'],
+    setupFiles: ['test/seeded.ts'],
     testTimeout: 300_000,
     pool: 'forks',
     // ONNX Runtime's threads wait for each other by spinning: a thread for each of two files, and none waits.

@@ -31,8 +31,18 @@ const transposed = ({ n, dim, data }: Points): Points => {
   return { n: dim, dim: n, data: turned }
 }
 
-const eigen = (symmetric: Matrix): EigenvalueDecomposition =>
-  new EigenvalueDecomposition(symmetric, { assumeSymmetric: true })
+/** Beside the greatest number, and at all: below, no eigenvalue changes, but ml-matrix divides by what its squares are, 0. */
+const negligible = { relative: 1e-30, absolute: 1e-150 } as const
+/** Of a matrix that is its own; what is negligible in it becomes 0. */
+const eigen = (symmetric: Matrix): EigenvalueDecomposition => {
+  const { rows } = symmetric
+  let most = 0
+  for (let i = 0; i < rows; i++) for (let j = 0; j < rows; j++) most = Math.max(most, Math.abs(symmetric.get(i, j)))
+  const least = Math.max(negligible.absolute, negligible.relative * most)
+  for (let i = 0; i < rows; i++)
+    for (let j = 0; j < rows; j++) if (Math.abs(symmetric.get(i, j)) < least) symmetric.set(i, j, 0)
+  return new EigenvalueDecomposition(symmetric, { assumeSymmetric: true })
+}
 
 /** Its symmetric root stands for a covariance. */
 const rootOf = (covariance: Matrix): Points => {

@@ -79,6 +79,27 @@ describe('Frechet distance', () => {
     expect(frechetOfSpreads(spreadOf(pointsOf(corners)), spreadOfGaussian([1, 2], cov))).toBeCloseTo(0, 7)
     expect(frechetOfSpreads(spreadOf(pointsOf(corners)), spreadOfGaussian([1, 0], cov))).toBeCloseTo(4, 7)
   })
+  it('is told of points that hardly differ, too', () => {
+    const p = pointsOf([
+      [0.0020720896299870903, 0, 0],
+      [0, 0, 0],
+      [0, 1.9066e-320, 0],
+      [0, 1.5e-323, -1.9076e-320],
+    ])
+    for (const scale of [1, 1e-100, 1e-160, 0]) {
+      const close = { ...p, data: p.data.map((x) => scale * x) }
+      expect(frechet(close, close)).toBeCloseTo(0, 5)
+      expect(
+        frechet(
+          close,
+          pointsOf([
+            [0, 0, 0],
+            [0, 0, 0],
+          ]),
+        ),
+      ).toBeLessThan(1e-5)
+    }
+  })
   it('is 0 of a set with itself, symmetric, shifts by |d|^2, and does not see rotations', () => {
     const plane = fc.array(fc.double({ min: 0.5, max: 2, noNaN: true }), { minLength: 3, maxLength: 3 })
     fc.assert(

@@ -59,9 +59,11 @@ export const checkLibrary = (path: string): Effect<void> =>
           return buffer.subarray(0, bytesRead)
         }
         try {
+          const { size } = await file.stat()
           const header = await part(0, headerBytes)
           const { at, each, count } = segmentsIn(header)
-          return { header, segments: await part(at, each * count), bytes: (await file.stat()).size }
+          const segments = at + each * count <= size ? await part(at, each * count) : new Uint8Array()
+          return { header, segments, bytes: size }
         } finally {
           await file.close()
         }
