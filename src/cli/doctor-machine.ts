@@ -1,13 +1,14 @@
+import { cpus, loadavg } from 'node:os'
 import { type Effect, type Errors, effect, showErrors } from '../error.ts'
 import { auto, executorByName } from '../execute/auto.ts'
 import { executorsThat, type Way, ways } from '../execute/half-arithmetic.ts'
 import { halvesOfLibrary, lookForLibrary } from '../execute/onednn/found.ts'
-import { knownSpeed, measureSpeed, ratioOf, ratioText, speedRecord } from '../execute/onednn/speed.ts'
+import { measureSpeed, ratioOf, ratioText, type Speed, speedRecord } from '../execute/onednn/speed.ts'
 import { available } from '../execute/onnx/available.ts'
 import { type Backend, backends, look } from '../execute/tfjs/index.ts'
 import { lookForPlatform, namedPlatforms } from '../execute/xla/found.ts'
 import { howToGet } from '../execute/xla/places.ts'
-import { version } from '../io/package.ts'
+import { version } from '../package.ts'
 import { E, T, TE } from '../prelude.ts'
 import { machine } from '../run/machine.ts'
 import { written } from './record.ts'
@@ -23,16 +24,18 @@ const tfjsRow = async (name: Backend): Promise<readonly [string, string]> => {
 /** docs/decisions/0017 */
 const wouldGive =
   'training on the CPU in less time than onnx:cpu: measured on a processor with AVX2; doctor measures it here once the library is there'
-/** How fast oneDNN is here: measured where it was not yet, and written down for `auto`. */
-const oneDnnSpeed: Effect<string> = effect(async (run) => {
-  const known = await run(knownSpeed)
-  const measured = effect(async (within) =>
-    within(measureSpeed(await within(executorByName('onednn')), await within(executorByName('onnx:cpu')))),
-  )
-  const speed = known ?? (await run(measured))
-  if (known === undefined) await run(written(speedRecord, speed))
-  return `${ratioText(speed)}, so auto takes ${ratioOf(speed) < 1 ? 'it before' : 'only'} onnx:cpu`
-})
+const measured: Effect<Speed> = effect(async (run) =>
+  run(measureSpeed(await run(executorByName('onednn')), await run(executorByName('onnx:cpu')))),
+)
+/** How fast oneDNN is here, measured anew each time and written down for `auto`. */
+export const oneDnnSpeed = (measure: Effect<Speed> = measured): Effect<string> =>
+  effect(async (run) => {
+    const speed = await run(measure)
+    await run(written(speedRecord, speed))
+    const [load = 0] = loadavg()
+    const busy = load > cpus().length ? ` (load ${load.toFixed(1)}: measure again when the machine is idle)` : ''
+    return `${ratioText(speed)}, so auto takes ${ratioOf(speed) < 1 ? 'it before' : 'only'} onnx:cpu${busy}`
+  })
 
 const halfSays: { readonly [W in Way]: string } = {
   computes: 'computed by the device',
@@ -70,7 +73,7 @@ export const aboutMachine: Effect<string> = effect(async () => {
         ],
       ]
   const oneDnn = await lookForLibrary()
-  const speed = oneDnn.usable && E.isRight(found) ? [['  measured', await told(oneDnnSpeed)] as const] : []
+  const speed = oneDnn.usable && E.isRight(found) ? [['  measured', await told(oneDnnSpeed())] as const] : []
   const half = oneDnn.usable ? [['  half precision', await told(halvesOfLibrary)] as const] : []
   const platforms: (readonly [string, string])[] = []
   for (const platform of await namedPlatforms()) {

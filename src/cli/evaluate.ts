@@ -126,7 +126,7 @@ const session = (dir: string, experiment: Experiment, options: Options, terminal
     const { stoppable } = await import('../train/stop.ts')
     const { openEvaluated, readEvaluation } = await import('./evaluated-run.ts')
     const { chooseExecutor } = await import('../execute/choose.ts')
-    const { version } = await import('../io/package.ts')
+    const { version } = await import('../package.ts')
     const { showComparison, showEvaluation } = await import('./evaluation-text.ts')
     if (experiment.diffusion === undefined) await go(TE.fromEither(refusing(unread(options))))
     const names = options.features.length === 0 ? ['pixels'] : options.features

@@ -3,7 +3,7 @@ import { type Checked, type Effect, effect, failure, showErrors } from '../error
 import { type Group, join } from '../execute/ranks/group.ts'
 import { type Asked, launchedBy, type Placement, placementOf, showAddress } from '../execute/ranks/placement.ts'
 import { askedDevices, askForDevices } from '../execute/xla/places.ts'
-import { version } from '../io/package.ts'
+import { version } from '../package.ts'
 import { E, TE } from '../prelude.ts'
 import { count, natural } from './parse.ts'
 import { exitCodes, type Terminal } from './terminal.ts'

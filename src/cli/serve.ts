@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from 'commander'
 import { effect, failure } from '../error.ts'
-import { packageFile, version } from '../io/package.ts'
+import { packageFile, version } from '../package.ts'
 import { TE } from '../prelude.ts'
 import type { Register } from './command.ts'
 import { natural } from './parse.ts'

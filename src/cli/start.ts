@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { effect } from '../error.ts'
 import { loadExperiment } from '../experiment/load.ts'
 import { asArgument } from '../io/names.ts'
-import { packageFile } from '../io/package.ts'
+import { packageFile } from '../package.ts'
 import { inRunFolder } from '../run/run-folder.ts'
 import { type Register, setOption, several } from './command.ts'
 

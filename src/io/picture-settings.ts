@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { type Checked, type Effect, type Errors, effect, failure } from '../error.ts'
+import { version } from '../package.ts'
 import { E, pipe, TE, t } from '../prelude.ts'
 import { writeFileAtomic } from './atomic.ts'
 import { fileEffect, readBytes } from './bytes.ts'
-import { version } from './package.ts'
 import { isPng } from './png.ts'
 import { pngText, withPngText } from './png-text.ts'
 

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { gunzip } from 'node:zlib'
 import { type Effect, type Errors, effect, fail, failure, reasonOf } from '../error.ts'
 import { fileEffect, readBytes } from '../io/bytes.ts'
-import { packageFile } from '../io/package.ts'
+import { packageFile } from '../package.ts'
 import { E, pipe, RR, TE } from '../prelude.ts'
 import type { Tokenizer } from './tokenizer.ts'
 import {

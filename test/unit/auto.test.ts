@@ -1,10 +1,17 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { oneDnnSpeed } from '../../src/cli/doctor-machine.ts'
+import { written } from '../../src/cli/record.ts'
 import { judgeAdapter } from '../../src/execute/dawn.ts'
 import { decide, type Finding } from '../../src/execute/decide.ts'
 import { type GpuFacts, judgeGpu } from '../../src/execute/gpu.ts'
-import { judgeSpeed } from '../../src/execute/onednn/speed.ts'
-import { E } from '../../src/prelude.ts'
+import { recorded } from '../../src/execute/native/recorded.ts'
+import { judgeSpeed, lookIfFaster, type Speed, speed, speedRecord } from '../../src/execute/onednn/speed.ts'
+import { E, TE } from '../../src/prelude.ts'
+import { right } from '../arbitrary/run.ts'
 
 const word = fc.string({ minLength: 1 })
 const findings: fc.Arbitrary<readonly Finding[]> = fc.array(
@@ -83,12 +90,45 @@ describe('a GPU is real', () => {
   })
 })
 
-test('onednn is taken only where it was measured to be faster, and not mentioned where it was not measured', () => {
-  const measured = { processor: 'one', version: '3.2.0', onednn: 21, onnx: 42 }
-  expect(judgeSpeed(undefined)).toBeUndefined()
-  expect(judgeSpeed(measured)).toEqual({
-    usable: true,
-    what: 'a small training step took 0.50 of onnx:cpu’s time when doctor measured',
+describe('onednn is taken only where it was measured to be faster', () => {
+  const here = { processor: 'one', latentgraph: '0.2.0', version: '3.2.0' }
+  const measured: Speed = { ...here, onednn: 21, onnx: 42 }
+  const what = 'a small training step took 0.50 of onnx:cpu’s time when doctor measured'
+
+  test('and not mentioned where it was not measured', () => {
+    expect(judgeSpeed(undefined, here)).toBeUndefined()
+    expect(judgeSpeed(measured, here)).toEqual({ usable: true, what })
+    expect(judgeSpeed({ ...measured, onednn: 43 }, here)?.usable).toBe(false)
   })
-  expect(judgeSpeed({ ...measured, onednn: 43 })?.usable).toBe(false)
+  test.each([
+    ['processor', 'the processor was another when doctor measured: doctor again, for one'],
+    ['latentgraph', 'latentgraph was another when doctor measured: doctor again, for 0.2.0'],
+    ['version', 'oneDNN was another when doctor measured: doctor again, for 3.2.0'],
+  ] as const)('of the same %s', (of, said) => {
+    expect(judgeSpeed({ ...measured, [of]: 'another' }, here)).toEqual({ usable: false, what: said })
+  })
+
+  describe('as doctor writes it down', () => {
+    const [folder, before] = [mkdtempSync(join(tmpdir(), 'latentgraph-speed-')), process.env.XDG_CONFIG_HOME]
+    beforeAll(() => {
+      process.env.XDG_CONFIG_HOME = folder
+    })
+    afterAll(() => {
+      if (before === undefined) delete process.env.XDG_CONFIG_HOME
+      else process.env.XDG_CONFIG_HOME = before
+      rmSync(folder, { recursive: true })
+    })
+    test('anew each time that it is asked', async () => {
+      expect(right(await oneDnnSpeed(TE.right({ ...measured, onednn: 78 }))())).toContain('took 1.86')
+      expect(right(await oneDnnSpeed(TE.right(measured))())).toContain('so auto takes it before onnx:cpu')
+      expect(right(await recorded(speedRecord, speed)())).toEqual(measured)
+    })
+    test('and what an earlier version wrote is to be measured again', async () => {
+      const { latentgraph: _, ...earlier } = measured
+      right(await written(speedRecord, earlier)())
+      const found = await lookIfFaster()
+      expect(found?.usable).toBe(false)
+      expect(found?.what).toContain('write it anew: latentgraph doctor')
+    })
+  })
 })

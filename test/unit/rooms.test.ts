@@ -8,6 +8,7 @@ const rooms = [
     'prelude',
     'error',
     'optional',
+    'package',
     'schema',
     'graph',
     'declare',

@@ -3,8 +3,8 @@ import { createReadStream } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { type Effect, type Errors, effect, failure, reasonOf } from '../../error.ts'
-import { TE } from '../../prelude.ts'
+import { type Effect, type Errors, effect, failure, type LatentError, reasonOf } from '../../error.ts'
+import { E, RNEA, TE } from '../../prelude.ts'
 import { type Codec, decode } from '../../schema.ts'
 
 /** What `latentgraph setup` writes down of libraries that the user adds, and where it keeps them. */
@@ -16,21 +16,25 @@ export const cacheFolder = (): string => below('XDG_CACHE_HOME', '.cache')
 /** The record of an engine: `onednn`, `xla`. */
 export const recordPath = (engine: string): string => join(below('XDG_CONFIG_HOME', '.config'), `${engine}.json`)
 
-/** The record of an engine; undefined where nothing was set up. Errors: `compile`, where it is not what setup writes. */
-export const recorded = <A>(engine: string, codec: Codec<A>): Effect<A | undefined> =>
+/** The record of an engine; undefined where there is none. Errors: `compile`, where it is not what the command writes. */
+export const recorded = <A>(
+  engine: string,
+  codec: Codec<A>,
+  command = `latentgraph setup ${engine}`,
+): Effect<A | undefined> =>
   effect(async (run) => {
     const path = recordPath(engine)
+    const anew = `write it anew: ${command}`
     const content = await readFile(path, 'utf8').catch(() => undefined)
     if (content === undefined) return undefined
     const parsed = await run(
       TE.tryCatch(
         async (): Promise<unknown> => JSON.parse(content),
-        (e): Errors => [
-          failure('compile', path, 'what setup wrote', reasonOf(e), `write it anew: latentgraph setup ${engine}`),
-        ],
+        (e): Errors => [failure('compile', path, `what ${command} wrote`, reasonOf(e), anew)],
       ),
     )
-    return run(TE.fromEither(decode(codec, { tag: 'compile', base: path })(parsed)))
+    const decoded = decode(codec, { tag: 'compile', base: path })(parsed)
+    return run(TE.fromEither(E.mapLeft(RNEA.map((e: LatentError) => ({ hint: anew, ...e })))(decoded)))
   })
 
 const hashes = new Map<string, Promise<string>>()

@@ -4,7 +4,8 @@ import { conv2d, freeze, input, mean, mul, parameter, silu, type Tensor, type Wi
 import { type Effect, type Errors, effect, failure, showErrors } from '../../error.ts'
 import { feedTypes } from '../../graph/graph.ts'
 import { float, size } from '../../graph/types.ts'
-import { E, pipe, type Task, TE } from '../../prelude.ts'
+import { version as packageVersion } from '../../package.ts'
+import { E, pipe, RR, T, type Task, TE } from '../../prelude.ts'
 import { type Decoded, number, record, text } from '../../schema.ts'
 import { grad, optimise } from '../../transform/index.ts'
 import type { Found } from '../decide.ts'
@@ -12,35 +13,53 @@ import { type Executor, floats } from '../executor.ts'
 import { recorded } from '../native/recorded.ts'
 import { library } from './load.ts'
 
-/** Milliseconds that a small training step takes on a processor, with a version of oneDNN and with ONNX Runtime. */
+/** What a speed is measured of, by the names that people know. */
+const subjects = { processor: 'the processor', latentgraph: 'latentgraph', version: 'oneDNN' } as const
+/** Milliseconds that a small training step takes with oneDNN and with ONNX Runtime. */
 export const speed = record({
   processor: text,
+  latentgraph: text,
   version: text,
   onednn: number({ above: 0 }),
   onnx: number({ above: 0 }),
 })
 export type Speed = Decoded<typeof speed>
+type Subjects = Pick<Speed, keyof typeof subjects>
 /** The record's name, beside the library's. */
 export const speedRecord = 'onednn-speed'
 
-const processor = (): string => cpus()[0]?.model.trim() ?? 'unknown'
-/** What was measured of this library on this processor; undefined where nothing was. Errors: `compile`, as a record's. */
-export const knownSpeed: Effect<Speed | undefined> = effect(async (run) => {
-  const known = await run(recorded(speedRecord, speed))
-  if (known === undefined || known.processor !== processor()) return undefined
-  return known.version === (await run(library)).version ? known : undefined
-})
+const here: Effect<Subjects> = pipe(
+  library,
+  TE.map(({ version }) => ({
+    processor: cpus()[0]?.model.trim() ?? 'unknown',
+    latentgraph: packageVersion(),
+    version,
+  })),
+)
 /** The time with oneDNN over that with ONNX Runtime. */
 export const ratioOf = ({ onednn, onnx }: Speed): number => onednn / onnx
 export const ratioText = (s: Speed): string => `a small training step took ${ratioOf(s).toFixed(2)} of onnx:cpu’s time`
 
-/** Whether it was faster; undefined where it was not measured, as on most machines. */
-export const judgeSpeed = (known: Speed | undefined): Found | undefined =>
-  known === undefined ? undefined : { usable: ratioOf(known) < 1, what: `${ratioText(known)} when doctor measured` }
-export const lookIfFaster: Task<Found | undefined> = TE.match(
-  (errors: Errors): Found | undefined => ({ usable: false, what: showErrors(errors) }),
-  judgeSpeed,
-)(knownSpeed)
+/** Whether it was faster; undefined where that was not measured, as on most machines. */
+export const judgeSpeed = (known: Speed | undefined, now: Subjects): Found | undefined => {
+  if (known === undefined) return undefined
+  const other = RR.keys(subjects).find((of) => known[of] !== now[of])
+  return other === undefined
+    ? { usable: ratioOf(known) < 1, what: `${ratioText(known)} when doctor measured` }
+    : {
+        usable: false,
+        what: `${subjects[other]} was ${known[other]} when doctor measured: doctor again, for ${now[other]}`,
+      }
+}
+/** What `doctor` wrote down, which alone measures. */
+export const lookIfFaster: Task<Found | undefined> = TE.getOrElse(
+  (errors: Errors): Task<Found | undefined> => T.of({ usable: false, what: showErrors(errors) }),
+)(
+  effect(async (run) => {
+    const known = await run(recorded(speedRecord, speed, 'latentgraph doctor'))
+    return known === undefined ? undefined : judgeSpeed(known, await run(here))
+  }),
+)
 
 const channels = 64
 const same: Window = { stride: [1, 1], padding: [1, 1, 1, 1] }
@@ -71,7 +90,6 @@ export const measureSpeed = (onednn: Executor, onnx: Executor): Effect<Speed> =>
         ),
       ]),
     )
-    const { version } = await run(library)
     const least = new Map<Executor, number>()
     const made = []
     for (const executor of [onednn, onnx])
@@ -90,5 +108,5 @@ export const measureSpeed = (onednn: Executor, onnx: Executor): Effect<Speed> =>
     const [ours, theirs] = [least.get(onednn), least.get(onnx)]
     if (ours === undefined || theirs === undefined)
       return run(TE.left([failure('run', 'onednn', 'times of two engines', 'none')]))
-    return { processor: processor(), version, onednn: ours, onnx: theirs }
+    return { ...(await run(here)), onednn: ours, onnx: theirs }
   })

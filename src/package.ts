@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
-import { optionalParts } from '../optional.ts'
+import { optionalParts } from './optional.ts'
 
 export const manifest = createRequire(import.meta.url).resolve('latentgraph/package.json')
 
