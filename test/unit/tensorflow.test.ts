@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import * as D from '../../src/declare/index.ts'
-import { floats, type Values } from '../../src/execute/executor.ts'
+import { type Executor, floats, type Values } from '../../src/execute/executor.ts'
 import { reference } from '../../src/execute/reference/index.ts'
 import { type Addon, dataTypes } from '../../src/execute/tensorflow/addon.ts'
 import { tensorflowIn } from '../../src/execute/tensorflow/build.ts'
@@ -14,18 +14,21 @@ import { environment } from '../../src/execute/tensorflow/load.ts'
 import { opOf } from '../../src/execute/tensorflow/ops.ts'
 import { readyOf } from '../../src/execute/tensorflow/ready.ts'
 import { binary, unary } from '../../src/execute/tfjs/arithmetic.ts'
+import { programOf } from '../../src/execute/tfjs/compile.ts'
 import { described } from '../../src/execute/tfjs/describe.ts'
 import { disposeAll, downloadAll, uploadAll } from '../../src/execute/tfjs/device.ts'
+import { executorOn } from '../../src/execute/tfjs/executor.ts'
 import { load } from '../../src/execute/tfjs/installed.ts'
 import { prepare } from '../../src/execute/tfjs/machine.ts'
 import { keeping } from '../../src/execute/tfjs/packing.ts'
 import { schedule } from '../../src/execute/tfjs/program.ts'
-import { rewrite } from '../../src/execute/tfjs/quirks.ts'
-import { lowerTogether } from '../../src/execute/tfjs/tail.ts'
+import { none, rewrite } from '../../src/execute/tfjs/quirks.ts'
+import { ended, lowerTogether } from '../../src/execute/tfjs/tail.ts'
 import { cast, leaf, type Rewriting, type Roots, reshape, sum } from '../../src/execute/tfjs/value.ts'
 import { feedTypes } from '../../src/graph/graph.ts'
 import { float, type Shape, size } from '../../src/graph/types.ts'
-import { pipe } from '../../src/prelude.ts'
+import { pipe, TE } from '../../src/prelude.ts'
+import { grad, optimise } from '../../src/transform/index.ts'
 import { suiteOn } from '../arbitrary/executors.ts'
 import { adam, adamFeeds, difference, graphOf, right } from './onnx-support.ts'
 
@@ -169,7 +172,7 @@ test('arithmetic of many parameters is done at once, and gives the same bits', a
   )
   const { device, target } = right(await load('cpu')())
   const run = async (together: boolean) => {
-    const program = schedule(right(lowerTogether(g, { ...target, together }, types, [])))
+    const program = schedule(ended(right(lowerTogether(g, { ...target, together }, []))).roots)
     const machine = prepare(device, program)
     const fed = uploadAll(device, feeds)
     const results = right(await downloadAll(device, () => machine.run(fed))())
@@ -179,6 +182,75 @@ test('arithmetic of many parameters is done at once, and gives the same bits', a
   const [apart, together] = [await run(false), await run(true)]
   expect([apart.subtractions, together.subtractions]).toEqual([4, 1])
   expect(together.results).toEqual(apart.results)
+})
+describe('state of a step that goes on', () => {
+  const window = { stride: [1, 1], padding: [1, 1, 1, 1] } as const
+  const shapes: Readonly<Record<string, Shape>> = { first: [4, 3, 3, 3], bias: [4], last: [2, 4, 3, 3], table: [3, 2] }
+  const weights = Object.fromEntries(Object.entries(shapes).map(([name, of]) => [name, D.input(name, float(...of))]))
+  const { first = D.scalar(0), bias = first, last = first, table = first } = weights
+  const x = D.input('x', float(2, 3, 5, 5))
+  const hidden = pipe(x, D.conv2d(first, window), D.add(pipe(bias, D.reshape(4, 1, 1))), D.tanh)
+  const y = pipe(hidden, D.conv2d(last, window), D.reshape(2, 2, 25))
+  const loss = pipe(D.squaredNorm(pipe(table, D.matmul(y))), D.mul(0.01))
+  const rate = D.input('rate', float())
+  const names = Object.keys(shapes)
+  const updated = grad(loss, Object.values(weights)).map((g, i) => {
+    const name = names[i] ?? ''
+    const m = pipe(D.input(`m/${name}`, g.type), D.mul(0.9), D.add(g))
+    const w = pipe(weights[name] ?? g, D.sub(pipe(m, D.mul(rate))))
+    return [name, { m, w }] as const
+  })
+  const graph = optimise(
+    graphOf({
+      loss,
+      ...Object.fromEntries(
+        updated.flatMap(([name, { m, w }]) => [[`w/${name}`, w] as const, [`m/${name}`, m] as const]),
+      ),
+    }),
+  )
+  const carry = Object.fromEntries(
+    names.flatMap((name) => [[`w/${name}`, name] as const, [`m/${name}`, `m/${name}`] as const]),
+  )
+  const numbers = (shape: Shape, shift: number) =>
+    floats(
+      shape,
+      Float32Array.from({ length: size(shape) }, (_, i) => 0.3 * Math.sin(1.7 * i + shift)),
+    )
+  const initial = Object.fromEntries(
+    Object.values(carry).map((leafName, i) => [leafName, numbers(feedTypes(graph)[leafName]?.shape ?? [], i)]),
+  )
+  const stepped = async (executor: Executor, steps: number) => {
+    const program = right(await executor.compile(graph, { mode: 'training' })())
+    const stepper = right(await program.start(carry, initial)())
+    for (let i = 0; i < steps; i++)
+      right(await stepper.step({ x: numbers([2, 3, 5, 5], i), rate: floats([], Float32Array.of(0.1)) })())
+    const state = right(await stepper.read())
+    program.dispose()
+    return state
+  }
+  test('is what it was, and becomes what it does on the reference', async () => {
+    const ready = right(await load('cpu')())
+    const executor = executorOn('together', TE.right({ ...ready, target: { ...ready.target, together: true, lean } }))
+    expect(await stepped(executor, 0)).toEqual(initial)
+    const [found, expected] = [await stepped(executor, 3), await stepped(reference, 3)]
+    expect(Object.keys(found).sort()).toEqual(Object.keys(expected).sort())
+    for (const [name, value] of Object.entries(expected)) expect(difference(found[name], value)).toBeLessThan(1e-5)
+  })
+  test('lies end to end as it is worked on: neither transposed nor laid together', async () => {
+    const { target } = right(await load('cpu')())
+    const ready = { ...target, together: true, sums: none, lean }
+    const lowered = right(lowerTogether(graph, ready, []))
+    const kernels = (of: typeof carry): readonly string[] =>
+      programOf(ended(lowered, of).roots, ready, {}).steps.map(({ kernel }) => kernel)
+    const count = (of: typeof carry, kernel: string): number => kernels(of).filter((k) => k === kernel).length
+    expect(ended(lowered, carry).joined.map(({ parts }) => parts.map((part) => part.leaf))).toEqual([
+      names.map((name) => `m/${name}`),
+      names,
+    ])
+    expect([count({}, 'Transpose'), count(carry, 'Transpose')]).toEqual([6, 2])
+    expect([count({}, 'Concat'), count(carry, 'Concat')]).toEqual([3, 1])
+    expect(kernels(carry).length).toBeLessThan(0.8 * kernels({}).length)
+  })
 })
 describe('half precision', () => {
   const dtype = 'bfloat16'

@@ -1,42 +1,44 @@
 import type { Effect } from '../../error.ts'
-import { feedTypes } from '../../graph/graph.ts'
-import { E, pipe, RR, TE } from '../../prelude.ts'
-import { carried, omit, only } from '../carry.ts'
+import { E, pipe, TE } from '../../prelude.ts'
+import { omit, only } from '../carry.ts'
 import { contracted } from '../contract.ts'
-import type { Carry, Executable, Executor, Stepper, Value, Values } from '../executor.ts'
+import type { Carry, Executable, Executor, Stepper, Values } from '../executor.ts'
+import type { Types } from '../feeds.ts'
 import { readingFiles } from '../files.ts'
 import { defer } from '../lifetime.ts'
 import type { Ready } from './backends.ts'
+import type { Lowered } from './bins.ts'
 import { programOf } from './compile.ts'
 import { described } from './describe.ts'
-import { type Arrays, cloneAll, disposeAll, downloadAll, guarded, uploadAll } from './device.ts'
+import { type Arrays, disposeAll, downloadAll, guarded, uploadAll } from './device.ts'
 import { checkIntegers } from './integers.ts'
-import type { Kept } from './layout.ts'
+import { residence, typesOf } from './joined.ts'
 import { type Machine, prepare } from './machine.ts'
-import { keeping, pack } from './packing.ts'
-import { lowerTogether } from './tail.ts'
-import type { Roots } from './value.ts'
+import { keeping, type Plan, pack } from './packing.ts'
+import { type Ended, ended, lowerTogether } from './tail.ts'
 
 /** Everything a compiled graph is made of. */
 interface Compiled extends Ready {
-  readonly roots: Roots
-  /** Leaves that are baked in, on the device, and how they are kept there. */
+  readonly lowered: Lowered
+  /** Leaves that are baked in, on the device. */
   readonly baked: Arrays
-  readonly bakedKept: Kept
 }
 
-const machineOf = ({ device, target, roots, bakedKept }: Compiled): Machine =>
-  prepare(device, programOf(roots, target, bakedKept))
+/** What is computed of leaves, of which some are given once and some are state from step to step. */
+const planned = (lowered: Lowered, given: Types, carry: Carry = {}): Plan & Pick<Ended, 'joined'> => {
+  const { roots, joined } = ended(lowered, carry)
+  return { ...keeping(roots, given), joined }
+}
 
-/** Runs a machine with feeds that are taken away again. */
-const runWith = ({ device, baked, target }: Compiled, machine: Machine, state: Arrays, feeds: Values): Effect<Arrays> =>
+/** Runs a machine with what is on the device, and feeds that are taken away again. */
+const runWith = ({ device, target }: Compiled, machine: Machine, there: Arrays, feeds: Values): Effect<Arrays> =>
   pipe(
     TE.fromEither(checkIntegers(target, 'run')(feeds)),
     TE.chain((exact) =>
       guarded('run', device.name, () => {
         const own = uploadAll(device, exact)
         try {
-          return machine.run({ ...baked, ...state, ...own })
+          return machine.run({ ...there, ...own })
         } finally {
           disposeAll(own)
         }
@@ -44,51 +46,44 @@ const runWith = ({ device, baked, target }: Compiled, machine: Machine, state: A
     ),
   )
 
-/** With more leaves on the device, kept as constants are. */
-const holding = (compiled: Compiled, held: Values): Compiled => {
-  const { device, roots, baked, bakedKept } = compiled
-  const types = RR.map(({ dtype, shape }: Value) => ({ dtype, shape }))(held)
-  const plan = keeping(roots, types)
-  return {
-    ...compiled,
-    roots: plan.roots,
-    baked: { ...baked, ...pack(device, plan, held) },
-    bakedKept: { ...bakedKept, ...plan.kept },
-  }
-}
-
-const stepper = (of: Compiled, carry: Carry, initial: Values): Stepper => {
-  const { device } = of
-  const compiled = holding(of, omit(initial, Object.values(carry)))
-  const machine = machineOf(compiled)
-  let state = uploadAll(device, only(initial, Object.values(carry)))
+const stepper = (compiled: Compiled, carry: Carry, initial: Values): Stepper => {
+  const { device, lowered, target } = compiled
+  const leaves = Object.values(carry)
+  const held = omit(initial, leaves)
+  const plan = planned(lowered, only(lowered.leaves, [...Object.keys(compiled.baked), ...Object.keys(held)]), carry)
+  const state = residence(device, plan.joined, carry)
+  const own = pack(device, plan, held)
+  const baked = { ...compiled.baked, ...own }
+  const machine = prepare(device, programOf(plan.roots, target, plan.kept))
+  let now = state.upload(only(initial, leaves))
   const advance = (results: Arrays): Arrays => {
-    disposeAll(state)
-    state = carried(results, carry)
-    return omit(results, Object.keys(carry))
+    disposeAll(now)
+    now = state.next(results)
+    return state.rest(results)
   }
   return {
     step: (feeds) =>
       pipe(
-        defer(() => runWith(compiled, machine, state, feeds)),
+        defer(() => runWith(compiled, machine, { ...baked, ...now }, feeds)),
         TE.map(advance),
         TE.chain((rest) => downloadAll(device, () => rest)),
       ),
-    read: downloadAll(device, () => cloneAll(device, state)),
+    read: defer(() => state.download(now)),
     dispose: () => {
-      disposeAll({ ...state, ...omit(compiled.baked, Object.keys(of.baked)) })
+      disposeAll({ ...now, ...own })
       machine.dispose()
     },
   }
 }
 
 const executable = (compiled: Compiled): Executable => {
-  const { device, baked, target } = compiled
+  const { device, baked, lowered, target } = compiled
   const made: { machine?: Machine } = {}
   /** Built at the first run: a training never runs but through a stepper. */
   const machine = defer(() =>
     guarded('run', device.name, () => {
-      made.machine = made.machine ?? machineOf(compiled)
+      const { roots, kept } = planned(lowered, only(lowered.leaves, Object.keys(baked)))
+      made.machine = made.machine ?? prepare(device, programOf(roots, target, kept))
       return made.machine
     }),
   )
@@ -96,7 +91,7 @@ const executable = (compiled: Compiled): Executable => {
     run: (feeds) =>
       pipe(
         machine,
-        TE.chain((ready) => runWith(compiled, ready, {}, feeds)),
+        TE.chain((ready) => runWith(compiled, ready, baked, feeds)),
         TE.chain((results) => downloadAll(device, () => results)),
       ),
     start: (carry, initial) =>
@@ -115,16 +110,16 @@ const executable = (compiled: Compiled): Executable => {
 export const executorOn = (name: string, load: Effect<Ready>): Executor =>
   contracted({
     name,
-    describe: (graph, { baked = [] }) =>
+    describe: (graph, { baked = [], carry }) =>
       pipe(
         load,
         TE.chain(({ target }) =>
           TE.fromEither(
             pipe(
-              lowerTogether(graph, target, feedTypes(graph), baked),
-              E.map((roots) => {
-                const plan = keeping(roots, only(feedTypes(graph), baked))
-                return described(programOf(plan.roots, target, plan.kept), { ...feedTypes(graph), ...plan.types })
+              lowerTogether(graph, target, baked),
+              E.map((lowered) => {
+                const { roots, kept, types, joined } = planned(lowered, only(lowered.leaves, baked), carry)
+                return described(programOf(roots, target, kept), { ...lowered.leaves, ...types, ...typesOf(joined) })
               }),
             ),
           ),
@@ -134,15 +129,12 @@ export const executorOn = (name: string, load: Effect<Ready>): Executor =>
       pipe(
         TE.Do,
         TE.bind('ready', () => load),
-        TE.bind('roots', ({ ready }) =>
-          TE.fromEither(lowerTogether(graph, ready.target, feedTypes(graph), Object.keys(constants))),
-        ),
+        TE.bind('lowered', ({ ready }) => TE.fromEither(lowerTogether(graph, ready.target, Object.keys(constants)))),
         TE.chainFirst(({ ready }) => TE.fromEither(checkIntegers(ready.target, 'compile')(constants))),
-        TE.chain(({ ready, roots }) =>
+        TE.chain(({ ready, lowered }) =>
           guarded('compile', ready.device.name, () => {
-            const plan = keeping(roots, only(feedTypes(graph), Object.keys(constants)))
-            const baked = pack(ready.device, plan, constants)
-            return executable({ ...ready, roots: plan.roots, baked, bakedKept: plan.kept })
+            const plan = planned(lowered, only(lowered.leaves, Object.keys(constants)))
+            return executable({ ...ready, lowered, baked: pack(ready.device, plan, constants) })
           }),
         ),
       ),

@@ -1,6 +1,6 @@
 import { broadcastShapes, type Shape, sameShape, size } from '../../graph/types.ts'
 import { RR } from '../../prelude.ts'
-import { inverse, isIdentity, movesNothing, permuted, range, reshaped } from '../layout.ts'
+import { inverse, isIdentity, movesNothing, type Order, permuted, range, reshaped } from '../layout.ts'
 import type { Attributes, Kernel } from './kernel.ts'
 import { reached } from './program.ts'
 import { type Call, call, type Roots, reshape, transpose, type Value } from './value.ts'
@@ -200,11 +200,8 @@ const throughCall = (of: Call, views: readonly View[]): View => {
 /** The order of axes in which something is kept: its axis i lies at `axes[i]`. Left out: in its own order. */
 export type Kept = Readonly<Record<string, readonly number[]>>
 
-/**
- * The same results with as few transposes as meet nothing to cancel them. Leaves and outputs may be kept in another
- * order of axes.
- */
-export const moveTransposes = (roots: Roots, kept: { readonly leaves?: Kept; readonly outputs?: Kept } = {}): Roots => {
+/** How each value that the roots reach is left by what makes it. */
+const viewed = (roots: Roots, leaves: Kept): ((v: Value) => View) => {
   const views = new Map<Value, View>()
   const viewOf = (v: Value): View => {
     const found = views.get(v)
@@ -212,7 +209,7 @@ export const moveTransposes = (roots: Roots, kept: { readonly leaves?: Kept; rea
     return found
   }
   for (const v of reached(Object.values(roots))) {
-    const axes = v.kind === 'leaf' ? kept.leaves?.[v.name] : undefined
+    const axes = v.kind === 'leaf' ? leaves[v.name] : undefined
     views.set(
       v,
       v.kind === 'call'
@@ -222,8 +219,22 @@ export const moveTransposes = (roots: Roots, kept: { readonly leaves?: Kept; rea
           : { base: { ...v, type: { ...v.type, shape: permuted(v.type.shape, inverse(axes)) } }, axes },
     )
   }
+  return viewOf
+}
+
+/**
+ * The same results with as few transposes as meet nothing to cancel them. Leaves and outputs may be kept in another
+ * order of axes.
+ */
+export const moveTransposes = (roots: Roots, kept: { readonly leaves?: Kept; readonly outputs?: Kept } = {}): Roots => {
+  const viewOf = viewed(roots, kept.leaves ?? {})
   return RR.mapWithIndex((name, v: Value) => {
     const axes = kept.outputs?.[name]
     return axes === undefined ? written(viewOf(v)) : laid(viewOf(v), axes)
   })(roots)
+}
+/** The order in which the numbers of each output lie before they are brought to that of its axes. */
+export const ordersLeft = (roots: Roots): Readonly<Record<string, Order>> => {
+  const viewOf = viewed(roots, {})
+  return RR.map((v: Value) => inverse(viewOf(v).axes))(roots)
 }

@@ -13,7 +13,7 @@ import { type Backend, load } from './installed.ts'
 import { prepare } from './machine.ts'
 import { keeping, pack } from './packing.ts'
 import type { Program } from './program.ts'
-import { lowerTogether } from './tail.ts'
+import { ended, lowerTogether } from './tail.ts'
 
 /** Everything a step is run with, of zeros. */
 export interface Subject {
@@ -88,12 +88,10 @@ export const tfjsPlacement =
     pipe(
       TE.Do,
       TE.bind('ready', () => load(backend)),
-      TE.bind('roots', ({ ready }) =>
-        TE.fromEither(lowerTogether(graph, ready.target, feedTypes(graph), Object.keys(constants))),
-      ),
-      TE.chain(({ ready, roots }) =>
+      TE.bind('lowered', ({ ready }) => TE.fromEither(lowerTogether(graph, ready.target, Object.keys(constants)))),
+      TE.chain(({ ready, lowered }) =>
         guarded('compile', `tfjs:${backend}`, () => {
-          const plan = keeping(roots, only(feedTypes(graph), Object.keys(constants)))
+          const plan = keeping(ended(lowered).roots, only(lowered.leaves, Object.keys(constants)))
           const baked = pack(ready.device, plan, constants)
           try {
             const fed = omit(feedTypes(graph), Object.keys(constants))

@@ -3,7 +3,18 @@ import { RR } from '../../prelude.ts'
 import { binary } from './arithmetic.ts'
 import type { Kernel } from './kernel.ts'
 import { reached } from './program.ts'
-import { call, cast, dtypeOf, type Rewriting, type Roots, reshape, scalar, shapeOf, type Value } from './value.ts'
+import {
+  call,
+  cast,
+  dtypeOf,
+  type Leaf,
+  type Rewriting,
+  type Roots,
+  reshape,
+  scalar,
+  shapeOf,
+  type Value,
+} from './value.ts'
 
 export const none: Rewriting = (of) => of
 
@@ -59,13 +70,16 @@ const webgpuQuirks: { readonly [K in Kernel]?: Rewriting } = {
 /** What tfjs 4.22 gets wrong on WebGPU. */
 export const webgpuQuirk: Rewriting = (of) => webgpuQuirks[of.kernel]?.(of) ?? of
 
-/** The same results, each call written anew, its operands first. */
+/** The same results, each call written anew, its operands first; a leaf may be what is made of others. */
 export const rewrite =
-  (rewriting: Rewriting) =>
+  (rewriting: Rewriting, leafOf: (of: Leaf) => Value = (of) => of) =>
   (roots: Roots): Roots => {
     const written = new Map<Value, Value>()
     const of = (v: Value): Value => written.get(v) ?? v
     for (const v of reached(Object.values(roots)))
-      written.set(v, v.kind === 'call' ? rewriting({ ...v, inputs: v.inputs.map(of) }) : v)
+      written.set(
+        v,
+        v.kind === 'call' ? rewriting({ ...v, inputs: v.inputs.map(of) }) : v.kind === 'leaf' ? leafOf(v) : v,
+      )
     return RR.map(of)(roots)
   }

@@ -1,43 +1,30 @@
 import type { Checked } from '../../error.ts'
-import { type Graph, outputTypes } from '../../graph/graph.ts'
+import { feedTypes, type Graph, outputTypes } from '../../graph/graph.ts'
 import type { Shape } from '../../graph/types.ts'
 import { E, pipe } from '../../prelude.ts'
-import type { Types } from '../feeds.ts'
+import type { Carry } from '../executor.ts'
+import { own } from '../feeds.ts'
 import { type Loop, type Operand, type Source, splitTail, type TailOp } from '../tail/split.ts'
 import { binary, unary } from './arithmetic.ts'
+import { type Bin, binsOf, type Laid, type Lowered } from './bins.ts'
+import { flat, type Joined, leafOf, parted } from './joined.ts'
 import { lower } from './lower.ts'
 import type { Target } from './lowering.ts'
+import { none, rewrite } from './quirks.ts'
 import { broadcast, concat, leaf, type Roots, reshape, scalar, slice, type Value } from './value.ts'
 
 /**
  * The arithmetic at a graph's end, an optimiser's and an average's, is the same for every parameter. Where a call costs more than what it
- * does for most of them, they are laid end to end, and a call does it for all.
+ * does for most of them, they are laid end to end, and a call does it for all. State lies so from step to step.
  */
 
-/** Numbers laid end to end at most: a longer array is worth calls of its own, and copies of all would take as much memory again. */
-const most = 2 ** 20
-
-/** What two loops have in common that can be one. */
-const likeness = ({ arrays, scalars, steps, outputs, gives }: Loop): string =>
-  JSON.stringify([arrays.length, scalars, steps, outputs.map((o) => o.operand), gives])
-
-/** Loops that become one, in the order of the first of each; those that give numbers to others stand alone. */
-const bins = (loops: readonly Loop[]): readonly (readonly Loop[])[] => {
-  const made: Loop[][] = []
-  const open = new Map<string, { readonly bin: Loop[]; length: number }>()
-  for (const loop of loops) {
-    const key = likeness(loop)
-    const known = open.get(key)
-    if (known !== undefined && loop.gives.length === 0 && known.length + loop.length <= most) {
-      known.bin.push(loop)
-      known.length += loop.length
-    } else {
-      const bin = [loop]
-      made.push(bin)
-      open.set(key, { bin, length: loop.length })
-    }
-  }
-  return made
+/** As `lower` has it; on a backend that wants it without the arithmetic at its end. Leaves named in `baked` stay what they are. */
+export const lowerTogether = (g: Graph, target: Target, baked: readonly string[]): Checked<Lowered> => {
+  const { body, loops } = target.together ? splitTail(g, new Set(baked)) : { body: g, loops: [] }
+  return pipe(
+    lower(body, target),
+    E.map((roots) => ({ body: roots, loops, leaves: feedTypes(g), outputs: outputTypes(g) })),
+  )
 }
 
 const apply: { readonly [O in TailOp]: (a: Value, b: Value) => Value } = {
@@ -49,73 +36,101 @@ const apply: { readonly [O in TailOp]: (a: Value, b: Value) => Value } = {
   mul: (a, b) => binary('Multiply', a, b),
   div: (a, b) => binary('RealDiv', a, b),
 }
+/** What a loop makes of arrays in one row: the value of an operand. */
+const computing = ({ steps }: Loop, arrays: readonly Value[], scalars: readonly Value[]): ((o: Operand) => Value) => {
+  const done: Value[] = []
+  const operand = (o: Operand): Value => {
+    if (o.kind === 'constant') return scalar('float32', o.value)
+    const found = { array: arrays, scalar: scalars, step: done }[o.kind][o.index]
+    if (found === undefined) throw new Error(`a loop without ${o.kind} ${o.index}`)
+    return found
+  }
+  for (const { op, operands } of steps) {
+    const [a, b = a] = operands.map(operand)
+    if (a === undefined || b === undefined) throw new Error(`${op} of nothing`)
+    done.push(apply[op](a, b))
+  }
+  return operand
+}
 
-/** The outputs of loops, beside those of the body that they read. */
-const computed = (loops: readonly Loop[], body: Roots, leaves: Types, outputs: Types): Roots => {
+type Sources = (of: Source) => Value
+/** What a bin makes: outputs and its state by their names, and numbers for others. */
+const computed = (
+  { loops, state }: Bin,
+  shapeOf: (output: string) => Shape,
+  sourceOf: Sources,
+): { readonly results: Roots; readonly gives: Roots } => {
+  const [first, ...others] = loops
+  if (first === undefined) return { results: {}, gives: {} }
+  const total = loops.reduce((sum, { loop }) => sum + loop.length, 0)
+  const row = ({ loop, lying }: Laid, i: number): Value => {
+    const source = loop.arrays[i]
+    if (source === undefined) throw new Error(`a loop without array ${i}`)
+    return lying === undefined ? reshape(sourceOf(source), [loop.length]) : flat(sourceOf(source), lying)
+  }
+  const arrays = first.loop.arrays.map((_, i) => {
+    const lies = state.find(({ array }) => array === i)
+    return lies === undefined ? concat(0, [row(first, i), ...others.map((l) => row(l, i))]) : leafOf(lies.joined)
+  })
+  const scalars = first.loop.scalars.map((s) => reshape(sourceOf(s), []))
+  const operand = computing(first.loop, arrays, scalars)
+  /** What is made of single numbers alone is the same everywhere. */
+  const whole = (of: Operand): Value =>
+    operand(of).type.shape[0] === total ? operand(of) : broadcast(operand(of), [total])
+
+  const results: Record<string, Value> = {}
+  const gives: Record<string, Value> = {}
+  for (const { output, joined } of state) {
+    const of = first.loop.outputs[output]
+    if (of !== undefined) results[joined.output] = whole(of.operand)
+  }
+  let at = 0
+  for (const { loop } of loops) {
+    const part = (of: Operand, shape: Shape): Value => reshape(slice(whole(of), [at], [loop.length]), shape)
+    loop.outputs.forEach(({ name, operand: of }, i) => {
+      if (state.every(({ output }) => output !== i)) results[name] = part(of, shapeOf(name))
+    })
+    for (const { name, operand: of } of loop.gives) gives[name] = part(of, [])
+    at += loop.length
+  }
+  return { results, gives }
+}
+
+/** What a graph's outputs are, and the state that lies end to end: there under names of its own, not of its parts. */
+export interface Ended {
+  readonly roots: Roots
+  readonly joined: readonly Joined[]
+}
+/** The outputs of a graph whose `carry` is state from step to step. */
+export const ended = (lowered: Lowered, carry: Carry = {}): Ended => {
+  const { leaves, outputs } = lowered
+  const bins = binsOf(lowered, carry)
+  const joined = bins.flatMap(({ state }) => state.map((s) => s.joined))
+  const apart: Roots = Object.assign({}, ...joined.map(parted))
+  const body = rewrite(none, (of) => own(apart, of.name) ?? of)(lowered.body)
+  const made: Record<string, Value> = {}
   const given: Record<string, Value> = {}
   const sourceOf = ({ from, name }: Source): Value => {
     const type = leaves[name]
-    const found = from === 'body' ? body[name] : from === 'loop' ? given[name] : type && leaf(name, type)
+    const found =
+      { body, loop: given, leaf: apart }[from][name] ?? (from === 'leaf' && type ? leaf(name, type) : undefined)
     if (found === undefined) throw new Error(`a loop reads ${name}, which nothing gives`)
     return found
   }
-  const made: Record<string, Value> = {}
-  for (const bin of bins(loops)) {
-    const [first, ...others] = bin
-    if (first === undefined) continue
-    const total = bin.reduce((sum, { length }) => sum + length, 0)
-    const flat = (loop: Loop, i: number): Value => {
-      const source = loop.arrays[i]
-      if (source === undefined) throw new Error(`a loop without array ${i}`)
-      return reshape(sourceOf(source), [loop.length])
-    }
-    const arrays = first.arrays.map((_, i) => concat(0, [flat(first, i), ...others.map((loop) => flat(loop, i))]))
-    const scalars = first.scalars.map((s) => reshape(sourceOf(s), []))
-    const steps: Value[] = []
-    const operand = (o: Operand): Value => {
-      if (o.kind === 'constant') return scalar('float32', o.value)
-      const found = { array: arrays, scalar: scalars, step: steps }[o.kind][o.index]
-      if (found === undefined) throw new Error(`a loop without ${o.kind} ${o.index}`)
-      return found
-    }
-    for (const { op, operands } of first.steps) {
-      const [a, b = a] = operands.map(operand)
-      if (a === undefined || b === undefined) throw new Error(`${op} of nothing`)
-      steps.push(apply[op](a, b))
-    }
-    const part = (of: Operand, at: number, length: number, shape: Shape): Value => {
-      const whole = operand(of)
-      // What is made of single numbers alone is the same everywhere.
-      return reshape(whole.type.shape[0] === total ? slice(whole, [at], [length]) : broadcast(whole, [length]), shape)
-    }
-    let at = 0
-    for (const { length, outputs: named, gives } of bin) {
-      for (const { name, operand: of } of named) made[name] = part(of, at, length, outputs[name]?.shape ?? [length])
-      for (const { name, operand: of } of gives) given[name] = part(of, at, length, [])
-      at += length
-    }
+  for (const bin of bins) {
+    const { results, gives } = computed(bin, (name) => outputs[name]?.shape ?? [], sourceOf)
+    Object.assign(made, results)
+    Object.assign(given, gives)
   }
-  return made
-}
-
-/**
- * What the outputs of a graph are on a backend, as `lower` has it; on one that wants it, loops of the same arithmetic at its end are one.
- * Leaves named in `baked` stay what they are.
- */
-export const lowerTogether = (g: Graph, target: Target, leaves: Types, baked: readonly string[]): Checked<Roots> => {
-  if (!target.together) return lower(g, target)
-  const { body, loops } = splitTail(g, new Set(baked))
-  return pipe(
-    lower(body, target),
-    E.map((roots) => {
-      const ends = computed(loops, roots, leaves, outputTypes(g))
-      return Object.fromEntries(
-        Object.keys(g.outputs).map((name): [string, Value] => {
-          const found = ends[name] ?? roots[name]
-          if (found === undefined) throw new Error(`no output ${name}`)
-          return [name, found]
-        }),
-      )
-    }),
-  )
+  const rest = Object.keys(outputs).flatMap((name): readonly (readonly [string, Value])[] => {
+    const found = made[name] ?? body[name]
+    if (found !== undefined) return [[name, found]]
+    if (own(apart, own(carry, name) ?? '') === undefined) throw new Error(`no output ${name}`)
+    return []
+  })
+  const ends = joined.flatMap(({ output }) => {
+    const found = made[output]
+    return found === undefined ? [] : [[output, found] as const]
+  })
+  return { roots: Object.fromEntries([...rest, ...ends]), joined }
 }
