@@ -43,12 +43,12 @@ beforeAll(async () => {
 afterAll(() => held.place?.dispose())
 
 const drawn = async (run: string, out: string, ...options: readonly string[]): Promise<Buffer> => {
-  const { code, err } = await place().run(['sample', run, '--steps', '3', '--count', '1', ...options, '--out', out])
+  const { code, err } = await place().here(['sample', run, '--steps', '3', '--count', '1', ...options, '--out', out])
   expect(code, err).toBe(0)
   return pixelsOf(at(out))
 }
 const said = async (...args: readonly string[]): Promise<string> => {
-  const { code, err } = await place().run(args)
+  const { code, err } = await place().here(args)
   expect(code).not.toBe(0)
   return err
 }
@@ -65,7 +65,7 @@ test('a model that is told numbers', slow, async () => {
 })
 
 test('a model that is told what is where', slow, async () => {
-  const { code, err } = await place().run(['train', 'boxes.json', '--out', 'where'])
+  const { code, err } = await place().here(['train', 'boxes.json', '--out', 'where'])
   expect(code, err).toBe(0)
   const one = await drawn('where', 'one.png', '--boxes', '0.1,0.1,0.5,0.5 circle')
   const two = await drawn('where', 'two.png', '--boxes', '0.1,0.1,0.5,0.5 circle; 0.5,0.5,0.9,0.9 cross')

@@ -30,7 +30,7 @@ beforeAll(async () => {
     sampling: { ...rest.sampling, guidance: 1, perClass: 4 },
   }
   await writeFile(at('pixels.json'), JSON.stringify(experiment))
-  const { code, err } = await place().run(['train', 'pixels.json', '--out', 'straight'])
+  const { code, err } = await place().here(['train', 'pixels.json', '--out', 'straight'])
   expect(code, err).toBe(0)
   expect(err).toContain('pictures, not encoded: [3, 16, 16], multiplied by 1.0000')
   expect(err).toMatch(/from what is known: \d+\.\d+ dB PSNR of 4 held-out pictures/)
@@ -67,7 +67,7 @@ test('fills in what a mask is white on, and leaves the rest as it is', slow, asy
   await sharp(white, { raw: { width: 16, height: 16, channels: 1 } })
     .png()
     .toFile(at('mask.png'))
-  const sample = (...more: readonly string[]) => place().run(['sample', 'straight', '--out', 'a.png', ...more])
+  const sample = (...more: readonly string[]) => place().here(['sample', 'straight', '--out', 'a.png', ...more])
   expect((await sample()).err).toMatch(/^--from\n {2}expected a picture, and a mask/)
   expect((await sample('--from', picture)).err).toMatch(/^--mask\n/)
   const { code, err } = await sample('--from', picture, '--mask', 'mask.png', '--count', '1')
@@ -88,7 +88,7 @@ test('fills in what a mask is white on, and leaves the rest as it is', slow, asy
 })
 
 test('is evaluated without reconstructions', slow, async () => {
-  const { code, out, err } = await place().run(['evaluate', 'straight', '--count', '8', '--steps', '2'])
+  const { code, out, err } = await place().here(['evaluate', 'straight', '--count', '8', '--steps', '2'])
   expect(code, err).toBe(0)
   expect(out).not.toContain('reconstructions of')
   expect(out).toMatch(/^pixels +8 \/ 18 /m)
@@ -96,9 +96,9 @@ test('is evaluated without reconstructions', slow, async () => {
 
 test('its U-Net is imported, and draws', slow, async () => {
   const parameters = `straight/${last}/parameters.safetensors`
-  const { code, err } = await place().run(['import', parameters, '--into', 'pixels.json', '--out', 'imported'])
+  const { code, err } = await place().here(['import', parameters, '--into', 'pixels.json', '--out', 'imported'])
   expect(code, err).toBe(0)
   expect(err).toContain('To draw pictures: npx latentgraph sample imported')
   const options = ['--from', 'pictures/disc/03.png', '--mask', 'mask.png', '--count', '1']
-  expect((await place().run(['sample', 'imported', '--out', 'b.png', ...options])).code).toBe(0)
+  expect((await place().here(['sample', 'imported', '--out', 'b.png', ...options])).code).toBe(0)
 })

@@ -5,9 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import sharp from 'sharp'
-import { inject } from 'vitest'
+import { inject, vi } from 'vitest'
+import { running } from '../command-line.ts'
 
-/** The compiled command line, run as its users run it: as a process of its own, in a folder of its own. */
+/** The command line in a folder of its own: compiled, as a process, as its users run it; or in this process, which has started already. */
 
 const root = join(import.meta.dirname, '../..')
 /** A folder of this run of the tests: what another run compiles anew must not be read while it is half written. */
@@ -32,11 +33,13 @@ export const build = async (): Promise<void> => {
   if (status !== 0) throw new Error(`${stdout}${stderr}`)
 }
 
-export interface Ended {
+interface Said {
   readonly code: number | null
-  readonly signal: NodeJS.Signals | null
   readonly out: string
   readonly err: string
+}
+export interface Ended extends Said {
+  readonly signal: NodeJS.Signals | null
 }
 /** Sent as soon as a path exists, or after so many milliseconds. */
 export type Interruption = { readonly signal: NodeJS.Signals } & (
@@ -47,6 +50,11 @@ export type Interruption = { readonly signal: NodeJS.Signals } & (
 export interface Workplace {
   readonly dir: string
   readonly run: (args: readonly string[], interruption?: Interruption) => Promise<Ended>
+  /**
+   * The same command in this process, for what does not lie between a command line and its process: a start takes as long as many a
+   * command.
+   */
+  readonly here: (args: readonly string[]) => Promise<Said>
   /** What the runs have left in their home, cache and temporary folders, which were empty. */
   readonly leftOutside: () => Promise<readonly string[]>
   readonly dispose: () => Promise<void>
@@ -62,6 +70,21 @@ export const workplace = async (): Promise<Workplace> => {
     dispose: () => rm(whole, { recursive: true }),
     leftOutside: async () =>
       (await readdir(outside, { recursive: true })).filter((path) => !Object.values(own).includes(join(outside, path))),
+    here: async (args) => {
+      const before = process.cwd()
+      for (const [name, folder] of Object.entries(own)) vi.stubEnv(name, folder)
+      process.chdir(dir)
+      const progress: string[] = []
+      const screen = vi.spyOn(process.stderr, 'write').mockImplementation((text) => progress.push(String(text)) > 0)
+      try {
+        const said = await running(...args)
+        return { ...said, err: said.err + progress.join('') }
+      } finally {
+        screen.mockRestore()
+        process.chdir(before)
+        vi.unstubAllEnvs()
+      }
+    },
     run: (args, interruption) =>
       new Promise((resolve) => {
         const child = spawn(process.execPath, [join(compiled, 'src/cli/main.js'), ...args], {

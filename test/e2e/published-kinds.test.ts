@@ -21,18 +21,18 @@ afterAll(() => held.place?.dispose())
 
 const imported = async (name: Parameters<typeof modelOf>[0], run: string): Promise<string> => {
   expect(E.isRight(await writeCompVis(at(`${run}.safetensors`), modelOf(name), false)())).toBe(true)
-  const { code, err } = await place().run(['import', `${run}.safetensors`, '--out', run])
+  const { code, err } = await place().here(['import', `${run}.safetensors`, '--out', run])
   expect(code, err).toBe(0)
   return err
 }
 const drawn = async (run: string, ...options: readonly string[]) => {
   const out = `${run}-${options.length}.png`
-  const { code, err } = await place().run(['sample', run, '--steps', '2', '--count', '1', ...options, '--out', out])
+  const { code, err } = await place().here(['sample', run, '--steps', '2', '--count', '1', ...options, '--out', out])
   expect(code, err).toBe(0)
   return pixelsOf(at(out))
 }
 const refused = async (...args: readonly string[]): Promise<string> => {
-  const { code, err } = await place().run(['sample', ...args, '--out', 'no.png'])
+  const { code, err } = await place().here(['sample', ...args, '--out', 'no.png'])
   expect(code).not.toBe(0)
   return err
 }

@@ -99,7 +99,7 @@ describe('a run on label maps', () => {
 
 describe('evaluating it', () => {
   const evaluate = (...more: readonly string[]) =>
-    place().run(['evaluate', 'straight', '--features', 'pixels', '--features', 'first-stage', '--steps', '2', ...more])
+    place().here(['evaluate', 'straight', '--features', 'pixels', '--features', 'first-stage', '--steps', '2', ...more])
   const slow = { timeout: 300_000 }
   const found = async () => JSON.parse(await readFile(at('straight/evaluation.json'), 'utf8'))
 

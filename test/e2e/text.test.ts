@@ -32,7 +32,7 @@ beforeAll(async () => {
 afterAll(() => place().dispose())
 
 test('trains on captions, and goes on where it was interrupted with the same bits', slow, async () => {
-  const { code, out, err } = await place().run(['train', 'shapes.json', '--out', 'straight'])
+  const { code, out, err } = await place().here(['train', 'shapes.json', '--out', 'straight'])
   expect(code, out + err).toBe(0)
   const train = ['train', 'shapes.json', '--out', 'killed']
   await place().run(train, { signal: 'SIGKILL', when: at('killed', 'diffusion/checkpoints/step-00000004') })
@@ -44,7 +44,7 @@ test('trains on captions, and goes on where it was interrupted with the same bit
 })
 
 test('draws by prompts, a row of each', slow, async () => {
-  const sample = (...more: readonly string[]) => place().run(['sample', 'straight', '--out', 'a.png', ...more])
+  const sample = (...more: readonly string[]) => place().here(['sample', 'straight', '--out', 'a.png', ...more])
   expect((await sample()).err).toMatch(/^--prompt\n {2}expected what is to be drawn/)
   expect((await sample('--class', 'Objects')).err).toMatch(/^--class\n {2}expected no class/)
   const { code, err } = await sample('--prompt', 'a red circle', '--prompt', 'a mauve 円', '--count', '3')
@@ -54,32 +54,32 @@ test('draws by prompts, a row of each', slow, async () => {
   expect(await sharp(at('a.png')).metadata()).toMatchObject({ width: 2 + 3 * 34, height: 2 + 2 * 34 })
   await writeFile(at('prompts.txt'), 'a red circle\n\na mauve 円\n')
   expect(
-    (await place().run(['sample', 'straight', '--prompts', 'prompts.txt', '--count', '3', '--out', 'b.png'])).code,
+    (await place().here(['sample', 'straight', '--prompts', 'prompts.txt', '--count', '3', '--out', 'b.png'])).code,
   ).toBe(0)
   expect((await pixelsOf(at('a.png'))).equals(await pixelsOf(at('b.png')))).toBe(true)
-  expect((await place().run(['sample', '--repeat', 'a.png', '--out', 'again.png'])).code).toBe(0)
+  expect((await place().here(['sample', '--repeat', 'a.png', '--out', 'again.png'])).code).toBe(0)
   expect((await readFile(at('again.png'))).equals(await readFile(at('a.png')))).toBe(true)
   const away = ['--prompt', 'a red circle', '--count', '2']
-  await place().run(['sample', 'straight', ...away, '--out', 'c.png'])
-  await place().run(['sample', 'straight', ...away, '--negative', '', '--out', 'd.png'])
-  await place().run(['sample', 'straight', ...away, '--negative', 'a blue square', '--out', 'e.png'])
+  await place().here(['sample', 'straight', ...away, '--out', 'c.png'])
+  await place().here(['sample', 'straight', ...away, '--negative', '', '--out', 'd.png'])
+  await place().here(['sample', 'straight', ...away, '--negative', 'a blue square', '--out', 'e.png'])
   expect((await pixelsOf(at('c.png'))).equals(await pixelsOf(at('d.png')))).toBe(true)
   expect((await pixelsOf(at('c.png'))).equals(await pixelsOf(at('e.png')))).toBe(false)
 })
 
 test('draws each picture into a folder, and again by any of them', slow, async () => {
   const asked = ['sample', 'straight', '--prompt', 'a red circle', '--count', '2', '--out', 'each/']
-  expect((await place().run(asked)).code).toBe(0)
+  expect((await place().here(asked)).code).toBe(0)
   expect(await sharp(at('each/2.png')).metadata()).toMatchObject({ width: 16, height: 16 })
-  expect((await place().run(['sample', '--repeat', 'each/2.png', '--out', 'again/'])).code).toBe(0)
+  expect((await place().here(['sample', '--repeat', 'each/2.png', '--out', 'again/'])).code).toBe(0)
   for (const name of ['1.png', '2.png'])
     expect((await readFile(at('again', name))).equals(await readFile(at('each', name))), name).toBe(true)
-  expect((await place().run(asked)).err).toMatch(/^--out\n {2}expected a folder that is empty or not there yet/)
+  expect((await place().here(asked)).err).toMatch(/^--out\n {2}expected a folder that is empty or not there yet/)
 })
 
 test('is told how many captions are true', slow, async () => {
   const options = ['--count', '8', '--steps', '2', '--captions', '3']
-  const { code, out, err } = await place().run(['evaluate', 'straight', ...options])
+  const { code, out, err } = await place().here(['evaluate', 'straight', ...options])
   expect(code, err).toBe(0)
   expect(out).toMatch(
     /captions that are true of what is drawn by them: 0.0% of 3, 0.0% of 3 about things never trained on/,
@@ -88,27 +88,27 @@ test('is told how many captions are true', slow, async () => {
 
 test('its networks are imported, with their words, and draw', slow, async () => {
   const parameters = `straight/${last}/parameters.safetensors`
-  const { code, err } = await place().run(['import', parameters, '--into', 'shapes.json', '--out', 'imported'])
+  const { code, err } = await place().here(['import', parameters, '--into', 'shapes.json', '--out', 'imported'])
   expect(code, err).toBe(0)
   expect((await readFile(at('imported/words.json'))).equals(await readFile(at('straight/words.json')))).toBe(true)
   const options = ['--prompt', 'a red circle', '--count', '1', '--out', 'f.png']
-  expect((await place().run(['sample', 'imported', ...options])).code).toBe(0)
+  expect((await place().here(['sample', 'imported', ...options])).code).toBe(0)
 })
 
 test('what is exported draws the same, and cannot be trained', slow, async () => {
-  const { code, err } = await place().run(['export', 'straight', '--out', 'slim'])
+  const { code, err } = await place().here(['export', 'straight', '--out', 'slim'])
   expect(code, err).toBe(0)
   const draw = (run: string, out: string) =>
-    place().run(['sample', run, '--prompt', 'a red circle', '--count', '2', '--out', out])
+    place().here(['sample', run, '--prompt', 'a red circle', '--count', '2', '--out', out])
   expect((await draw('slim', 'g.png')).code).toBe(0)
   expect((await pixelsOf(at('g.png'))).equals(await pixelsOf(at('c.png')))).toBe(true)
-  expect((await place().run(['export', 'straight', '--half', '--out', 'half'])).code).toBe(0)
+  expect((await place().here(['export', 'straight', '--half', '--out', 'half'])).code).toBe(0)
   expect((await draw('half', 'h.png')).code).toBe(0)
   const [whole, half] = await Promise.all(
     ['slim', 'half'].map((run) => stat(at(run, 'diffusion/weights/parameters.safetensors'))),
   )
   expect((half?.size ?? 0) / (whole?.size ?? 1)).toBeLessThan(0.6)
-  const resumed = await place().run(['train', 'shapes.json', '--out', 'slim', '--resume'])
+  const resumed = await place().here(['train', 'shapes.json', '--out', 'slim', '--resume'])
   expect(resumed.err).toMatch(/slim\/diffusion\n {2}expected a stage that can be trained on/)
 })
 
@@ -116,7 +116,7 @@ test('pictures without captions cannot be told of', slow, async () => {
   await mkdir(at('plain'))
   for (const [name, background] of Object.entries({ x: '#f00', y: '#0f0' }))
     await sharp({ create: { width: 16, height: 16, channels: 3, background } }).toFile(at(`plain/${name}.png`))
-  const { code, err } = await place().run([
+  const { code, err } = await place().here([
     'check',
     'shapes.json',
     '--set',

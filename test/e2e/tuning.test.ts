@@ -28,25 +28,22 @@ const experiment = { name: 'style', data: { kind: 'shapes', size: 16, count: 24,
 const write = (name: string, adapter: object, more: object = {}): Promise<void> =>
   writeFile(at(name), JSON.stringify({ ...experiment, ...more, adapter: { of: 'model', ...adapter } }))
 
-/** Trains at once, and in two parts; says where. */
-const trained = async (name: string): Promise<readonly [string, string]> => {
-  const train = (...more: readonly string[]) =>
-    place().run(['train', `${name}.json`, '--executor', 'onnx:cpu', ...more])
-  for (const command of [
-    ['--out', name],
-    ['--out', `${name}-parts`, '--set', '/training/steps=2'],
-    ['--out', `${name}-parts`, '--resume'],
-  ]) {
-    const { code, out, err } = await train(...command)
-    expect(code, out + err).toBe(0)
-  }
+/** Trains at once, and in two parts, of which the second is a process of its own; says where. */
+const trained = async (name: string, steps = '/training/steps'): Promise<readonly [string, string]> => {
+  const train = ['train', `${name}.json`, '--executor', 'onnx:cpu', '--out']
+  const ended = [
+    await place().here([...train, name]),
+    await place().here([...train, `${name}-parts`, '--set', `${steps}=2`]),
+    await place().run([...train, `${name}-parts`, '--resume']),
+  ]
+  for (const { code, out, err } of ended) expect(code, out + err).toBe(0)
   return [name, `${name}-parts`]
 }
 const same = async ([a, b]: readonly [string, string], names: readonly string[]): Promise<void> => {
   for (const name of names) expect((await readFile(at(a, name))).equals(await readFile(at(b, name))), name).toBe(true)
 }
 const drawn = async (...more: readonly string[]): Promise<Buffer> => {
-  const { code, err } = await place().run([
+  const { code, err } = await place().here([
     ...['sample', 'model', '--prompt', 'a red circle', '--count', '2', '--steps', '3', '--executor', 'onnx:cpu'],
     ...['--out', 'drawn.png', ...more],
   ])
@@ -67,7 +64,7 @@ afterAll(async () => {
 
 test('an adapter: on with the same bits, drawn with as other programs have it', slow, async () => {
   await write('lora.json', { kind: 'lora', rank: 2, on: ['attn2'] })
-  const checked = await place().run(['check', 'lora.json'])
+  const checked = await place().here(['check', 'lora.json'])
   expect(checked.code, checked.err).toBe(0)
   expect(checked.out).toMatch(/rank 2 on 16 weights: [\d,]+ numbers are trained;\n.*without state of adamw/)
   const runs = await trained('lora')
@@ -77,13 +74,13 @@ test('an adapter: on with the same bits, drawn with as other programs have it', 
   const withRun = await drawn('--lora', 'lora')
   expect(withRun.equals(plain)).toBe(false)
   expect((await drawn('--lora', 'lora/adapter.kohya.safetensors')).equals(withRun)).toBe(true)
-  const own = await place().run(['sample', 'lora', '--prompt', 'a red circle', '--count', '1', '--out', 'own.png'])
+  const own = await place().here(['sample', 'lora', '--prompt', 'a red circle', '--count', '1', '--out', 'own.png'])
   expect(own.code, own.err).toBe(0)
 })
 
 test('a word: on with the same bits, drawn with as other programs have it', slow, async () => {
   await write('word.json', { kind: 'textual-inversion', token: '<toy>', initial: 'red', vectors: 2 })
-  expect((await place().run(['check', 'word.json'])).err).toMatch(/^\/dropout\n {2}expected 0/)
+  expect((await place().here(['check', 'word.json'])).err).toMatch(/^\/dropout\n {2}expected 0/)
   await write('word.json', { kind: 'textual-inversion', token: '<toy>', initial: 'red', vectors: 2 }, { dropout: 0 })
   const runs = await trained('word')
   await same(runs, ['learned_embeds.safetensors', 'toy.safetensors', 'samples.png', 'diffusion/metrics.jsonl'])
@@ -106,11 +103,11 @@ test('a ControlNet: on with the same bits, drawn with as diffusers has it', slow
   const hint = ['--hint', 'hints/disc/03.png']
   expect((await drawn('--control', 'control', ...hint)).equals(await drawn())).toBe(false)
   const own = ['sample', 'control', '--prompt', 'a disc', '--count', '1', '--steps', '3', '--out', 'own.png']
-  expect((await place().run(own)).err).toMatch(/^--hint\n {2}expected a picture of 16x16 pixels/)
-  const { code, err } = await place().run([...own, ...hint])
+  expect((await place().here(own)).err).toMatch(/^--hint\n {2}expected a picture of 16x16 pixels/)
+  const { code, err } = await place().here([...own, ...hint])
   expect(code, err).toBe(0)
   await rm(at('hints/disc/03.png'))
-  expect((await place().run(['check', 'control.json'])).err).toMatch(/disc\/03\n {2}expected the hint of disc\/03.png/)
+  expect((await place().here(['check', 'control.json'])).err).toMatch(/disc\/03\n {2}expected the hint of disc\/03.png/)
 })
 
 test(
@@ -134,30 +131,22 @@ test(
       sampling: { sampler: 'ddim', steps: 3, guidance: 2 },
     }
     await writeFile(at('own.json'), JSON.stringify(own))
-    const checked = await place().run(['check', 'own.json'])
+    const checked = await place().here(['check', 'own.json'])
     expect(checked.out, checked.err).toMatch(
       /clip, 77 tokens; clip, 77 tokens: [\d,]+ numbers of .*model stay as they are/,
     )
-    for (const command of [
-      ['--out', 'own'],
-      ['--out', 'own-parts', '--set', '/diffusion/training/steps=2'],
-      ['--out', 'own-parts', '--resume'],
-    ]) {
-      const { code, err } = await place().run(['train', 'own.json', '--executor', 'onnx:cpu', ...command])
-      expect(code, err).toBe(0)
-    }
-    await same(['own', 'own-parts'], ['samples.png', 'diffusion/metrics.jsonl'])
+    await same(await trained('own', '/diffusion/training/steps'), ['samples.png', 'diffusion/metrics.jsonl'])
     const kept = await readdir(at('own/diffusion/checkpoints/step-00000004'))
     const names = (
       await Promise.all(kept.map((name) => readFile(at('own/diffusion/checkpoints/step-00000004', name), 'latin1')))
     ).join()
     expect(names).not.toContain('token_embedding')
     const drawing = ['sample', 'own', '--prompt', 'a red circle', '--count', '2', '--out', 'own.png']
-    const { code, err } = await place().run([...drawing, '--previews', 'seen'])
+    const { code, err } = await place().here([...drawing, '--previews', 'seen'])
     expect(code, err).toBe(0)
     expect((await readdir(at('seen'))).toSorted()).toEqual(['step-1.png', 'step-2.png', 'step-3.png', 'strip.png'])
     await rename(at('model'), at('moved'))
-    const missed = await place().run(drawing)
+    const missed = await place().here(drawing)
     await rename(at('moved'), at('model'))
     expect(missed.err).toMatch(
       /model, which is not there\n {2}hint {5}put them back, or say in own\/experiment.json where/,
@@ -168,7 +157,7 @@ test(
 test('what cannot be trained beside a model is told by name', slow, async () => {
   const said = async (adapter: object): Promise<string> => {
     await write('wrong.json', adapter)
-    return (await place().run(['check', 'wrong.json'])).err
+    return (await place().here(['check', 'wrong.json'])).err
   }
   expect(await said({ kind: 'lora', rank: 2, of: 'nowhere' })).toMatch(/^\/adapter\/of\n {2}expected the folder of a/)
   expect(await said({ kind: 'lora', rank: 0 })).toMatch(/^\/adapter\/rank\n/)
