@@ -9,30 +9,33 @@ import { apply, isTensor, type Tensor } from './tensor.ts'
 /** Every expression below the roots once, operands before users. Iterative: depth grows with the model. */
 export const topological = (roots: readonly Tensor[]): readonly Tensor[] => postorder(roots, (x) => x.args)
 
+const [isInput, isParameter, isNoise] = [isTensor('input'), isTensor('parameter'), isTensor('noise')]
 /** The name of a leaf that is fed. */
 export const leafName = (x: Tensor): string | undefined =>
-  isTensor('input')(x) || isTensor('parameter')(x) || isTensor('noise')(x) ? x.attributes.name : undefined
+  isInput(x) || isParameter(x) || isNoise(x) ? x.attributes.name : undefined
 
 /** The leaf by the same name, of another shape; undefined for what is no leaf. */
 export const leafOfShape = (x: Tensor, shape: Shape): Tensor | undefined =>
-  isTensor('input')(x)
+  isInput(x)
     ? apply('input', { ...x.attributes, type: { ...x.type, shape } }, [], x.scope)
-    : isTensor('parameter')(x)
+    : isParameter(x)
       ? apply('parameter', { ...x.attributes, shape }, [], x.scope)
-      : isTensor('noise')(x)
+      : isNoise(x)
         ? apply('noise', { ...x.attributes, shape }, [], x.scope)
         : undefined
 
 /** A leaf, and an earlier one of the same name. */
 type Pair = readonly [earlier: Tensor, x: Tensor]
 const namesakes = (order: readonly Tensor[]): readonly Pair[] => {
-  const seen = new Map<string, Tensor>()
-  return order.flatMap((x) => {
+  const seen = new Map<string | undefined, Tensor>()
+  const pairs: Pair[] = []
+  for (const x of order) {
     const name = leafName(x)
-    const earlier = name === undefined ? undefined : seen.get(name)
+    const earlier = seen.get(name)
     if (name !== undefined && earlier === undefined) seen.set(name, x)
-    return earlier === undefined ? [] : [[earlier, x] as const]
-  })
+    if (earlier !== undefined) pairs.push([earlier, x])
+  }
+  return pairs
 }
 
 const conflict = ([earlier, x]: Pair): readonly LatentError[] =>
@@ -102,20 +105,21 @@ export const freeze = (
   })
 }
 
+/** What stands for a node over what stands for its operands; `again` is the node itself over these. */
+export type Standing = (node: Node, args: readonly Tensor[], again: () => Tensor, index: number) => Tensor
+
 /** Rebuilds a graph as expressions, `rule` choosing what stands for each node. */
-export const rewrite = (
-  g: Graph,
-  rule: (node: Node, args: readonly Tensor[], index: number) => Tensor,
-): Readonly<Record<string, Tensor>> => {
+export const rewrite = (g: Graph, rule: Standing): Readonly<Record<string, Tensor>> => {
   const built: Tensor[] = []
-  g.nodes.forEach((node, i) => {
-    built.push(
-      rule(
-        node,
-        node.operands.map((o) => built[o] ?? missing(o)),
-        i,
-      ),
-    )
+  const isTypedAlike = ({ type, fault }: Tensor, of: Node | undefined): boolean =>
+    fault === undefined && of !== undefined && (type === of.type || sameType(type, of.type))
+  g.nodes.forEach((node, index) => {
+    const args = node.operands.map((o) => built[o] ?? missing(o))
+    const again = (): Tensor =>
+      args.every((arg, i) => isTypedAlike(arg, g.nodes[node.operands[i] ?? -1]))
+        ? typed(node, args)
+        : rebuild(node, args)
+    built.push(rule(node, args, again, index))
   })
   return Object.fromEntries(Object.entries(g.outputs).map(([name, i]) => [name, built[i] ?? missing(i)]))
 }
@@ -123,12 +127,17 @@ const missing = (i: number): never => {
   throw new Error(`graph refers to node ${i} before it stands`)
 }
 
+/** The node over arguments of the types of its operands, of which its type is known. */
+const typed = ({ op, attributes, type, scope }: Node, args: readonly Tensor[]): Tensor => {
+  const { shape } = type
+  return { op, attributes, args, type, shape, scope, fault: undefined }
+}
 /** The node again, over other arguments. */
 export const rebuild = (node: Node, args: readonly Tensor[]): Tensor =>
   apply(node.op, node.attributes, args, node.scope)
 
 /** A graph as expressions: what `freeze` made, to go on building with. */
-export const thaw = (g: Graph): Readonly<Record<string, Tensor>> => rewrite(g, rebuild)
+export const thaw = (g: Graph): Readonly<Record<string, Tensor>> => rewrite(g, (_, __, again) => again())
 
 /** Freezes expressions that came from a graph that was already sound; a fault here is a bug. */
 export const refreeze = (outputs: Readonly<Record<string, Tensor>>): Graph => {

@@ -1,4 +1,4 @@
-import { cost } from '../graph/cost.ts'
+import { nodeFlops } from '../graph/cost.ts'
 import { type Graph, nodeAt } from '../graph/graph.ts'
 import { viewOps } from '../graph/ops.ts'
 import { withOutputs } from '../transform/index.ts'
@@ -14,14 +14,30 @@ const isShared = (g: Graph): readonly boolean[] => {
   return shared
 }
 
-/** Of each output, a label of the nodes that it hangs together with. */
-const componentOf = (g: Graph): ((output: number) => number) => {
+/** Nodes that hang together: the outputs among them, and their work. Outputs that are leaves are of one component. */
+interface Component {
+  readonly outputs: Record<string, number>
+  flops: number
+}
+const componentsOf = (g: Graph): readonly Component[] => {
   const shared = isShared(g)
   const { rootOf, join } = partition()
   g.nodes.forEach(({ operands }, i) => {
     for (const o of operands) if (shared[o] !== true) join(o, i)
   })
-  return rootOf
+  const components = new Map<number, Component>()
+  for (const [name, i] of Object.entries(g.outputs)) {
+    const root = nodeAt(g, i).operands.length === 0 ? -1 : rootOf(i)
+    const of = components.get(root) ?? { outputs: {}, flops: 0 }
+    of.outputs[name] = i
+    components.set(root, of)
+  }
+  // What is shared costs nothing.
+  g.nodes.forEach((n, i) => {
+    const of = shared[i] === true ? undefined : components.get(rootOf(i))
+    if (of !== undefined) of.flops += nodeFlops(g, n)
+  })
+  return [...components.values()]
 }
 
 /** A part that does less than this much of the work is not worth a thread of its own. */
@@ -33,15 +49,7 @@ const leastShare = 0.2
  */
 export const independentParts = (g: Graph, most: number): readonly Graph[] => {
   if (most < 2) return [g]
-  const rootOf = componentOf(g)
-  const components = new Map<number, Record<string, number>>()
-  for (const [name, i] of Object.entries(g.outputs)) {
-    const root = nodeAt(g, i).operands.length === 0 ? -1 : rootOf(i)
-    components.set(root, { ...components.get(root), [name]: i })
-  }
-  const work = [...components.values()]
-    .map((outputs) => ({ outputs, flops: cost(withOutputs(outputs)(g)).flops }))
-    .sort((a, b) => b.flops - a.flops)
+  const work = componentsOf(g).toSorted((a, b) => b.flops - a.flops)
   const count = Math.min(most, work.filter(({ flops }) => flops > 0).length)
   const bins = Array.from({ length: count }, () => ({ outputs: {}, flops: 0 }))
   if (count < 2) return [g]

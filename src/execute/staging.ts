@@ -8,12 +8,22 @@ import { type Split, splitTail } from './tail/split.ts'
 const isWorthwhile = ({ body, loops }: Split): boolean =>
   Object.keys(body.outputs).length > 0 && loops.some(({ length }) => length > 1) && tailBytes(loops) <= addressable
 
+/** Splits graphs; one that was split just before is not split again. */
+export type Splitting = (graph: Graph) => Split
+export const splitting = (baked: ReadonlySet<string>): Splitting => {
+  let last: { readonly graph: Graph; readonly split: Split } | undefined
+  return (graph) => {
+    if (last?.graph !== graph) last = { graph, split: splitTail(graph, baked) }
+    return last.split
+  }
+}
+
 /** The arithmetic at the end of a graph in loops of our own, which read and write each array once: there, a runtime is bound by memory. */
 export const cutLoops =
-  (baked: ReadonlySet<string>) =>
+  (splitOf: Splitting) =>
   (staged: Staged): Staged => {
     const cut = (graph: Graph): readonly Stage[] => {
-      const split = splitTail(graph, baked)
+      const split = splitOf(graph)
       return isWorthwhile(split)
         ? [
             { kind: 'graphs', parts: [split.body] },
@@ -45,9 +55,9 @@ export const setBeside =
  * asked, so that it does not change the numbers.
  */
 export const mergeUnlessParts =
-  (baked: ReadonlySet<string>) =>
+  (splitOf: Splitting) =>
   (graph: Graph): Graph =>
-    independentParts(splitTail(graph, baked).body, 2).length > 1 ? graph : mergeGradients(graph)
+    independentParts(splitOf(graph).body, 2).length > 1 ? graph : mergeGradients(graph)
 
 /** Where a convolution of an enlarged map is faster by phases, and worth their memory: docs/decisions/0018. */
 export interface Phased {

@@ -1,14 +1,4 @@
-import {
-  apply,
-  constant,
-  isTensor,
-  rebuild,
-  refreeze,
-  reshape,
-  rewrite,
-  type Tensor,
-  transpose,
-} from '../declare/index.ts'
+import { apply, constant, isTensor, refreeze, reshape, rewrite, type Tensor, transpose } from '../declare/index.ts'
 import type { Graph, Node } from '../graph/graph.ts'
 import { isNode } from '../graph/graph.ts'
 import { broadcastingOps, type OpKind } from '../graph/ops.ts'
@@ -31,7 +21,7 @@ const arithmetic = {
 } as const
 const isArithmetic = (op: OpKind): op is keyof typeof arithmetic => Object.hasOwn(arithmetic, op)
 
-const movement: readonly OpKind[] = ['reshape', 'transpose', 'slice', 'broadcast', 'upsampleNearest']
+const movement: ReadonlySet<OpKind> = new Set(['reshape', 'transpose', 'slice', 'broadcast', 'upsampleNearest'])
 
 /** The one number a float constant holds everywhere. */
 const uniform = (x: Tensor | undefined): number | undefined =>
@@ -44,10 +34,10 @@ export const isZero = (x: Tensor): boolean =>
   'data' in x.attributes && x.attributes.data.length === 1 && x.attributes.data[0] === 0
 
 const foldConstants = (x: Tensor): Tensor => {
-  const values = x.args.map(uniform)
-  const known = values.flatMap((v) => (v === undefined ? [] : [v]))
-  if (known.length === 0 || known.length !== values.length || x.type.dtype !== 'float32') return x
-  if (movement.includes(x.op)) return constant(known, x.type)
+  if (x.args.length === 0 || x.type.dtype !== 'float32') return x
+  if (x.args.some((a) => uniform(a) === undefined)) return x
+  const known = x.args.flatMap((a) => uniform(a) ?? [])
+  if (movement.has(x.op)) return constant(known, x.type)
   if (!isArithmetic(x.op)) return x
   const [a, b] = known
   const value = arithmetic[x.op](a ?? 0, b ?? 0)
@@ -113,13 +103,14 @@ const straighten = (x: Tensor): Tensor => {
 const dropBroadcasts = (x: Tensor): Tensor => {
   if (!broadcastingOps.has(x.op) || !x.args.some((a) => a.op === 'broadcast')) return x
   const bare = x.args.map((a) => (a.op === 'broadcast' ? (a.args[0] ?? a) : a))
-  const candidates = [bare, ...x.args.map((_, i) => x.args.map((a, j) => (i === j ? (bare[j] ?? a) : a)))]
-  return (
-    candidates
-      .map((args) => apply(x.op, x.attributes, args, x.scope))
-      .find((y) => y.fault === undefined && sameType(y.type, x.type)) ?? x
-  )
+  for (const args of [bare, ...x.args.map((_, i) => x.args.map((a, j) => (i === j ? (bare[j] ?? a) : a)))]) {
+    const y = apply(x.op, x.attributes, args, x.scope)
+    if (y.fault === undefined && sameType(y.type, x.type)) return y
+  }
+  return x
 }
+
+const rules = [foldConstants, dropNeutral, mergeFactors, straighten, dropBroadcasts] as const
 
 /** A cut scalar stays cut: the unit that `pullScalars` pulls, whatever constants it is made with. It costs nothing. */
 const transparent = (n: Node): boolean => isNode('mark')(n) || (isNode('stopGradient')(n) && n.type.shape.length > 0)
@@ -130,12 +121,7 @@ const transparent = (n: Node): boolean => isNode('mark')(n) || (isNode('stopGrad
  */
 export const fold = (g: Graph): Graph =>
   refreeze(
-    rewrite(g, (n, args) => {
-      const [inner] = args
-      if (transparent(n) && inner !== undefined) return inner
-      return [foldConstants, dropNeutral, mergeFactors, straighten, dropBroadcasts].reduce(
-        (x, rule) => rule(x),
-        rebuild(n, args),
-      )
-    }),
+    rewrite(g, (n, [inner], again) =>
+      transparent(n) && inner !== undefined ? inner : rules.reduce((x, rule) => rule(x), again()),
+    ),
   )

@@ -66,6 +66,10 @@ const uniformHalf = (x: Tensor): Tensor | undefined => {
   return undefined
 }
 
+/** [x; x] */
+const isStackedTwice = (n: Node): boolean =>
+  isNode('concat')(n) && n.attributes.axis === 0 && n.operands.length === 2 && n.operands[0] === n.operands[1]
+
 /**
  * What is computed of the same items twice, stacked along axis 0, is computed once, until something tells the halves apart: guidance
  * runs a network on [x; x], and what comes before the condition enters is the same for both.
@@ -80,9 +84,8 @@ export const shareHalves = (g: Graph): Graph => {
     return both
   }
   const computedOnce = (n: Node, args: readonly Tensor[]): Tensor | undefined => {
-    const [x, y] = args
-    if (isNode('concat')(n) && n.attributes.axis === 0 && args.length === 2 && x !== undefined && x === y)
-      return twice(x)
+    const [x] = args
+    if (isStackedTwice(n) && x !== undefined) return twice(x)
     const half = x === undefined ? undefined : halves.get(x)
     if (isNode('slice')(n) && half !== undefined) {
       const [[start = 0, ...starts], [items = 0], count = 0] = [n.attributes.start, n.attributes.size, half.shape[0]]
@@ -95,5 +98,5 @@ export const shareHalves = (g: Graph): Graph => {
     const known = own.flatMap((a) => a ?? [])
     return known.length === own.length ? twice(rebuild(ofHalf(n), known)) : undefined
   }
-  return refreeze(rewrite(g, (n, args) => computedOnce(n, args) ?? rebuild(n, args)))
+  return g.nodes.some(isStackedTwice) ? refreeze(rewrite(g, (n, args, again) => computedOnce(n, args) ?? again())) : g
 }

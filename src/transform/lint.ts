@@ -1,4 +1,4 @@
-import { isTensor, rebuild, rewrite, type Tensor, type TensorOf, topological } from '../declare/index.ts'
+import { isTensor, rewrite, type Tensor, type TensorOf, topological } from '../declare/index.ts'
 import { failure, type LatentError } from '../error.ts'
 import type { Graph } from '../graph/graph.ts'
 import type { Meaning, OpKind } from '../graph/ops.ts'
@@ -76,8 +76,8 @@ const meaningFaults = (order: readonly Tensor[]): readonly LatentError[] => {
  */
 export const lint = (g: Graph, { losses, optimizers }: Intent): readonly LatentError[] => {
   const built: Tensor[] = []
-  const outputs = rewrite(g, (n, args) => {
-    const x = rebuild(n, args)
+  const outputs = rewrite(g, (_, __, again) => {
+    const x = again()
     built.push(x)
     return x
   })

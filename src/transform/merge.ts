@@ -1,4 +1,4 @@
-import { apply, concat, isTensor, rebuild, refreeze, rewrite, type Tensor } from '../declare/index.ts'
+import { apply, concat, isTensor, refreeze, rewrite, type Tensor } from '../declare/index.ts'
 import { type Graph, readersIn } from '../graph/graph.ts'
 import { sameShape } from '../graph/types.ts'
 
@@ -28,10 +28,10 @@ const merged = (a: Tensor, b: Tensor): Tensor | undefined =>
 export const mergeGradients = (g: Graph): Graph => {
   const [readers, outputs] = [readersIn(g), new Set(Object.values(g.outputs))]
   return refreeze(
-    rewrite(g, (n, args) => {
+    rewrite(g, (n, args, again) => {
       const [a, b] = args
       const alone = n.op === 'add' && n.operands.every((o) => readers[o]?.length === 1 && !outputs.has(o))
-      return (alone && a !== undefined && b !== undefined ? merged(a, b) : undefined) ?? rebuild(n, args)
+      return (alone && a !== undefined && b !== undefined ? merged(a, b) : undefined) ?? again()
     }),
   )
 }

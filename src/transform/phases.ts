@@ -5,7 +5,6 @@ import {
   conv2d,
   isTensor,
   matmul,
-  rebuild,
   refreeze,
   reshape,
   rewrite,
@@ -162,5 +161,5 @@ export const convolveByPhases =
         ),
       )
     }
-    return refreeze(rewrite(g, (n, args) => shifted(n, args) ?? byPhases(n, args) ?? rebuild(n, args)))
+    return refreeze(rewrite(g, (n, args, again) => shifted(n, args) ?? byPhases(n, args) ?? again()))
   }

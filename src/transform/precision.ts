@@ -159,7 +159,7 @@ export const precision =
     const policyOf = policyIn(g)
     const { isHalf, half, wide, rounded } = casts(dtype)
     const takes = yields(largestOf(dtype))
-    const outputs = rewrite(g, (n, args, i) => {
+    const outputs = rewrite(g, (n, args, _, i) => {
       const [x] = args
       if (isNode('cast')(n) && x !== undefined) return pipe(x, cast(n.attributes.to))
       const policy = policyOf(n.op, i)

@@ -1,4 +1,4 @@
-import { type Graph, nodeAt } from '../graph/graph.ts'
+import { type Graph, type Node, nodeAt } from '../graph/graph.ts'
 
 /** The graph of other outputs, and of the nodes that these need; nodes keep their order. */
 export const withOutputs =
@@ -11,7 +11,10 @@ export const withOutputs =
     const place = new Map(kept.map((from, to) => [from, to]))
     const moved = (i: number): number => place.get(i) ?? -1
     return {
-      nodes: kept.map((i) => ({ ...nodeAt(g, i), operands: nodeAt(g, i).operands.map(moved) })),
+      nodes: kept.map((i): Node => {
+        const { op, attributes, operands, type, scope } = nodeAt(g, i)
+        return { op, attributes, operands: operands.map(moved), type, scope }
+      }),
       outputs: Object.fromEntries(Object.entries(outputs).map(([name, i]) => [name, moved(i)])),
     }
   }

@@ -1,4 +1,4 @@
-import { apply, leafName, mul, rebuild, refreeze, rewrite, scalar, type Tensor } from '../declare/index.ts'
+import { apply, leafName, mul, refreeze, rewrite, scalar, type Tensor } from '../declare/index.ts'
 import type { Graph, Node } from '../graph/graph.ts'
 import type { OpKind } from '../graph/ops.ts'
 import { pipe } from '../prelude.ts'
@@ -20,11 +20,11 @@ export const share = (g: Graph): Graph => {
     firstOf.set(key, first)
     canonical.push(first)
   })
+  if (canonical.every((first, i) => first === i)) return g
   const built = new Map<number, Tensor>()
   return refreeze(
-    rewrite(g, (n, args, i) => {
-      const earlier = built.get(canonical[i] ?? i)
-      const x = earlier ?? rebuild(n, args)
+    rewrite(g, (_, __, again, i) => {
+      const x = built.get(canonical[i] ?? i) ?? again()
       built.set(i, x)
       return x
     }),

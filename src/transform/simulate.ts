@@ -1,4 +1,4 @@
-import { cast, constant, input, isTensor, rebuild, refreeze, rewrite, type Tensor } from '../declare/index.ts'
+import { cast, constant, input, isTensor, refreeze, rewrite, type Tensor } from '../declare/index.ts'
 import { type Graph, isNode } from '../graph/graph.ts'
 import { roundings } from '../graph/half.ts'
 import { exactOps } from '../graph/ops.ts'
@@ -19,8 +19,8 @@ export const simulate =
   (g: Graph): Graph => {
     if (g.nodes.every((n) => n.type.dtype !== dtype)) return g
     const rounded = (x: Tensor): Tensor => pipe(x, cast(dtype), cast('float32'))
-    const outputs = rewrite(g, (node, args) => {
-      const x = rebuild(node, args)
+    const outputs = rewrite(g, (node, args, again) => {
+      const x = again()
       if (node.type.dtype !== dtype)
         return isNode('cast')(node) && args[0]?.type.dtype === node.attributes.to ? args[0] : x
       if (isConstant(x)) return constant(x.attributes.data.map(roundings[dtype]), float(...x.shape))

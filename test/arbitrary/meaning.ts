@@ -115,9 +115,9 @@ export const graphOfStages = ({ graph, stages, layouts }: Staged): Graph => {
       for (const part of stage.parts)
         Object.assign(
           made,
-          rewrite(part, (n, args) => {
+          rewrite(part, (n, _, again) => {
             const name = feedName(n)
-            return name === undefined ? rebuild(n, args) : leaf(name)
+            return name === undefined ? again() : leaf(name)
           }),
         )
       continue

@@ -8,6 +8,7 @@ import type { Target } from '../../src/execute/onnx/target.ts'
 import { through } from '../../src/execute/passes.ts'
 import { reference } from '../../src/execute/reference/index.ts'
 import { inOneStage, loopsIn, partsIn } from '../../src/execute/stages.ts'
+import { splitting } from '../../src/execute/staging.ts'
 import { type Graph, outputTypes } from '../../src/graph/graph.ts'
 import { optimise } from '../../src/transform/index.ts'
 import { frozen } from '../arbitrary/cases.ts'
@@ -137,10 +138,10 @@ describe('every pass over graphs and stages', () => {
       30,
     ),
   )
-  test.each(named(stagings(none, 2)))('%s keeps what is computed', (_, i) =>
+  test.each(named(stagings(splitting(none), 2)))('%s keeps what is computed', (_, i) =>
     check(
       fc.asyncProperty(graphs, async (fed) => {
-        const made = through(stagings(none, 2).slice(0, i + 1))(inOneStage(fed.graph))
+        const made = through(stagings(splitting(none), 2).slice(0, i + 1))(inOneStage(fed.graph))
         await meansTheSame(graphOfStages(made), fed)
       }),
       30,
@@ -149,7 +150,7 @@ describe('every pass over graphs and stages', () => {
   test('together they cut loops off a step, and keep its weights as hwio', async () => {
     const [step] = fc.sample(networks, { numRuns: 1, seed: 1 })
     if (step === undefined) return
-    const made = through(stagings(none, 2))(inOneStage(step.graph))
+    const made = through(stagings(splitting(none), 2))(inOneStage(step.graph))
     expect([loopsIn(made).length > 0, partsIn(made).length]).toEqual([true, 1])
     expect(Object.keys(made.layouts.leaves).length).toBeGreaterThan(0)
   })

@@ -7,7 +7,7 @@ import { lower } from '../../src/execute/onnx/compile.ts'
 import { onnx } from '../../src/execute/onnx/index.ts'
 import { reference } from '../../src/execute/reference/index.ts'
 import { inOneStage, partsIn } from '../../src/execute/stages.ts'
-import { cutLoops } from '../../src/execute/staging.ts'
+import { cutLoops, splitting } from '../../src/execute/staging.ts'
 import { weightsAsMade } from '../../src/execute/tail/as-made.ts'
 import { moduleText } from '../../src/execute/tail/kernel.ts'
 import { tailBytes } from '../../src/execute/tail/memory.ts'
@@ -112,7 +112,7 @@ describe('weights of convolutions', () => {
   const window = { stride: [1, 1], padding: [1, 1, 1, 1] } as const
   test('lie as their gradients are made, and so does all that moves with them', () => {
     const { graph } = stepOf(false)
-    const made = weightsAsMade(cutLoops(new Set())(inOneStage(graph)))
+    const made = weightsAsMade(cutLoops(splitting(new Set()))(inOneStage(graph)))
     const names = Object.keys(made.layouts.leaves).filter((name) => !name.startsWith('optimizer.'))
     expect(names.filter((name) => !name.startsWith('ema.')).sort()).toEqual(weights)
     expect(Object.keys(made.layouts.leaves).length).toBe(4 * weights.length)

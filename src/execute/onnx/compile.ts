@@ -2,7 +2,7 @@ import type { Graph } from '../../graph/graph.ts'
 import type { FileArrays, Values } from '../executor.ts'
 import { type Pass, through } from '../passes.ts'
 import { inOneStage, type Staged } from '../stages.ts'
-import { byPhases, cutLoops, mergeUnlessParts, setBeside } from '../staging.ts'
+import { byPhases, cutLoops, mergeUnlessParts, type Splitting, setBeside, splitting } from '../staging.ts'
 import { weightsAsMade } from '../tail/as-made.ts'
 import { type Calls, callsOf } from './calls.ts'
 import { choose } from './choose.ts'
@@ -24,13 +24,14 @@ export const rewrites = (
   mode: Target['mode'],
   baked: ReadonlySet<string>,
   { phased }: Pick<Costs, 'phased'> = measured,
+  splitOf: Splitting = splitting(baked),
 ): readonly Pass<Graph>[] =>
   mode === 'training'
-    ? [['merge gradients of a weight', mergeUnlessParts(baked)]]
+    ? [['merge gradients of a weight', mergeUnlessParts(splitOf)]]
     : [['convolve enlarged maps by phases', byPhases(baked, phased)]]
 /** Stages of a training step on the CPU. */
-export const stagings = (baked: ReadonlySet<string>, threads: number): readonly Pass<Staged>[] => [
-  ['cut loops off the end', cutLoops(baked)],
+export const stagings = (splitOf: Splitting, threads: number): readonly Pass<Staged>[] => [
+  ['cut loops off the end', cutLoops(splitOf)],
   ['keep weights as their gradients are made', weightsAsMade],
   ['set parts beside each other', setBeside(threads)],
 ]
@@ -58,8 +59,9 @@ export const staged = (
 ): Staged => {
   const known = new Set(baked)
   if (device !== 'cpu') return inOneStage(g)
-  const rewritten = inOneStage(through(rewrites(mode, known, costs))(g))
-  return mode === 'training' ? through(stagings(known, threads))(rewritten) : rewritten
+  const splitOf = splitting(known)
+  const rewritten = inOneStage(through(rewrites(mode, known, costs, splitOf))(g))
+  return mode === 'training' ? through(stagings(splitOf, threads))(rewritten) : rewritten
 }
 /** What is computed for a graph whose types are true, call by call; leaves named in `baked` are known beforehand. Pure. */
 export const planned = (g: Graph, target: LoweredFor, baked: readonly string[] = []): Calls => {

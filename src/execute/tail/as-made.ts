@@ -1,4 +1,4 @@
-import { leafName, leafOfShape, rebuild, refreeze, rewrite, type Tensor, transpose } from '../../declare/index.ts'
+import { leafName, leafOfShape, refreeze, rewrite, type Tensor, transpose } from '../../declare/index.ts'
 import { feedTypes, type Graph, isNode, type Node, nodeAt } from '../../graph/graph.ts'
 import { sameShape, size } from '../../graph/types.ts'
 import { pipe, RR } from '../../prelude.ts'
@@ -46,8 +46,8 @@ export const weightsAsMade = (staged: Staged): Staged => {
     Object.fromEntries(found.flatMap((f) => f[names].map((name) => [name, orders.hwio] as const)))
   const shapes = new Map(found.flatMap(({ leaves, shape }) => leaves.map((name) => [name, shape] as const)))
   const handed = new Set(found.flatMap((f) => f.handed))
-  const outputs = rewrite(body, (n, args) => {
-    const x = rebuild(n, args)
+  const outputs = rewrite(body, (_, __, again) => {
+    const x = again()
     const shape = shapes.get(leafName(x) ?? '')
     const leaf = shape === undefined ? undefined : leafOfShape(x, permuted(shape, orders.hwio))
     return leaf === undefined ? x : pipe(leaf, transpose(...inverse(orders.hwio)))

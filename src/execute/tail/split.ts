@@ -48,27 +48,28 @@ export interface Split {
 
 const tailOps = ['neg', 'abs', 'sqrt', 'add', 'sub', 'mul', 'div'] as const
 export type TailOp = (typeof tailOps)[number]
-const isTailOp = (op: OpKind): op is TailOp => tailOps.some((o) => o === op)
+const isTailOp = (op: OpKind): op is TailOp => known.has(op)
+const known: ReadonlySet<OpKind> = new Set(tailOps)
 
 const lengthOf = ({ type }: Node): number => size(type.shape)
 
 /** Whether each element of the result depends on those at its own place, or on single numbers. */
 const isPointwise = (g: Graph, n: Node): boolean => {
+  if (!isTailOp(n.op) && !viewOps.has(n.op)) return false
+  const operands = n.operands.map((o) => nodeAt(g, o))
   const length = lengthOf(n)
-  const lengths = n.operands.map((o) => lengthOf(nodeAt(g, o)))
+  const lengths = operands.map(lengthOf)
   return (
-    (isTailOp(n.op) || viewOps.has(n.op)) &&
-    [n, ...n.operands.map((o) => nodeAt(g, o))].every(({ type }) => type.dtype === 'float32') &&
+    [n, ...operands].every(({ type }) => type.dtype === 'float32') &&
     lengths.includes(length) &&
     lengths.every((l) => l === length || l === 1)
   )
 }
 
-/** Pointwise nodes that only such nodes and the outputs read. */
-const tailOf = (g: Graph, readers: readonly (readonly number[])[], excluded: (node: number) => boolean) => {
+/** Nodes of these, readers before what they read, that only such nodes and the outputs read. */
+const tailOf = (candidates: readonly number[], readers: readonly (readonly number[])[]) => {
   const tail = new Set<number>()
-  for (let i = g.nodes.length - 1; i >= 0; i--)
-    if (!excluded(i) && isPointwise(g, nodeAt(g, i)) && (readers[i] ?? []).every((r) => tail.has(r))) tail.add(i)
+  for (const i of candidates) if ((readers[i] ?? []).every((r) => tail.has(r))) tail.add(i)
   return tail
 }
 
@@ -94,16 +95,14 @@ const isWorth = (g: Graph, group: readonly number[]): boolean =>
 /** The groups of the greatest tail of which each is worth a loop. */
 const worthwhile = (g: Graph, baked: ReadonlySet<string>) => {
   const readers = readersIn(g)
-  const excluded = new Set<number>()
-  g.nodes.forEach((n, i) => {
-    if (n.operands.some((o) => baked.has(feedName(nodeAt(g, sourceAt(g, new Set(), o))) ?? ''))) excluded.add(i)
-  })
+  const isBaked = (o: number): boolean => baked.has(feedName(nodeAt(g, sourceAt(g, new Set(), o))) ?? '')
+  let candidates = g.nodes.flatMap((n, i) => (isPointwise(g, n) && !n.operands.some(isBaked) ? [i] : [])).reverse()
   for (;;) {
-    const tail = tailOf(g, readers, (i) => excluded.has(i))
+    const tail = tailOf(candidates, readers)
     const groups = groupsOf(g, tail)
-    const worthless = groups.filter((group) => !isWorth(g, group))
-    if (worthless.length === 0) return { tail, groups }
-    for (const i of worthless.flat()) excluded.add(i)
+    const worthless = new Set(groups.filter((group) => !isWorth(g, group)).flat())
+    if (worthless.size === 0) return { tail, groups }
+    candidates = candidates.filter((i) => !worthless.has(i))
   }
 }
 
@@ -179,7 +178,9 @@ const drafting = (g: Graph, tail: ReadonlySet<number>) => {
       else if (first !== undefined) computed.set(i, first)
     }
     // In the order of what is computed, behind however many views: loops of the same arithmetic have the same text.
-    const inOrder = [...new Set(computed.values())].flatMap((of) => [...computed].filter(([, o]) => o === of))
+    const nodesOf = new Map<Operand, number[]>()
+    for (const [i, of] of computed) nodesOf.set(of, [...(nodesOf.get(of) ?? []), i])
+    const inOrder = [...nodesOf].flatMap(([of, nodes]) => nodes.map((i) => [i, of] as const))
     const results = (namesOf: (node: number) => readonly string[]): readonly Named[] =>
       inOrder.flatMap(([i, of]) => namesOf(i).map((name) => ({ name, operand: of })))
     return {
