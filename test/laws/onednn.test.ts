@@ -4,16 +4,17 @@ import type { Executor, Values } from '../../src/execute/executor.ts'
 import { by, finishings, type How } from '../../src/execute/onednn/compile.ts'
 import { type Costs, measured, reckonedOfAvx512 } from '../../src/execute/onednn/costs.ts'
 import { decisions } from '../../src/execute/onednn/decide.ts'
-import { onednnBy } from '../../src/execute/onednn/index.ts'
+import { onednn, onednnBy } from '../../src/execute/onednn/index.ts'
+import { inLoops } from '../../src/execute/onednn/sums.ts'
 import { reference } from '../../src/execute/reference/index.ts'
 import type { Graph } from '../../src/graph/graph.ts'
 import { type Half, halves } from '../../src/graph/types.ts'
 import { optimise, precision } from '../../src/transform/index.ts'
-import { frozen } from '../arbitrary/cases.ts'
+import { caseOf, frozen } from '../arbitrary/cases.ts'
 import { check } from '../arbitrary/check.ts'
-import { arbitraryLayer, arbitraryNetwork, layerOutputs } from '../arbitrary/convolutions.ts'
+import { arbitraryLayer, arbitraryNetwork, type Layer, layerOutputs } from '../arbitrary/convolutions.ts'
 import { suiteOn } from '../arbitrary/executors.ts'
-import { difference, runOn } from '../arbitrary/run.ts'
+import { difference, right, runOn } from '../arbitrary/run.ts'
 import { feedsOf } from '../unit/onnx-support.ts'
 
 interface Fed {
@@ -26,9 +27,14 @@ const fed = (outputs: Parameters<typeof frozen>[0]): Fed => {
 }
 const layers = arbitraryLayer.map((layer) => fed(layerOutputs(layer)))
 const networks = arbitraryNetwork.map(fed)
+/** Products of few rows and columns, of one too, of which the library has not each. */
+const products = caseOf('matmul')
 /** Operands and what lies between products in half precision; sums, which leave, in float32. */
 const inHalves = ({ graph, feeds }: Fed, half: Half): Fed => ({ graph: precision(half)(graph), feeds })
 
+const plainLayer: Layer = {
+  ...{ n: 1, c: 16, o: 16, hwio: false, kernel: [3, 3], stride: [1, 1], padding: [1, 1, 1, 1], result: [4, 4] },
+}
 const always = { narrow: 1, wide: 1, tiles: 1 }
 const never = { narrow: Number.POSITIVE_INFINITY, wide: 1, tiles: 1 }
 /** Costs that send small arrays through every way: tiles an item at a time, every loop and product shared out. */
@@ -38,10 +44,12 @@ const everywhere: Costs = {
   tiledBytes: 1,
   worthCutting: { flops: 0, operations: 0 },
 }
+const untiled = { minimal: { conv2d: never, convInputGrad: never, convWeightGrad: never } }
 const ways: readonly (readonly [string, Costs])[] = [
   ['minimal filtering, an item at a time', everywhere],
   ['minimal filtering, all at once', { ...everywhere, tiledBytes: Number.POSITIVE_INFINITY }],
-  ['primitives', { ...everywhere, minimal: { conv2d: never, convInputGrad: never, convWeightGrad: never } }],
+  ['primitives', { ...everywhere, ...untiled }],
+  ['loops, as if the library had no fast primitive', { ...everywhere, ...untiled, refused: /./ }],
 ]
 const exact = runOn(reference)
 const isAsReference = async (executor: Executor, { graph, feeds }: Fed, threads = 2): Promise<void> => {
@@ -55,6 +63,11 @@ await suiteOn('onednn', 'onednn', () => {
     test('gives a layer, and its gradients', () =>
       check(
         fc.asyncProperty(layers, async (one) => isAsReference(executor, one)),
+        25,
+      ))
+    test('gives products', () =>
+      check(
+        fc.asyncProperty(products, async (one) => isAsReference(executor, one)),
         25,
       ))
     test('gives networks', () =>
@@ -90,6 +103,23 @@ await suiteOn('onednn', 'onednn', () => {
         }),
         4,
       ))
+  })
+
+  const algorithmsOn = async ({ explain }: Executor, graph: Graph): Promise<readonly string[]> =>
+    explain === undefined ? [] : right(await explain(graph, { mode: 'training' })()).map(({ algorithm }) => algorithm)
+  test('no layer and no product is made by the library’s reference', () =>
+    check(
+      fc.asyncProperty(fc.oneof(layers, products), async ({ graph }) => {
+        expect((await algorithmsOn(onednn, graph)).filter((a) => measured.refused.test(a))).toEqual([])
+      }),
+      100,
+    ))
+  test('explain says what loops take the place of', async () => {
+    const { graph } = fed(layerOutputs({ ...plainLayer, kernel: [3, 2] }))
+    const executor = onednnBy(() => by({ ...measured, refused: /./ }))
+    const said = (await algorithmsOn(executor, graph)).filter((a) => a.startsWith(inLoops))
+    // A convolution, the gradient of its weight, and one of x for each of 6 taps.
+    expect(said).toHaveLength(8)
   })
 
   const all = by(everywhere)

@@ -3,11 +3,12 @@ import { type Shape, size, type TensorType } from '../../graph/types.ts'
 import { geometry } from '../geometry.ts'
 import { argument, direct, forwardTraining, type Handle, query } from './api.ts'
 import { reversed } from './decide.ts'
-import { type Draft, type GivenPiece, int64, isReference } from './draft.ts'
+import { type Draft, type GivenPiece, int64 } from './draft.ts'
 import { apply, type Expression, float, load, spreadTo, unrounded } from './expression.ts'
 import type { Lowerings, Operand } from './lowering.ts'
 import { backward, filtersOf, forward, minimalConvolution, minimalWeightGradient } from './minimal.ts'
 import { cut } from './ranges.ts'
+import { summedConvolutions } from './sums.ts'
 import { canonical, channelsLast, dense, type Element, isDistinct, itemsOf, liesAs, spread, type View } from './view.ts'
 
 type Window = Attributes['conv2d']
@@ -70,10 +71,7 @@ const convolution = (
   )
 }
 
-/**
- * The arrays channels-last, or in what layout an implementation likes best where only that has one. Undefined where the library has none that
- * adds that, or none that is fast of numbers in half precision.
- */
+/** The arrays channels-last, or in what layout an implementation likes best where only that has one. Undefined where the library has none that is fast. */
 const chosen = (
   draft: Draft,
   which: Which,
@@ -100,13 +98,11 @@ const chosen = (
     const own = arraysOf(roles[which].result.of)
     return convolution(draft, which, window, own, which === 'conv2d' ? own : arraysOf(undefined), after)
   }
-  const isFast = (d: Handle | undefined): d is Handle =>
-    d !== undefined && !isReference(draft.library.implementation(d))
-  const last = made(nhwc)
-  if (isFast(last)) return last
-  const free = made(draft.anyDescriptor)
-  if (isFast(free)) return free
-  return operands === 'word' ? (last ?? free) : undefined
+  const fast = (picture: typeof nhwc): Handle | undefined => {
+    const descriptor = made(picture)
+    return descriptor === undefined || draft.isRefused(descriptor) ? undefined : descriptor
+  }
+  return fast(nhwc) ?? fast(draft.anyDescriptor)
 }
 
 interface Role {
@@ -164,6 +160,10 @@ const folding = (draft: Draft, addends: readonly Operand[], shape: Shape) => {
   return { folded, left }
 }
 
+const sum = (a: Expression, b: Expression): Expression => apply('add', a, b)
+const plus = (result: Expression, shape: Shape, addends: readonly Operand[]): Expression =>
+  addends.map(({ value }) => spreadTo(value, shape)).reduce(sum, result)
+
 interface Wanted {
   readonly which: Which
   readonly window: Window
@@ -209,7 +209,12 @@ const convolved = (draft: Draft, wanted: Wanted, addends: readonly Operand[] = [
   const found = elementsOf(draft, wanted)
     .map((elements) => ({ elements, bare: choosing(draft, wanted, elements, nothing) }))
     .find(({ bare }) => cuts.every(([from, to]) => bare(to - from) !== undefined))
-  if (found === undefined) throw new Error('the library has no convolution of these shapes')
+  if (found === undefined)
+    return plus(
+      summedConvolutions[which](draft, geometry(shapes.x, shapes.weight, shapes.y, wanted.window), operands),
+      shape,
+      addends,
+    )
   const { elements, bare } = found
   const held = given.map((role, i) => ({
     ...role,
@@ -274,7 +279,7 @@ const convolved = (draft: Draft, wanted: Wanted, addends: readonly Operand[] = [
   draft.primitive('product', pieces, { flops, element: elements.operands })
   for (const reorder of reorders) reorder()
   const all = isPicture(result) ? [load(whole)] : made.map(({ view }) => load(view))
-  return [...all, ...left].reduce((a, b) => apply('add', a, b))
+  return [...all, ...left].reduce(sum)
 }
 /** A picture's array, channels-last. */
 const pictures = (draft: Draft, { value, type }: Operand, element = draft.elementOfValue(value)): View =>
@@ -285,9 +290,7 @@ const solid = (draft: Draft, view: View): View => (isDistinct(view) ? view : dra
 const shapeOf = ({ type }: Operand): Shape => type.shape
 /** Of what has no elements, or is a sum over none: 0, and what is added. */
 const empty = (draft: Draft, shape: Shape, addends: readonly Operand[]): Expression =>
-  [load(draft.store(float(0), shape)), ...addends.map(({ value }) => spreadTo(value, shape))].reduce((a, b) =>
-    apply('add', a, b),
-  )
+  plus(load(draft.store(float(0), shape)), shape, addends)
 const isEmpty = (...all: readonly Shape[]): boolean => all.some((s) => size(s) === 0)
 
 export const convolutions: Lowerings<OpOf<'convolution'>> = {

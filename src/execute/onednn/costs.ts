@@ -40,6 +40,8 @@ export interface Costs {
   readonly tiledBytes: number
   /** What is worth two threads' waiting for each other: multiplications and additions of a product, operations of a loop. */
   readonly worthCutting: { readonly flops: number; readonly operations: number }
+  /** Names of the library's implementations that are right and not meant to be fast: loops of ours take their place. */
+  readonly refused: RegExp
   /** What is expected of the machine: it says how long a plan takes, and chooses nothing. */
   readonly pace: Pace
 }
@@ -54,6 +56,7 @@ export const measured: Costs = {
   half: { matrixUnits: 7.5, vectors: 0.9, stored: 'where faster' },
   tiledBytes: 1_200_000,
   worthCutting: { flops: 1e6, operations: 32_768 },
+  refused: /^(ref|simple)/,
   pace: { flops: 6.3e7, weightGradientFlops: 3.5e7, bytes: 8e6, steps: 1.6e6, call: 0.002 },
 }
 

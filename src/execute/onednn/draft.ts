@@ -1,7 +1,17 @@
 import { type Shape, sameShape, size } from '../../graph/types.ts'
 import { any, argument, binaryAdd, givenScratchpad, type Handle, query, types, undefinedType } from './api.ts'
 import type { Costs } from './costs.ts'
-import { type Expression, elementOf, fitting, leading, load, loadsOf, overViews, unrounded } from './expression.ts'
+import {
+  type Expression,
+  elementOf,
+  fitting,
+  leading,
+  load,
+  loadsOf,
+  orderFor,
+  overViews,
+  unrounded,
+} from './expression.ts'
 import { elementFor, type HalfPrecisions } from './half.ts'
 import type { Library } from './load.ts'
 import { loopOf, type Nest, type Reduction } from './loop.ts'
@@ -25,28 +35,12 @@ import {
 
 export const int64 = (xs: readonly number[]): BigInt64Array => BigInt64Array.from(xs, BigInt)
 
-/** Axes in the order in which a new array is laid: as what it is computed from lies; a repeated axis behind the one before it. */
-export const orderFor = (e: Expression, shape: Shape): Shape => {
-  const lead = leading([e])
-  if (lead === undefined || touched(lead) <= 1) return shape.map((_, i) => i)
-  let last = Number.MAX_SAFE_INTEGER
-  const strides = shape.map((length, axis) => {
-    const own = lead.strides[axis] ?? 0
-    if (own !== 0 && length !== 1) last = own
-    return last
-  })
-  return orderOf({ ...lead, strides })
-}
-
 /** Elements from which on a copy in another order is the library's: a loop of ours reads them one by one. */
 const longCopy = 4096
 /** Elements along the innermost axis up to which a loop is all beginnings and ends. */
 const shortAxis = 16
 
 const typeOf: { readonly [E in Element]: number } = { word: types.f32, float16: types.f16, bfloat16: types.bf16 }
-
-/** Whether an implementation is right and not meant to be fast. */
-export const isReference = (name: string): boolean => name.startsWith('ref') || name.startsWith('simple')
 
 /** What a primitive's piece reads and writes. */
 export interface GivenPiece {
@@ -171,6 +165,8 @@ export const drafting = (
     return made
   }
   const attributes = attributesWith([])
+  /** Whether the library's implementation is right and not meant to be fast. */
+  const isRefused = (descriptor: Handle): boolean => costs.refused.test(library.implementation(descriptor))
   /** A descriptor that a primitive was made by. */
   const queried = (descriptor: Handle, what: number): Handle => {
     const found = library.ask('dnnl_primitive_desc_query_md', descriptor, what, 0)
@@ -188,15 +184,13 @@ export const drafting = (
   ): void => {
     const buffersOf = (given: Arguments): readonly number[] => given.map(([, { buffer: b }]) => b)
     const rooms = all.map(({ descriptor }) => scratchpad(descriptor))
-    const name = library.implementation(all[0]?.descriptor ?? null)
-    const remark = does === 'product' && isReference(name) ? ', as there is no other' : ''
     push({
       kind: 'primitive',
       node,
       does,
       flops,
       element,
-      algorithm: `${way}${name}${remark}`,
+      algorithm: `${way}${library.implementation(all[0]?.descriptor ?? null)}`,
       pieces: all.map(({ descriptor, reads, writes }, i) => ({
         descriptor,
         arguments: [...reads, ...writes, ...(rooms[i] ?? [])],
@@ -222,7 +216,7 @@ export const drafting = (
       )
       return made === undefined ? undefined : ownership.own('dnnl_primitive_desc_destroy', made)
     })
-    return descriptor === undefined || (isHalf && isReference(library.implementation(descriptor)))
+    return descriptor === undefined || (isHalf && isRefused(descriptor))
       ? undefined
       : { descriptor, reads: [[argument.source, from]], writes: [[argument.destination, to]] }
   }
@@ -327,7 +321,13 @@ export const drafting = (
   })
 
   /** Reduces axes; they stay, with length 1. */
-  const reduce = (reduction: Reduction, value: Expression, shape: Shape, axes: readonly number[]): View => {
+  const reduce = (
+    reduction: Reduction,
+    value: Expression,
+    shape: Shape,
+    axes: readonly number[],
+    name = 'loop',
+  ): View => {
     const kept = shape.map((d, i) => (axes.includes(i) ? 1 : d))
     const order = orderFor(value, shape)
     const into = fresh(kept, order)
@@ -336,7 +336,7 @@ export const drafting = (
       const empty = { sum: 0, sumInt: 0, max: Number.NEGATIVE_INFINITY, maxInt: -(2 ** 31) }[reduction]
       const of = reduction === 'sum' || reduction === 'max' ? 'float' : 'int'
       write(into, { kind: 'number', value: empty, of })
-    } else nest('loop', { shape, values: [{ value, into: repeated }], reduced: axes, reduction })
+    } else nest(name, { shape, values: [{ value, into: repeated }], reduced: axes, reduction })
     return into
   }
 
@@ -368,6 +368,7 @@ export const drafting = (
     elementOfValue,
     attributes,
     attributesWith,
+    isRefused,
     asked: queried,
     once,
     given,

@@ -1,6 +1,6 @@
 import { roundings } from '../../graph/half.ts'
 import { type DType, type Half, isFloat, type Shape } from '../../graph/types.ts'
-import { type Element, keyOf, spread, touched, type View } from './view.ts'
+import { type Element, keyOf, orderOf, spread, touched, type View } from './view.ts'
 
 /** What a loop computes with, 4 at once: floats of half precision are widened when they are loaded. */
 export type Kind = 'float' | 'int'
@@ -171,3 +171,15 @@ export const leading = (roots: readonly Expression[]): View | undefined =>
     (most, v) => (most === undefined || touched(v) > touched(most) ? v : most),
     undefined,
   )
+/** Axes in the order in which a new array is laid: as what it is computed from lies; a repeated axis behind the one before it. */
+export const orderFor = (e: Expression, shape: Shape): Shape => {
+  const lead = leading([e])
+  if (lead === undefined || touched(lead) <= 1) return shape.map((_, i) => i)
+  let last = Number.MAX_SAFE_INTEGER
+  const strides = shape.map((length, axis) => {
+    const own = lead.strides[axis] ?? 0
+    if (own !== 0 && length !== 1) last = own
+    return last
+  })
+  return orderOf({ ...lead, strides })
+}

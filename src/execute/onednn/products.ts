@@ -1,10 +1,11 @@
 import { type Shape, size } from '../../graph/types.ts'
 import { argument, type Handle } from './api.ts'
-import { type Draft, type GivenPiece, isReference } from './draft.ts'
-import { float, load } from './expression.ts'
+import type { Draft, GivenPiece } from './draft.ts'
+import { type Expression, float, load } from './expression.ts'
 import type { Lowerings, Operand } from './lowering.ts'
 import { cut } from './ranges.ts'
-import { type Element, isDistinct, part, permuted, reshaped, type View } from './view.ts'
+import { summedProduct } from './sums.ts'
+import { dense, type Element, isDistinct, part, permuted, reshaped, type View } from './view.ts'
 
 /** A matrix operand, [..., rows, columns], of which one of the two axes goes on element by element. */
 const matrices = (draft: Draft, { value, type }: Operand, transpose: boolean, element: Element): View => {
@@ -118,16 +119,17 @@ const cutProduct = (
   return found.length === all.length ? found : undefined
 }
 
-/** y = x w, all of as many axes: as they lie where the library is fast so. False where it has none that is of numbers in half precision. */
-const multiplied = (draft: Draft, x: View, w: View, y: View): boolean => {
-  const isFast = (all: readonly GivenPiece[] | undefined): boolean =>
-    all?.every(({ descriptor }) => !isReference(draft.library.implementation(descriptor))) === true
-  const asTheyLie = cutProduct(draft, [x, w, y])
-  const pieces = isFast(asTheyLie) ? asTheyLie : cutProduct(draft, [rowMajor(draft, x), rowMajor(draft, w), y])
-  if (x.element !== 'word' && !isFast(pieces)) return false
-  if (pieces === undefined) throw new Error('the library has no product of these shapes')
-  draft.primitive('product', pieces, { flops: flopsOf(x, y), element: x.element })
-  return true
+/** y = x w, all of as many axes: as they lie, or row-major, where the library is fast so. False where it is not. */
+const multiplied = (draft: Draft, [x, w, y]: readonly [View, View, View]): boolean => {
+  const fast = (...of: readonly [View, View, View]): readonly GivenPiece[] | undefined => {
+    const pieces = cutProduct(draft, of)
+    return pieces?.every(({ descriptor }) => !draft.isRefused(descriptor)) === true ? pieces : undefined
+  }
+  const inRows = (v: View): View => dense(v.buffer, v.shape, undefined, v.element)
+  const pieces =
+    fast(x, w, y) ?? (fast(inRows(x), inRows(w), y) && cutProduct(draft, [rowMajor(draft, x), rowMajor(draft, w), y]))
+  if (pieces !== undefined) draft.primitive('product', pieces, { flops: flopsOf(x, y), element: x.element })
+  return pieces !== undefined
 }
 
 const flopsOf = (x: View, y: View): number => 2 * size(y.shape) * (x.shape.at(-1) ?? 1)
@@ -152,16 +154,17 @@ export const multipliedApart = (
 export const products: Lowerings<'matmul'> = {
   matmul: ({ transposeA, transposeB }, [a, b], { shape, dtype }, draft) => {
     if (size(shape) === 0 || size(a.type.shape) === 0) return load(draft.store(float(0), shape))
-    const made = (of: Element, result: Element): View | undefined => {
+    const matricesOf = (of: Element): readonly [View, View] => [
+      matrices(draft, a, transposeA, of),
+      matrices(draft, b, transposeB, of),
+    ]
+    const made = (of: Element, result: Element): Expression | undefined => {
       const into = draft.fresh(shape, undefined, result)
-      const operands = aligned(matrices(draft, a, transposeA, of), matrices(draft, b, transposeB, of), into)
-      return multiplied(draft, ...operands) ? into : undefined
+      return multiplied(draft, aligned(...matricesOf(of), into)) ? load(into) : undefined
     }
     const [one, other] = [a, b].map(({ value }) => draft.elementOfValue(value))
     const half =
       one === undefined || one !== other || one === 'word' ? undefined : made(one, draft.elementOfType(dtype))
-    const into = half ?? made('word', 'word')
-    if (into === undefined) throw new Error('the library has no product of these shapes')
-    return load(into)
+    return half ?? made('word', 'word') ?? summedProduct(draft, ...matricesOf('word'), shape)
   },
 }
