@@ -3,6 +3,12 @@ import { defineConfig } from 'vitest/config'
 /** The package by its own name, as documents and examples import it, is the sources as they are now. */
 const source = (file: string): string => new URL(`src/${file}`, import.meta.url).pathname
 
+const alone = [
+  'test/e2e/*.test.ts',
+  'test/documents/*.test.ts',
+  'test/unit/{no-adapter,ranks-training,telemetry,xla-plugin,examples}.test.ts',
+]
+
 export default defineConfig({
   resolve: {
     alias: [
@@ -12,7 +18,11 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ['test/**/*.test.ts'],
+    projects: [
+      // What changes its process, or ends it, has one of its own; the others share theirs, and so what they import.
+      { extends: true, test: { name: 'alone', include: alone } },
+      { extends: true, test: { name: 'together', isolate: false, include: ['test/**/*.test.ts'], exclude: alone } },
+    ],
     globalSetup: ['test/compiled.ts'],
     setupFiles: ['test/seeded.ts'],
     testTimeout: 300_000,

@@ -85,14 +85,16 @@ const stepsOf = (shape: readonly number[], order: Order): readonly number[] => {
 /** Numbers in the order of `to`, of numbers of an array of `shape` in the order of `from`. */
 export const reordered = (
   shape: readonly number[],
-  from: ArrayLike<number>,
+  numbers: ArrayLike<number>,
   [source, target]: readonly [Order, Order],
 ): Float32Array<ArrayBuffer> => {
+  const from = numbers instanceof Float32Array ? numbers : Float32Array.from(numbers)
   const made = new Float32Array(from.length)
   const [lengths, steps] = [permuted(shape, target), permuted(stepsOf(shape, source), target)]
   let next = 0
   const fill = (axis: number, at: number): void => {
-    const [length, step] = [lengths[axis] ?? 1, steps[axis] ?? 0]
+    const length = lengths[axis] ?? 1
+    const step = steps[axis] ?? 0
     if (axis < lengths.length - 1) for (let i = 0; i < length; i++) fill(axis + 1, at + i * step)
     else for (let i = 0; i < length; i++) made[next++] = from[at + i * step] ?? Number.NaN
   }

@@ -1,7 +1,7 @@
 /** Longer than 400 lines: all of it tries the run that is trained at its beginning. */
 
 import { createHash } from 'node:crypto'
-import { cp, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -176,15 +176,26 @@ describe('training', () => {
   })
 })
 
-/** All files of a folder, and what is in them. */
-const filesOf = async (folder: string): Promise<Readonly<Record<string, string>>> => {
+/** The files of a folder, all the way down. */
+const namesIn = async (folder: string): Promise<readonly string[]> => {
   const found = await readdir(at(folder), { recursive: true, withFileTypes: true })
-  const names = found
+  return found
     .filter((f) => f.isFile())
     .map((f) => relative(at(folder), join(f.parentPath, f.name)))
     .toSorted()
-  return Object.fromEntries(await Promise.all(names.map(async (name) => [name, await hash(at(folder, name))] as const)))
 }
+const filesWith = async <A>(folder: string, of: (path: string) => Promise<A>): Promise<Readonly<Record<string, A>>> => {
+  const names = await namesIn(folder)
+  return Object.fromEntries(await Promise.all(names.map(async (name) => [name, await of(at(folder, name))] as const)))
+}
+/** All files, and what is in them. */
+const filesOf = (folder: string) => filesWith(folder, hash)
+/** All files, and when they were written last. */
+const stateOf = (folder: string) =>
+  filesWith(folder, async (path) => {
+    const { size, mtimeMs } = await stat(path)
+    return { size, mtimeMs }
+  })
 /** What two runs of one experiment have in common, byte for byte: all but the report, which says how long they took. */
 const product = async (run: string): Promise<Readonly<Record<string, string>>> => {
   const { 'report.html': report, ...files } = await filesOf(run)
@@ -400,14 +411,14 @@ describe('wrong input: one message, an exit code, nothing written', () => {
     await writeFile(file, bytes)
   })
   test.each(Object.entries(cases))('%s', async (_, [args, message]) => {
-    const before = await filesOf('.')
+    const before = await stateOf('.')
     const { code, err, out } = await place().here(args())
     expect(err).toMatch(message)
     expect(err.match(/^ {2}expected /gm)).toHaveLength(1)
     expect(err).not.toMatch(/^\s+at .*:\d+/m)
     expect(err).not.toContain('bug in latentgraph')
     expect({ code: code === 1 || code === 2, out }).toEqual({ code: true, out: '' })
-    expect(await filesOf('.')).toEqual(before)
+    expect(await stateOf('.')).toEqual(before)
   })
 
   const otherSeed = ['--set', '/seed=4']

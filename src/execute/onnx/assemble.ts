@@ -18,27 +18,43 @@ const nodesOf = (values: readonly Value[]): readonly OnnxNode[] =>
   values.flatMap((v) => (v.kind === 'result' ? [v.node] : []))
 /** Constants up to this many bytes are compared by content, larger ones by identity. */
 const comparable = 2 ** 20
-const latin1 = new TextDecoder('latin1')
-/** A character a byte. */
-const content = ({ data }: Constant): string =>
-  latin1.decode(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
+const bytesOf = ({ data }: Constant): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+/** What equal constants have in common, and most others have not. */
+const likeness = (c: Constant): string => {
+  const bytes = bytesOf(c)
+  return `${c.element}[${c.shape}] ${bytes.subarray(0, sample)} ${bytes.subarray(-sample)}`
+}
+/** Bytes of either end. */
+const sample = 16
+const isEqual = (a: Constant, b: Constant): boolean => {
+  const [x, y] = [bytesOf(a), bytesOf(b)]
+  return x.length === y.length && x.every((byte, i) => byte === y[i])
+}
 
 /** One pass over the nodes in order; what it has seen lives only here. */
 const numbering = () => {
   const initializers: Initializer[] = []
-  const constants = new Map<Constant | Filed | string, string>()
+  const names = new Map<Constant | Filed, string>()
+  const alike = new Map<string, Constant[]>()
   const first = new Map<OnnxNode, OnnxNode>()
   const unique = new Map<string, { readonly node: OnnxNode; readonly id: number }>()
   const ids = new Map<OnnxNode, number>()
 
+  /** One met before with the same content. */
+  const equalTo = (c: Constant | Filed): Constant | undefined => {
+    if (c.kind !== 'constant' || c.data.byteLength > comparable) return undefined
+    const met = alike.get(likeness(c)) ?? []
+    const equal = met.find((other) => isEqual(other, c))
+    if (equal === undefined) alike.set(likeness(c), [...met, c])
+    return equal
+  }
   const constantName = (c: Constant | Filed): string => {
-    const met = constants.get(c)
+    const met = names.get(c)
     if (met !== undefined) return met
-    const key = c.kind === 'constant' && c.data.byteLength <= comparable ? `${c.element}[${c.shape}] ${content(c)}` : c
-    const equal = constants.get(key)
-    const name = equal ?? `c${initializers.length}`
+    const equal = equalTo(c)
+    const name = equal === undefined ? `c${initializers.length}` : (names.get(equal) ?? '')
     if (equal === undefined) initializers.push({ name, value: c })
-    constants.set(key, name).set(c, name)
+    names.set(c, name)
     return name
   }
   const resultName = ({ node, index }: Result): string => `v${ids.get(first.get(node) ?? node)}.${index}`
