@@ -2,9 +2,9 @@ import { execFile } from 'node:child_process'
 import { cpus, totalmem } from 'node:os'
 import { promisify } from 'node:util'
 
-/** `about.js PYTHON`: the machine, its card, and which versions of what. */
+/** `about.js PYTHON [JAX]`: the machine, its card, and which versions of what. */
 
-const [, , python = 'python3'] = process.argv
+const [, , ...pythons] = process.argv
 const said = async (program: string, ...args: readonly string[]): Promise<string> =>
   promisify(execFile)(program, [...args], { timeout: 15_000 }).then(
     ({ stdout }) => stdout.trim(),
@@ -24,4 +24,4 @@ console.log(
 console.log(
   `cards: ${await said('nvidia-smi', '--query-gpu=name,memory.total,driver_version,compute_cap', '--format=csv,noheader')}`,
 )
-console.log(await said(python, '-c', versions))
+for (const python of new Set(pythons)) console.log(await said(python, '-c', versions))

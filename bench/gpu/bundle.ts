@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
 import { t } from '../../src/prelude.ts'
 
@@ -31,7 +31,9 @@ const closure = async (root: string, names: readonly string[]): Promise<readonly
   return [...found]
 }
 
-const isSource = (path: string): boolean => /\.(d\.[cm]?ts|map|md)$/.test(path)
+/** What nobody reads there; licences go along. */
+const isSource = (path: string): boolean =>
+  /\.(d\.[cm]?ts|map|md)$/.test(path) && !/licen[cs]e|notice/i.test(basename(path))
 
 /** Writes the archive, and says what it has. */
 export const bundle = async (root: string, file: string): Promise<string> => {

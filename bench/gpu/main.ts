@@ -36,7 +36,7 @@ const command = new Command('bench/gpu.sh')
   .option('--executors <names>', 'in place of those that the card has', named)
   .option('--minutes <n>', 'in all', minutes, 8)
   .option('--patience <n>', 'how many times as long each part may take, on a machine that is slow or busy', minutes, 1)
-  .option('--small', 'works that a CPU finishes in seconds; so where there is no card')
+  .option('--small', 'works that a CPU finishes in seconds: these are taken where there is no card')
   .option('--bundle <file>', 'pack what a machine without network must be given, a .tar.xz, and measure nothing')
   .allowExcessArguments(false)
 interface Options {
@@ -80,7 +80,7 @@ const environment = (packages: string | undefined): NodeJS.ProcessEnv => {
 }
 
 const Told = t.type({
-  status: t.keyof({ done: null, failed: null, 'timed out': null, 'left out': null }),
+  status: t.keyof({ done: null, failed: null, 'timed out': null, stopped: null, 'left out': null }),
   seconds: t.number,
 })
 export type Told = t.TypeOf<typeof Told>
@@ -92,6 +92,14 @@ const readState = async (): Promise<Readonly<Record<string, Told>>> => {
 }
 const told: Record<string, Told> = { ...(await readState()) }
 const logOf = ({ name }: Pick<Part, 'name'>): string => join(out, 'parts', `${name.replaceAll(/[:/]/g, '-')}.txt`)
+
+/** By Ctrl-C, or a queue: what runs is ended, the rest is left out, and what was found is written down. */
+const stopping: { asked: boolean; now: () => void } = { asked: false, now: () => {} }
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => {
+    stopping.asked = true
+    stopping.now()
+  })
 
 /** In a process group of its own, which ends with it. */
 const ran = (
@@ -112,6 +120,7 @@ const ran = (
           // it has ended
         }
     }
+    stopping.now = stop
     const timer = setTimeout(
       () => {
         late = true
@@ -122,7 +131,7 @@ const ran = (
     const end = (code: number | null): void => {
       clearTimeout(timer)
       stop()
-      const status = late ? 'timed out' : code === 0 ? 'done' : 'failed'
+      const status = stopping.asked ? 'stopped' : late ? 'timed out' : code === 0 ? 'done' : 'failed'
       done({ status, seconds: Math.round((performance.now() - started) / 100) / 10 })
     }
     child.once('error', () => end(null))
@@ -134,7 +143,7 @@ const left = (): number => 60 * options.minutes - (performance.now() - begun) / 
 const run = async (part: Part, env: NodeJS.ProcessEnv): Promise<void> => {
   if (told[part.name]?.status === 'done' && part.sets !== true) return
   const limit = left()
-  if (limit < 5) told[part.name] = { status: 'left out', seconds: 0 }
+  if (limit < 5 || stopping.asked) told[part.name] = { status: 'left out', seconds: 0 }
   else {
     process.stdout.write(`${part.name} ...`)
     told[part.name] = await ran(part, env, limit)
@@ -167,17 +176,22 @@ const setting: Setting = {
   tensorflow:
     options.tensorflow === undefined ? (has('tensorflow') ? packages : undefined) : resolve(options.tensorflow),
   small: options.small === true,
+  device: 'cuda',
 }
 for (const part of setups(setting)) await run(part, env)
 const found = usable(await readFile(logOf({ name: 'doctor' }), 'utf8').catch(() => ''))
 const executors = options.executors ?? found
 const onCpu = executors.every((name) => name === 'xla:cpu' || name === 'tfjs:node' || name === 'onnx:cpu')
-const parts = measurements({ ...setting, small: setting.small || onCpu }, executors)
+const parts = measurements({ ...setting, ...(onCpu ? { small: true, device: 'cpu' } : {}) }, executors)
 console.log(
-  `executors: ${executors.join(', ') || 'none that this is for'}${onCpu ? ', which stand in for a card' : ''}`,
+  executors.length === 0
+    ? `executors: none that this is for; ${logOf({ name: 'doctor' })} says why`
+    : `executors: ${executors.join(', ')}${onCpu ? ', which stand in for a card' : ''}`,
 )
 for (const part of parts) await run(part, env)
-const about = await summary(out, [...setups(setting), ...parts], told, logOf)
+const all = [...setups(setting), ...parts]
+const about = await summary(out, all, told, logOf)
 await writeFile(join(out, 'summary.md'), about)
 console.log(`\n${about}\n${join(out, 'summary.md')}`)
-process.exit(parts.every(({ name }) => told[name]?.status === 'done') ? 0 : 1)
+const isDone = parts.length > 0 && all.every(({ name }) => told[name]?.status === 'done')
+process.exit(stopping.asked ? 130 : isDone ? 0 : 1)

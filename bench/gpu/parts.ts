@@ -1,3 +1,5 @@
+import type { PeerDevice } from '../peer.ts'
+
 /** What is asked of a machine with a card, as commands, the most telling first. */
 
 export interface Part {
@@ -8,6 +10,8 @@ export interface Part {
   readonly command: readonly string[]
   /** Whether its failing leaves others without what they need. */
   readonly sets?: boolean
+  /** Lines of its output that say what was found; the last where left out. */
+  readonly tells?: RegExp
 }
 
 /** What parts are written for. */
@@ -28,6 +32,8 @@ export interface Setting {
   readonly tensorflow: string | undefined
   /** Works that a CPU finishes in seconds. */
   readonly small: boolean
+  /** Where PyTorch computes. */
+  readonly device: PeerDevice
 }
 
 /** What a part measured, as JSON. */
@@ -43,7 +49,12 @@ const cli = ({ node, root }: Setting, ...args: readonly string[]): readonly stri
 export const setups = (of: Setting): readonly Part[] => {
   const plugin = of.plugin ?? of.packages
   return [
-    { name: 'machine', seconds: 20, command: [of.node, `${of.root}/dist/bench/gpu/about.js`, of.python] },
+    {
+      name: 'machine',
+      seconds: 20,
+      tells: / cores,/,
+      command: [of.node, `${of.root}/dist/bench/gpu/about.js`, of.python, of.jax],
+    },
     ...(plugin === undefined
       ? []
       : [{ name: 'setup-xla', seconds: 30, sets: true, command: cli(of, 'setup', 'xla', '--from', plugin) }]),
@@ -98,7 +109,7 @@ const bench = (of: Setting, executor: string, work: string): readonly Part[] =>
             '--precision',
             precision,
           ],
-          ...['--rounds', '5', '--python', of.python, '--jax', of.jax, '--device', of.small ? 'cpu' : 'cuda'],
+          ...['--rounds', '5', '--python', of.python, '--jax', of.jax, '--device', of.device],
           ...['--json', resultOf(of.out, name), ...modes.flatMap((mode) => ['--mode', mode])],
         ],
       }
@@ -117,6 +128,7 @@ const ofExecutor = (of: Setting, executor: string): readonly Part[] => {
     ...bench(of, executor, first),
     {
       name: `training-${executor}`,
+      tells: /bits$|compiling included$/,
       seconds: 90,
       command: [
         of.node,
@@ -135,6 +147,7 @@ const ofExecutor = (of: Setting, executor: string): readonly Part[] => {
       ? [
           {
             name: `memory-${executor}`,
+            tells: / as compiled/,
             seconds: 60,
             command: cli(of, 'check', tiny, '--explain', '--executor', executor),
           },

@@ -1,32 +1,59 @@
 import { readFile } from 'node:fs/promises'
-import { t } from '../../src/prelude.ts'
+import { RNEA, t } from '../../src/prelude.ts'
 import { peerModeNames, peerName } from '../peer.ts'
+import { median } from '../side.ts'
 import { type Part, resultOf } from './parts.ts'
 
 /** What was found, as tables of Markdown, from what the parts wrote. */
 
 const Timed = t.type({ ms: t.number, peakMiB: t.number })
-const Bench = t.type({
-  rows: t.array(
-    t.type({ work: t.string, executor: t.string, precision: t.string, ours: Timed, peers: t.record(t.string, Timed) }),
-  ),
+const Row = t.type({
+  work: t.string,
+  executor: t.string,
+  precision: t.string,
+  ours: Timed,
+  peers: t.record(t.string, Timed),
+  absent: t.record(t.string, t.string),
+  ratio: t.union([t.number, t.null]),
 })
+const Bench = t.type({ rows: t.array(Row) })
+type Row = t.TypeOf<typeof Row>
 interface Told {
   readonly status: string
   readonly seconds: number
 }
 
-const row = (...cells: readonly string[]): string => `| ${cells.join(' | ')} |`
-const rule = (n: number): string => row(...Array.from({ length: n }, () => '---'))
-const benchOf = async (out: string, name: string): Promise<t.TypeOf<typeof Bench> | undefined> => {
-  const text = await readFile(resultOf(out, name), 'utf8').catch(() => 'null')
-  const found: unknown = JSON.parse(text)
-  return Bench.is(found) ? found : undefined
+const line = (...cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+const rule = (n: number): string => line(...Array.from({ length: n }, () => '---'))
+const rowsOf = async (out: string, name: string): Promise<readonly Row[]> => {
+  const found: unknown = JSON.parse(await readFile(resultOf(out, name), 'utf8').catch(() => 'null'))
+  return Bench.is(found) ? found.rows : []
 }
-/** What a part came to, in its own words. */
-const lastLine = (text: string): string => {
-  const lines = text.split('\n').filter((line) => line.trim() !== '')
-  return (lines.at(-1) ?? '').trim().replaceAll('|', '/').slice(0, 160)
+/** Of a work that several parts measured, each beside other peers, one line. */
+const timedLines = (rows: readonly Row[]): readonly string[] => {
+  const alike = RNEA.groupBy(({ executor, work, precision }: Row) => [executor, work, precision].join('|'))(rows)
+  return Object.entries(alike).map(([key, same]) => {
+    const peers = new Map(same.flatMap((row) => Object.entries(row.peers)))
+    const ratios = same.flatMap(({ ratio }) => ratio ?? [])
+    return line(
+      ...key.split('|'),
+      median(same.map(({ ours }) => ours.ms)).toFixed(1),
+      ...peerModeNames.map((mode) => peers.get(mode)?.ms.toFixed(1) ?? '-'),
+      ratios.length === 0 ? '-' : Math.max(...ratios).toFixed(2),
+    )
+  })
+}
+const absentLines = (rows: readonly Row[]): readonly string[] => [
+  ...new Set(
+    rows.flatMap(({ absent, work }) => Object.entries(absent).map(([mode, why]) => `- no ${mode} of ${work}: ${why}`)),
+  ),
+]
+
+/** What a part found, in its own words: the lines that tell it, or the last. */
+const inShort = (text: string, { tells }: Part): string => {
+  const lines = text.split('\n').flatMap((said) => said.trim() || [])
+  const telling = tells === undefined ? [] : lines.filter((said) => tells.test(said))
+  return (telling.length > 0 ? telling : lines.slice(-1)).join('; ').replaceAll('|', '/').slice(0, 400)
 }
 
 export const summary = async (
@@ -36,16 +63,10 @@ export const summary = async (
   logOf: (part: Part) => string,
 ): Promise<string> => {
   const logs = await Promise.all(parts.map((part) => readFile(logOf(part), 'utf8').catch(() => '')))
-  const timed: string[] = []
-  for (const { name } of parts.filter((part) => part.name.startsWith('bench-'))) {
-    for (const { work, executor, precision, ours, peers } of (await benchOf(out, name))?.rows ?? [])
-      timed.push(
-        row(executor, work, precision, ours.ms.toFixed(1), ...peerModeNames.map((m) => peers[m]?.ms.toFixed(1) ?? '-')),
-      )
-  }
+  const rows = (await Promise.all(parts.map(({ name }) => rowsOf(out, name)))).flat()
   const machine = parts.findIndex(({ name }) => name === 'machine')
   return [
-    '# A machine with a card',
+    '# What was found here',
     '',
     '```',
     (logs[machine] ?? '').trim(),
@@ -53,21 +74,26 @@ export const summary = async (
     '',
     '## Time: medians in ms, beside PyTorch and JAX on the same machine',
     '',
-    ...(timed.length === 0
+    ...(rows.length === 0
       ? ['Nothing was measured.']
       : [
-          row('executor', 'work', 'ours in', 'ours', ...peerModeNames.map(peerName)),
-          rule(4 + peerModeNames.length),
-          ...timed,
+          line('executor', 'work', 'ours in', 'ours', ...peerModeNames.map(peerName), 'ours / fastest'),
+          rule(5 + peerModeNames.length),
+          ...timedLines(rows),
+          '',
+          'The last column is our time over that of the fastest peer in the same precision, which took turns with it: below 1 is faster.',
+          ...absentLines(rows),
         ]),
     '',
     '## Parts',
     '',
-    row('part', 'status', 's', 'its last line'),
+    'A part is `done`, or `failed`; it `timed out` at its own limit or that of all, and is `left out` where no time was left. Each has a file in `parts/`.',
+    '',
+    line('part', 'status', 's', 'what it found'),
     rule(4),
     ...parts.map((part, i) => {
       const { status = 'not begun', seconds = 0 } = told[part.name] ?? {}
-      return row(part.name, status, String(seconds), lastLine(logs[i] ?? ''))
+      return line(part.name, status, String(seconds), inShort(logs[i] ?? '', part))
     }),
     '',
   ].join('\n')

@@ -79,7 +79,7 @@ const build = async (args: readonly string[], context: Context): Promise<Command
   }
   program.hook('preAction', async (_, command) => {
     const { plugin, devices = 1, zero }: Shared = program.opts()
-    if (zero && devices === 1) program.error('error: --zero needs --devices of more than 1')
+    if (zero && devices === 1) program.error('error: --zero needs --devices of more than 1, of one process')
     const { askFor, askForDevices } = await import('../execute/xla/places.ts')
     askForDevices({ count: devices, optimizerState: zero ? 'parts' : 'whole' })
     for (const path of plugin) askFor(path)

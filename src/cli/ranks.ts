@@ -47,8 +47,9 @@ const placed = (asked: Asked, executor: string, { err }: Terminal): Effect<Place
           failure(
             'usage',
             '--zero',
-            "one process: of several each has all of the optimiser's state",
+            "one process: rank 0 writes checkpoints, and would have its part alone of the optimiser's state",
             `--ranks ${placement.ranks}`,
+            'without --ranks: --devices N --zero',
           ),
         ]),
       )

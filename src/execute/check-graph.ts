@@ -1,8 +1,9 @@
-import { type Checked, collect, fail } from '../error.ts'
+import { type Checked, collect, type Effect, fail } from '../error.ts'
 import type { Graph, Node } from '../graph/graph.ts'
 import { inferType } from '../graph/shape-rules.ts'
 import { sameType, showType } from '../graph/types.ts'
 import { E, pipe } from '../prelude.ts'
+import { inTurns } from './breath.ts'
 
 /** Where a node is, for people. */
 export const placeOf = ({ scope, op }: Node, index: number): string =>
@@ -24,16 +25,23 @@ const checkNode = ({ nodes }: Graph, node: Node, index: number): Checked<Node> =
     : fail('compile', place, showType(inferred.right), showType(node.type))
 }
 
-/** A malformed program can abort the process, so a graph is believed only where its types can be inferred again. */
-export const checkGraph = (g: Graph): Checked<Graph> =>
-  pipe(
-    collect<unknown>([
-      ...g.nodes.map((n, i) => checkNode(g, n, i)),
-      ...Object.entries(g.outputs).map(([name, i]) =>
-        g.nodes[i] === undefined
-          ? fail('compile', name, `an output among ${g.nodes.length} nodes`, String(i))
-          : E.right(i),
-      ),
-    ]),
+/** Node after node. */
+function* checking(g: Graph): Generator<void, Checked<Graph>> {
+  const checked: Checked<unknown>[] = []
+  for (const [i, n] of g.nodes.entries()) {
+    checked.push(checkNode(g, n, i))
+    yield
+  }
+  for (const [name, i] of Object.entries(g.outputs))
+    if (g.nodes[i] === undefined)
+      checked.push(fail('compile', name, `an output among ${g.nodes.length} nodes`, String(i)))
+  return pipe(
+    collect(checked),
     E.map(() => g),
   )
+}
+/** A malformed program can abort the process, so a graph is believed only where its types can be inferred again. Others have turns meanwhile. */
+export const checkGraph =
+  (g: Graph): Effect<Graph> =>
+  () =>
+    inTurns(checking(g))

@@ -93,8 +93,7 @@ const executable = (at: string, engine: Executable, graph: Graph, fed: Types, ch
 }
 
 /** What is told of a graph whose types are true. */
-const believed = <A>(graph: Graph, tell: () => Effect<A>): Effect<A> =>
-  pipe(checkGraph(graph), TE.fromEither, TE.chain(tell))
+const believed = <A>(graph: Graph, tell: () => Effect<A>): Effect<A> => pipe(checkGraph(graph), TE.chain(tell))
 
 /**
  * An engine as an executor. What every executor promises beside its numbers is here, once: graphs whose types are true;
@@ -112,9 +111,8 @@ export const contracted = ({ name, compile, explain, describe }: Executor): Exec
     const types = feedTypes(graph)
     return pipe(
       checkGraph(graph),
-      E.chainFirst(() => checkFeeds(only(types, Object.keys(constants)), constants, { tag: 'compile', finite })),
-      E.chainFirst(() => checkFiles(types, files, constants)),
-      TE.fromEither,
+      TE.chainEitherK(() => checkFeeds(only(types, Object.keys(constants)), constants, { tag: 'compile', finite })),
+      TE.chainEitherK(() => checkFiles(types, files, constants)),
       TE.chainFirst(() => (finite ? checkFiniteFiles(types, files) : TE.right(undefined))),
       TE.chain(() => compile(graph, options)),
       TE.map((engine) =>

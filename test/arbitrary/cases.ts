@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { apply, freeze, input, type Tensor } from '../../src/declare/index.ts'
 import { showErrors } from '../../src/error.ts'
 import type { Values } from '../../src/execute/executor.ts'
-import { feedTypes, type Graph } from '../../src/graph/graph.ts'
+import { feedTypes, type Graph, isNode, type Node } from '../../src/graph/graph.ts'
 import type { OpKind } from '../../src/graph/ops.ts'
 import { printGraph } from '../../src/graph/print.ts'
 import { E, pipe } from '../../src/prelude.ts'
@@ -16,6 +16,11 @@ export interface Case {
   readonly feeds: Values
   readonly [fc.toStringMethod]: () => string
 }
+
+/** A graph and what it is fed. */
+export type Fed = Pick<Case, 'graph' | 'feeds'>
+export const showFed = ({ graph, feeds }: Fed): string =>
+  `${printGraph(graph)}\nfed with ${JSON.stringify(feeds, (_, v) => (ArrayBuffer.isView(v) ? [...Object.values(v)] : v))}`
 
 export const frozen = (outputs: Readonly<Record<string, Tensor>>): Graph =>
   pipe(
@@ -37,8 +42,7 @@ export const fedCase = (
     outputs,
     graph,
     feeds,
-    [fc.toStringMethod]: () =>
-      `${printGraph(graph)}\nfed with ${JSON.stringify(feeds, (_, v) => (ArrayBuffer.isView(v) ? [...Object.values(v)] : v))}`,
+    [fc.toStringMethod]: () => showFed({ graph, feeds }),
   }))
 }
 
@@ -55,5 +59,40 @@ export const caseOf = (op: OpKind): fc.Arbitrary<Case> =>
     fedCase(
       { y: build(operands.map(({ type }, i) => input(`x${i}`, type))) },
       new Map(operands.map(({ domain }, i) => [`x${i}`, domain])),
+    ),
+  )
+
+const behind = (n: Node, prefix: string): Node => {
+  if (!isNode('input')(n) && !isNode('parameter')(n) && !isNode('noise')(n)) return n
+  return { ...n, attributes: { ...n.attributes, name: prefix + n.attributes.name } }
+}
+const prefixOf = (i: number): string => `${i}/`
+const prefixed = <A>(of: Readonly<Record<string, A>>, i: number): readonly (readonly [string, A])[] =>
+  Object.entries(of).map(([name, x]) => [prefixOf(i) + name, x])
+/** Several in one graph, names of leaves and outputs behind the number of theirs: what takes long to compile compiles once. */
+export const sideBySide = (all: readonly Fed[]): Fed => {
+  const starts = all.map((_, i) => all.slice(0, i).reduce((sum, { graph }) => sum + graph.nodes.length, 0))
+  return {
+    graph: {
+      nodes: all.flatMap(({ graph: { nodes } }, i) =>
+        nodes.map((n) => ({
+          ...behind(n, prefixOf(i)),
+          operands: n.operands.map((o) => o + (starts[i] ?? 0)),
+        })),
+      ),
+      outputs: Object.fromEntries(
+        all.flatMap(({ graph: { outputs } }, i) =>
+          prefixed(outputs, i).map(([name, at]) => [name, at + (starts[i] ?? 0)]),
+        ),
+      ),
+    },
+    feeds: Object.fromEntries(all.flatMap(({ feeds }, i) => prefixed(feeds, i))),
+  }
+}
+/** Of results of several those of one. */
+export const resultsOf = (values: Values, i: number): Values =>
+  Object.fromEntries(
+    Object.entries(values).flatMap(([name, value]) =>
+      name.startsWith(prefixOf(i)) ? [[name.slice(prefixOf(i).length), value]] : [],
     ),
   )

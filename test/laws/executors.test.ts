@@ -1,11 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, test } from 'vitest'
+import { only } from '../../src/execute/carry.ts'
 import type { CompileOptions } from '../../src/execute/executor.ts'
 import { reference } from '../../src/execute/reference/index.ts'
+import { feedTypes } from '../../src/graph/graph.ts'
 import { opKinds } from '../../src/graph/ops.ts'
 import { grad, optimise } from '../../src/transform/index.ts'
-import { type Case, caseOf, frozen } from '../arbitrary/cases.ts'
+import { type Case, caseOf, type Fed, frozen, resultsOf, showFed, sideBySide } from '../arbitrary/cases.ts'
 import { check } from '../arbitrary/check.ts'
 import { lossOf, variables } from '../arbitrary/differentiate.ts'
 import { everyName, type Name, present, tolerances } from '../arbitrary/executors.ts'
@@ -19,36 +21,45 @@ if (compared.some(({ name }) => name === 'tfjs:webgpu')) tf.env().set('WEBGPU_MA
 
 /** ONNX Runtime's WebGPU builds its shaders anew for every graph, XLA its machine code: a tenth of the cases must do, unless told otherwise. */
 const slowToCompile: readonly Name[] = ['onnx:webgpu', 'xla:cpu']
-const runs = (name: Name, whole: number): number =>
-  process.env.LATENTGRAPH_CASES === undefined
-    ? slowToCompile.includes(name)
-      ? whole / 10
-      : whole
-    : Number(process.env.LATENTGRAPH_CASES)
+const casesOf = (name: Name, whole: number): number =>
+  Number(process.env.LATENTGRAPH_CASES ?? (slowToCompile.includes(name) ? whole / 10 : whole))
+/** XLA takes little longer for so many cases in one program than for one. */
+const inOneProgram: { readonly [N in Name]?: number } = { 'xla:cpu': 10 }
+
+/** Cases that an executor is given side by side, as many as it takes in one program. */
+const joint = (arbitrary: fc.Arbitrary<Fed>, count: number): fc.Arbitrary<readonly Fed[]> =>
+  fc.array(arbitrary, { minLength: count, maxLength: count }).map((all) =>
+    Object.assign(all, {
+      [fc.toStringMethod]: () => all.map((one, i) => `case ${i}:\n${showFed(one)}`).join('\n'),
+    }),
+  )
+
+/** The loss of a graph's outputs with its gradients. */
+const gradientsOf = ({ outputs, feeds }: Case): Fed => {
+  const loss = lossOf(outputs)
+  const gradients = grad(loss, variables(loss)).map((dx, i) => [`dx${i}`, dx] as const)
+  const graph = optimise(frozen({ loss, ...Object.fromEntries(gradients) }))
+  return { graph, feeds: only(feeds, Object.keys(feedTypes(graph))) }
+}
 
 describe.each(compared)('$name agrees with the reference', ({ name, executor }) => {
   const tolerance = tolerances[name]
-  const agree =
+  const side = inOneProgram[name] ?? 1
+  const agrees =
     (within: number, mode: CompileOptions['mode'] = 'sampling') =>
-    async ({ graph, feeds }: Pick<Case, 'graph' | 'feeds'>): Promise<void> => {
-      expect(
-        difference(await runOn(executor, { mode })(graph, feeds), await exact(graph, feeds), within),
-      ).toBeUndefined()
+    async (all: readonly Fed[]): Promise<void> => {
+      const { graph, feeds } = sideBySide(all)
+      const found = await runOn(executor, { mode })(graph, feeds)
+      for (const [i, one] of all.entries()) {
+        const far = difference(resultsOf(found, i), await exact(one.graph, one.feeds), within)
+        if (far !== undefined) throw new Error(`case ${i}: ${far}`)
+      }
     }
+  const law = (arbitrary: fc.Arbitrary<Fed>, whole: number, ...how: Parameters<typeof agrees>): Promise<void> =>
+    check(fc.asyncProperty(joint(arbitrary, side), agrees(...how)), Math.ceil(casesOf(name, whole) / side))
 
-  test.each(opKinds)('%s', (op) => check(fc.asyncProperty(caseOf(op), agree(tolerance.op)), runs(name, 30)))
-  test('generated graphs', () =>
-    check(fc.asyncProperty(arbitraryGraph({ steps: 9 }), agree(tolerance.graph)), runs(name, 100)))
+  test.each(opKinds)('%s', (op) => law(caseOf(op), 30, tolerance.op))
+  test('generated graphs', () => law(arbitraryGraph({ steps: 9 }), 100, tolerance.graph))
   test('gradients of generated graphs, optimised', () =>
-    check(
-      fc.asyncProperty(arbitraryGraph(), async ({ outputs, feeds }) => {
-        const loss = lossOf(outputs)
-        const gradients = grad(loss, variables(loss)).map((dx, i) => [`dx${i}`, dx] as const)
-        await agree(
-          tolerance.graph,
-          'training',
-        )({ graph: optimise(frozen({ loss, ...Object.fromEntries(gradients) })), feeds })
-      }),
-      runs(name, 60),
-    ))
+    law(arbitraryGraph().map(gradientsOf), 60, tolerance.graph, 'training'))
 })

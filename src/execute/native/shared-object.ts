@@ -12,6 +12,17 @@ const machines: Readonly<Record<string, { readonly number: number; readonly call
 const called = (machine: number): string =>
   Object.values(machines).find(({ number }) => number === machine)?.called ?? `machine ${machine}`
 
+/** Libraries of other systems, by what their files begin with. */
+const foreign = [
+  { magic: 'cffaedfe', what: 'a library for macOS' },
+  { magic: 'cafebabe', what: 'a library for macOS' },
+  { magic: '4d5a', what: 'a library for Windows' },
+] as const
+const foreignOf = (header: Uint8Array): string | undefined => {
+  const begins = Buffer.from(header.subarray(0, 4)).toString('hex')
+  return foreign.find(({ magic }) => begins.startsWith(magic))?.what
+}
+
 /** Where the table of segments lies, which the loader maps. */
 const segmentsIn = (header: Uint8Array) => {
   const view = new DataView(header.buffer, header.byteOffset, header.byteLength)
@@ -36,7 +47,8 @@ export const faultOf = (
   segments: Uint8Array = new Uint8Array(),
 ): string | undefined => {
   const view = new DataView(header.buffer, header.byteOffset, header.byteLength)
-  if (header.length < headerBytes || view.getUint32(0) !== 0x7f454c46) return `${bytes} bytes that are no ELF file`
+  if (header.length < headerBytes || view.getUint32(0) !== 0x7f454c46)
+    return foreignOf(header) ?? `${bytes} bytes that are no ELF file`
   if (header[4] !== 2 || header[5] !== 1) return 'an ELF file that is not of 64 bits, little-endian'
   const machine = view.getUint16(18, true)
   const own = machines[arch]

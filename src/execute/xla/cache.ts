@@ -17,8 +17,8 @@ export const keyOf = (...parts: readonly string[]): string => {
 const folder = (): string => join(cacheFolder(), 'xla')
 const hashBytes = 32
 
-/** Of a program, which may be long. */
-const digestOf = async (content: Uint8Array): Promise<Buffer> => {
+/** Of a program, which may be long, while others have turns. */
+export const digestOf = async (content: Uint8Array): Promise<Buffer> => {
   const hash = createHash('sha256')
   const breath = breathing()
   for (let at = 0; at < content.length; at += part) {
@@ -30,7 +30,7 @@ const digestOf = async (content: Uint8Array): Promise<Buffer> => {
 const part = 2 ** 20
 
 /** What was kept under a key, if it is whole. */
-export const recall = async (key: string): Promise<Uint8Array | undefined> => {
+export const recall = async (key: string): Promise<Uint8Array<ArrayBuffer> | undefined> => {
   const path = join(folder(), key)
   const kept = await readFile(path).catch(() => undefined)
   if (kept === undefined) return undefined

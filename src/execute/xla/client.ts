@@ -1,6 +1,7 @@
+import { breathing } from '../breath.ts'
 import type { Group } from '../ranks/group.ts'
 import { keyValuesOf } from './key-values.ts'
-import { codes, compileOptions, duringCall, laidOut, structures, valueTypes } from './pjrt.ts'
+import { codes, compileOptions, duringCall, laidOut, type Overrides, structures, valueTypes } from './pjrt.ts'
 import { type Plugin, PluginError } from './plugin.ts'
 
 /** A device of a platform through its plugin: what compiles and holds arrays. */
@@ -26,6 +27,12 @@ export interface Device {
   readonly id: number
   readonly kind: string
 }
+
+/** So many bytes are much: they are copied on another thread, or piece by piece. */
+const large = 2 ** 20
+/** Where bytes lie in memory. */
+const startOf = ({ addressOf }: Plugin, { buffer, byteOffset }: Uint8Array<ArrayBuffer>): bigint =>
+  addressOf(buffer) + BigInt(byteOffset)
 
 const memoryOf = (text: string | Uint8Array): ArrayBuffer => {
   const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text
@@ -165,10 +172,16 @@ const loadedOf = ({ plugin, devices: own }: Client, handle: bigint): Loaded => {
   plugin.call('Executable_Destroy', { executable })
   return { handle, outputs: Number(count) }
 }
+/** The same program, run again, gives the same bits. Left to itself XLA takes atomic sums on a card where they are faster. */
+const sameBits: Overrides = { xla_gpu_exclude_nondeterministic_ops: true }
 /** On the CPU the first level of optimising compiles in two thirds of the time of the default, and what it makes runs as fast. */
-const overridesOf: Readonly<Record<string, Readonly<Record<string, number>>>> = {
+const overridesOf: Readonly<Record<string, Overrides>> = {
   cpu: { xla_backend_optimization_level: 1 },
+  cuda: sameBits,
+  rocm: sameBits,
 }
+/** What programs of a platform are compiled with. */
+export const overridesFor = (platform: string): Overrides => overridesOf[platform] ?? {}
 /** Compiles StableHLO for devices of these numbers, on another thread. */
 export const compileText = async (
   client: Client,
@@ -179,7 +192,7 @@ export const compileText = async (
   const [code, format, options] = [
     memoryOf(text),
     memoryOf('mlir'),
-    memoryOf(compileOptions(overridesOf[client.platform] ?? {}, ids, client.across !== undefined)),
+    memoryOf(compileOptions(overridesFor(client.platform), ids, client.across !== undefined)),
   ]
   const program = laidOut(structures.Program, {
     code: plugin.addressOf(code),
@@ -203,26 +216,32 @@ export const serialised = async ({ plugin }: Client, { handle }: Loaded): Promis
   const { executable } = plugin.call('LoadedExecutable_GetExecutable', { loaded: handle })
   try {
     const made = await plugin.later('Executable_Serialize', { executable })
-    const bytes = plugin.bytesAt(made.content, Number(made.length))
+    const bytes = new Uint8Array(Number(made.length))
+    const breath = breathing()
+    for (let at = 0; at < bytes.length; at += large) {
+      bytes.set(plugin.bytesAt(made.content + BigInt(at), Math.min(large, bytes.length - at)), at)
+      await breath()
+    }
     plugin.let(made.deleter, made.handle)
     return bytes
   } finally {
     plugin.call('Executable_Destroy', { executable })
   }
 }
-export const deserialised = async (client: Client, content: Uint8Array): Promise<Loaded> => {
-  const memory = memoryOf(content)
+export const deserialised = async (client: Client, content: Uint8Array<ArrayBuffer>): Promise<Loaded> => {
   const { loaded } = await client.plugin.later('Executable_DeserializeAndLoad', {
     client: client.handle,
-    content: client.plugin.addressOf(memory),
-    length: memory.byteLength,
+    content: startOf(client.plugin, content),
+    length: content.byteLength,
   })
-  held(memory)
+  held(content.buffer)
   return loadedOf(client, loaded)
 }
 
-export const unload = ({ plugin }: Client, { handle }: Loaded): void =>
-  void plugin.call('LoadedExecutable_Destroy', { loaded: handle })
+/** On another thread: machine code is many pages. */
+export const unload = async ({ plugin }: Client, { handle }: Loaded): Promise<void> => {
+  await plugin.later('LoadedExecutable_Destroy', { loaded: handle })
+}
 
 /** Waits on another thread, and lets go. */
 const awaited = async ({ plugin }: Client, event: bigint): Promise<void> => {
@@ -235,8 +254,6 @@ const awaited = async ({ plugin }: Client, event: bigint): Promise<void> => {
   }
 }
 
-/** From so many bytes on a copy is made on another thread. */
-const large = 2 ** 20
 /** An array on a device, a copy: the bytes stay as they are until it is made. */
 export const upload = async (
   client: Client,
@@ -249,7 +266,7 @@ export const upload = async (
   const dims = BigInt64Array.from(shape, BigInt).buffer
   const given = {
     client: handle,
-    data: plugin.addressOf(bytes.buffer) + BigInt(bytes.byteOffset),
+    data: startOf(plugin, bytes),
     type,
     dims: plugin.addressOf(dims),
     rank: shape.length,

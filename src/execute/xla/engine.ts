@@ -5,11 +5,19 @@ import { hashOf } from '../native/recorded.ts'
 import { threadsHere } from '../onnx/threads.ts'
 import type { Group } from '../ranks/group.ts'
 import { waitingFor } from '../waiting.ts'
-import { keep, keyOf, recall } from './cache.ts'
-import { type Client, compileText, createClient, deserialised, type Loaded, serialised } from './client.ts'
+import { digestOf, keep, keyOf, recall } from './cache.ts'
+import {
+  type Client,
+  compileText,
+  createClient,
+  deserialised,
+  type Loaded,
+  overridesFor,
+  serialised,
+} from './client.ts'
 import { deviceMemory, guarded } from './memory.ts'
 import { findPlugin, howToGet, type Named } from './places.ts'
-import { loadFrom } from './plugin.ts'
+import { loadFrom, PluginError } from './plugin.ts'
 import type { Program } from './program.ts'
 
 /** A platform that is ready: its client, and what tells compiled programs of it from others'. */
@@ -40,7 +48,8 @@ const opened = (place: Named, devices: number, group: Group | undefined): Effect
     )
     const sha256 = await run(hashOf(place.path, howToGet))
     const processor = [cpus()[0]?.model ?? '', process.arch, ...client.devices.map(({ kind }) => kind)].join(' ')
-    return { name, client, identity: keyOf(sha256, plugin.version, client.version, processor) }
+    const options = JSON.stringify(overridesFor(client.platform))
+    return { name, client, identity: keyOf(sha256, plugin.version, client.version, processor, options) }
   })
 
 const engines = new Map<string, Promise<Awaited<ReturnType<Effect<Engine>>>>>()
@@ -54,8 +63,20 @@ export const engineOf = (platform: string, devices = 1, group?: Group): Effect<E
     return run(() => known)
   })
 
-/** From so long a compilation on (ms) its result is kept. */
-const longCompilation = 2000
+/**
+ * From so long a compilation on (ms) its result is kept: of a card's always, where compiling once more may take other kernels, as it goes by
+ * how long they took, and so other bits.
+ */
+const longCompilation = ({ platform }: Client): number => (platform === 'cpu' ? 2000 : 0)
+/** What a plugin does not write, or does not read any more, is compiled anew. */
+const unlessRefused = async <A>(kept: Promise<A>): Promise<A | undefined> => {
+  try {
+    return await kept
+  } catch (e) {
+    if (e instanceof PluginError) return undefined
+    throw e
+  }
+}
 /** XLA names lines of the text: `-:12:7: error: ...`. */
 const lineNamed = /^\S*:(\d+):\d+: error: (.*)/m
 /**
@@ -72,16 +93,23 @@ export const loadProgram = (
       'compile',
       name,
       async () => {
-        const key = keyOf(identity, text)
+        const key = keyOf(identity, (await digestOf(Buffer.from(text))).toString('hex'))
         const kept = ids === undefined ? await recall(key) : undefined
-        if (kept !== undefined)
-          return waitingFor(`${name}  loading what was compiled before`, () => deserialised(client, kept))
+        const before =
+          kept === undefined
+            ? undefined
+            : await unlessRefused(
+                waitingFor(`${name}  loading what was compiled before`, () => deserialised(client, kept)),
+              )
+        if (before !== undefined) return before
         const begun = performance.now()
-        const loaded = await waitingFor(`${name}  compiling ${places.length.toLocaleString('en-US')} operations`, () =>
+        const loaded = await waitingFor(`${name}  compiling ${places.length} operations`, () =>
           compileText(client, text, ids),
         )
-        if (ids === undefined && performance.now() - begun > longCompilation)
-          await keep(key, await serialised(client, loaded))
+        if (ids === undefined && performance.now() - begun >= longCompilation(client)) {
+          const written = await unlessRefused(serialised(client, loaded))
+          if (written !== undefined) await keep(key, written)
+        }
         return loaded
       },
       () => deviceMemory(client),

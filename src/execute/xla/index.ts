@@ -8,7 +8,7 @@ import { type Engine, engineOf, loadProgram } from './engine.ts'
 import { deviceMemory, guarded, memoryOfProgram } from './memory.ts'
 import { type AskedDevices, askedDevices } from './places.ts'
 import { type Program, programInTurns, type Sharing } from './program.ts'
-import { type Arrays, type Cut, downloadAll, dropAll, uploadAll, uploadOne } from './transfers.ts'
+import { type Arrays, type Cut, downloadAll, dropAll, dropInTurns, uploadAll, uploadOne } from './transfers.ts'
 
 /** An engine, what each of its devices has of what is carried, and the devices of all processes where these step together. */
 interface Device extends Engine, Pick<Sharing, 'carried'>, Pick<Client, 'across'> {}
@@ -49,11 +49,16 @@ const called = async ({ client }: Engine, { program, loaded }: Compiled, arrays:
   return Object.fromEntries(program.outputs.map((name, i) => [name, results.map((own) => own[i] ?? 0n)]))
 }
 
+/** Lets go of arrays, and of the program that took them. */
+const release = async (engine: Engine, arrays: readonly Arrays[], loaded?: Loaded): Promise<void> => {
+  for (const own of arrays) await dropInTurns(engine, own)
+  if (loaded !== undefined) await unload(engine.client, loaded)
+}
+
 const running = <A>({ name, client }: Engine, body: () => Promise<A>): Effect<A> =>
   guarded('run', name, body, () => deviceMemory(client))
 
 const stepper = (engine: Engine, made: Compiled, carry: Carry, held: Arrays, given: Arrays): Stepper => {
-  const { client } = engine
   const { program, loaded } = made
   const leaves = Object.values(carry)
   const own = omit(given, leaves)
@@ -96,15 +101,11 @@ const stepper = (engine: Engine, made: Compiled, carry: Carry, held: Arrays, giv
     read: running(engine, () =>
       downloadAll(engine, only(program.types.arguments, leaves), state, program.sharded.arguments),
     ),
-    dispose: () => {
-      for (const arrays of [state, own, ...ahead]) dropAll(engine, arrays)
-      unload(client, loaded)
-    },
+    dispose: () => void release(engine, [state, own, ...ahead], loaded),
   }
 }
 
 const executable = (engine: Device, graph: Graph, held: Arrays): Executable => {
-  const { client } = engine
   const whole: { made?: Promise<Awaited<ReturnType<Effect<Compiled>>>>; loaded?: Loaded } = {}
   const withoutCarry: Effect<Compiled> = effect(async (run) => {
     whole.made = whole.made ?? compiled(engine, graph, {}, Object.keys(held))()
@@ -144,10 +145,7 @@ const executable = (engine: Device, graph: Graph, held: Arrays): Executable => {
         )
         return stepper(engine, made, carry, held, given)
       }),
-    dispose: () => {
-      dropAll(engine, held)
-      if (whole.loaded !== undefined) unload(client, whole.loaded)
-    },
+    dispose: () => void release(engine, [held], whole.loaded),
   }
 }
 
@@ -201,7 +199,7 @@ export const xla = (platform: string, { count, optimizerState, group }: AskedDev
         const engine = await run(engineOf(platform, count, group))
         const { program, loaded } = await run(compiled(device(engine, { mode }), graph, carry, known))
         const memory = await run(guarded('compile', engine.name, () => memoryOfProgram(engine.client, loaded)))
-        unload(engine.client, loaded)
+        await unload(engine.client, loaded)
         const ops: Record<string, number> = {}
         for (const [, op = ''] of program.text.matchAll(/= "?((?:stablehlo|chlo)\.\w+)/g)) ops[op] = (ops[op] ?? 0) + 1
         return { text: program.text, ops, memory }

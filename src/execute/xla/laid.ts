@@ -35,7 +35,9 @@ const isFull = ({ line, order, shape }: Laid): boolean => sameShape(line.type.sh
 /** All of its numbers, row-major. */
 export const plain = (w: Writer, x: Laid): Line => full(w, moved(w, x, range(x.shape.length))).line
 /** With axes of length 1 in front, to have so many. */
-export const ranked = (w: Writer, { line, order, shape }: Laid, rank: number): Laid => {
+export const ranked = (w: Writer, x: Laid, rank: number): Laid => {
+  const { line, order, shape } = x
+  if (rank === shape.length) return x
   const front = range(rank - shape.length)
   const ones = front.map(() => 1)
   return {

@@ -189,12 +189,16 @@ const partitioned = (devices: readonly number[]): readonly number[] => {
   ]
   return [...numberField(6, 1), ...bytesField(9, assignment), ...numberField(19, 1)]
 }
+/** XLA's own options, by the names that its flags have. */
+export type Overrides = Readonly<Record<string, number | boolean>>
+const valueField = (x: number | boolean): readonly number[] =>
+  typeof x === 'boolean' ? numberField(2, Number(x)) : numberField(3, x)
 /**
- * `CompileOptionsProto`: one replica and a partition for each device, both of which have to be there, and numbers among XLA's options by
- * name. Devices are named where there are several, or where `named` says so.
+ * `CompileOptionsProto`: one replica and a partition for each device, both of which have to be there, and options of XLA by name. Devices
+ * are named where there are several, or where `named` says so.
  */
 export const compileOptions = (
-  overrides: Readonly<Record<string, number>>,
+  overrides: Overrides,
   devices: readonly number[] = [0],
   named = devices.length > 1,
 ): Uint8Array =>
@@ -205,6 +209,6 @@ export const compileOptions = (
       ...(named || devices.length > 1 ? partitioned(devices) : []),
     ]),
     ...Object.entries(overrides).flatMap(([name, x]) =>
-      bytesField(7, [...bytesField(1, [...new TextEncoder().encode(name)]), ...bytesField(2, numberField(3, x))]),
+      bytesField(7, [...bytesField(1, [...new TextEncoder().encode(name)]), ...bytesField(2, valueField(x))]),
     ),
   ])

@@ -21,7 +21,8 @@ export const howToGet =
 const extension = /\.(so|dylib|dll)$/
 /** Plugins by the names of their files: JAX's, and those of packages for the CPU. */
 export const isPlugin = (name: string): boolean =>
-  extension.test(name) && /(^xla_\w*plugin|^libpjrt_|^pjrt_c_api_\w*plugin|^xla_cpu_pjrt|^libtpu)\.?/.test(name)
+  extension.test(name) &&
+  /(^xla_\w*plugin|^libpjrt_|^pjrt_c_api_\w*plugin|^pjrt_plugin_|^xla_cpu_pjrt|^libtpu)\.?/.test(name)
 
 export const platforms = ['cuda', 'rocm', 'tpu', 'sycl', 'metal', 'cpu'] as const
 /** For which platform a plugin is, as the name of its file has it. */

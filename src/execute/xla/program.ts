@@ -8,7 +8,7 @@ import type { Carry } from '../executor.ts'
 import type { Types } from '../feeds.ts'
 import { type Laid, plain, rowMajor } from './laid.ts'
 import { lowerings } from './lower.ts'
-import { typeText, type Writer, writing } from './text.ts'
+import { type Line, typeText, type Writer, writing } from './text.ts'
 
 /** A graph as StableHLO, and in which order it takes and gives arrays. */
 export interface Program {
@@ -73,8 +73,11 @@ const sharding = ({ shape }: TensorType, isSharded: boolean): string =>
 function* written(graph: Graph, carry: Carry, sharing: Sharing): Generator<void, Program> {
   const outputs = Object.keys(graph.outputs)
   const reached = postorder(Object.values(graph.outputs), (i) => nodeAt(graph, i).operands)
+  yield
   const given = new Set([...reached.flatMap((i) => feedName(nodeAt(graph, i)) ?? []), ...Object.values(carry)])
+  yield
   const leaves = feedTypes(graph)
+  yield
   const types = Object.fromEntries(Object.entries(leaves).filter(([name]) => given.has(name)))
   const names = Object.keys(types)
   const arrays = new Map(
@@ -95,22 +98,30 @@ function* written(graph: Graph, carry: Carry, sharing: Sharing): Generator<void,
         : (arrays.get(name ?? '') ?? unknown(n.op)),
     )
   }
-  const results = outputs.map((name) => {
+  const results: Line[] = []
+  for (const name of outputs) {
+    yield
     w.at(name)
-    return plain(w, valueAt(graph.outputs[name] ?? -1))
-  })
-  const replacedBy = new Map(Object.entries(carry).map(([output, leaf]) => [leaf, outputs.indexOf(output)]))
+    results.push(plain(w, valueAt(graph.outputs[name] ?? -1)))
+  }
+  const places = new Map(outputs.map((name, i) => [name, i]))
+  const replacedBy = new Map(Object.entries(carry).map(([output, leaf]) => [leaf, places.get(output)]))
   const sharded = shardedIn(graph, sharing, new Set(Object.values(carry)))
+  yield
   const shardedOutputs = new Set(outputs.filter((name) => sharded.has(carry[name] ?? '')))
   const isShared = sharing.devices > 1
-  const parameters = names.map((name) => {
+  const parameters: string[] = []
+  for (const name of names) {
+    yield
     const { name: own, type } = (arrays.get(name) ?? unknown(name)).line
     const output = replacedBy.get(name)
-    return `${own}: ${typeText(type)}${attributesOf({
-      ...(output === undefined ? {} : { 'tf.aliasing_output': `${output} : i32` }),
-      ...(isShared ? { 'sdy.sharding': sharding(type, sharded.has(name)) } : {}),
-    })}`
-  })
+    parameters.push(
+      `${own}: ${typeText(type)}${attributesOf({
+        ...(output === undefined ? {} : { 'tf.aliasing_output': `${output} : i32` }),
+        ...(isShared ? { 'sdy.sharding': sharding(type, sharded.has(name)) } : {}),
+      })}`,
+    )
+  }
   const resultTypes = results.map(({ type }) => typeText(type)).join(', ')
   const ends = results.length === 0 ? 'return' : `return ${results.map((r) => r.name).join(', ')} : ${resultTypes}`
   const resultsText = results
@@ -119,13 +130,14 @@ function* written(graph: Graph, carry: Carry, sharing: Sharing): Generator<void,
       return `${typeText(type)}${attributesOf(isShared ? { 'sdy.sharding': sharding(type, isSharded) } : {})}`
     })
     .join(', ')
+  yield
   const head = [
     'module @latentgraph {',
     ...(isShared ? [`sdy.mesh @mesh = <["batch"=${sharing.devices}]>`] : []),
     `func.func @main(${parameters.join(', ')}) -> (${resultsText}) {`,
   ]
   return {
-    text: [...head, ...w.lines, ends, '}', '}', ''].join('\n'),
+    text: `${head.join('\n')}\n${w.text()}${ends}\n}\n}\n`,
     places: [...head.map(() => ''), ...w.places],
     arguments: names,
     outputs,

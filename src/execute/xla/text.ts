@@ -23,35 +23,39 @@ export interface Line {
 
 /** Collects lines; `at` says which node of the graph those that follow are for. */
 export const writing = () => {
-  const lines: string[] = []
+  /** Of lines: a long text that is put together of others costs the collector of what is let go of more. */
+  const pieces: string[] = []
   const places: string[] = []
   const known = new Map<string, Line>()
   let place = ''
+  let located = ''
   let count = 0
-  const append = (text: string): void => {
-    lines.push(`${text} loc(${JSON.stringify(place)})`)
+  const append = (defined: string, text: string): void => {
+    pieces.push(defined, ' = ', text, located)
     places.push(place)
   }
   return {
-    lines,
+    /** All lines. */
+    text: (): string => pieces.join(''),
     /** Of each line the node that it is for. */
     places,
     at: (of: string): void => {
       place = of
+      located = ` loc(${JSON.stringify(of)})\n`
     },
     /** A value by what computes it: the same where the same was written before. */
     line: (text: string, type: TensorType): Line => {
       const found = known.get(text)
       if (found !== undefined) return found
       const made: Line = { name: `%${count++}`, type }
-      append(`${made.name} = ${text}`)
+      append(made.name, text)
       known.set(text, made)
       return made
     },
     /** A value that is computed where it stands, whatever was written before: one of several. */
     own: (text: string, results: number, type: TensorType): Line => {
       const name = `%${count++}`
-      append(`${name}${results === 1 ? '' : `:${results}`} = ${text}`)
+      append(`${name}${results === 1 ? '' : `:${results}`}`, text)
       return { name: results === 1 ? name : `${name}#0`, type }
     },
   }

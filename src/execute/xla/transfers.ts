@@ -9,6 +9,14 @@ import { elementTypes } from './pjrt.ts'
 /** Arrays by name, of each device its own. */
 export type Arrays = Readonly<Record<string, readonly bigint[]>>
 export const dropAll = ({ client }: Engine, arrays: Arrays): void => drop(client, Object.values(arrays).flat())
+/** The same while others have turns, of all that a program has. */
+export const dropInTurns = async ({ client }: Engine, arrays: Arrays): Promise<void> => {
+  const breath = breathing()
+  for (const own of Object.values(arrays)) {
+    drop(client, own)
+    await breath()
+  }
+}
 
 /** Among how many devices arrays are cut, and which of them is this process's first. */
 export interface Cut {
