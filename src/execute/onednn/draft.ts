@@ -1,20 +1,10 @@
 import { type Shape, sameShape, size } from '../../graph/types.ts'
 import { any, argument, binaryAdd, givenScratchpad, type Handle, query, types, undefinedType } from './api.ts'
 import type { Costs } from './costs.ts'
-import {
-  type Expression,
-  elementOf,
-  fitting,
-  leading,
-  load,
-  loadsOf,
-  orderFor,
-  overViews,
-  unrounded,
-} from './expression.ts'
+import { type Expression, elementOf, fitting, leading, load, orderFor, overViews, unrounded } from './expression.ts'
 import { elementFor, type HalfPrecisions } from './half.ts'
 import type { Library } from './load.ts'
-import { loopOf, type Nest, type Reduction } from './loop.ts'
+import { loopOf, type Nest, type Reduction, touching } from './loop.ts'
 import type { Ownership } from './ownership.ts'
 import type { Arguments, Array as Given, HostInstruction, Instruction, PrimitiveInstruction } from './plan.ts'
 import { cut } from './ranges.ts'
@@ -110,9 +100,7 @@ export const drafting = (
       kind: 'loop',
       node,
       algorithm: of.reduction === undefined ? name : `${name}, ${of.reduction}`,
-      loop: loopOf(of),
-      reads: loadsOf(of.values.map(({ value }) => value)).map((v) => v.buffer),
-      writes: of.values.map(({ into }) => into.buffer),
+      ...touching(loopOf(of)),
     })
   }
 

@@ -91,13 +91,15 @@ export const partsOf = (roots: readonly Expression[]): readonly Expression[] => 
   for (const root of roots) visit(root)
   return [...found]
 }
-/** A function that gives what is alike as the same object, whenever it is asked. */
+/** A function that gives what is alike as the same object, whenever it is asked; what it gave before is not looked into again. */
 export const sharing = (): ((root: Expression) => Expression) => {
   const [known, numbers] = [new Map<string, Expression>(), new Map<Expression, number>()]
   return (root) => {
     const done = new Map<Expression, Expression>()
-    for (const e of partsOf([root])) {
-      const operands = e.kind === 'apply' ? e.operands.map((o) => done.get(o) ?? o) : []
+    const shared = (e: Expression): Expression => {
+      const met = numbers.has(e) ? e : done.get(e)
+      if (met !== undefined) return met
+      const operands = e.kind === 'apply' ? e.operands.map(shared) : []
       const of = operands.map((o) => numbers.get(o))
       const key =
         e.kind === 'load'
@@ -109,8 +111,9 @@ export const sharing = (): ((root: Expression) => Expression) => {
       known.set(key, found)
       numbers.set(found, numbers.get(found) ?? numbers.size)
       done.set(e, found)
+      return found
     }
-    return done.get(root) ?? root
+    return shared(root)
   }
 }
 export const loadsOf = (roots: readonly Expression[]): readonly View[] =>

@@ -1,6 +1,6 @@
 import { size } from '../../graph/types.ts'
 import { isLane } from './expression.ts'
-import type { Loop, Operand, Walk } from './loop.ts'
+import { type Loop, type Operand, touching, type Walk } from './loop.ts'
 import type { Instruction, LoopInstruction, Plan } from './plan.ts'
 
 /** Loops over the same elements as one of several results: what both read is read once, what one makes for the other is at hand. */
@@ -51,11 +51,6 @@ const joined = (first: Loop, later: Loop): Loop | undefined => {
   return fits ? { ...first, arrays, steps, results } : undefined
 }
 
-const touching = (loop: Loop): Pick<LoopInstruction, 'loop' | 'reads' | 'writes'> => ({
-  loop,
-  reads: loop.arrays.map(({ buffer }) => buffer),
-  writes: loop.results.map(({ buffer }) => buffer),
-})
 /** Without what loops of several results make for nobody else. */
 const withoutUnread = (plan: Plan): Plan => {
   const all = [...plan.once, ...plan.each]
@@ -71,31 +66,44 @@ const withoutUnread = (plan: Plan): Plan => {
   return { ...plan, each: plan.each.map(slimmed) }
 }
 
-/** Whether joining saves a reading: of an array, not of a number or of one for each channel. */
-const shares = (a: LoopInstruction, b: LoopInstruction): boolean => {
-  const large = ({ steps }: Walk, { levels }: Loop): boolean =>
-    levels.every(({ length }, i) => length === 1 || steps[i] !== 0)
-  const touched = [...a.loop.arrays, ...a.loop.results].filter((w) => large(w, a.loop)).map(({ buffer }) => buffer)
-  return b.loop.arrays.some((w) => large(w, b.loop) && touched.includes(w.buffer))
-}
+/** Buffers of which a loop goes through an array: not a number or one for each channel. */
+const wholes = ({ levels }: Loop, walks: readonly Walk[]): ReadonlySet<number> =>
+  new Set(
+    walks.flatMap(({ buffer, steps }) =>
+      levels.every(({ length }, i) => length === 1 || steps[i] !== 0) ? [buffer] : [],
+    ),
+  )
 
 export const joinLoops = (plan: Plan): Plan => {
   const each: Instruction[] = []
   /** Of each buffer which instructions read it and which write it, by their places. */
   const [readers, writers] = [new Map<number, number[]>(), new Map<number, number[]>()]
   const note = (of: Map<number, number[]>, buffers: readonly number[], at: number): void => {
-    for (const b of buffers) of.set(b, [...(of.get(b) ?? []), at])
+    for (const b of buffers) {
+      const all = of.get(b) ?? []
+      all.push(at)
+      of.set(b, all)
+    }
   }
   const last = (of: Map<number, number[]>, buffers: readonly number[], but: number): number =>
     Math.max(-1, ...buffers.flatMap((b) => (of.get(b) ?? []).filter((at) => at !== but)))
-  /** An earlier loop that another can be done in: nothing between touches what it reads or writes. */
+  /** An earlier loop that another can be done in, which saves reading an array: nothing between touches what it reads or writes. */
   const hostFor = (
     i: LoopInstruction,
   ): { readonly at: number; readonly loop: Loop; readonly host: LoopInstruction } | undefined => {
-    const near = new Set([...i.reads.flatMap((b) => [...(readers.get(b) ?? []), ...(writers.get(b) ?? [])])])
+    const read = wholes(i.loop, i.loop.arrays)
+    const near = new Set([...read].flatMap((b) => [...(readers.get(b) ?? []), ...(writers.get(b) ?? [])]))
     for (const at of [...near].sort((a, b) => b - a)) {
       const host = each[at]
-      if (host?.kind !== 'loop' || !shares(host, i)) continue
+      if (host?.kind !== 'loop') continue
+      const { arrays, results } = host.loop
+      if (
+        wholes(
+          host.loop,
+          [...arrays, ...results].filter((w) => read.has(w.buffer)),
+        ).size === 0
+      )
+        continue
       const after = Math.max(last(writers, [...i.reads, ...i.writes], at), last(readers, i.writes, at))
       const loop = after < at ? joined(host.loop, i.loop) : undefined
       if (loop !== undefined) return { at, loop, host }

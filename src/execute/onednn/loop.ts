@@ -169,6 +169,13 @@ export const loopOf = ({ shape, values, reduced, reduction }: Nest): Loop => {
   }
 }
 
+/** A loop, and the buffers that it touches. */
+export const touching = (loop: Loop) => ({
+  loop,
+  reads: loop.arrays.map(({ buffer }) => buffer),
+  writes: loop.results.map(({ buffer }) => buffer),
+})
+
 /** Elements that the loop goes through. */
 export const iterations = ({ levels }: Loop): number => size(levels.map(({ length }) => length))
 
@@ -182,16 +189,16 @@ export const pointersOf = ({
   arrays,
   results,
 }: Loop): { readonly pointers: readonly Walk[]; readonly of: readonly Pointed[] } => {
-  const all = [...arrays, ...results]
-  const keyOf = ({ buffer, steps }: Walk): string => `${buffer} ${steps}`
-  const lowest = new Map<string, Walk>()
-  for (const w of all) {
-    const known = lowest.get(keyOf(w))
-    if (known === undefined || w.offset < known.offset) lowest.set(keyOf(w), w)
-  }
-  const keys = [...lowest.keys()]
+  const [pointers, places]: [Walk[], Map<string, number>] = [[], new Map()]
+  const of = [...arrays, ...results].map((walk) => {
+    const key = `${walk.buffer} ${walk.steps}`
+    const pointer = places.get(key) ?? pointers.push(walk) - 1
+    places.set(key, pointer)
+    if (walk.offset < (pointers[pointer]?.offset ?? 0)) pointers[pointer] = walk
+    return { walk, pointer }
+  })
   return {
-    pointers: [...lowest.values()],
-    of: all.map((w) => ({ pointer: keys.indexOf(keyOf(w)), shift: w.offset - (lowest.get(keyOf(w))?.offset ?? 0) })),
+    pointers,
+    of: of.map(({ walk, pointer }) => ({ pointer, shift: walk.offset - (pointers[pointer]?.offset ?? 0) })),
   }
 }

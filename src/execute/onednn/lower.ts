@@ -8,7 +8,7 @@ import { convolutions } from './convolutions.ts'
 import type { Costs } from './costs.ts'
 import type { Decided } from './decide.ts'
 import { type Draft, drafting } from './draft.ts'
-import { apply, type Expression, elementOf, load, loadsOf, partsOf, sharing, unrounded } from './expression.ts'
+import { apply, type Expression, elementOf, load, partsOf, sharing, unrounded } from './expression.ts'
 import type { Library } from './load.ts'
 import type { How, Lowerings, Operand, Operands } from './lowering.ts'
 import { movement } from './movement.ts'
@@ -25,7 +25,10 @@ const isInner = (n: Node): n is NodeOf<Inner> => Object.hasOwn(lowerings, n.op)
 
 /** Loads and steps of one loop; beyond, a part is stored. */
 const most = { loads: 12, parts: 160 } as const
-const isLarge = (e: Expression): boolean => loadsOf([e]).length > most.loads || partsOf([e]).length > most.parts
+const isLarge = (e: Expression): boolean => {
+  const parts = partsOf([e])
+  return parts.length > most.parts || parts.filter(({ kind }) => kind === 'load').length > most.loads
+}
 
 /** Weights in half precision: whatever multiplies them takes them from where they lie in full. */
 const isRoundedLeaf = ({ dtype }: TensorType, value: Expression, leaves: Plan['leaves']): boolean => {

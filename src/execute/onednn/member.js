@@ -1,5 +1,7 @@
 // @ts-check
 // A thread of a team beside the first: runs its turns of programs, told through memory when; see turn.js and team.ts.
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import koffi from 'koffi'
 import { meeting, slots, turnOf } from './turn.js'
@@ -23,12 +25,20 @@ const meet = meeting(control, own, threads)
 /** @type {Map<number, readonly (() => void)[]>} */
 const programs = new Map()
 
+setFlagsFromString('--expose-gc')
+/**
+ * V8 counts no shared memory, and this thread makes next to nothing else: without being told to it would keep what dropped programs had.
+ * @type {() => void}
+ */
+const collect = runInNewContext('gc')
+
 const readPost = () => {
+  let isDropped = false
   for (let post = receiveMessageOnPort(port); post !== undefined; post = receiveMessageOnPort(port)) {
     /** @type {Message} */
     const message = post.message
     if ('drop' in message) {
-      programs.delete(message.drop)
+      isDropped = programs.delete(message.drop) || isDropped
       continue
     }
     const { add, module, memory, lanes, phases } = message
@@ -43,6 +53,7 @@ const readPost = () => {
       phases.map((commands) => turnOf(commands, setting)),
     )
   }
+  if (isDropped) collect()
 }
 
 let seen = Atomics.load(control, slots.go)
