@@ -4,6 +4,7 @@ import type { Carry } from '../executor.ts'
 import { own, type Types } from '../feeds.ts'
 import { isIdentity, type Order, range } from '../layout.ts'
 import type { Loop } from '../tail/split.ts'
+import type { Guards } from './guards.ts'
 import type { Joined, Lying, Part } from './joined.ts'
 import { ordersLeft } from './layout.ts'
 import type { Roots } from './value.ts'
@@ -12,6 +13,8 @@ import type { Roots } from './value.ts'
 export interface Lowered {
   readonly body: Roots
   readonly loops: readonly Loop[]
+  /** Outputs of loops or of the body that are taken only where a condition, which is of the body, holds. */
+  readonly guards: Guards
   readonly leaves: Types
   readonly outputs: Types
 }
@@ -24,7 +27,8 @@ interface Place {
 /** Loops that become one. */
 export interface Bin {
   readonly loops: readonly Laid[]
-  readonly state: readonly (Place & { readonly joined: Joined })[]
+  /** State, and the condition of the body without which it stays as it is. */
+  readonly state: readonly (Place & { readonly joined: Joined; readonly condition: string | undefined })[]
 }
 /** A loop, and how its arrays lie: undefined where each is made one row as it is. */
 export interface Laid {
@@ -32,11 +36,12 @@ export interface Laid {
   readonly lying: Lying | undefined
 }
 
-const stateOf = ({ arrays, outputs }: Loop, carry: Carry): readonly Place[] =>
+const stateOf = ({ arrays, outputs }: Loop, guards: Guards, carry: Carry): readonly Place[] =>
   outputs.flatMap(({ name }, output) => {
     const next = own(carry, name)
     const array = arrays.findIndex((a) => a.from === 'leaf' && a.name === next)
-    return array < 0 ? [] : [{ array, output }]
+    const guard = own(guards, name)
+    return array < 0 || (guard !== undefined && guard.leaf !== next) ? [] : [{ array, output }]
   })
 
 /** Numbers laid end to end at most: a longer array is worth calls of its own, and copies of all would take as much memory again. */
@@ -46,13 +51,14 @@ interface Alike {
   readonly state: readonly Place[]
 }
 /** In the order of the first of each; those that give numbers to others stand alone. */
-const alike = (loops: readonly Loop[], carry: Carry): readonly Alike[] => {
+const alike = ({ loops, guards }: Lowered, carry: Carry): readonly Alike[] => {
   const made: Alike[] = []
   const open = new Map<string, { readonly loops: Loop[]; length: number }>()
   for (const loop of loops) {
     const { arrays, scalars, steps, outputs, gives, length } = loop
-    const state = stateOf(loop, carry)
-    const likeness = JSON.stringify([arrays.length, scalars, steps, outputs.map((o) => o.operand), gives, state])
+    const state = stateOf(loop, guards, carry)
+    const results = outputs.map(({ name, operand }) => [operand, own(guards, name)?.condition ?? null])
+    const likeness = JSON.stringify([arrays.length, scalars, steps, results, gives, state])
     const known = open.get(likeness)
     if (known !== undefined && gives.length === 0 && known.length + length <= most) {
       known.loops.push(loop)
@@ -110,7 +116,7 @@ const partsOf = ({ leaves }: Lowered, loops: readonly Laid[], array: number): re
 
 /** The loops of a graph as few that do the same, told what is state from step to step. Pure. */
 export const binsOf = (lowered: Lowered, carry: Carry): readonly Bin[] => {
-  const all = alike(lowered.loops, carry)
+  const all = alike(lowered, carry)
   const left = all.some(({ state }) => state.length > 0) ? ordersLeft(lowered.body) : {}
   const named = fresh(lowered)
   return all.map(({ loops, state }, bin) => {
@@ -120,6 +126,7 @@ export const binsOf = (lowered: Lowered, carry: Carry): readonly Bin[] => {
       state: state.map(({ array, output }) => ({
         array,
         output,
+        condition: own(lowered.guards, loops[0]?.outputs[output]?.name ?? '')?.condition,
         joined: {
           leaf: named(bin, array),
           output: named(bin, array, output),

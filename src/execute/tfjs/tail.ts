@@ -7,11 +7,12 @@ import { own } from '../feeds.ts'
 import { type Loop, type Operand, type Source, splitTail, type TailOp } from '../tail/split.ts'
 import { binary, unary } from './arithmetic.ts'
 import { type Bin, binsOf, type Laid, type Lowered } from './bins.ts'
+import { unguarded } from './guards.ts'
 import { flat, type Joined, leafOf, parted } from './joined.ts'
 import { lower } from './lower.ts'
 import type { Target } from './lowering.ts'
 import { none, rewrite } from './quirks.ts'
-import { broadcast, concat, leaf, type Roots, reshape, scalar, slice, type Value } from './value.ts'
+import { broadcast, call, concat, leaf, type Roots, reshape, scalar, shapeOf, slice, type Value } from './value.ts'
 
 /**
  * The arithmetic at a graph's end, an optimiser's and an average's, is the same for every parameter. Where a call costs more than what it
@@ -20,10 +21,11 @@ import { broadcast, concat, leaf, type Roots, reshape, scalar, slice, type Value
 
 /** As `lower` has it; on a backend that wants it without the arithmetic at its end. Leaves named in `baked` stay what they are. */
 export const lowerTogether = (g: Graph, target: Target, baked: readonly string[]): Checked<Lowered> => {
-  const { body, loops } = target.together ? splitTail(g, new Set(baked)) : { body: g, loops: [] }
+  const { graph, guards } = target.together ? unguarded(g) : { graph: g, guards: {} }
+  const { body, loops } = target.together ? splitTail(graph, new Set(baked)) : { body: graph, loops: [] }
   return pipe(
     lower(body, target),
-    E.map((roots) => ({ body: roots, loops, leaves: feedTypes(g), outputs: outputTypes(g) })),
+    E.map((roots) => ({ body: roots, loops, guards, leaves: feedTypes(g), outputs: outputTypes(g) })),
   )
 }
 
@@ -53,11 +55,15 @@ const computing = ({ steps }: Loop, arrays: readonly Value[], scalars: readonly 
   return operand
 }
 
+/** What is made, or what was kept. */
+const unless = (condition: Value, made: Value, kept: Value): Value =>
+  call('Select', [broadcast(reshape(condition, []), shapeOf(made)), made, kept], made.type)
+
 type Sources = (of: Source) => Value
 /** What a bin makes: outputs and its state by their names, and numbers for others. */
 const computed = (
   { loops, state }: Bin,
-  shapeOf: (output: string) => Shape,
+  shapeIn: (output: string) => Shape,
   sourceOf: Sources,
 ): { readonly results: Roots; readonly gives: Roots } => {
   const [first, ...others] = loops
@@ -80,15 +86,18 @@ const computed = (
 
   const results: Record<string, Value> = {}
   const gives: Record<string, Value> = {}
-  for (const { output, joined } of state) {
+  for (const { output, joined, condition } of state) {
     const of = first.loop.outputs[output]
-    if (of !== undefined) results[joined.output] = whole(of.operand)
+    if (of === undefined) throw new Error(`a loop without output ${output}`)
+    const next = whole(of.operand)
+    results[joined.output] =
+      condition === undefined ? next : unless(sourceOf({ from: 'body', name: condition }), next, leafOf(joined))
   }
   let at = 0
   for (const { loop } of loops) {
     const part = (of: Operand, shape: Shape): Value => reshape(slice(whole(of), [at], [loop.length]), shape)
     loop.outputs.forEach(({ name, operand: of }, i) => {
-      if (state.every(({ output }) => output !== i)) results[name] = part(of, shapeOf(name))
+      if (state.every(({ output }) => output !== i)) results[name] = part(of, shapeIn(name))
     })
     for (const { name, operand: of } of loop.gives) gives[name] = part(of, [])
     at += loop.length
@@ -123,7 +132,10 @@ export const ended = (lowered: Lowered, carry: Carry = {}): Ended => {
     Object.assign(given, gives)
   }
   const rest = Object.keys(outputs).flatMap((name): readonly (readonly [string, Value])[] => {
-    const found = made[name] ?? body[name]
+    const [found, guard] = [made[name] ?? body[name], own(lowered.guards, name)]
+    const kept = (of: string): Value => sourceOf({ from: 'leaf', name: of })
+    if (found !== undefined && guard !== undefined)
+      return [[name, unless(sourceOf({ from: 'body', name: guard.condition }), found, kept(guard.leaf))]]
     if (found !== undefined) return [[name, found]]
     if (own(apart, own(carry, name) ?? '') === undefined) throw new Error(`no output ${name}`)
     return []
