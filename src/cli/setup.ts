@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { rm, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { type Effect, effect, failure } from '../error.ts'
+import { type Effect, effect, failure, type LatentError } from '../error.ts'
 import { hashOf, recorded, recordPath } from '../execute/native/recorded.ts'
 import { loadFrom } from '../execute/onednn/load.ts'
 import * as dnnl from '../execute/onednn/places.ts'
@@ -14,7 +14,7 @@ import { fileEffect, sha256 } from '../io/bytes.ts'
 import { withSource } from '../io/source.ts'
 import { contentOf } from '../io/torch/zip.ts'
 import { readDirectory } from '../io/torch/zip-directory.ts'
-import { E, TE } from '../prelude.ts'
+import { E, RNEA, TE } from '../prelude.ts'
 import type { Register } from './command.ts'
 import { makeFolder, written } from './record.ts'
 import { exitCodes } from './terminal.ts'
@@ -49,8 +49,15 @@ const pjrt: Wanted = {
 const refused = (at: string, expected: string, got: string, { howToGet }: Wanted): Effect<never> =>
   TE.left([failure('file', at, expected, got, howToGet)])
 
-/** The library out of a wheel, in a file of its own among the user's data. */
-const unpacked = (wheel: string, wanted: Wanted): Effect<{ readonly path: string; readonly isNew: boolean }> =>
+/** A library out of a wheel, in a file of its own. */
+interface Unpacked {
+  /** In the wheel. */
+  readonly name: string
+  readonly path: string
+  readonly isNew: boolean
+}
+/** The library out of a wheel, among the user's data. */
+const unpacked = (wheel: string, wanted: Wanted): Effect<Unpacked> =>
   withSource(wheel, (source) =>
     effect(async (run) => {
       const members = await run(readDirectory(source))
@@ -63,7 +70,7 @@ const unpacked = (wheel: string, wanted: Wanted): Effect<{ readonly path: string
       await run(makeFolder(dirname(path)))
       const isNew = !existsSync(path)
       await run(writeFileAtomic(path, content))
-      return { path, isNew }
+      return { name: found.name, path, isNew }
     }),
   )
 
@@ -85,10 +92,11 @@ const withLibraries = <A>(from: string, wanted: Wanted, use: (paths: readonly st
     )
     if (isFolder) return run(use(await run(fromFolder(path, wanted))))
     if (!/\.(whl|zip)$/.test(path)) return run(use([path]))
-    const { path: kept, isNew } = await run(unpacked(path, wanted))
+    const { name, path: kept, isNew } = await run(unpacked(path, wanted))
     const used = await use([kept])()
     if (E.isLeft(used) && isNew) await rm(kept, { force: true })
-    return run(TE.fromEither(used))
+    const named = (e: LatentError): LatentError => (e.at === kept ? { ...e, at: `${from}: ${name}` } : e)
+    return run(TE.fromEither(E.mapLeft(RNEA.map(named))(used)))
   })
 
 const setUpOneDnn = (from: string): Effect<string> =>

@@ -1,11 +1,13 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { faultOfTable, loadFrom } from '../../src/execute/xla/plugin.ts'
 import { E } from '../../src/prelude.ts'
 import { skipped } from '../arbitrary/executors.ts'
+import { running } from '../command-line.ts'
+import { zip } from './torch-pickles.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'latentgraph-foreign-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -72,6 +74,27 @@ const refused = () => {
 const noPlugin = 'a file that is no plugin is an error that names it'
 if (process.platform === 'linux') describe(noPlugin, refused)
 else skipped(noPlugin, 'its files are Linux’s')
+
+test.each([
+  ['macOS', 'jax_plugins/metal_plugin/pjrt_plugin_metal_14.dylib', 'cffaedfe0c000001'],
+  ['Windows', 'jax_plugins/xla_cuda12/xla_cuda_plugin.dll', '4d5a9000'],
+])(
+  'a wheel for %s is told by its name and the plugin in it, and nothing of it is kept',
+  async (system, name, magic) => {
+    const wheel = written(`${system}.whl`, zip([{ name, data: bytesOf(magic) }]))
+    const before = process.env.XDG_DATA_HOME
+    process.env.XDG_DATA_HOME = folder
+    try {
+      const { code, err } = await running('setup', 'xla', '--from', wheel)
+      expect(code).toBe(1)
+      for (const line of [`${wheel}: ${name}`, `a library for ${system}`]) expect(err).toContain(line)
+      expect(existsSync(join(folder, 'latentgraph')) ? readdirSync(join(folder, 'latentgraph')) : []).toEqual([])
+    } finally {
+      if (before === undefined) delete process.env.XDG_DATA_HOME
+      else process.env.XDG_DATA_HOME = before
+    }
+  },
+)
 
 /** A plugin that says of itself what is asked for, and takes no call. */
 const toldPlugin = (name: string, { bytes, minor }: { readonly bytes: number; readonly minor: number }): string => {
