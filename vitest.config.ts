@@ -6,6 +6,7 @@ const source = (file: string): string => new URL(`src/${file}`, import.meta.url)
 const alone = [
   'test/e2e/*.test.ts',
   'test/documents/*.test.ts',
+  'test/golden/conformance.test.ts',
   'test/unit/{no-adapter,ranks-training,telemetry,xla-plugin,examples}.test.ts',
 ]
 
