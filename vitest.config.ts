@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config'
+import { compiledSources } from './test/compiled-sources.ts'
 
 /** The package by its own name, as documents and examples import it, is the sources as they are now. */
 const source = (file: string): string => new URL(`src/${file}`, import.meta.url).pathname
@@ -11,6 +12,7 @@ const alone = [
 ]
 
 export default defineConfig({
+  plugins: [compiledSources],
   resolve: {
     alias: [
       { find: /^latentgraph$/, replacement: source('index.ts') },
@@ -26,6 +28,7 @@ export default defineConfig({
     ],
     globalSetup: ['test/compiled.ts'],
     setupFiles: ['test/seeded.ts'],
+    server: { deps: { external: [/\/dist\/e2e-\d+\//] } },
     testTimeout: 300_000,
     pool: 'forks',
     // ONNX Runtime's threads wait for each other by spinning: a thread for each of two files, and none waits.

@@ -4,7 +4,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { bits, fold, key } from '../../src/distributions/random.ts'
-import { build, drawPictures, pixelsOf, tiny, type Workplace, workplace } from './program.ts'
+import { drawPictures, pixelsOf, tiny, type Workplace, workplace } from './program.ts'
 
 /**
  * Runs that are ended at random moments, again and again, and resumed, end with the same bytes as one that was never stopped:
@@ -50,7 +50,6 @@ const filesOf = async (run: string): Promise<Readonly<Record<string, string>>> =
 }
 
 beforeAll(async () => {
-  await build()
   held.place = await workplace()
   await drawPictures(at('pictures'))
   const began = performance.now()

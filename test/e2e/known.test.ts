@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { build, pixelsOf, tiny, type Workplace, workplace } from './program.ts'
+import { pixelsOf, tiny, type Workplace, workplace } from './program.ts'
 
 /** Pictures from what is known of them beside pixels: trained on generated shapes, and drawn by a request. */
 
@@ -22,7 +22,6 @@ const conditions = {
 }
 
 beforeAll(async () => {
-  await build()
   held.place = await workplace()
   const { $schema: _, diffusion, ...rest } = JSON.parse(await readFile(tiny, 'utf8'))
   for (const [name, { conditioning, attention }] of Object.entries(conditions))

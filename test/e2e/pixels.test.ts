@@ -2,7 +2,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { build, drawPictures, tiny, type Workplace, workplace } from './program.ts'
+import { drawPictures, tiny, type Workplace, workplace } from './program.ts'
 
 /** Diffusion on pictures themselves, told what is known of them: trained, interrupted, drawn by, evaluated, imported. */
 
@@ -13,7 +13,6 @@ const slow = { timeout: 300_000 }
 const last = 'diffusion/checkpoints/step-00000012'
 
 beforeAll(async () => {
-  await build()
   held.place = await workplace()
   await drawPictures(at('pictures'))
   const { diffusion, ...rest } = JSON.parse(await readFile(tiny, 'utf8'))

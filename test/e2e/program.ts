@@ -1,9 +1,8 @@
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout } from 'node:timers/promises'
 import sharp from 'sharp'
 import { inject, vi } from 'vitest'
 import { running } from '../command-line.ts'
@@ -11,27 +10,7 @@ import { running } from '../command-line.ts'
 /** The command line in a folder of its own: compiled, as a process, as its users run it; or in this process, which has started already. */
 
 const root = join(import.meta.dirname, '../..')
-/** A folder of this run of the tests: what another run compiles anew must not be read while it is half written. */
 export const compiled = inject('compiled')
-const [making, made] = [join(compiled, '.making'), join(compiled, '.made')]
-
-/** Compiles the sources as they are now, once a run of the tests; types are checked elsewhere. */
-export const build = async (): Promise<void> => {
-  await mkdir(compiled, { recursive: true })
-  const isFirst = await mkdir(making).then(
-    () => true,
-    () => false,
-  )
-  while (!isFirst && !existsSync(made)) await setTimeout(50)
-  if (!isFirst) return
-  const { status, stdout, stderr } = spawnSync(
-    process.execPath,
-    [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json', '--noCheck', '--outDir', compiled],
-    { cwd: root, encoding: 'utf8' },
-  )
-  await mkdir(made)
-  if (status !== 0) throw new Error(`${stdout}${stderr}`)
-}
 
 interface Said {
   readonly code: number | null

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { writeCompVis } from '../../src/pipelines/write.ts'
 import { E } from '../../src/prelude.ts'
 import { modelOf } from '../unit/published-models.ts'
-import { build, pixelsOf, type Workplace, workplace } from './program.ts'
+import { pixelsOf, type Workplace, workplace } from './program.ts'
 
 /** Published models that draw by something else than texts: imported, and drawn from. */
 
@@ -14,7 +14,6 @@ const place = (): Workplace => held.place ?? expect.unreachable('no place to wor
 const at = (...path: readonly string[]): string => join(place().dir, ...path)
 const slow = { timeout: 300_000 }
 beforeAll(async () => {
-  await build()
   held.place = await workplace()
 }, 120_000)
 afterAll(() => held.place?.dispose())

@@ -2,7 +2,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { build, drawLabelMaps, tiny, type Workplace, workplace } from './program.ts'
+import { drawLabelMaps, tiny, type Workplace, workplace } from './program.ts'
 
 /** Label maps of five channels, a quantised first stage with a contest and restarts, diffusion on it: interrupted and resumed. */
 
@@ -14,7 +14,6 @@ const at = (...path: readonly string[]): string => join(place().dir, ...path)
 const stage = (name: string, run: string): string => at(run, name, 'checkpoints/step-00000012')
 
 beforeAll(async () => {
-  await build()
   held.place = await workplace()
   await drawLabelMaps(at('maps'))
   const { firstStage, ...rest } = JSON.parse(await readFile(tiny, 'utf8'))

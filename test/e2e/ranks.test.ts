@@ -9,14 +9,13 @@ import { E } from '../../src/prelude.ts'
 import { skipped, suiteOn } from '../arbitrary/executors.ts'
 import { dots } from '../dots.ts'
 import { freePort } from '../free-port.ts'
-import { build, compiled, drawPictures, tiny, type Workplace, workplace } from './program.ts'
+import { compiled, drawPictures, tiny, type Workplace, workplace } from './program.ts'
 
 /** Two processes that belong together: what they tell each other, through the C functions that a plugin is given too. */
 
 const held: { place?: Workplace; folder?: string } = {}
 const place = (): Workplace => held.place ?? expect.unreachable('no place to work in')
 beforeAll(async () => {
-  await build()
   held.place = await workplace()
   held.folder = await mkdtemp(join(tmpdir(), 'latentgraph-ranks-e2e-'))
 }, 120_000)

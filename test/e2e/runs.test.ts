@@ -10,16 +10,7 @@ import { loadCheckpoint } from '../../src/io/checkpoint.ts'
 import { modelParameters, planExperiment, type StagePlan } from '../../src/train/plan.ts'
 import { right } from '../arbitrary/run.ts'
 import { torchStateDict } from '../unit/torch-pickles.ts'
-import {
-  build,
-  drawPictures,
-  type Ended,
-  type Interruption,
-  pixelsOf,
-  tiny,
-  type Workplace,
-  workplace,
-} from './program.ts'
+import { drawPictures, type Ended, type Interruption, pixelsOf, tiny, type Workplace, workplace } from './program.ts'
 
 /**
  * The whole road through the compiled command line, on 24 small pictures: trained, interrupted, resumed, sampled. One file, however long,
@@ -60,7 +51,6 @@ const train = (run: string, more: readonly string[] = [], interruption?: Interru
 const goOn = (run: string, ...more: readonly string[]) => place().here(training(run, ['--resume', ...more]))
 
 beforeAll(async () => {
-  await build()
   held.place = await workplace()
   await drawPictures(at('pictures'))
   held.straight = await train('straight')

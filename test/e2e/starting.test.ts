@@ -6,7 +6,7 @@ import sharp from 'sharp'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { running } from '../command-line.ts'
 import { dots } from '../dots.ts'
-import { build, compiled } from './program.ts'
+import { compiled } from './program.ts'
 
 /** The way to one's own model, on pictures of 16 pixels: what is seen of it before it is trained. */
 
@@ -109,7 +109,6 @@ test('new names the pictures that it cannot read, and makes nothing', async () =
 
 test('npm create latentgraph is the same command', async () => {
   const root = join(import.meta.dirname, '../..')
-  await build()
   await mkdir(at('node_modules/latentgraph'), { recursive: true })
   await cp(join(root, 'package.json'), at('node_modules/latentgraph/package.json'))
   await symlink(compiled, at('node_modules/latentgraph/dist'))

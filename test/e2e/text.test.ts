@@ -2,7 +2,7 @@ import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { build, pixelsOf, tiny, type Workplace, workplace } from './program.ts'
+import { pixelsOf, tiny, type Workplace, workplace } from './program.ts'
 
 /** Pictures from texts: trained on captions, interrupted, drawn by prompts, evaluated, imported. */
 
@@ -13,7 +13,6 @@ const slow = { timeout: 300_000 }
 const last = 'diffusion/checkpoints/step-00000012'
 
 beforeAll(async () => {
-  await build()
   held.place = await workplace()
   const { diffusion, ...rest } = JSON.parse(await readFile(tiny, 'utf8'))
   const experiment = {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { sha256 } from '../../src/io/bytes.ts'
 import { writeSmallModel } from '../published-model.ts'
-import { build, drawPictures, pixelsOf, type Workplace, workplace } from './program.ts'
+import { drawPictures, pixelsOf, type Workplace, workplace } from './program.ts'
 
 /** What is trained beside a published model: interrupted, gone on with, drawn with. */
 
@@ -52,7 +52,6 @@ const drawn = async (...more: readonly string[]): Promise<Buffer> => {
 }
 
 beforeAll(async () => {
-  await build()
   held.place = await workplace()
   await writeSmallModel(at('model'))
   held.model = await digestOf(at('model'))

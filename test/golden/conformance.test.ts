@@ -2,14 +2,13 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Report } from '../../src/conformance/index.ts'
-import { build, type Workplace, workplace } from '../e2e/program.ts'
+import { type Workplace, workplace } from '../e2e/program.ts'
 
 /** The compiled command: the interpreter is twice as fast as where each module's functions are looked up when they are called. */
 
 const held: { place?: Workplace } = {}
 const place = (): Workplace => held.place ?? expect.unreachable('no place to work in')
 beforeAll(async () => {
-  await build()
   held.place = await workplace()
 }, 120_000)
 afterAll(() => held.place?.dispose())
