@@ -8,8 +8,9 @@ import { E, pipe } from '../../src/prelude.ts'
 import { skipped } from '../arbitrary/executors.ts'
 import { graphOf, right } from './onnx-support.ts'
 
-/** A machine without a GPU, whatever this one has: a file of its own, for the runtime keeps its first adapter. */
+/** A machine without a GPU and without libraries that were set up, whatever this one has: a file of its own, for the runtime keeps its first adapter. */
 process.env.VK_ICD_FILENAMES = '/nowhere/vk_icd.json'
+process.env.XDG_CONFIG_HOME = '/nowhere'
 
 const linux = (): void => {
   test('asking for WebGPU without a GPU says what was found and what to install', async () => {
