@@ -11,8 +11,11 @@ const alone = [
   'test/unit/{no-adapter,ranks-training,telemetry,xla-plugin,examples}.test.ts',
 ]
 
+// Who watches edits sources, which are compiled once.
+const isWatching = !process.argv.some((word) => word === 'run' || word === '--run')
+
 export default defineConfig({
-  plugins: [compiledSources],
+  plugins: isWatching ? [] : [compiledSources],
   resolve: {
     alias: [
       { find: /^latentgraph$/, replacement: source('index.ts') },
