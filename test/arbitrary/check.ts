@@ -4,8 +4,12 @@ import { expect } from 'vitest'
 /** The same in every run, so that a failure is a change's, unless LATENTGRAPH_SEED says another. */
 export const seed = Number(process.env.LATENTGRAPH_SEED ?? 20_240)
 
-/** Runs a property from the fixed seed, or from LATENTGRAPH_SEED; a failure says how to see it again. */
-export const check = async <A>(property: fc.IAsyncProperty<A>, numRuns = 50): Promise<void> => {
+/**
+ * Runs a property from the fixed seed, or from LATENTGRAPH_SEED, on LATENTGRAPH_CASES cases where that is fewer; a failure says how to see
+ * it again.
+ */
+export const check = async <A>(property: fc.IAsyncProperty<A>, cases = 50): Promise<void> => {
+  const numRuns = Math.min(cases, Number(process.env.LATENTGRAPH_CASES ?? cases))
   const details = await fc.check(property, { seed, numRuns })
   if (!details.failed) return
   const { currentTestName, testPath } = expect.getState()

@@ -2,31 +2,31 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Tensor } from '../../src/declare/index.ts'
 import * as D from '../../src/declare/index.ts'
-import { fillNormal, fold, key } from '../../src/distributions/random.ts'
-import { type Executor, floats, ints, type Value, type Values } from '../../src/execute/executor.ts'
+import { type Executor, floats, type Value, type Values } from '../../src/execute/executor.ts'
 import { inHalf } from '../../src/execute/in-half.ts'
 import { by } from '../../src/execute/onednn/compile.ts'
 import { measured } from '../../src/execute/onednn/costs.ts'
 import { onednnBy } from '../../src/execute/onednn/index.ts'
 import { onnx } from '../../src/execute/onnx/index.ts'
 import { reference } from '../../src/execute/reference/index.ts'
-import { diffusionLoss, samplingProgram } from '../../src/experiment/diffusion-stage.ts'
+import { samplingProgram } from '../../src/experiment/diffusion-stage.ts'
 import { autoencoderOf } from '../../src/experiment/document.ts'
 import { decoderGraph } from '../../src/experiment/first-stage.ts'
 import { loadExperiment } from '../../src/experiment/load.ts'
 import { decodeGraph, encodeGraph } from '../../src/graph/codec.ts'
-import { feedTypes, type Graph, noises, outputTypes } from '../../src/graph/graph.ts'
+import { feedTypes, type Graph, outputTypes } from '../../src/graph/graph.ts'
 import type { OpKind } from '../../src/graph/ops.ts'
-import { float, type Half, halves, isHalf, size, type TensorType } from '../../src/graph/types.ts'
+import { float, type Half, halves, isHalf, size } from '../../src/graph/types.ts'
 import { E, pipe } from '../../src/prelude.ts'
 import { planExperiment } from '../../src/train/plan.ts'
-import { grad, optimise, precision, simulate, trainable } from '../../src/transform/index.ts'
+import { grad, optimise, precision, simulate } from '../../src/transform/index.ts'
 import { frozen } from '../arbitrary/cases.ts'
 import { check } from '../arbitrary/check.ts'
 import { present, suiteOn } from '../arbitrary/executors.ts'
 import { arbitraryGraph } from '../arbitrary/graphs.ts'
 import { absolute, formats, magnitudes, roundings, tame } from '../arbitrary/half.ts'
 import { right, runOn } from '../arbitrary/run.ts'
+import { apart, fed, normOf, stepOfUNet } from '../arbitrary/unet-step.ts'
 
 /** Results in half precision one behind the other, at most. */
 const depth = ({ nodes }: Graph): number => {
@@ -37,21 +37,6 @@ const depth = ({ nodes }: Graph): number => {
 }
 const largest = (v: Value | undefined): number =>
   v === undefined ? Number.NaN : Array.from<number>(v.data).reduce((m, x) => Math.max(m, Math.abs(x)), 0)
-
-const drawn = (name: string, { dtype, shape }: TensorType): Value => {
-  if (dtype !== 'float32') return ints(shape, new Int32Array(size(shape)).fill(1))
-  const data = new Float32Array(size(shape))
-  fillNormal(fold(key(5), name), data)
-  const kernel = shape.length > 1 && name.endsWith('weight')
-  const gain = shape.length === 1 && name.endsWith('weight')
-  return floats(
-    shape,
-    data.map((z) => (kernel ? z / Math.sqrt(size(shape.slice(1))) : gain ? 1 + z / 10 : shape.length < 2 ? z / 10 : z)),
-  )
-}
-/** Normal weights scaled by their fan-in, so that no result is zero for a zero start. */
-const fed = (g: Graph): Values =>
-  Object.fromEntries(Object.entries(feedTypes(g)).map(([name, type]) => [name, drawn(name, type)]))
 
 /** oneDNN with 2 bytes an element, on a processor without arithmetic in half precision too. */
 const stored: readonly (readonly [string, Executor])[] = (await present(['onednn'])).map(() => [
@@ -156,30 +141,7 @@ describe.each(halves)('precision(%s)', (dtype) => {
 })
 
 describe('a training step of the U-Net', async () => {
-  const experiment = right(await loadExperiment('graphs/tiny.json')())
-  const { diffusion } = right(planExperiment(experiment, 8))
-  if (diffusion === undefined) throw new Error('tiny has a diffusion stage')
-  const { loss } = diffusionLoss(diffusion.model, 4)
-  const weights = trainable(loss)
-  const gradients = grad(loss, weights)
-  const graph = optimise(frozen({ loss, ...Object.fromEntries(gradients.map((g, i) => [`g${i}`, g])) }))
-  const timesteps = noises(graph).flatMap(({ name, shape, distribution }) =>
-    distribution === 'uniform'
-      ? [
-          [
-            name,
-            floats(
-              shape,
-              Float32Array.from({ length: size(shape) }, (_, i) => (i + 0.5) / size(shape)),
-            ),
-          ] as const,
-        ]
-      : [],
-  )
-  const feeds = { ...fed(graph), ...Object.fromEntries(timesteps) }
-  const norm = (vs: readonly (readonly number[])[]): number => Math.sqrt(vs.flat().reduce((sum, x) => sum + x * x, 0))
-  const numbers = (v: Values): readonly (readonly number[])[] =>
-    gradients.map((_, i) => Array.from(v[`g${i}`]?.data ?? []))
+  const { graph, feeds } = await stepOfUNet(4)
   /** What the reference makes of the step as it is, and in half precision: once for all that is asked of it. */
   const made = new Map<Half | 'float32', Promise<Values>>()
   const exactly = (dtype: Half | 'float32'): Promise<Values> => {
@@ -196,15 +158,9 @@ describe('a training step of the U-Net', async () => {
     const [loss32, loss16] = [exact, found].map((v) => v.loss?.data[0] ?? Number.NaN)
     expect(found).not.toEqual(exact)
     expect(Math.abs((loss16 ?? 0) - (loss32 ?? 0))).toBeLessThan(2e-2 * (loss32 ?? 0))
-    const all = numbers(exact)
-    const error = numbers(found).map((g, i) => g.map((x, k) => x - (all[i]?.[k] ?? Number.NaN)))
-    expect(norm(error)).toBeLessThan(most * norm(all))
+    expect(apart(found, exact)).toBeLessThan(most * normOf(exact))
   })
 
-  const apart = (a: Values, b: Values): number => {
-    const [all, others] = [numbers(a), numbers(b)]
-    return norm(all.map((g, i) => g.map((x, k) => x - (others[i]?.[k] ?? Number.NaN))))
-  }
   /**
    * How far engines are from each other says little: what differs by one rounding, as sums in another order do, is as far apart at a step's end as
    * whatever began apart. What a convolution adds onednn rounds with its result, once where the reference rounds each sum.
