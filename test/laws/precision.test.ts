@@ -161,6 +161,11 @@ describe('a training step of the U-Net', async () => {
     expect(apart(found, exact)).toBeLessThan(most * normOf(exact))
   })
 
+  test('in bfloat16 is on onnx:cpu, which simulates it, what it is on the reference', async () => {
+    const [expected, found] = [await exactly('bfloat16'), await runOn(onnx('cpu'))(precision('bfloat16')(graph), feeds)]
+    expect(apart(found, expected)).toBeLessThan(1e-2 * normOf(expected))
+  })
+
   /**
    * How far engines are from each other says little: what differs by one rounding, as sums in another order do, is as far apart at a step's end as
    * whatever began apart. What a convolution adds onednn rounds with its result, once where the reference rounds each sum.

@@ -43,9 +43,10 @@ const numbering = () => {
   /** One met before with the same content. */
   const equalTo = (c: Constant | Filed): Constant | undefined => {
     if (c.kind !== 'constant' || c.data.byteLength > comparable) return undefined
-    const met = alike.get(likeness(c)) ?? []
+    const key = likeness(c)
+    const met = alike.get(key) ?? []
     const equal = met.find((other) => isEqual(other, c))
-    if (equal === undefined) alike.set(likeness(c), [...met, c])
+    if (equal === undefined) alike.set(key, [...met, c])
     return equal
   }
   const constantName = (c: Constant | Filed): string => {
