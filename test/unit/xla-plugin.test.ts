@@ -77,6 +77,25 @@ test('what is carried is given up for its output, what is written twice is compu
   expect(programOf(graph, {}).text).not.toContain('aliasing')
 })
 
+test('no padding of a convolution is below 0: what it would cut off is sliced off, and where nothing is left there are zeros', () => {
+  const [dy, weight] = [D.input('dy', float(1, 2, 2, 4)), D.input('weight', float(2, 1, 2, 2))]
+  const wide = { stride: [1, 1], padding: [1, 2, 1, 0] } as const
+  const [x, few] = [D.input('x', float(1, 1, 4, 5)), D.input('few', float(1, 1, 2, 2))]
+  const unseen = { stride: [9, 9], padding: [5, 5, 0, 0] } as const
+  const [one, single] = [D.input('one', float(1, 1, 1, 1)), D.input('single', float(1, 1, 1, 1))]
+  const textOf = (y: D.Tensor): string => programOf(graphOf({ y }), {}).text
+  const dx = textOf(pipe(dy, D.convInputGrad(weight, [1, 3], wide)))
+  expect(dx).toMatch(/stablehlo\.slice %a0 \[0:1, 0:2, 0:2, 1:4\]/)
+  expect(dx).toContain('pad = [[0, 0], [0, 1]]')
+  const dw = textOf(pipe(few, D.convWeightGrad(x, [1, 1], { stride: [2, 3], padding: [0, 0, 0, 0] })))
+  expect(dw).toContain('pad = [[0, 0], [0, 0]]')
+  for (const y of [
+    pipe(one, D.convInputGrad(D.input('k', float(1, 1, 2, 2)), [1, 1], unseen)),
+    pipe(one, D.convWeightGrad(single, [2, 2], unseen)),
+  ])
+    expect(textOf(y)).not.toContain('convolution')
+})
+
 const withCacheOfItsOwn = async (body: () => Promise<void>): Promise<void> => {
   const before = process.env.XDG_CACHE_HOME
   process.env.XDG_CACHE_HOME = folder

@@ -1,5 +1,5 @@
 import { feedName, type Graph, nodeAt } from '../../graph/graph.ts'
-import { size } from '../../graph/types.ts'
+import { sameShape, size } from '../../graph/types.ts'
 import { withOutputs } from '../../transform/index.ts'
 
 /** An output that is a leaf, unchanged, unless a condition holds: a step in float16 whose gradients are not finite changes nothing. */
@@ -25,6 +25,7 @@ export const unguarded = (g: Graph): { readonly graph: Graph; readonly guards: G
     if (op !== 'select' || type.dtype !== 'float32' || condition === undefined || changed === undefined) continue
     const leaf = kept === undefined ? undefined : feedName(nodeAt(g, kept))
     if (leaf === undefined || size(nodeAt(g, condition).type.shape) !== 1) continue
+    if (![changed, kept].every((of) => of !== undefined && sameShape(nodeAt(g, of).type.shape, type.shape))) continue
     guards[name] = { condition: `${prefix}${condition}`, leaf }
     outputs[name] = changed
     outputs[`${prefix}${condition}`] = condition

@@ -1,5 +1,5 @@
 import { type Attributes, type ElementwiseOp, each, families, type OpKind, type OpOf } from '../../graph/ops.ts'
-import { type Shape, size, type TensorType } from '../../graph/types.ts'
+import { type Shape, sameShape, size, type TensorType } from '../../graph/types.ts'
 import { type Geometry, geometry } from '../geometry.ts'
 import { type Order, orders, permuted, range, renamed, reshaped } from '../layout.ts'
 import { full, type Laid, laid, largestOrder, moved, plain, ranked, rowMajor, together, without } from './laid.ts'
@@ -159,6 +159,28 @@ const turned = { x: ['f', 'b', '0', '1'], dy: ['i', 'o', '0', '1'] }
 /** How far a window moves beyond what it was told, so that its result has so many places. */
 const behind = (places: number, stride: number, window: number, extent: number, before: number): number =>
   (places - 1) * stride + window - extent - before
+/** Of an axis of which padding below 0 cuts places off: the elements that are left, `apart` from each other, and the padding around them. */
+const uncut = (extent: number, apart: number, pad: readonly [number, number]) => {
+  const [front, back] = [Math.max(0, Math.ceil(-pad[0] / apart)), Math.max(0, Math.ceil(-pad[1] / apart))]
+  return { start: front, left: extent - front - back, pad: [pad[0] + front * apart, pad[1] + back * apart] as const }
+}
+/**
+ * A convolution that lies in an order. XLA's plugin for the CPU (2026.6) reads beyond arrays, or ends the process, where padding is below 0: what
+ * padding cuts off is sliced off.
+ */
+const convolved = (w: Writer, x: Laid, kernel: Line, window: s.Window, shape: Shape, order: Order): Laid => {
+  const [down = 1, across = 1] = window.dilate ?? []
+  const own = permuted(shape, order)
+  const [h, v] = [uncut(x.shape[2] ?? 0, down, window.pad[0]), uncut(x.shape[3] ?? 0, across, window.pad[1])]
+  if (h.left <= 0 || v.left <= 0) return laid(s.constant(w, { dtype: 'float32', shape: own }, [0]), order)
+  const [n = 0, c = 0] = x.shape
+  const [start, left] = [
+    [0, 0, h.start, v.start],
+    [n, c, h.left, v.left],
+  ]
+  const line = sameShape(left, x.shape) ? x.line : s.slice(w, x.line, permuted(start, x.order), permuted(left, x.order))
+  return laid(s.convolution(w, line, kernel, { ...window, pad: [h.pad, v.pad] }, own), order)
+}
 const convolutions: Lowerings<OpOf<'convolution'>> = {
   conv2d: (w, attributes, operands, { dtype, shape }) => {
     const [x, kernel] = operands.map((operand) => full(w, operand))
@@ -172,8 +194,8 @@ const convolutions: Lowerings<OpOf<'convolution'>> = {
         [left, right],
       ],
     }
-    const line = s.convolution(w, x.line, kernel.line, window, permuted(shape, orders.nhwc))
-    return laid(s.convert(w, line, dtype), orders.nhwc)
+    const y = convolved(w, x, kernel.line, window, shape, orders.nhwc)
+    return { ...y, line: s.convert(w, y.line, dtype) }
   },
   convInputGrad: (w, attributes, operands, { shape }) => {
     const [dy, kernel] = operands.map((operand) => full(w, operand))
@@ -194,7 +216,7 @@ const convolutions: Lowerings<OpOf<'convolution'>> = {
       kernel.line,
       [2, 3].map((axis) => kernel.order.indexOf(axis)),
     )
-    return laid(s.convolution(w, dy.line, around, window, permuted(shape, orders.nhwc)), orders.nhwc)
+    return convolved(w, dy, around, window, shape, orders.nhwc)
   },
   convWeightGrad: (w, attributes, operands, { shape }) => {
     const [x, dy] = operands.map((operand) => full(w, operand))
@@ -209,7 +231,7 @@ const convolutions: Lowerings<OpOf<'convolution'>> = {
         [g.left, behind(g.ow, g.sw, g.kw, g.w, g.left)],
       ],
     }
-    return laid(s.convolution(w, x.line, dy.line, window, permuted(shape, orders.hwio)), orders.hwio)
+    return convolved(w, x, dy.line, window, shape, orders.hwio)
   },
 }
 
