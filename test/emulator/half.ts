@@ -32,7 +32,7 @@ import { feedsOf } from '../unit/onnx-support.ts'
  * Steps of small networks in half precision with the library's own products of it, against the reference: how far each is from float32,
  * and which implementations did it. Without matrix units they are made of float32 vectors, or of bfloat16's.
  */
-const never = { narrow: Number.POSITIVE_INFINITY, wide: 1, tiles: 1 }
+const never = [{ narrow: Number.POSITIVE_INFINITY, wide: 1, tiles: 1 }]
 const costs: Costs = {
   ...measured,
   half: { ...measured.half, stored: 'always' },

@@ -35,8 +35,8 @@ const inHalves = ({ graph, feeds }: Fed, half: Half): Fed => ({ graph: precision
 const plainLayer: Layer = {
   ...{ n: 1, c: 16, o: 16, hwio: false, kernel: [3, 3], stride: [1, 1], padding: [1, 1, 1, 1], result: [4, 4] },
 }
-const always = { narrow: 1, wide: 1, tiles: 1 }
-const never = { narrow: Number.POSITIVE_INFINITY, wide: 1, tiles: 1 }
+const always = [{ narrow: 1, wide: 1, tiles: 1 }]
+const never = [{ narrow: Number.POSITIVE_INFINITY, wide: 1, tiles: 1 }]
 /** Costs that send small arrays through every way: tiles an item at a time, every loop and product shared out. */
 const everywhere: Costs = {
   ...measured,

@@ -17,18 +17,19 @@ export interface Pace {
   readonly call: number
 }
 
-/** Where minimal filtering is faster: channels of the narrower and of the wider side from which on it is, and tiles. */
+/** Where minimal filtering is faster: channels of the narrower and of the wider side from which on it is, and up to which, and tiles. */
 export interface Tiled {
   readonly narrow: number
   readonly wide: number
+  readonly widest?: number
   readonly tiles: number
 }
 /** Where one way to compute something becomes better than another; laws run with others. */
 export interface Costs {
   /** Convolutions of enlarged maps by phases, when sampling: docs/decisions/0018. */
   readonly phased: Phased
-  /** docs/decisions/0017, "Minimal filtering". */
-  readonly minimal: { readonly [K in 'conv2d' | 'convInputGrad' | 'convWeightGrad']: Tiled }
+  /** It is where any of these says so: docs/decisions/0017, "Minimal filtering". */
+  readonly minimal: { readonly [K in 'conv2d' | 'convInputGrad' | 'convWeightGrad']: readonly Tiled[] }
   /** Multiplications of a convolution over those by minimal filtering: (2 * 3 / 4)^2 of each. */
   readonly minimalGain: number
   /**
@@ -48,9 +49,18 @@ export interface Costs {
 export const measured: Costs = {
   phased: { channels: 16, products: 0.6, weights: 4_000_000 },
   minimal: {
-    conv2d: { narrow: 32, wide: 32, tiles: 64 },
-    convInputGrad: { narrow: 32, wide: 32, tiles: 64 },
-    convWeightGrad: { narrow: 16, wide: 16, tiles: 64 },
+    conv2d: [
+      { narrow: 32, wide: 32, tiles: 64 },
+      { narrow: 64, wide: 64, widest: 128, tiles: 32 },
+    ],
+    convInputGrad: [
+      { narrow: 32, wide: 32, tiles: 64 },
+      { narrow: 64, wide: 64, tiles: 32 },
+    ],
+    convWeightGrad: [
+      { narrow: 16, wide: 16, tiles: 64 },
+      { narrow: 64, wide: 64, tiles: 32 },
+    ],
   },
   minimalGain: 2.25,
   half: { matrixUnits: 7.5, vectors: 0.9, stored: 'where faster' },
@@ -60,7 +70,7 @@ export const measured: Costs = {
   pace: { flops: 6.3e7, weightGradientFlops: 3.5e7, bytes: 8e6, steps: 1.6e6, call: 0.002 },
 }
 
-const wideAlone: Tiled = { narrow: 256, wide: 256, tiles: 64 }
+const wideAlone: readonly Tiled[] = [{ narrow: 256, wide: 256, tiles: 64 }]
 /**
  * Of AVX-512, whose products are four times as fast while loops of WebAssembly are not: convolutions as they are until tiles are few
  * beside their products. Reckoned from the pace of its convolutions, not measured with plans: docs/decisions/0017.

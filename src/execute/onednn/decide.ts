@@ -70,8 +70,10 @@ export const reversed = (g: Geometry): Geometry | undefined => {
     ? undefined
     : { ...g, c: g.o, h: g.oh, w: g.ow, o: g.c, oh: g.h, ow: g.w, top, left, bottom, right }
 }
-const isWorth = (g: Geometry, { narrow, wide, tiles }: Tiled): boolean =>
-  Math.min(g.c, g.o) >= narrow && Math.max(g.c, g.o) >= wide && tileCount(g) >= tiles
+const isWorth = (g: Geometry, { narrow, wide, widest = Number.POSITIVE_INFINITY, tiles }: Tiled): boolean => {
+  const [least, most] = [Math.min(g.c, g.o), Math.max(g.c, g.o)]
+  return least >= narrow && most >= wide && most <= widest && tileCount(g) >= tiles
+}
 /** What both operands are in, or were before they were widened. */
 const halfOf = (graph: Graph, { operands }: Node): Half | undefined => {
   const [a, b] = operands.map((o) => {
@@ -86,7 +88,7 @@ const isMinimal = ({ graph, precisions }: Decided, n: Node, { minimal, minimalGa
   if (half !== undefined && precisions[half].gain > minimalGain) return false
   const g = geometryOf(graph, n)
   const seen = g !== undefined && n.op === 'convInputGrad' ? reversed(g) : g
-  return seen !== undefined && hasTiles(seen) && isWorth(seen, minimal[n.op])
+  return seen !== undefined && hasTiles(seen) && minimal[n.op].some((from) => isWorth(seen, from))
 }
 
 const choosing =
