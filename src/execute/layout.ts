@@ -90,14 +90,19 @@ export const reordered = (
 ): Float32Array<ArrayBuffer> => {
   const from = numbers instanceof Float32Array ? numbers : Float32Array.from(numbers)
   const made = new Float32Array(from.length)
-  const [lengths, steps] = [permuted(shape, target), permuted(stepsOf(shape, source), target)]
-  let next = 0
-  const fill = (axis: number, at: number): void => {
-    const length = lengths[axis] ?? 1
-    const step = steps[axis] ?? 0
-    if (axis < lengths.length - 1) for (let i = 0; i < length; i++) fill(axis + 1, at + i * step)
-    else for (let i = 0; i < length; i++) made[next++] = from[at + i * step] ?? Number.NaN
+  const [reading, writing] = [stepsOf(shape, source), stepsOf(shape, target)]
+  /** The longest axis is gone along without a call for each of its numbers. */
+  const [along = 0, ...others] = range(shape.length).toSorted((a, b) => (shape[b] ?? 0) - (shape[a] ?? 0))
+  const [length, step, stride] = [shape[along] ?? 1, reading[along] ?? 0, writing[along] ?? 0]
+  const fill = (depth: number, at: number, to: number): void => {
+    const axis = others[depth]
+    if (axis === undefined) {
+      for (let i = 0; i < length; i++) made[to + i * stride] = from[at + i * step] ?? Number.NaN
+      return
+    }
+    const [own, wide] = [reading[axis] ?? 0, writing[axis] ?? 0]
+    for (let i = 0; i < (shape[axis] ?? 0); i++) fill(depth + 1, at + i * own, to + i * wide)
   }
-  fill(0, 0)
+  fill(0, 0, 0)
   return made
 }

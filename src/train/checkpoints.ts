@@ -41,7 +41,7 @@ export const tidyCheckpoints = (
   })
 
 const finite = ({ data }: Value): boolean => {
-  for (const x of data) if (!Number.isFinite(x)) return false
+  for (let i = 0; i < data.length; i++) if (!Number.isFinite(data[i])) return false
   return true
 }
 

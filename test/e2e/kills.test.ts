@@ -11,7 +11,7 @@ import { drawPictures, pixelsOf, tiny, type Workplace, workplace } from './progr
  * previews, validations and the best states included, leftovers none. More of them: KILLS=100 KILL_SEED=7 npx vitest run test/e2e/kills.test.ts
  */
 
-const kills = Number(process.env.KILLS ?? 5)
+const kills = Number(process.env.KILLS ?? 3)
 const seed = Number(process.env.KILL_SEED ?? 1)
 const signals = ['SIGKILL', 'SIGTERM', 'SIGKILL', 'SIGINT', 'SIGHUP'] as const
 const codes = { SIGKILL: null, SIGTERM: 143, SIGINT: 130, SIGHUP: 129 } as const

@@ -92,6 +92,7 @@ test('no padding of a convolution is below 0: what it would cut off is sliced of
   for (const y of [
     pipe(one, D.convInputGrad(D.input('k', float(1, 1, 2, 2)), [1, 1], unseen)),
     pipe(one, D.convWeightGrad(single, [2, 2], unseen)),
+    pipe(x, D.conv2d(D.input('far', float(2, 1, 2, 2)), { stride: [3, 9], padding: [0, 2, 0, 0] })),
   ])
     expect(textOf(y)).not.toContain('convolution')
 })

@@ -165,8 +165,8 @@ const uncut = (extent: number, apart: number, pad: readonly [number, number]) =>
   return { start: front, left: extent - front - back, pad: [pad[0] + front * apart, pad[1] + back * apart] as const }
 }
 /**
- * A convolution that lies in an order. XLA's plugin for the CPU (2026.6) reads beyond arrays, or ends the process, where padding is below 0: what
- * padding cuts off is sliced off.
+ * A convolution that lies in an order. XLA's plugin for the CPU (2026.6) reads beyond arrays, or ends the process, where padding is below 0 or
+ * windows do not reach the end: what padding cuts off is sliced off.
  */
 const convolved = (w: Writer, x: Laid, kernel: Line, window: s.Window, shape: Shape, order: Order): Laid => {
   const [down = 1, across = 1] = window.dilate ?? []
@@ -185,13 +185,13 @@ const convolutions: Lowerings<OpOf<'convolution'>> = {
   conv2d: (w, attributes, operands, { dtype, shape }) => {
     const [x, kernel] = operands.map((operand) => full(w, operand))
     if (x === undefined || kernel === undefined) return unmet()
-    const { sh, sw, top, left, bottom, right } = geometry(x.shape, kernel.shape, shape, attributes)
+    const g = geometry(x.shape, kernel.shape, shape, attributes)
     const window: s.Window = {
       dims: [named(pictures, x.order), named(weights, kernel.order), named(pictures, orders.nhwc)],
-      stride: [sh, sw],
+      stride: [g.sh, g.sw],
       pad: [
-        [top, bottom],
-        [left, right],
+        [g.top, behind(g.oh, g.sh, g.kh, g.h, g.top)],
+        [g.left, behind(g.ow, g.sw, g.kw, g.w, g.left)],
       ],
     }
     const y = convolved(w, x, kernel.line, window, shape, orders.nhwc)
