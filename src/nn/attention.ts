@@ -36,7 +36,7 @@ export interface Attended {
   readonly k: Tensor
   readonly v: Tensor
 }
-const scaled = (q: Tensor, width: number): Tensor => pipe(q, mul(width ** -0.5))
+const scaled = (q: Tensor, width: number): Tensor => pipe(q, mul(1 / Math.sqrt(width)))
 
 /** v softmax(q^T k / sqrt d)^T over [..., d, T]: positions are columns, as in feature maps. */
 const attendColumns = ({ q, k, v }: Attended): Tensor => {

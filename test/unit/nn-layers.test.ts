@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { freeze, input, reshape, type Tensor, transpose } from '../../src/declare/index.ts'
 import { floats, ints, type Values } from '../../src/execute/executor.ts'
 import { reference } from '../../src/execute/reference/index.ts'
-import { noises, parameters } from '../../src/graph/graph.ts'
+import { isNode, noises, parameters } from '../../src/graph/graph.ts'
 import { float, int, size } from '../../src/graph/types.ts'
 import {
   attentionBlock,
@@ -190,6 +190,13 @@ describe('attention', () => {
     const there = await run(y, { ...weightsOf(y), x: floats([1, 32, 2, 3], x) })
     const back = await run(y, { ...weightsOf(y), x: floats([1, 32, 2, 3], reversed(x, 6)) })
     expectClose(Array.from(reversed(Float64Array.from(back), 6)), there)
+  })
+  it.each([32, 96, 192])('divides by the root of %i channels as every Node rounds it, unlike its powers', (width) => {
+    const y = attentionBlock('', { heads: 1, order: 'new' })(input('x', float(1, width, 2, 2)))
+    const constants = frozen(y)
+      .nodes.filter(isNode('constant'))
+      .flatMap((n) => n.attributes.data)
+    expect(constants).toContain(1 / Math.sqrt(width))
   })
   it('has one meaning in both orders of channels', async () => {
     const x = input('x', float(1, 32, 2, 2))

@@ -36,7 +36,7 @@ export const selfAttention =
       const headsOf = (y: Tensor): Tensor => pipe(y, reshape(n, length, heads, headChannels), transpose(0, 2, 1, 3))
       const project = (name: string): Tensor =>
         pipe(x, linear(at(s, name), { out: inner, bias, ...started(init.qkv, init.bias) }))
-      const q = pipe(project(names.q), mul(scale ?? headChannels ** -0.5), headsOf)
+      const q = pipe(project(names.q), mul(scale ?? 1 / Math.sqrt(headChannels)), headsOf)
       return pipe(
         attendScored({ q, k: headsOf(project(names.k)), v: headsOf(project(names.v)) }, keep, offsets),
         transpose(0, 2, 1, 3),

@@ -32,7 +32,7 @@ export interface ClipVisionConfig extends ClipBlocks {
  */
 export const clipVision = (s: Scope, c: ClipVisionConfig): ((x: Tensor) => Tensor) => {
   const model = at(s, 'vision_model')
-  const start: Initializer = { kind: 'normal', std: c.width ** -0.5 }
+  const start: Initializer = { kind: 'normal', std: 1 / Math.sqrt(c.width) }
   const before = layerNorm(at(model, 'pre_layrnorm'), { eps: c.eps })
   const after = layerNorm(at(model, 'post_layernorm'), { eps: c.eps })
   const project = linear(at(s, 'visual_projection'), { out: c.projection, bias: false, init: start })

@@ -44,7 +44,7 @@ const family = ({ width, layers }: ClipBlocks): AttentionFamily => ({
   names: { q: 'q_proj', k: 'k_proj', v: 'v_proj', out: 'out_proj' },
   bias: true,
   outBias: true,
-  init: { qkv: normal(width ** -0.5), out: normal((2 * layers * width) ** -0.5), bias: zeros },
+  init: { qkv: normal(1 / Math.sqrt(width)), out: normal(1 / Math.sqrt(2 * layers * width)), bias: zeros },
 })
 
 const block = (s: Scope, c: ClipBlocks, keep: Tensor | undefined): Layer => {
@@ -52,8 +52,8 @@ const block = (s: Scope, c: ClipBlocks, keep: Tensor | undefined): Layer => {
   const attend = selfAttention(family(c))(at(s, 'self_attn'), { heads, headChannels: width / heads, keep })
   const norm1 = layerNorm(at(s, 'layer_norm1'), { eps })
   const norm2 = layerNorm(at(s, 'layer_norm2'), { eps })
-  const widen = linear(at(s, 'mlp.fc1'), { out: c.mlpWidth ?? 4 * width, init: normal((2 * width) ** -0.5) })
-  const narrow = linear(at(s, 'mlp.fc2'), { out: width, init: normal((2 * layers * width) ** -0.5) })
+  const widen = linear(at(s, 'mlp.fc1'), { out: c.mlpWidth ?? 4 * width, init: normal(1 / Math.sqrt(2 * width)) })
+  const narrow = linear(at(s, 'mlp.fc2'), { out: width, init: normal(1 / Math.sqrt(2 * layers * width)) })
   return (x) => {
     const h = pipe(x, norm1, attend, add(x))
     return pipe(h, norm2, widen, activations[c.activation], narrow, add(h))
@@ -119,7 +119,11 @@ export const clipText = (s: Scope, c: ClipTextConfig): ((ids: Tensor) => ClipTex
   const project =
     c.projection === null
       ? undefined
-      : linear(at(s, 'transformer.text_projection'), { out: c.projection, bias: false, init: normal(c.width ** -0.5) })
+      : linear(at(s, 'transformer.text_projection'), {
+          out: c.projection,
+          bias: false,
+          init: normal(1 / Math.sqrt(c.width)),
+        })
   return shared((ids) => {
     const [, length = 0] = ids.shape
     const sound =

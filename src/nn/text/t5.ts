@@ -88,7 +88,7 @@ const bucketOf = (distance: number, { buckets, farthest }: T5Config): number => 
 /** What is added to the products of queries and keys, [heads, L, L], from a learnt table. */
 const distances = (s: Scope, length: number, c: T5Config): Tensor => {
   const indices = Array.from({ length: length * length }, (_, i) => bucketOf((i % length) - Math.floor(i / length), c))
-  const rows = embedding(s, { entries: c.buckets, dim: c.heads, init: normal(c.width ** -0.5) })
+  const rows = embedding(s, { entries: c.buckets, dim: c.heads, init: normal(1 / Math.sqrt(c.width)) })
   return pipe(constant(indices, { dtype: 'int32', shape: [length, length] }), rows, transpose(2, 0, 1))
 }
 
@@ -102,7 +102,7 @@ const family: AttentionFamily = {
 const feedForward = (s: Scope, { width: out, mlpWidth, activation }: T5Config): Layer => {
   const own = at(s, 'DenseReluDense')
   const project = (name: string, to: number): Layer =>
-    linear(at(own, name), { out: to, bias: false, init: normal((name === 'wo' ? mlpWidth : out) ** -0.5) })
+    linear(at(own, name), { out: to, bias: false, init: normal(1 / Math.sqrt(name === 'wo' ? mlpWidth : out)) })
   const [first, second] = [project('wi_0', mlpWidth), project('wi_1', mlpWidth)]
   const inner: { readonly [A in T5Config['activation']]: Layer } = {
     relu: (x) => relu(project('wi', mlpWidth)(x)),

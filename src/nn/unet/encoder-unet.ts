@@ -29,7 +29,7 @@ const averaged: Layer = mean({ axes: [2, 3] })
 export const attentionPool = (s: Scope, { out, heads }: { readonly out: number; readonly heads: HeadsConfig }): Layer =>
   shared((x) => {
     const [n = 0, c = 0, h = 0, w = 0] = x.shape
-    const position = parameter(s, 'positional_embedding', [c, h * w + 1], { kind: 'normal', std: c ** -0.5 })
+    const position = parameter(s, 'positional_embedding', [c, h * w + 1], { kind: 'normal', std: 1 / Math.sqrt(c) })
     const columns = pipe(x, reshape(n, c, h * w))
     const y = pipe(
       concat(2, pipe(columns, mean({ axes: [2], keepDims: true })), columns),
