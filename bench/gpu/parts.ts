@@ -72,8 +72,9 @@ export const setups = (of: Setting): readonly Part[] => {
   ]
 }
 
-/** Executors that compute in 16 bits themselves. */
-const hasHalf = (executor: string): boolean => executor.startsWith('xla:')
+/** Executors that compute in 16 bits themselves, and those whose programs say what memory they take. */
+const hasHalf = (executor: string): boolean => executor.startsWith('xla:') || executor === 'tfjs:node-gpu'
+const tellsMemory = (executor: string): boolean => executor.startsWith('xla:')
 const works = {
   large: ['gpu-unet-train', 'gpu-unet-sample', 'gpu-half-sample', 'gpu-autoencoder-train'],
   small: ['small-unet-train', 'small-unet-sample', 'small-autoencoder-train'],
@@ -90,8 +91,9 @@ const rivals = [
 const bench = (of: Setting, executor: string, work: string): readonly Part[] =>
   rivals
     .filter(
+      // A processor computes in bfloat16 for minutes, and the peer that is compiled needs a compiler.
       ({ precision, modes: [mode] }) =>
-        (precision === 'float32' || hasHalf(executor)) && !(of.small && mode === 'compiled'),
+        of.small ? precision === 'float32' && mode !== 'compiled' : precision === 'float32' || hasHalf(executor),
     )
     .map(({ modes, precision, seconds }) => {
       const name = `bench-${executor}-${work}-${modes[0]}`
@@ -143,7 +145,7 @@ const ofExecutor = (of: Setting, executor: string): readonly Part[] => {
       seconds: 45,
       command: cli(of, 'conformance', '--fixtures', of.fixtures, '--area', area, '--executor', executor),
     })),
-    ...(hasHalf(executor)
+    ...(tellsMemory(executor)
       ? [
           {
             name: `memory-${executor}`,
