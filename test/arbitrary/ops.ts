@@ -79,6 +79,10 @@ const along = (...domains: readonly Domain[]) =>
 /** Now and then as many as there are in a processor's vectors and blocks, and one more. */
 const channelCount = fc.oneof({ arbitrary: extent, weight: 6 }, { arbitrary: fc.constantFrom(4, 8, 16, 17), weight: 1 })
 
+/** Now and then wider, so that padding is more than a kernel sees, and strides leave ends out. */
+const now = (usual: fc.Arbitrary<number>, most: number): fc.Arbitrary<number> =>
+  fc.oneof({ arbitrary: usual, weight: 4 }, { arbitrary: fc.nat(most), weight: 1 })
+const [step, edge, spare] = [now(fc.nat(1), 3).map((s) => s + 1), now(fc.nat(2), 6), now(fc.nat(3), 15)]
 /** A convolution whose kernel fits: shapes of x, weight and y, and the window. */
 const convolution = fc
   .record({
@@ -86,9 +90,9 @@ const convolution = fc
     channels: channelCount,
     outs: channelCount,
     kernel: fc.tuple(extent, extent),
-    stride: fc.tuple(fc.integer({ min: 1, max: 2 }), fc.integer({ min: 1, max: 2 })),
-    padding: fc.array(fc.integer({ min: 0, max: 2 }), { minLength: 4, maxLength: 4 }),
-    spare: fc.tuple(fc.nat(3), fc.nat(3)),
+    stride: fc.tuple(step, step),
+    padding: fc.oneof(fc.constant([0, 0, 0, 0]), fc.array(edge, { minLength: 4, maxLength: 4 })),
+    spare: fc.tuple(spare, spare),
   })
   .map(({ batch, channels, outs, kernel, stride, padding, spare }) => {
     const input = kernel.map((k, i) => Math.max(1, k + (spare[i] ?? 0) - (padding[i] ?? 0) - (padding[i + 2] ?? 0)))

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import * as D from '../../src/declare/index.ts'
 import type { Executor, Values } from '../../src/execute/executor.ts'
 import { by, finishings, type How } from '../../src/execute/onednn/compile.ts'
 import { type Costs, measured, reckonedOfAvx512 } from '../../src/execute/onednn/costs.ts'
@@ -8,7 +9,8 @@ import { onednn, onednnBy } from '../../src/execute/onednn/index.ts'
 import { inLoops } from '../../src/execute/onednn/sums.ts'
 import { reference } from '../../src/execute/reference/index.ts'
 import type { Graph } from '../../src/graph/graph.ts'
-import { type Half, halves } from '../../src/graph/types.ts'
+import { float, type Half, halves } from '../../src/graph/types.ts'
+import { pipe } from '../../src/prelude.ts'
 import { optimise, precision } from '../../src/transform/index.ts'
 import { caseOf, frozen } from '../arbitrary/cases.ts'
 import { check } from '../arbitrary/check.ts'
@@ -31,6 +33,26 @@ const networks = arbitraryNetwork.map(fed)
 const products = caseOf('matmul')
 /** Operands and what lies between products in half precision; sums, which leave, in float32. */
 const inHalves = ({ graph, feeds }: Fed, half: Half): Fed => ({ graph: precision(half)(graph), feeds })
+
+/** A kernel of one place that meets every second or third place of pictures, to their ends or not: the convolution and both gradients. */
+const points = fc
+  .record({
+    of: fc.tuple(...[3, 5, 8].map((max) => fc.integer({ min: 1, max }))),
+    result: fc.tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 })),
+    stride: fc.tuple(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 3 })),
+    isWhole: fc.boolean(),
+  })
+  .map(({ of: [n = 1, c = 1, o = 1], result: [oh, ow], stride: [sh, sw], isWhole }) => {
+    const window = { stride: [sh, sw], padding: [0, 0, 0, 0] } as const
+    const seen = [oh, ow].map((d, i) => (d - (isWhole ? 0 : 1)) * (window.stride[i] ?? 1) + (isWhole ? 0 : 1))
+    const [x, dy] = [D.input('x', float(n, c, ...seen)), D.input('dy', float(n, o, oh, ow))]
+    const weight = D.input('weight', float(o, c, 1, 1))
+    return fed({
+      y: pipe(x, D.conv2d(weight, window)),
+      dx: pipe(dy, D.convInputGrad(weight, seen, window)),
+      dw: pipe(dy, D.convWeightGrad(x, [1, 1], window)),
+    })
+  })
 
 const plainLayer: Layer = {
   ...{ n: 1, c: 16, o: 16, hwio: false, kernel: [3, 3], stride: [1, 1], padding: [1, 1, 1, 1], result: [4, 4] },
@@ -104,6 +126,12 @@ await suiteOn('onednn', 'onednn', () => {
         4,
       ))
   })
+
+  test('gives a kernel of one place by strides, and spoils nothing beside it', () =>
+    check(
+      fc.asyncProperty(points, async (one) => isAsReference(onednn, one)),
+      20,
+    ))
 
   const algorithmsOn = async ({ explain }: Executor, graph: Graph): Promise<readonly string[]> =>
     explain === undefined ? [] : right(await explain(graph, { mode: 'training' })()).map(({ algorithm }) => algorithm)

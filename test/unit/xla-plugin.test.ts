@@ -15,7 +15,7 @@ import { compileOptions, functions, laidOut, readBack } from '../../src/execute/
 import { type AskedDevices, inVariable, isPlugin, platformOf } from '../../src/execute/xla/places.ts'
 import { PluginError } from '../../src/execute/xla/plugin.ts'
 import { programOf } from '../../src/execute/xla/program.ts'
-import { float } from '../../src/graph/types.ts'
+import { float, type Shape } from '../../src/graph/types.ts'
 import { E, pipe } from '../../src/prelude.ts'
 import { grad, optimise } from '../../src/transform/index.ts'
 import { suiteOn } from '../arbitrary/executors.ts'
@@ -95,6 +95,19 @@ test('no padding of a convolution is below 0: what it would cut off is sliced of
     pipe(x, D.conv2d(D.input('far', float(2, 1, 2, 2)), { stride: [3, 9], padding: [0, 2, 0, 0] })),
   ])
     expect(textOf(y)).not.toContain('convolution')
+})
+
+test('of places set apart that are fewer than a kernel’s the zeros are written, behind a barrier', () => {
+  const weight = D.input('weight', float(1, 1, 2, 2))
+  const dx = (dy: Shape, size: Shape, padding: D.Window['padding']): string => {
+    const y = pipe(D.input('dy', float(...dy)), D.convInputGrad(weight, size, { stride: [1, 2], padding }))
+    return programOf(graphOf({ y }), {}).text
+  }
+  const [spaced, waiting, convolved] = dx([1, 1, 1, 3], [1, 4], [1, 1, 0, 1]).split('\n').slice(-8)
+  expect(spaced).toContain('low = [0, 0, 0, 0], high = [0, 0, 1, 0], interior = [0, 0, 0, 1]')
+  expect(waiting).toContain('optimization_barrier')
+  expect(convolved).toContain('pad = [[0, 0], [0, 0]], lhs_dilate = [1, 1]')
+  expect(dx([1, 1, 2, 2], [3, 4], [0, 0, 0, 0])).not.toContain('barrier')
 })
 
 const withCacheOfItsOwn = async (body: () => Promise<void>): Promise<void> => {

@@ -288,6 +288,21 @@ const pictures = (draft: Draft, { value, type }: Operand, element = draft.elemen
 const solid = (draft: Draft, view: View): View => (isDistinct(view) ? view : draft.store(load(view), view.shape))
 
 const shapeOf = ({ type }: Operand): Shape => type.shape
+const isStridedPoint = ({ stride, padding }: Window, [, , ...kernel]: Shape): boolean =>
+  kernel.every((k) => k === 1) && stride.some((s) => s > 1) && padding.every((edge) => edge === 0)
+/**
+ * The places of x that a kernel of one place meets, beside each other. The library's gradient of such a kernel by strides (`jit_1x1`, oneDNN
+ * 3.2) is wrong and writes beyond its memory: docs/decisions/0017-onednn.md.
+ */
+const met = (draft: Draft, { stride: [sh = 1, sw = 1] }: Window, x: Operand, [n = 0, , oh = 0, ow = 0]: Shape) => {
+  const view = pictures(draft, x)
+  const shape = [n, shapeOf(x)[1] ?? 0, oh, ow]
+  const strides = view.strides.map((s, axis) => s * ([1, 1, sh, sw][axis] ?? 1))
+  return {
+    window: { stride: [1, 1], padding: [0, 0, 0, 0] },
+    x: { value: load({ ...view, shape, strides }), type: { ...x.type, shape } },
+  }
+}
 /** Of what has no elements, or is a sum over none: 0, and what is added. */
 const empty = (draft: Draft, shape: Shape, addends: readonly Operand[]): Expression =>
   plus(load(draft.store(float(0), shape)), shape, addends)
@@ -311,10 +326,13 @@ export const convolutions: Lowerings<OpOf<'convolution'>> = {
       return convolved(draft, { which: 'convInputGrad', window, shapes, operands: [dy, weight], type }, addends)
     return minimalConvolution(draft, g, pictures(draft, dy), backward(filtersOf(draft, weight)), addends, type.dtype)
   },
-  convWeightGrad: (window, [x, dy], type, draft, _, { isMinimal }) => {
+  convWeightGrad: (given, [whole, dy], type, draft, _, { isMinimal }) => {
     const { shape } = type
+    if (isEmpty(shapeOf(whole), shapeOf(dy), shape)) return empty(draft, shape, [])
+    const { window, x } = isStridedPoint(given, shape)
+      ? met(draft, given, whole, shapeOf(dy))
+      : { window: given, x: whole }
     const shapes = { x: shapeOf(x), weight: shape, y: shapeOf(dy) }
-    if (isEmpty(shapes.x, shapes.y, shape)) return empty(draft, shape, [])
     return isMinimal
       ? minimalWeightGradient(
           draft,

@@ -156,6 +156,7 @@ const pictures = ['b', 'f', '0', '1']
 const weights = ['o', 'i', '0', '1']
 /** Of a gradient by weights: channels of x are its batch, pictures its features. */
 const turned = { x: ['f', 'b', '0', '1'], dy: ['i', 'o', '0', '1'] }
+const extentOf = ({ type }: Line, dims: string, name: string): number => type.shape[dims.split(', ').indexOf(name)] ?? 0
 /** How far a window moves beyond what it was told, so that its result has so many places. */
 const behind = (places: number, stride: number, window: number, extent: number, before: number): number =>
   (places - 1) * stride + window - extent - before
@@ -164,9 +165,22 @@ const uncut = (extent: number, apart: number, pad: readonly [number, number]) =>
   const [front, back] = [Math.max(0, Math.ceil(-pad[0] / apart)), Math.max(0, Math.ceil(-pad[1] / apart))]
   return { start: front, left: extent - front - back, pad: [pad[0] + front * apart, pad[1] + back * apart] as const }
 }
+/** An array between whose places there are zeros already, and around them: what XLA is to leave as it is. */
+const spacedOut = (w: Writer, line: Line, order: Order, { dilate = [1, 1], pad: edges, ...window }: s.Window) => {
+  const perAxis = (height: number, width: number): Shape => permuted([0, 0, height, width], order)
+  const [[top, bottom], [left, right]] = edges
+  const between = perAxis(dilate[0] - 1, dilate[1] - 1)
+  const wide = s.pad(w, line, perAxis(top, left), perAxis(bottom, right), between)
+  const around: s.Window['pad'] = [
+    [0, 0],
+    [0, 0],
+  ]
+  return { line: s.barrier(w, [wide]), window: { ...window, pad: around } }
+}
 /**
  * A convolution that lies in an order. XLA's plugin for the CPU (2026.6) reads beyond arrays, or ends the process, where padding is below 0 or
- * windows do not reach the end: what padding cuts off is sliced off.
+ * windows do not reach the end: what padding cuts off is sliced off. It ends the process too while it simplifies one of places set apart of which
+ * there are fewer along an axis than the kernel has: their zeros are written.
  */
 const convolved = (w: Writer, x: Laid, kernel: Line, window: s.Window, shape: Shape, order: Order): Laid => {
   const [down = 1, across = 1] = window.dilate ?? []
@@ -179,7 +193,10 @@ const convolved = (w: Writer, x: Laid, kernel: Line, window: s.Window, shape: Sh
     [n, c, h.left, v.left],
   ]
   const line = sameShape(left, x.shape) ? x.line : s.slice(w, x.line, permuted(start, x.order), permuted(left, x.order))
-  return laid(s.convolution(w, line, kernel, { ...window, pad: [h.pad, v.pad] }, own), order)
+  const told = { ...window, pad: [h.pad, v.pad] } as const
+  const isWider = [h.left, v.left].some((extent, i) => extent < extentOf(kernel, window.dims[1], String(i)))
+  const given = isWider && down * across > 1 ? spacedOut(w, line, x.order, told) : { line, window: told }
+  return laid(s.convolution(w, given.line, kernel, given.window, own), order)
 }
 const convolutions: Lowerings<OpOf<'convolution'>> = {
   conv2d: (w, attributes, operands, { dtype, shape }) => {

@@ -150,17 +150,17 @@ export const slice = (w: Writer, x: Line, start: Shape, extent: Shape): Line => 
   const ranges = start.map((from, i) => `${from}:${from + (extent[i] ?? 0)}`).join(', ')
   return call(w, 'slice', [x], shaped(x, extent), ` [${ranges}]`)
 }
-/** Zeros before and after each axis. */
-export const pad = (w: Writer, x: Line, low: Shape, high: Shape): Line =>
+/** Zeros before and after each axis, and between its places. */
+export const pad = (w: Writer, x: Line, low: Shape, high: Shape, between: Shape = low.map(() => 0)): Line =>
   call(
     w,
     'pad',
     [x, scalar(w, x.type.dtype, 0)],
     shaped(
       x,
-      x.type.shape.map((d, i) => d + (low[i] ?? 0) + (high[i] ?? 0)),
+      x.type.shape.map((d, i) => d + (low[i] ?? 0) + (high[i] ?? 0) + Math.max(0, d - 1) * (between[i] ?? 0)),
     ),
-    `, low = ${list(low)}, high = ${list(high)}, interior = ${list(low.map(() => 0))}`,
+    `, low = ${list(low)}, high = ${list(high)}, interior = ${list(between)}`,
   )
 export const concat = (w: Writer, xs: readonly Line[], axis: number, type: TensorType): Line =>
   call(w, 'concatenate', xs, type, `, dim = ${axis}`)
