@@ -1,5 +1,5 @@
 import { type Checked, collect, type Effect, fail } from '../error.ts'
-import type { Graph, Node } from '../graph/graph.ts'
+import { feedName, type Graph, type Node } from '../graph/graph.ts'
 import { inferType } from '../graph/shape-rules.ts'
 import { sameType, showType } from '../graph/types.ts'
 import { E, pipe } from '../prelude.ts'
@@ -25,16 +25,26 @@ const checkNode = ({ nodes }: Graph, node: Node, index: number): Checked<Node> =
     : fail('compile', place, showType(inferred.right), showType(node.type))
 }
 
+/** Arrays go by name in objects, where what every object has would stand for one that is not there. */
+const checkName = (name: string): Checked<string> =>
+  name in Object.prototype
+    ? fail('compile', name, 'a name of its own for a leaf or an output', 'what every object of JavaScript has')
+    : E.right(name)
+
 /** Node after node. */
 function* checking(g: Graph): Generator<void, Checked<Graph>> {
   const checked: Checked<unknown>[] = []
   for (const [i, n] of g.nodes.entries()) {
     checked.push(checkNode(g, n, i))
+    const name = feedName(n)
+    if (name !== undefined) checked.push(checkName(name))
     yield
   }
-  for (const [name, i] of Object.entries(g.outputs))
+  for (const [name, i] of Object.entries(g.outputs)) {
+    checked.push(checkName(name))
     if (g.nodes[i] === undefined)
       checked.push(fail('compile', name, `an output among ${g.nodes.length} nodes`, String(i)))
+  }
   return pipe(
     collect(checked),
     E.map(() => g),

@@ -23,6 +23,9 @@ export interface Graph {
   readonly outputs: Readonly<Record<string, number>>
 }
 
+/** As JSON, but that -0 is not 0. */
+export const exactText = (x: unknown): string => JSON.stringify(x, (_, part) => (Object.is(part, -0) ? '-0' : part))
+
 const attributesOf =
   <K extends OpKind>(op: K) =>
   (g: Graph): readonly Attributes[K][] =>

@@ -1,11 +1,12 @@
 import { apply, leafName, mul, refreeze, rewrite, scalar, type Tensor } from '../declare/index.ts'
-import type { Graph, Node } from '../graph/graph.ts'
+import { exactText, type Graph, isNode, type Node } from '../graph/graph.ts'
 import type { OpKind } from '../graph/ops.ts'
 import { pipe } from '../prelude.ts'
 import { isZero } from './fold.ts'
 
 /** What makes two nodes the same: op, attributes, operands. */
-const signature = (n: Node, operands: readonly number[]): string => `${n.op}${JSON.stringify(n.attributes)}${operands}`
+const signature = (n: Node, operands: readonly number[]): string =>
+  `${n.op}${isNode('constant')(n) ? exactText(n.attributes) : JSON.stringify(n.attributes)}${operands}`
 
 /** Common subexpressions once: equal ops on equal operands become one node. */
 export const share = (g: Graph): Graph => {

@@ -222,10 +222,12 @@ describe('feeds', () => {
       ['steps', '2 numbers'],
     ])
   })
-  test('an input named like a property of objects is missing until fed', async () => {
-    const odd = pipe(input('constructor', float()), add(1))
-    expect(await failing(odd)).toHaveLength(1)
-    expect(await numbers(odd, { constructor: floats([], Float64Array.of(1)) })).toEqual([2])
+  test.each(['constructor', '__proto__'])('%s, which every object has, names no leaf and no output', async (name) => {
+    const [odd, sum] = [input(name, float()), pipe(input('x', float()), add(1))]
+    for (const outputs of [{ y: odd }, Object.fromEntries([[name, sum]])]) {
+      const errors = left(await reference.compile(right(freeze(outputs)), { mode: 'training' })())
+      expect(errors.map((e) => [e.tag, e.at])).toEqual([['compile', name]])
+    }
   })
   test('constants are baked in and no longer fed', async () => {
     const program = await compiled({ y }, { steps: floats([], Float64Array.of(10)) })

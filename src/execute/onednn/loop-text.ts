@@ -1,3 +1,4 @@
+import { splat } from '../tail/kernel.ts'
 import { instructions, isLane, isRounding, type Kind, lanes } from './expression.ts'
 import { halves } from './half-text.ts'
 import { type Loop, type Operand, pointersOf, type Reduction, type Walk } from './loop.ts'
@@ -14,10 +15,8 @@ interface Mode {
   readonly width: 4 | 1
 }
 
-const splat = (value: number, of: Kind): string =>
-  of === 'float'
-    ? `(f32x4.splat (f32.const ${Object.is(value, -0) ? '-0' : value}))`
-    : `(i32x4.splat (i32.const ${value}))`
+const inLanes = (value: number, of: Kind): string =>
+  of === 'float' ? splat(value) : `(i32x4.splat (i32.const ${value}))`
 
 const combine: { readonly [R in Reduction]: (a: string, b: string) => string } = {
   sum: instructions.add,
@@ -97,7 +96,7 @@ const writing = (loop: Loop) => {
   /** Numbers lie in locals: V8 would make each anew wherever it stands. */
   const constants = new Map<string, string>()
   const constant = (value: number, of: Kind): string => {
-    const text = splat(value, of)
+    const text = inLanes(value, of)
     const name = constants.get(text) ?? local(`k${constants.size}`, 'v128')
     constants.set(text, name)
     return `(local.get $${name})`

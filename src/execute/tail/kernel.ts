@@ -14,8 +14,10 @@ const instructions: { readonly [O in TailOp]: string } = {
 }
 
 const prefixes = { array: '$x', scalar: '$c', step: '$t' } as const
+/** A number in every lane. */
+export const splat = (value: number): string => `(f32x4.splat (f32.const ${Object.is(value, -0) ? '-0' : value}))`
 const read = (o: Operand): string =>
-  o.kind === 'constant' ? `(f32x4.splat (f32.const ${o.value}))` : `(local.get ${prefixes[o.kind]}${o.index})`
+  o.kind === 'constant' ? splat(o.value) : `(local.get ${prefixes[o.kind]}${o.index})`
 const expression = ({ op, operands }: Step): string => `(${instructions[op]} ${operands.map(read).join(' ')})`
 
 /**

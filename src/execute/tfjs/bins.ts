@@ -1,3 +1,4 @@
+import { exactText } from '../../graph/graph.ts'
 import type { Shape } from '../../graph/types.ts'
 import { sameShape } from '../../graph/types.ts'
 import type { Carry } from '../executor.ts'
@@ -58,7 +59,7 @@ const alike = ({ loops, guards }: Lowered, carry: Carry): readonly Alike[] => {
     const { arrays, scalars, steps, outputs, gives, length } = loop
     const state = stateOf(loop, guards, carry)
     const results = outputs.map(({ name, operand }) => [operand, own(guards, name)?.condition ?? null])
-    const likeness = JSON.stringify([arrays.length, scalars, steps, results, gives, state])
+    const likeness = exactText([arrays.length, scalars, steps, results, gives, state])
     const known = open.get(likeness)
     if (known !== undefined && gives.length === 0 && known.length + length <= most) {
       known.loops.push(loop)

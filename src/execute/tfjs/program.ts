@@ -2,7 +2,7 @@ import { postorder } from '../../graph/order.ts'
 import type { Half, TensorType } from '../../graph/types.ts'
 import { RR } from '../../prelude.ts'
 import type { Attributes, Kernel } from './kernel.ts'
-import type { Constant, Roots, Value } from './value.ts'
+import type { Constant, Data, Roots, Value } from './value.ts'
 
 /** A kernel call: the registers it reads, the one it writes, and those that nobody reads after it. */
 export interface Step {
@@ -31,6 +31,9 @@ export const reached = (roots: readonly Value[]): readonly Value[] =>
 /** Constants up to this many elements are compared by content, larger ones by identity. */
 const smallConstant = 1024
 
+/** Where zeros are below zero, which their text does not say. */
+const negativeZeros = (data: Data): string =>
+  data instanceof Float32Array ? data.reduce((places, x, i) => (Object.is(x, -0) ? `${places} -${i}` : places), '') : ''
 /** Registers by content, so that what is written twice is computed once. */
 const numbering = () => {
   const registers = new Map<Value, number>()
@@ -40,7 +43,7 @@ const numbering = () => {
       ? `leaf ${v.name}`
       : v.kind === 'constant'
         ? v.data.length <= smallConstant
-          ? `constant ${v.type.dtype}[${v.type.shape}] ${v.data}`
+          ? `constant ${v.type.dtype}[${v.type.shape}] ${v.data}${negativeZeros(v.data)}`
           : v
         : `${v.kernel} ${v.inputs.map((x) => registers.get(x))} ${JSON.stringify(v.attributes)}`
   return {

@@ -1,14 +1,15 @@
 import { type Effect, effect } from '../../error.ts'
 import type { Graph } from '../../graph/graph.ts'
+import { pipe, TE } from '../../prelude.ts'
 import { omit, only } from '../carry.ts'
 import { contracted } from '../contract.ts'
 import type { Carry, CompileOptions, Executable, Executor, FileArrays, Stepper, Value, Values } from '../executor.ts'
-import { type Across, type Client, execute, type Loaded, unload } from './client.ts'
+import { type Across, type Client, execute, type Loaded } from './client.ts'
 import { type Engine, engineOf, loadProgram } from './engine.ts'
 import { deviceMemory, guarded, memoryOfProgram } from './memory.ts'
 import { type AskedDevices, askedDevices } from './places.ts'
 import { type Program, programInTurns, type Sharing } from './program.ts'
-import { type Arrays, type Cut, downloadAll, dropAll, dropInTurns, uploadAll, uploadOne } from './transfers.ts'
+import { type Arrays, type Cut, downloadAll, dropAll, release, uploadAll, uploadOne } from './transfers.ts'
 
 /** An engine, what each of its devices has of what is carried, and the devices of all processes where these step together. */
 interface Device extends Engine, Pick<Sharing, 'carried'>, Pick<Client, 'across'> {}
@@ -47,12 +48,6 @@ const called = async ({ client }: Engine, { program, loaded }: Compiled, arrays:
   )
   const results = await execute(client, loaded, given)
   return Object.fromEntries(program.outputs.map((name, i) => [name, results.map((own) => own[i] ?? 0n)]))
-}
-
-/** Lets go of arrays, and of the program that took them. */
-const release = async (engine: Engine, arrays: readonly Arrays[], loaded?: Loaded): Promise<void> => {
-  for (const own of arrays) await dropInTurns(engine, own)
-  if (loaded !== undefined) await unload(engine.client, loaded)
 }
 
 const running = <A>({ name, client }: Engine, body: () => Promise<A>): Effect<A> =>
@@ -138,9 +133,13 @@ const executable = (engine: Device, graph: Graph, held: Arrays): Executable => {
       effect(async (run) => {
         const whole = [...Object.keys(held), ...Object.keys(initial)]
         const made = await run(compiled(engine, graph, carry, whole, engine.across))
+        const upload = running(engine, () =>
+          uploadAll(engine, only(initial, made.program.arguments), made.program.sharded.arguments, made.cut),
+        )
         const given = await run(
-          running(engine, () =>
-            uploadAll(engine, only(initial, made.program.arguments), made.program.sharded.arguments, made.cut),
+          pipe(
+            upload,
+            TE.orElseFirstTaskK(() => () => release(engine, [], made.loaded)),
           ),
         )
         return stepper(engine, made, carry, held, given)
@@ -198,8 +197,9 @@ export const xla = (platform: string, { count, optimizerState, group }: AskedDev
       effect(async (run) => {
         const engine = await run(engineOf(platform, count, group))
         const { program, loaded } = await run(compiled(device(engine, { mode }), graph, carry, known))
-        const memory = await run(guarded('compile', engine.name, () => memoryOfProgram(engine.client, loaded)))
-        await unload(engine.client, loaded)
+        const asked = await guarded('compile', engine.name, () => memoryOfProgram(engine.client, loaded))()
+        await release(engine, [], loaded)
+        const memory = await run(TE.fromEither(asked))
         const ops: Record<string, number> = {}
         for (const [, op = ''] of program.text.matchAll(/= "?((?:stablehlo|chlo)\.\w+)/g)) ops[op] = (ops[op] ?? 0) + 1
         return { text: program.text, ops, memory }

@@ -1,8 +1,9 @@
+import { reasonOf } from '../../error.ts'
 import { breathing } from '../breath.ts'
 import type { Value, Values } from '../executor.ts'
 import type { Types } from '../feeds.ts'
 import { bytesOf, fromBytes, partOf, toBytes } from './arrays.ts'
-import { download, drop, upload } from './client.ts'
+import { download, drop, type Loaded, unload, upload } from './client.ts'
 import type { Engine } from './engine.ts'
 import { elementTypes } from './pjrt.ts'
 
@@ -10,12 +11,22 @@ import { elementTypes } from './pjrt.ts'
 export type Arrays = Readonly<Record<string, readonly bigint[]>>
 export const dropAll = ({ client }: Engine, arrays: Arrays): void => drop(client, Object.values(arrays).flat())
 /** The same while others have turns, of all that a program has. */
-export const dropInTurns = async ({ client }: Engine, arrays: Arrays): Promise<void> => {
+const dropInTurns = async ({ client }: Engine, arrays: Arrays): Promise<void> => {
   const breath = breathing()
   for (const own of Object.values(arrays)) {
     drop(client, own)
     await breath()
   }
+}
+
+/** Lets go of arrays, and of the program that took them. Nobody waits for it, so what the plugin complains of is a warning of the process. */
+export const release = async (engine: Engine, arrays: readonly Arrays[], loaded?: Loaded): Promise<void> => {
+  const ways = [
+    ...arrays.map((own) => () => dropInTurns(engine, own)),
+    ...(loaded === undefined ? [] : [() => unload(engine.client, loaded)]),
+  ]
+  for (const way of ways)
+    await way().catch((e: unknown) => process.emitWarning(`${engine.name}: memory was not given back: ${reasonOf(e)}`))
 }
 
 /** Among how many devices arrays are cut, and which of them is this process's first. */
@@ -29,11 +40,16 @@ export const uploadOne = async ({ client }: Engine, value: Value, cut?: Cut): Pr
   const [first = 1, ...rest] = value.shape
   const shape = cut === undefined ? value.shape : [first / cut.devices, ...rest]
   const made: bigint[] = []
-  for (const [i, device] of client.devices.entries()) {
-    const own = cut === undefined ? bytes : partOf(bytes, cut.first + i, cut.devices)
-    made.push(await upload(client, device, own, elementTypes[value.dtype], shape))
+  try {
+    for (const [i, device] of client.devices.entries()) {
+      const own = cut === undefined ? bytes : partOf(bytes, cut.first + i, cut.devices)
+      made.push(await upload(client, device, own, elementTypes[value.dtype], shape))
+    }
+    return made
+  } catch (e) {
+    drop(client, made)
+    throw e
   }
-  return made
 }
 /** Copies on the devices of what a program reads. */
 export const uploadAll = async (
