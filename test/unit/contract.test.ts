@@ -103,6 +103,63 @@ const contract =
       expect(faults(await ours.read())).toMatchObject([{ tag: 'run' }])
     })
 
+    test('runs at once have each its own results, the first runs too', async () => {
+      const { graph, w, feeds } = freezing()
+      const program = await compile(graph)
+      const fed = [1, 2, 3].map((k) => ({
+        ...feeds,
+        w: floats(
+          w.shape,
+          Float32Array.from(w.data, (v) => k * v),
+        ),
+      }))
+      const together = () => Promise.all(fed.map(async (one) => right(await program.run(one)())))
+      const first = await together()
+      const [, , third] = fed
+      if (third === undefined) throw new Error('no third')
+      expect(first[2]).toEqual(right(await program.run(third)()))
+      expect(first[0]?.w).not.toEqual(first[2]?.w)
+      expect(await together()).toEqual(first)
+      program.dispose()
+    })
+
+    test('what becomes of state is what it was before the step, swapped, doubled, or an output too', async () => {
+      const [a, b, x] = [D.input('a', float(2, 3)), D.input('b', float(2, 3)), D.input('x', float(2, 3))]
+      const sum = pipe(a, D.add(x))
+      const ways = [
+        [
+          { na: b, nb: a, y: pipe(a, D.sub(b), D.mul(x)) },
+          { na: 'a', nb: 'b' },
+        ],
+        [
+          { na: sum, nb: sum, y: pipe(b, D.mul(x)) },
+          { na: 'a', nb: 'b' },
+        ],
+        [{ na: sum, y: sum, z: pipe(sum, D.reshape(6)), b }, { na: 'a' }],
+        [
+          { na: b, nb: pipe(sum, D.mul(2)), y: pipe(a, D.transpose(1, 0)), old: a },
+          { na: 'a', nb: 'b' },
+        ],
+      ] as const
+      for (const [outputs, carried] of ways) {
+        const steps = async (e: Executor) => {
+          const program = right(await e.compile(graphOf(outputs), { mode: 'training' })())
+          const stepper = right(await program.start(carried, { a: feed(1, float(2, 3)), b: feed(2, float(2, 3)) })())
+          const all: Values[] = []
+          for (const i of [3, 4]) {
+            all.push(right(await stepper.step({ x: feed(i, float(2, 3)) })()))
+            all.push(right(await stepper.read()))
+          }
+          program.dispose()
+          return all
+        }
+        const [ours, theirs] = [await steps(executor), await steps(reference)]
+        for (const [i, expected] of theirs.entries())
+          for (const [output, value] of Object.entries(expected))
+            expect(difference(ours[i]?.[output], value)).toBeLessThan(5 * tolerances[name].op)
+      }
+    })
+
     test('a second step while one runs is an error', async () => {
       const g = adam()
       const { x, t, ...start } = adamFeeds()

@@ -1,4 +1,5 @@
-import type { Instruction, Plan } from './plan.ts'
+import { RR } from '../../prelude.ts'
+import type { Instruction, Placed, Plan } from './plan.ts'
 import { liesAs } from './view.ts'
 
 const under = (i: Instruction, to: (buffer: number) => number): Instruction => {
@@ -54,5 +55,10 @@ export const writtenInPlace = (plan: Plan): Plan => {
     dropped.add(at)
   }
   const to = (buffer: number): number => moved.get(buffer) ?? buffer
-  return { ...plan, each: instructions.flatMap((i, at) => (dropped.has(at) ? [] : [under(i, to)])), handovers: [] }
+  return {
+    ...plan,
+    each: instructions.flatMap((i, at) => (dropped.has(at) ? [] : [under(i, to)])),
+    outputs: RR.map((o: Placed) => ({ ...o, view: { ...o.view, buffer: to(o.view.buffer) } }))(plan.outputs),
+    handovers: [],
+  }
 }

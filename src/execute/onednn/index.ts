@@ -1,6 +1,6 @@
 import { type Effect, effect } from '../../error.ts'
 import type { Graph } from '../../graph/graph.ts'
-import { TE } from '../../prelude.ts'
+import { pipe, TE } from '../../prelude.ts'
 import { omit, only } from '../carry.ts'
 import { contracted } from '../contract.ts'
 import type { Carry, CompileOptions, Executable, Executor, Stepper, Values } from '../executor.ts'
@@ -61,19 +61,29 @@ const programs = ({ library: lib, graph, mode, constants, threads, how }: Compil
 const computed = (program: Program, feeds: Values): Effect<Values> =>
   effect(async (run) => {
     program.feed(feeds)
-    await run(TE.fromEither(program.run()))
-    return program.read(program.plan.outputs)
+    const done = program.run()
+    // At once: another run of the same program may be next.
+    const results = program.read(program.plan.outputs)
+    await run(TE.fromEither(done))
+    return results
   })
 
 const executable = (compiled: Compiled): Executable => {
   const { started, dispose } = programs(compiled)
-  let own: Program | undefined
+  const whole: { begun?: ReturnType<ReturnType<typeof started>>; program?: Program } = {}
+  /** Of all runs, of which several may be the first. */
+  const withoutCarry: Effect<Program> = effect(async (run) => {
+    const begun = whole.begun ?? started({}, {})()
+    whole.begun = begun
+    whole.program = (await run(() => begun)).program
+    return whole.program
+  })
   return {
     run: (feeds) =>
-      effect(async (run) => {
-        own = own ?? (await run(started({}, {}))).program
-        return run(computed(own, feeds))
-      }),
+      pipe(
+        withoutCarry,
+        TE.chain((program) => computed(program, feeds)),
+      ),
     start: (carry, initial) =>
       effect(async (run): Promise<Stepper> => {
         const { program, end } = await run(started(carry, initial))
@@ -84,7 +94,7 @@ const executable = (compiled: Compiled): Executable => {
         }
       }),
     dispose: () => {
-      own?.release()
+      whole.program?.release()
       dispose()
     },
   }
