@@ -8,11 +8,13 @@ import { drawPictures, pixelsOf, tiny, type Workplace, workplace } from './progr
 
 /**
  * Runs that are ended at random moments, again and again, and resumed, end with the same bytes as one that was never stopped:
- * previews, validations and the best states included, leftovers none. More of them: KILLS=100 KILL_SEED=7 npx vitest run test/e2e/kills.test.ts
+ * previews, validations and the best states included, leftovers none. More of them: KILLS=100 KILL_SEED=7 npx vitest run test/e2e/kills.test.ts,
+ * and on another engine: KILL_EXECUTOR=xla:cpu.
  */
 
 const kills = Number(process.env.KILLS ?? 3)
 const seed = Number(process.env.KILL_SEED ?? 1)
+const executor = process.env.KILL_EXECUTOR
 const signals = ['SIGKILL', 'SIGTERM', 'SIGKILL', 'SIGINT', 'SIGHUP'] as const
 const codes = { SIGKILL: null, SIGTERM: 143, SIGINT: 130, SIGHUP: 129 } as const
 /** In [0, 1). */
@@ -36,7 +38,13 @@ const sets = (): readonly string[] =>
     ]),
   ].flatMap((set) => ['--set', set])
 const train = (run: string, resume: boolean, end?: { readonly signal: NodeJS.Signals; readonly after: number }) =>
-  place().run(['train', tiny, '--out', run, ...sets(), ...(resume ? ['--resume'] : [])], end)
+  place().run(
+    [
+      ...['train', tiny, '--out', run, ...sets(), ...(resume ? ['--resume'] : [])],
+      ...(executor === undefined ? [] : ['--executor', executor]),
+    ],
+    end,
+  )
 
 /** Every file of a run but its report, which says how long it took. */
 const filesOf = async (run: string): Promise<Readonly<Record<string, string>>> => {
