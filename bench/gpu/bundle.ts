@@ -4,9 +4,12 @@ import { cp, mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
-import { t } from '../../src/prelude.ts'
+import { showErrors } from '../../src/error.ts'
+import { sources, unpacked } from '../../src/execute/tensorflow/build.ts'
+import { optionalParts } from '../../src/optional.ts'
+import { E, t } from '../../src/prelude.ts'
 
-/** Packs what an offline machine must be given: Node, our build, what it needs of node_modules, fixtures, the peers. */
+/** Packs what an offline machine must be given: Node, our build, what it needs of node_modules and of the addon's sources, fixtures, the peers. */
 
 const most = 60 * 2 ** 20
 /** Not needed where XLA computes and no report is looked at: ONNX Runtime has 280 MB. */
@@ -15,6 +18,15 @@ const Package = t.partial({
   dependencies: t.record(t.string, t.string),
   optionalDependencies: t.record(t.string, t.string),
 })
+
+/** What is imported there: our dependencies, and of optional parts what reads pictures, calls plugins and makes up cases. */
+export const needed = (own: unknown): readonly string[] =>
+  [
+    ...Object.keys((Package.is(own) && own.dependencies) || {}),
+    ...optionalParts.pictures.packages,
+    'koffi',
+    'fast-check',
+  ].filter((name) => !without.has(name))
 
 /** A package and all that it needs, as they lie in node_modules. */
 const closure = async (root: string, names: readonly string[]): Promise<readonly string[]> => {
@@ -44,15 +56,17 @@ export const bundle = async (root: string, file: string): Promise<string> => {
       cp(from, join(to, at), { recursive: true, dereference: true, filter: (path) => !isSource(path) })
     await mkdir(to)
     const own: unknown = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
-    const needs = await closure(root, [
-      ...Object.keys((Package.is(own) && own.dependencies) || {}),
-      'koffi',
-      'fast-check',
-    ])
+    const needs = await closure(root, needed(own))
     await put(process.execPath, 'node')
     for (const path of ['package.json', 'dist/src', 'dist/bench', 'dist/test', 'bench', 'graphs', 'vocabularies'])
       await put(join(root, path), path)
     for (const name of needs) await put(join(root, 'node_modules', name), join('node_modules', name))
+    for (const source of sources) {
+      const folder = await unpacked(source)()
+      if (E.isLeft(folder)) throw new Error(showErrors(folder.left))
+      for (const path of ['package.json', source.holds])
+        await put(join(folder.right, path), join('node_modules', source.name, path))
+    }
     const fixtures = ['fixtures', '../shared/fixtures', 'test/golden/fixtures']
       .map((p) => join(root, p))
       .find(existsSync)

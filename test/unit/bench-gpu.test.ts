@@ -1,7 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
+import { needed } from '../../bench/gpu/bundle.ts'
 import { measurements, resultOf, type Setting, setups, usable } from '../../bench/gpu/parts.ts'
 import { summary } from '../../bench/gpu/summary.ts'
 
@@ -68,4 +69,28 @@ test('what parts found stands in tables', async () => {
   } finally {
     rmSync(out, { recursive: true })
   }
+})
+
+/** What programs import before they run, and all that imports on its part; packages by name. */
+const importedBy = (programs: readonly string[]): ReadonlySet<string> => {
+  const [files, packages] = [new Set<string>(), new Set<string>()]
+  const visit = (file: string): void => {
+    if (files.has(file)) return
+    files.add(file)
+    const text = readFileSync(file, 'utf8')
+    for (const [, name = ''] of text.matchAll(/^(?:import|export) (?!type )(?:[^'"]*? from )?'([^']+)'/gm))
+      if (name.startsWith('.')) visit(resolve(file, '..', name))
+      else if (!name.startsWith('node:')) packages.add(name.split('/', name.startsWith('@') ? 2 : 1).join('/'))
+  }
+  for (const program of programs) visit(resolve(program))
+  return packages
+}
+
+test('a bundle has the packages that its programs import, and what reads pictures', () => {
+  const programs = ['about', 'laws', 'main', 'training'].map((name) => `bench/gpu/${name}.ts`)
+  const imported = importedBy([...programs, 'bench/main.ts', 'bench/ours.ts', 'src/cli/main.ts'])
+  expect(imported).toContain('fp-ts')
+  expect(needed(JSON.parse(readFileSync('package.json', 'utf8')))).toEqual(
+    expect.arrayContaining([...imported, 'sharp', 'koffi']),
+  )
 })

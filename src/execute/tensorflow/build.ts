@@ -62,8 +62,20 @@ export const tensorflowIn = (from: string): Effect<string> =>
     return found
   })
 
-/** A package of npm, unpacked, from beside us or from the registry: its scripts do not run. */
-const npmPackage = (name: string, version: string, holds: string): Effect<string> =>
+/** What the addon is built of: a package of npm, and the folder of it that is needed. */
+export interface Source {
+  readonly name: string
+  readonly version: string
+  readonly holds: string
+}
+const binding: Source = { name: packages.node, version: '4.22.0', holds: 'binding' }
+const nodeHeaders: Source = { name: 'node-api-headers', version: '1.9.0', holds: 'include' }
+export const sources: readonly Source[] = [binding, nodeHeaders]
+
+/** Without a network npm would try for minutes. */
+const once = ['--fetch-retries=1', '--fetch-retry-mintimeout=1000', '--fetch-retry-maxtimeout=1000']
+/** A package of npm, unpacked, from beside us or from the registry: its scripts do not run. Errors: `file`, one that cannot be fetched. */
+export const unpacked = ({ name, version, holds }: Source): Effect<string> =>
   effect(async (run) => {
     const beside = packageFolder(name)
     const kept = join(addonFolder(), 'packages', `${name.replaceAll(/[@/]/g, '-')}-${version}`)
@@ -79,7 +91,7 @@ const npmPackage = (name: string, version: string, holds: string): Effect<string
           reason,
           `with a network; or npm install --ignore-scripts --save-dev ${name}@${version}`,
         )
-      await run(ran('npm', ['pack', '--silent', `${name}@${version}`], refused, work))
+      await run(ran('npm', ['pack', '--loglevel=error', ...once, `${name}@${version}`], refused, work))
       const [archive = ''] = await readdir(work)
       await run(ran('tar', ['-xzf', archive], refused, work))
       await mkdir(dirname(kept), { recursive: true })
@@ -101,7 +113,7 @@ const headers: Effect<string> = effect(async (run) => {
     '/usr/include/nodejs/src',
   ]
   const found = await firstOf(places, (place) => exists(join(place, 'node_api.h')))
-  return found ?? join(await run(npmPackage('node-api-headers', '1.9.0', 'include')), 'include')
+  return found ?? join(await run(unpacked(nodeHeaders)), nodeHeaders.holds)
 })
 
 type Compiler = readonly [program: string, ...first: readonly string[]]
@@ -165,7 +177,6 @@ const tried = (path: string, library: string): Effect<Omit<Built, 'path' | 'libr
     )
   })
 
-const version = '4.22.0'
 /**
  * Builds the addon against the TensorFlow that a folder has, into a folder of ours, and loads it once in a process of its own. Errors:
  * `file` for what is missing, `compile` for an addon that does not build or load.
@@ -176,7 +187,7 @@ export const build = (from: string): Effect<Built> =>
       await run(missing('tensorflow', 'Linux, where this was tried', process.platform, 'take onnx:webgpu or xla'))
     const library = await run(tensorflowIn(from))
     const [program, ...first] = await run(compiler(library))
-    const source = join(await run(npmPackage(packages.node, version, 'binding')), 'binding')
+    const source = join(await run(unpacked(binding)), binding.holds)
     const include = await run(headers)
     const key = createHash('sha256').update(`${library}\n${await readFile(join(source, 'tfjs_backend.cc'), 'utf8')}`)
     const folder = join(addonFolder(), key.digest('hex').slice(0, 16))
