@@ -68,7 +68,7 @@ export const setups = (of: Setting): readonly Part[] => {
             command: cli(of, 'setup', 'tensorflow', '--from', of.tensorflow),
           },
         ]),
-    { name: 'doctor', seconds: 60, sets: true, command: cli(of, 'doctor') },
+    { name: 'doctor', seconds: 60, sets: true, tells: /^\S+:\S+ +usable/, command: cli(of, 'doctor') },
   ]
 }
 
@@ -100,6 +100,7 @@ const bench = (of: Setting, executor: string, work: string): readonly Part[] =>
       return {
         name,
         seconds,
+        tells: new RegExp(`^${work} +\\d`),
         command: [
           ...[
             of.node,
