@@ -93,13 +93,10 @@ const layoutOf = (loops: readonly Loop[], carry: Carry): Layout => {
 
 export const compileText = (text: string): Effect<WebAssembly.Module> =>
   pipe(
-    optional('loops', async () => (await import('wabt')).default),
-    TE.flatMap((load) =>
+    optional('loops', async () => (await import('./assembler.ts')).assemble),
+    TE.flatMap((assemble) =>
       TE.tryCatch(
-        async () => {
-          const { buffer } = (await load()).parseWat('tail.wat', text, { simd: true, threads: true }).toBinary({})
-          return await WebAssembly.compile(new Uint8Array(buffer))
-        },
+        () => WebAssembly.compile(assemble(text)),
         (e): Errors => [failure('compile', 'tail', 'loops that WebAssembly takes', reasonOf(e))],
       ),
     ),
