@@ -126,7 +126,9 @@ export const reshaped = (x: Value): Value | undefined =>
 export const reshape = (x: Value, shape: Shape): Value => {
   const source = reshaped(x) ?? x
   const itsShape = knownShape(source)
-  return itsShape !== undefined && sameShape(itsShape, shape) ? source : call('Reshape', [source, int64s(shape)])
+  if (itsShape !== undefined && sameShape(itsShape, shape)) return source
+  // Left to itself ONNX takes a length of 0 for one that stays.
+  return call('Reshape', [source, int64s(shape)], shape.includes(0) ? { allowzero: int(1) } : {})
 }
 export const knownShape = (x: Value): Shape | undefined =>
   x.kind === 'result' && x.index === 0 ? x.node.shape : undefined
