@@ -1,13 +1,13 @@
 import { type Effect, effect, failure } from '../error.ts'
-import { fedAhead } from '../execute/carry.ts'
 import type { Executable, Stepper, Values } from '../execute/executor.ts'
 import { loadCheckpoint } from '../io/checkpoint.ts'
-import { pipe, TE } from '../prelude.ts'
+import { TE } from '../prelude.ts'
 import type { StageName } from './events.ts'
 import { digest } from './opening.ts'
 import type { Follower, Order } from './ranks.ts'
 import { loadedState } from './state.ts'
 import type { StepPlan } from './step.ts'
+import { type Feeds, stepsAhead } from './steps-ahead.ts'
 import { stopped } from './stop.ts'
 
 /** A stage whose steps another process leads. */
@@ -17,7 +17,7 @@ export interface Following {
   readonly compile: Effect<Executable>
   readonly initial: Effect<Values>
   readonly frozen: Values
-  readonly feeds: (step: number, part: number) => Effect<Values>
+  readonly feeds: Feeds
 }
 
 /** Where a stage ends: with a state, or that of a checkpoint. */
@@ -32,7 +32,7 @@ export const follow = (
     const own: {
       executable?: Executable
       stepper?: Stepper
-      coming?: { readonly at: string; readonly step: ReturnType<Effect<Stepper['step']>> }
+      take?: ReturnType<typeof stepsAhead>
     } = {}
     const stored = (path: string): Effect<Values> =>
       effect(async (go) => {
@@ -41,26 +41,17 @@ export const follow = (
       })
     const start = async ({ checkpoint }: Extract<Order, { kind: 'start' }>): Promise<undefined> => {
       own.stepper?.dispose()
-      delete own.coming
       const executable = own.executable ?? (await run(compile))
       own.executable = executable
       const state = await run(checkpoint === undefined ? initial : stored(checkpoint))
       await run(same(`the state of ${name}`, digest(state) ?? ''))
       await run(together)
       own.stepper = await run(executable.start(plan.carry, { ...frozen, ...plan.passing, ...state }))
+      own.take = stepsAhead(plan, own.stepper, feeds)
     }
     const take = async (step: number): Promise<undefined> => {
-      const { stepper } = own
-      if (stepper === undefined) throw new Error(`step ${step} before a start`)
-      const fed = (s: number, part: number) => pipe(feeds(s, part), TE.chain(fedAhead(stepper)))()
-      for (let part = 0; part < plan.parts; part++) {
-        const at = `${step} ${part}`
-        const stepped = await run(() => (own.coming?.at === at ? own.coming.step : fed(step, part)))
-        const stepping = stepped(plan.hostFeeds(step, part))()
-        const [next, first] = part + 1 < plan.parts ? [step, part + 1] : [step + 1, 0]
-        own.coming = { at: `${next} ${first}`, step: fed(next, first) }
-        await run(() => stepping)
-      }
+      if (own.take === undefined) throw new Error(`step ${step} before a start`)
+      await run(own.take(step))
     }
     const obey: {
       readonly [K in Order['kind']]: (order: Extract<Order, { readonly kind: K }>) => Promise<Ending | undefined>

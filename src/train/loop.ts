@@ -2,14 +2,14 @@ import { existsSync } from 'node:fs'
 import { appendFile, mkdir, readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type Effect, effect, failure } from '../error.ts'
-import { fedAhead, omit } from '../execute/carry.ts'
+import { omit } from '../execute/carry.ts'
 import type { Executable, Stepper, Value, Values } from '../execute/executor.ts'
 import type { PostHocEma } from '../experiment/post-hoc-ema.ts'
 import { type Monitor, validated } from '../experiment/validation.ts'
 import { writeFileAtomic } from '../io/atomic.ts'
 import { fileEffect } from '../io/bytes.ts'
 import { type Json, saveCheckpoint } from '../io/checkpoint.ts'
-import { E, pipe, TE } from '../prelude.ts'
+import { E, TE } from '../prelude.ts'
 import {
   checkpointPath,
   checkpointsOf,
@@ -26,6 +26,7 @@ import type { Leader } from './ranks.ts'
 import { hasSnapshot, saveSnapshot, tidySnapshots } from './snapshots.ts'
 import { grouped } from './state.ts'
 import type { StepPlan } from './step.ts'
+import { type Feeds, stepsAhead } from './steps-ahead.ts'
 import { isStop, stopped } from './stop.ts'
 
 export interface Preview {
@@ -62,8 +63,7 @@ export interface Loop {
   readonly initial: Effect<Values>
   /** Weights that are not trained: held, and in no checkpoint. */
   readonly frozen?: Values
-  /** What a part of a step is fed beside the scalars of the plan: made, and brought to the device, while the part before it runs. */
-  readonly feeds: (step: number, part: number) => Effect<Values>
+  readonly feeds: Feeds
   readonly preview: Preview
   readonly validation?: LoopValidation
   /** Averages that are stored as training goes. */
@@ -240,21 +240,10 @@ const advance = (loop: Loop, stepper: Stepper, from: number, before: readonly Me
       await flush(false)
       return { kind: 'diverged', by, step, ...broken }
     }
-    const { hostFeeds, parts } = loop.plan
-    const ahead = fedAhead(stepper)
-    const feedsOf = (step: number, part: number): Effect<Stepper['step']> =>
-      part < parts ? pipe(loop.feeds(step, part), TE.chain(ahead)) : feedsOf(step + 1, 0)
-    let coming = feedsOf(from, 0)()
-    /** What the last part says, which is of the whole step. */
+    const take = stepsAhead(loop.plan, stepper, loop.feeds)
     const stepped = async (step: number): Promise<Metrics> => {
-      let outputs: Values = {}
       loop.leads?.say({ kind: 'step', step })
-      for (let part = 0; part < parts; part++) {
-        const stepping = (await run(() => coming))(hostFeeds(step, part))()
-        coming = feedsOf(step, part + 1)()
-        outputs = await run(() => stepping)
-      }
-      return metricsOf(outputs)
+      return metricsOf(await run(take(step)))
     }
     for (let done = from + 1; ; done++) {
       const metrics = await stepped(done - 1)
