@@ -1,3 +1,5 @@
+/** Longer than 400 lines: one contract, all of which every engine is asked. */
+
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

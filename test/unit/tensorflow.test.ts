@@ -1,3 +1,5 @@
+/** Longer than 400 lines: addons of paper that most of it calls stand beside what the built one is asked. */
+
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'

@@ -167,6 +167,22 @@ test('too little memory is an error that says what was asked for and what there 
   expect(other).toMatchObject({ left: [{ got: 'Out of ideas' }] })
 })
 
+await suiteOn('xla:cpu', 'what is no number stays so, on xla:cpu', (executor) => {
+  test('of two numbers, and of an axis', async () => {
+    const [a, b] = [D.input('a', float(3)), D.input('b', float(3))]
+    const graph = graphOf({ most: pipe(a, D.maximum(b)), least: pipe(a, D.minimum(b)), all: pipe(a, D.reduceMax()) })
+    const program = right(await executor.compile(graph, { mode: 'sampling' })())
+    const of = (...numbers: readonly number[]) => floats([3], Float32Array.from(numbers))
+    const { most, least, all } = right(await program.run({ a: of(Number.NaN, 1, 2), b: of(3, Number.NaN, 1) })())
+    expect([most, least, all].map((v) => Array.from(v?.data ?? []))).toEqual([
+      [Number.NaN, Number.NaN, 2],
+      [Number.NaN, Number.NaN, 1],
+      [Number.NaN],
+    ])
+    program.dispose()
+  })
+})
+
 await suiteOn('xla:cpu', 'errors of XLA are ours, on xla:cpu', (executor) => {
   const compiled = async (text: string) => {
     const { client } = right(await engineOf('cpu')())
