@@ -1,5 +1,5 @@
 import { type Effect, type Errors, failure } from '../error.ts'
-import { pipe, TE } from '../prelude.ts'
+import { E, pipe, TE } from '../prelude.ts'
 
 /** An effect that is put together when it runs. */
 export const defer =
@@ -31,6 +31,20 @@ export const lifetime = (at: string, what: string, atEnd: () => void) => {
         users++
         return () => effect().finally(leave)
       }),
+  }
+}
+
+/** An effect that is done once for all who ask for it; where it failed, anew for who asks next. */
+export const shared = <A>(effect: Effect<A>): Effect<A> => {
+  let begun: ReturnType<Effect<A>> | undefined
+  const attempted: Effect<A> = async () => {
+    const made = await effect()
+    if (E.isLeft(made)) begun = undefined
+    return made
+  }
+  return () => {
+    begun ??= attempted()
+    return begun
   }
 }
 

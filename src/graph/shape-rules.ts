@@ -76,8 +76,14 @@ const reduction = ({ axes, keepDims }: Attributes['sum'], ts: readonly TensorTyp
     ? ok(x.dtype, reduced(x.shape, axes, keepDims))
     : misfit(`distinct axes below the rank ${x.shape.length}`, showShape(axes))
 }
+/** Of nothing there is no greatest. */
+const greatest = (a: Attributes['reduceMax'], ts: readonly TensorType[]): Inferred =>
+  a.axes.some((axis) => at(ts, 0).shape[axis] === 0)
+    ? misfit(`axes of ${showTypes(ts)} with an element`, showShape(a.axes))
+    : reduction(a, ts)
+const hasElement = (axis: number, x: TensorType): boolean => isAxis(axis, x) && x.shape[axis] !== 0
 const argReduction = ({ axis }: Attributes['argMax'], ts: readonly TensorType[]): Inferred =>
-  !isHalf(at(ts, 0).dtype) && isAxis(axis, at(ts, 0)) && at(ts, 0).shape[axis] !== 0
+  !isHalf(at(ts, 0).dtype) && hasElement(axis, at(ts, 0))
     ? ok('int32', reduced(at(ts, 0).shape, [axis], false))
     : misfit(`an axis of ${showTypes(ts)} with an element`, String(axis))
 
@@ -152,11 +158,13 @@ const rules: { readonly [K in OpKind]: Rule<K> } = {
   },
 
   sum: reduction,
-  reduceMax: reduction,
+  reduceMax: greatest,
   argMax: argReduction,
   argMin: argReduction,
   softmax: ({ axis }, ts) =>
-    isAxis(axis, at(ts, 0)) ? wideUnary({}, ts) : misfit(`an axis of ${showTypes(ts)}`, String(axis)),
+    hasElement(axis, at(ts, 0))
+      ? wideUnary({}, ts)
+      : misfit(`an axis of ${showTypes(ts)} with an element`, String(axis)),
 
   matmul: ({ transposeA, transposeB }, ts) => {
     const [a, b] = [at(ts, 0).shape, at(ts, 1).shape]

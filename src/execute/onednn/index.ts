@@ -5,6 +5,7 @@ import { omit, only } from '../carry.ts'
 import { contracted } from '../contract.ts'
 import type { Carry, CompileOptions, Executable, Executor, Stepper, Values } from '../executor.ts'
 import { readingFiles } from '../files.ts'
+import { shared } from '../lifetime.ts'
 import { threadsHere } from '../onnx/threads.ts'
 import { bestOn, type How, planned } from './compile.ts'
 import { piecesFor } from './costs.ts'
@@ -70,14 +71,14 @@ const computed = (program: Program, feeds: Values): Effect<Values> =>
 
 const executable = (compiled: Compiled): Executable => {
   const { started, dispose } = programs(compiled)
-  const whole: { begun?: ReturnType<ReturnType<typeof started>>; program?: Program } = {}
+  const whole: { program?: Program } = {}
   /** Of all runs, of which several may be the first. */
-  const withoutCarry: Effect<Program> = effect(async (run) => {
-    const begun = whole.begun ?? started({}, {})()
-    whole.begun = begun
-    whole.program = (await run(() => begun)).program
-    return whole.program
-  })
+  const withoutCarry = shared(
+    effect(async (run) => {
+      whole.program = (await run(started({}, {}))).program
+      return whole.program
+    }),
+  )
   return {
     run: (feeds) =>
       pipe(

@@ -1,6 +1,7 @@
 import { feedName, type Graph } from '../../graph/graph.ts'
 import { halfBits } from '../../graph/half.ts'
 import type { Value as ArrayValue, FileArray, FileArrays, Values } from '../executor.ts'
+import { isOfNone } from '../none.ts'
 import { assemble, type ModelOutput } from './assemble.ts'
 import { type Call, type CallKind, type Calls, inOrder } from './calls.ts'
 import { convert } from './emit/convert.ts'
@@ -12,7 +13,17 @@ import { normalisationEmits } from './emit/normalisation.ts'
 import { productEmits } from './emit/products.ts'
 import type { Model } from './proto.ts'
 import type { Target } from './target.ts'
-import { type Constant, cast, constantOf, knownShape, leaf, ofShape, reshaped, type Value } from './value.ts'
+import {
+  type Constant,
+  cast,
+  constantOf,
+  filledWith,
+  knownShape,
+  leaf,
+  ofShape,
+  reshaped,
+  type Value,
+} from './value.ts'
 
 /** Calls whose numbers are known, by name. */
 export interface Known {
@@ -39,7 +50,12 @@ const tableOf = ({ constants, files }: Known): EmitTable => ({
 })
 const emit = <K extends CallKind>(table: EmitTable, call: Call<K>, values: readonly Value[], target: Target): Value => {
   const site: Site<K> = { call, values, target }
-  return table[call.op](site)
+  const { type, operands } = call
+  const ofNone = isOfNone(
+    type,
+    operands.map((x) => x.type),
+  )
+  return ofNone ? filledWith(type.dtype, type.shape, 0) : table[call.op](site)
 }
 
 /** Calls as an ONNX model, which is fed the leaves in the order of the graph. */

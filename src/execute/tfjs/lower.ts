@@ -4,6 +4,7 @@ import type { OpKind } from '../../graph/ops.ts'
 import { type DType, isHalf } from '../../graph/types.ts'
 import { E, pipe, RR } from '../../prelude.ts'
 import { placeOf } from '../check-graph.ts'
+import { isOfNone } from '../none.ts'
 import { convolutionLowerings } from './convolution.ts'
 import { elementwiseLowerings } from './elementwise.ts'
 import type { Kernel } from './kernel.ts'
@@ -11,7 +12,7 @@ import type { LoweringTable, Site, Target } from './lowering.ts'
 import { movementLowerings } from './movement.ts'
 import { normalisationLowerings } from './normalisation.ts'
 import { productLowerings } from './products.ts'
-import { leaf, type Roots, type Value } from './value.ts'
+import { constant, leaf, type Roots, type Value } from './value.ts'
 
 const table: LoweringTable = {
   input: ({ node }) => leaf(node.attributes.name, node.type),
@@ -25,7 +26,11 @@ const table: LoweringTable = {
 }
 const lowerNode = <K extends OpKind>(node: NodeOf<K>, operands: readonly Value[], target: Target): Value => {
   const site: Site<K> = { node, operands, target }
-  return table[node.op](site)
+  const ofNone = isOfNone(
+    node.type,
+    operands.map((x) => x.type),
+  )
+  return ofNone ? constant(node.type, [0]) : table[node.op](site)
 }
 
 /** One error for each type that the backend does not hold, at the first node that has it. */

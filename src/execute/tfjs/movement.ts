@@ -10,7 +10,11 @@ export const movementLowerings: Pick<LoweringTable, OpOf<'movement'>> = {
   transpose: (site) => transpose(operand(site, 0), site.node.attributes.permutation),
   slice: (site) => slice(operand(site, 0), site.node.attributes.start, site.node.attributes.size),
   pad: (site) => pad(operand(site, 0), site.node.attributes.low, site.node.attributes.high),
-  concat: (site) => concat(site.node.attributes.axis, [operand(site, 0), ...site.operands.slice(1)]),
+  /** WebGPU's kernel takes none that are empty. */
+  concat: (site) => {
+    const [first = operand(site, 0), ...others] = site.operands.filter((x) => size(shapeOf(x)) > 0)
+    return concat(site.node.attributes.axis, [first, ...others])
+  },
   broadcast: (site) => broadcast(operand(site, 0), site.node.attributes.shape),
   gather: (site) => {
     const [table, indices] = [operand(site, 0), operand(site, 1)]

@@ -1,7 +1,7 @@
 import type { Attributes, OpOf } from '../../graph/ops.ts'
 import { type Shape, size } from '../../graph/types.ts'
 import { type LoweringTable, operand } from './lowering.ts'
-import { broadcast, call, constant, dtypeOf, reshape, shapeOf, sum, transpose, type Value } from './value.ts'
+import { broadcast, call, dtypeOf, reshape, shapeOf, sum, transpose, type Value } from './value.ts'
 
 /** [batch, rows, columns], or one matrix for all of the batch, as the kernel takes it. */
 const batched = (x: Value, batch: Shape): Value => {
@@ -17,8 +17,6 @@ export const product = (
   { transposeA = false, transposeB = false }: Partial<Attributes['matmul']> = {},
 ): Value => {
   const [batch, matrix] = [shape.slice(0, -2), shape.slice(-2)]
-  // The sum over none, which WebAssembly's kernel leaves as memory was.
-  if (size(shapeOf(a)) === 0) return constant({ dtype: dtypeOf(a), shape }, [0])
   const made = call(
     'BatchMatMul',
     [batched(a, batch), batched(b, batch)],

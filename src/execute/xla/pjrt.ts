@@ -113,9 +113,13 @@ const first = 16
 /** Where each field of a structure lies. */
 export const offsetsOf = ({ fields }: Layout): Readonly<Record<string, number>> =>
   Object.fromEntries(fields.map((field, i) => [field.replace('>', ''), first + 8 * i]))
-/** A structure in memory that does not move. */
-export const laidOut = <const L extends Layout>({ bytes, fields }: L, given: Given<L>): DataView<ArrayBuffer> => {
-  const view = new DataView(new ArrayBuffer(Math.ceil(bytes / 8) * 8))
+/** A structure in memory that does not move, or in that of an earlier one. */
+export const laidOut = <const L extends Layout>(
+  { bytes, fields }: L,
+  given: Given<L>,
+  view = new DataView(new ArrayBuffer(Math.ceil(bytes / 8) * 8)),
+): DataView<ArrayBuffer> => {
+  for (let at = 8; at < view.byteLength; at += 8) view.setBigUint64(at, 0n, true)
   view.setBigUint64(0, BigInt(bytes), true)
   const values: Readonly<Record<string, bigint | number | undefined>> = given
   fields.forEach((field, i) => {
