@@ -18,19 +18,19 @@ interface Numbers {
 }
 
 const whole: Request = {
-  ...{ steps: 50, seed: 1, batchSize: 8, levels: 2 },
-  ...{ sampleEvery: 50, samplesPerClass: 4, samplingSteps: 12 },
+  ...{ steps: 20, seed: 1, batchSize: 8, levels: 2 },
+  ...{ sampleEvery: 20, samplesPerClass: 4, samplingSteps: 12 },
 }
 /** A software GPU builds each shader for seconds, and takes a second a step. */
 const short: Request = {
-  ...{ steps: 4, seed: 1, batchSize: 6, levels: 1 },
-  ...{ sampleEvery: 4, samplesPerClass: 1, samplingSteps: 1 },
+  ...{ steps: 2, seed: 1, batchSize: 6, levels: 1 },
+  ...{ sampleEvery: 2, samplesPerClass: 1, samplingSteps: 1 },
 }
 const requests = { 'onnx:wasm': whole, 'tfjs:wasm': whole, 'onnx:webgpu': short, 'tfjs:webgpu': short } as const
 type Name = keyof typeof requests
 const names: readonly Name[] = ['onnx:wasm', 'tfjs:wasm', 'onnx:webgpu', 'tfjs:webgpu']
 
-/** Of losses, relative: float32's rounding, and what 50 updates make of it. Of pixels, whose range is 2. */
+/** Of losses, relative: float32's rounding, and what 20 updates make of it. Of pixels, whose range is 2. */
 const tolerances = { loss: 2e-5, pixel: 2e-4 }
 
 const executablePath = await installed()

@@ -13,8 +13,8 @@ import { suiteOn } from '../arbitrary/executors.ts'
 import { right } from './onnx-support.ts'
 
 const seed = 3
-const steps = 12
-/** Of one loss on two devices, relative: float32's rounding, and what twelve updates make of it. */
+const steps = 6
+/** Of one loss on two devices, relative: float32's rounding, and what six updates make of it. */
 const tolerance = 1e-5
 
 /** graphs/tiny.json made small: a software GPU builds each of its shaders for seconds. */
