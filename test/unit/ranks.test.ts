@@ -300,6 +300,15 @@ describe('a group', () => {
     expect(all.map((g) => g.lost())).toEqual([undefined, undefined, undefined])
   })
 
+  test('answers nobody who has left', async () => {
+    const { all } = await groupOf(2)
+    const waits = member(all, 1).get('never')()
+    await Promise.all(all.map((g) => g.leave()))
+    const gone = { left: [{ tag: 'run', expected: 'a member of the group', got: 'one that has left' }] }
+    expect(await waits).toMatchObject(gone)
+    for (const g of all) expect(await g.get('never', 0)()).toMatchObject(gone)
+  })
+
   test('is not moved by strangers', async () => {
     const { port, all } = await groupOf(2, { ...quick, hello: 2000 })
     const said: readonly (string | Uint8Array)[] = [

@@ -10,7 +10,7 @@ export interface Group {
   readonly placement: Placement
   /** Keeps a value for all, who read it so often at most. */
   readonly put: (key: string, value: Uint8Array, reads?: number) => void
-  /** A value that one of all puts; undefined: not within so long (ms). Errors (`run`): one of all has gone. */
+  /** A value that one of all puts; undefined: not within so long (ms). Errors (`run`): one of all has gone, or this one has left. */
   readonly get: (key: string, within?: number) => Effect<Uint8Array | undefined>
   /** Why this one cannot go on, once one of all has gone. */
   readonly lost: () => Errors | undefined
@@ -19,7 +19,7 @@ export interface Group {
   /** Asks for all to stop, which rank 0 then knows. */
   readonly askStop: () => void
   readonly stopAsked: () => boolean
-  /** Leaves, as all is done. */
+  /** Leaves, as all is done; what waits here for a value is an error. */
   readonly leave: () => Promise<void>
   /** Leaves with an error, which the others are told, and what waits here too. */
   readonly fail: (reason: string) => void
@@ -56,22 +56,26 @@ const talking = (placement: Placement, socket: Socket, own: Coordinator | undefi
     number,
     { readonly key: string; readonly answer: (value: Checked<Uint8Array | undefined>) => void }
   >()
-  const state: { next: number; over: boolean; lost?: Errors } = { next: 0, over: false }
+  const state: { next: number; ended?: Errors; lost?: Errors } = { next: 0 }
   const listeners = new Set<(errors: Errors) => void>()
   let welcome = (_?: Errors): void => {}
   const welcomed = new Promise<Errors | undefined>((resolve) => {
     welcome = resolve
   })
-  const end = (errors: Errors): void => {
-    if (state.over) return
-    state.over = true
-    state.lost = errors
+  /** Nothing is asked from now on, and who waits is answered. */
+  const over = (errors: Errors): void => {
+    state.ended = errors
     life.end()
+    for (const { answer } of waiting.values()) answer(E.left(errors))
+    waiting.clear()
+  }
+  const end = (errors: Errors): void => {
+    if (state.ended !== undefined) return
+    state.lost = errors
+    over(errors)
     socket.end()
     socket.unref()
     welcome(errors)
-    for (const { answer } of waiting.values()) answer(E.left(errors))
-    waiting.clear()
     for (const told of listeners) told(errors)
     listeners.clear()
   }
@@ -99,7 +103,7 @@ const talking = (placement: Placement, socket: Socket, own: Coordinator | undefi
   const send = (message: Request): void => {
     const frame = framed(message)
     if (E.isLeft(frame)) end(frame.left)
-    else if (!state.over) socket.write(frame.right)
+    else if (state.ended === undefined) socket.write(frame.right)
   }
   const answered = (id: number, value: Uint8Array | undefined): void => {
     const asked = waiting.get(id)
@@ -139,7 +143,7 @@ const talking = (placement: Placement, socket: Socket, own: Coordinator | undefi
       }),
     get: (key, within) => () =>
       new Promise((resolve) => {
-        if (state.lost !== undefined) return resolve(E.left(state.lost))
+        if (state.ended !== undefined) return resolve(E.left(state.ended))
         const id = state.next++
         waiting.set(id, { key, answer: resolve })
         socket.ref()
@@ -154,16 +158,15 @@ const talking = (placement: Placement, socket: Socket, own: Coordinator | undefi
     askStop: () => send({ kind: 'stop' }),
     stopAsked: () => own?.stopAsked() ?? false,
     leave: async () => {
-      if (state.over) return
+      if (state.ended !== undefined) return
       send({ kind: 'bye' })
-      state.over = true
-      life.end()
+      over([failure('run', nameOf(placement), 'a member of the group', 'one that has left')])
       await own?.close()
       socket.end()
       socket.unref()
     },
     fail: (reason) => {
-      if (state.over) return
+      if (state.ended !== undefined) return
       if (own === undefined) send({ kind: 'failed', reason })
       else own.fail(reason)
       end([failure('run', `${nameOf(placement)}, coordinator ${where}`, 'to stay to the end', reason)])
