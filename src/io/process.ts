@@ -26,7 +26,8 @@ const ended: readonly (string | undefined)[] = ['Z', 'X']
 /** `starttime`, field 22 of `proc_pid_stat(5)`. */
 const startField = 22 - 3
 
-const answers = (pid: number): boolean => {
+/** Whether this machine has a process of this number. */
+export const answers = (pid: number): boolean => {
   try {
     process.kill(pid, 0)
     return true
