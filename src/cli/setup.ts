@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs'
 import { rm, stat } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { basename, dirname, resolve } from 'node:path'
 import { type Effect, effect, failure, type LatentError } from '../error.ts'
+import { filesBelow } from '../execute/native/below.ts'
 import { hashOf, recorded, recordPath } from '../execute/native/recorded.ts'
 import { loadFrom } from '../execute/onednn/load.ts'
 import * as dnnl from '../execute/onednn/places.ts'
@@ -32,10 +33,8 @@ const oneDnn: Wanted = {
   what: 'oneDNN 3',
   howToGet: dnnl.howToGet,
   isLibrary: (name) => dnnl.libraryName.test(name),
-  inFolder: async (folder) => {
-    const found = await Promise.all([folder, join(folder, 'lib'), join(folder, 'lib64')].map(dnnl.inFolder))
-    return found.flat()
-  },
+  // As deep as it lies in a wheel that was unpacked: NAME.data/data/lib.
+  inFolder: (folder) => filesBelow(folder, oneDnn.isLibrary, 3),
   kept: (_, hash) => dnnl.keptPath(hash),
 }
 const pjrt: Wanted = {

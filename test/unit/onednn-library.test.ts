@@ -1,7 +1,8 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { filesBelow } from '../../src/execute/native/below.ts'
 import { faultOf } from '../../src/execute/native/shared-object.ts'
 import { loadFrom } from '../../src/execute/onednn/load.ts'
 import { libraryName } from '../../src/execute/onednn/places.ts'
@@ -45,6 +46,24 @@ test('names of version 3 are known, others not', () => {
     expect(libraryName.test(name)).toBe(true)
   for (const name of ['libdnnl.so.2', 'libdnnl.so.30', 'libdnnl.so', 'libmkldnn.so.3', 'libdnnl.so.3.txt'])
     expect(libraryName.test(name)).toBe(false)
+})
+
+test('libraries are found as deep as wheels have them, the nearest first', async () => {
+  const tree = join(folder, 'tree')
+  const inWheel = join(tree, 'a.data/data/lib')
+  for (const path of [inWheel, join(inWheel, 'deeper'), join(tree, 'lib/libdnnl.so.3')])
+    mkdirSync(path, { recursive: true })
+  const library = join(inWheel, 'libdnnl.so.3.2')
+  for (const path of [library, join(inWheel, 'deeper/libdnnl.so.3'), join(tree, 'libdnnl.so.2')])
+    writeFileSync(path, '')
+  const isWanted = (name: string): boolean => libraryName.test(name)
+  expect(await filesBelow(tree, isWanted, 3)).toEqual([library])
+  const near = join(tree, 'lib/libdnnl.so.3.6')
+  symlinkSync(library, near)
+  symlinkSync('nowhere', join(tree, 'lib/libdnnl.so.3.7'))
+  expect(await filesBelow(tree, isWanted, 3)).toEqual([near, library])
+  expect(await filesBelow(tree, isWanted, 1)).toEqual([near])
+  expect(await filesBelow(join(tree, 'none'), isWanted, 3)).toEqual([])
 })
 
 const checked = () => {

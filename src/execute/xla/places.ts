@@ -1,8 +1,8 @@
-import { readdir, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { type Effect, effect, failure } from '../../error.ts'
 import { TE } from '../../prelude.ts'
 import { type Decoded, list, record, text } from '../../schema.ts'
+import { filesBelow } from '../native/below.ts'
 import { dataFolder, type Place, recorded } from '../native/recorded.ts'
 import type { Group } from '../ranks/group.ts'
 
@@ -96,13 +96,4 @@ export const findPlugin = (platform: string): Effect<Named> =>
   })
 
 /** Files that are called as plugins are, in a folder and in packages below it. */
-export const inFolder = async (folder: string, depth = 2): Promise<readonly string[]> => {
-  const found: string[] = []
-  for (const name of [...(await readdir(folder).catch((): string[] => []))].sort()) {
-    const path = join(folder, name)
-    const is = await stat(path).catch(() => undefined)
-    if (is?.isFile() === true && isPlugin(name)) found.push(path)
-    if (is?.isDirectory() === true && depth > 0) found.push(...(await inFolder(path, depth - 1)))
-  }
-  return found
-}
+export const inFolder = (folder: string): Promise<readonly string[]> => filesBelow(folder, isPlugin, 2)
