@@ -91,6 +91,24 @@ describe('where one algorithm ends and the next begins', () => {
   test.each(cases)('%s: %j', (_, of, expected) => expect(chosen(of)).toMatchObject(expected))
 })
 
+/** ONNX Runtime's WebGPU makes a product of such a convolution and forgets its padding. */
+describe('where a convolution is a product, its map is widened first', () => {
+  const algorithm = (device: 'cpu' | 'webgpu', kernel: number, padding: D.Window['padding']) => {
+    const w = D.parameter('', 'w', [8, 4, kernel, kernel], { kind: 'zeros' })
+    const y = pipe(D.input('x', float(1, 4, 5, 5)), D.conv2d(w, { stride: [1, 1], padding }))
+    const calls = inOrder(planned(graphOf({ y }), { device, mode: 'sampling', block: null }))
+    return calls.find(({ op }) => op === 'conv2d')?.algorithm
+  }
+  test.each([
+    ['one tap, padded behind', 'webgpu', 1, [0, 0, 1, 0], 'widened'],
+    ['a kernel as large as the map', 'webgpu', 5, [0, 0, 0, 2], 'widened'],
+    ['not one that is smaller', 'webgpu', 3, [0, 0, 1, 1], 'direct'],
+    ['nor where nothing is padded', 'webgpu', 1, [0, 0, 0, 0], 'direct'],
+    ['nor padded before', 'webgpu', 1, [1, 0, 1, 0], 'direct'],
+    ['nor on the CPU', 'cpu', 1, [0, 0, 1, 0], 'direct'],
+  ] as const)('%s', (_, device, kernel, padding, expected) => expect(algorithm(device, kernel, padding)).toBe(expected))
+})
+
 describe('what is decided of sums and of attention', () => {
   /** Whether a sum over positions, of a product of o by c numbers, is made in two parts. */
   const inTwo = (c: number, o: number, positions: number): boolean => {
