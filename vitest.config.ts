@@ -1,8 +1,9 @@
+import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 import { compiledSources } from './test/compiled-sources.ts'
 
 /** The package by its own name, as documents and examples import it, is the sources as they are now. */
-const source = (file: string): string => new URL(`src/${file}`, import.meta.url).pathname
+const source = (file: string): string => join(import.meta.dirname, 'src', file)
 
 const alone = [
   'test/e2e/*.test.ts',

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { asArgument } from '../../src/io/names.ts'
 import { running } from '../command-line.ts'
 import { dots } from '../dots.ts'
 import { compiled } from './program.ts'
@@ -84,7 +85,8 @@ test('new makes a folder that trains on pictures, and says how', async () => {
   expect(err).toMatch(/shorter sides of 18 to 22 pixels, longer ones of 22 to 26/)
   expect(err).toMatch(/training takes about .* longer than asked for/)
   const file = at('pets-model/pets-model.json')
-  expect(out).toBe(`npx latentgraph train ${file} --out ${at('pets-model/runs/pets-model')}\n`)
+  const [asked, into] = [file, at('pets-model/runs/pets-model')].map(asArgument)
+  expect(out).toBe(`npx latentgraph train ${asked} --out ${into}\n`)
   const made = ['.gitignore', 'README.md', 'draw.js', 'package.json', 'pets-model.json', 'tsconfig.json']
   expect(await readdir(at('pets-model'))).toEqual(made)
   const { data, diffusion } = JSON.parse(await readFile(file, 'utf8'))
