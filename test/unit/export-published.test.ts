@@ -5,6 +5,7 @@ import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
 import { type Effect, effect } from '../../src/error.ts'
 import { sha256 } from '../../src/io/bytes.ts'
+import { asArgument } from '../../src/io/names.ts'
 import { type Where, withPublished } from '../../src/pipelines/read.ts'
 import type { ReadModel } from '../../src/pipelines/read-model.ts'
 import type { Weights } from '../../src/pipelines/weights.ts'
@@ -91,7 +92,7 @@ describe('a published model that is exported', () => {
     const [folder, file] = [join(dir, 'own'), join(dir, 'own.safetensors')]
     await done(writeDiffusers(folder, model, false))
     const remarks = await done(writeCompVis(file, model, false))
-    expect(remarks.join()).toContain(`--tokenizer ${join(dir, 'own.tokenizer')}`)
+    expect(remarks.join()).toContain(`--tokenizer ${asArgument(join(dir, 'own.tokenizer'))}`)
     const others = { yaml: join(dir, 'own.yaml'), tokenizers: [join(dir, 'own.tokenizer')] }
     for (const where of [{ path: folder }, { path: file, ...others }]) {
       const [read] = await done(withPublished(where, ({ tokenizers }) => TE.right(tokenizers)))

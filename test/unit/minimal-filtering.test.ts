@@ -4,22 +4,29 @@ import { type Costs, measured, reckonedOfAvx512 } from '../../src/execute/onednn
 import { decisions, undecided } from '../../src/execute/onednn/decide.ts'
 import { halfPrecisions } from '../../src/execute/onednn/half.ts'
 import { through } from '../../src/execute/passes.ts'
-import { float } from '../../src/graph/types.ts'
+import type { DType } from '../../src/graph/types.ts'
 import { pipe } from '../../src/prelude.ts'
 import { paperLibrary } from '../arbitrary/paper-onednn.ts'
 import { graphOf } from './onnx-support.ts'
 
 const window = { stride: [1, 1], padding: [1, 1, 1, 1] } as const
 /** Which of a layer's three convolutions are made by minimal filtering; n pictures of side x side, from c to o channels. */
-const madeSo = (costs: Costs, [n, c, o, side]: readonly [number, number, number, number]): string => {
-  const [x, dy] = [D.input('x', float(n, c, side, side)), D.input('dy', float(n, o, side, side))]
-  const weight = D.input('weight', float(o, c, 3, 3))
+const madeSo = (
+  costs: Costs,
+  [n, c, o, side]: readonly [number, number, number, number],
+  { dtype, isa }: { readonly dtype: DType; readonly isa: number } = { dtype: 'float32', isa: paperLibrary().isa },
+): string => {
+  const array = (name: string, ...shape: readonly number[]) => D.input(name, { dtype, shape })
+  const [x, dy] = [array('x', n, c, side, side), array('dy', n, o, side, side)]
+  // Gradients are of float32 alone.
+  const wide = dtype === 'float32' ? (t: D.Tensor) => t : D.cast('float32')
+  const weight = array('weight', o, c, 3, 3)
   const graph = graphOf({
     y: pipe(x, D.conv2d(weight, window)),
-    dx: pipe(dy, D.convInputGrad(weight, [side, side], window)),
-    dw: pipe(dy, D.convWeightGrad(x, [3, 3], window)),
+    dx: pipe(wide(dy), D.convInputGrad(wide(weight), [side, side], window)),
+    dw: pipe(wide(dy), D.convWeightGrad(wide(x), [3, 3], window)),
   })
-  const { minimal } = through(decisions(costs))(undecided(graph, halfPrecisions(paperLibrary(), costs)))
+  const { minimal } = through(decisions(costs))(undecided(graph, halfPrecisions({ isa }, costs)))
   return Object.entries(graph.outputs)
     .flatMap(([name, index]) => (minimal.has(index) ? [name] : []))
     .join(' ')
@@ -44,4 +51,16 @@ describe('minimal filtering on onednn', () => {
     ['narrower', [4, 255, 256, 8], ''],
     ['fewer tiles', [63, 256, 256, 2], ''],
   ] as const)('with AVX-512: %s', (_, layer, expected) => expect(madeSo(reckonedOfAvx512, layer)).toBe(expected))
+  const matrixUnits = 0xfef
+  test.each([
+    ['whose products gain more than minimal filtering', 'bfloat16', 2.3, ''],
+    ['whose products gain less', 'bfloat16', 2.2, 'y dx dw'],
+    ['that has no products of its own', 'float16', 7.5, 'y dx dw'],
+  ] as const)('in half precision: one %s', (_, dtype, gain, expected) => {
+    const costs = { ...measured, half: { ...measured.half, matrixUnits: gain } }
+    expect(madeSo(costs, [4, 64, 64, 8], { dtype, isa: matrixUnits })).toBe(expected)
+  })
+  test('bfloat16 by matrix units as they were measured', () => {
+    expect(madeSo(measured, [4, 64, 64, 8], { dtype: 'bfloat16', isa: matrixUnits })).toBe('')
+  })
 })

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { filesBelow } from '../../src/execute/native/below.ts'
 import { faultOf } from '../../src/execute/native/shared-object.ts'
+import { measured } from '../../src/execute/onednn/costs.ts'
 import { loadFrom } from '../../src/execute/onednn/load.ts'
 import { libraryName } from '../../src/execute/onednn/places.ts'
 import { E } from '../../src/prelude.ts'
@@ -47,6 +48,17 @@ test('names of version 3 are known, others not', () => {
   for (const name of ['libdnnl.so.2', 'libdnnl.so.30', 'libdnnl.so', 'libmkldnn.so.3', 'libdnnl.so.3.txt'])
     expect(libraryName.test(name)).toBe(false)
 })
+
+test.each([
+  ['ref:any', true],
+  ['simple:any', true],
+  ['jit:avx2', false],
+  ['brgemm:avx2', false],
+  ['gemm:jit:f32', false],
+  ['jit_uni_simple', false],
+])('implementations that are not meant to be fast are refused by name: %s', (name, isRefused) =>
+  expect(measured.refused.test(name)).toBe(isRefused),
+)
 
 test('libraries are found as deep as wheels have them, the nearest first', async () => {
   const tree = join(folder, 'tree')

@@ -77,7 +77,7 @@ describe('a folder has one owner', () => {
     const ended = await owning(run(), names)()
     expect(ended).toMatchObject({ _tag: 'Left', left: [{ got: expect.stringContaining(`process ${noProcess} of `) }] })
     const hint = E.isLeft(ended) ? ended.left[0].hint : undefined
-    const file = /remove (\S+)$/.exec(hint ?? '')?.[1] ?? expect.unreachable(hint)
+    const file = /remove '?([^']+)'?$/.exec(hint ?? '')?.[1] ?? expect.unreachable(hint)
     await rm(file)
     expect(right(await owning(run(), names)())).toEqual(['.owner-1.json'])
   })
