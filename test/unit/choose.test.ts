@@ -1,9 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import * as D from '../../src/declare/index.ts'
+import { rewrites } from '../../src/execute/onednn/compile.ts'
+import { measured as oneDnn } from '../../src/execute/onednn/costs.ts'
 import { type Algorithms, inOrder } from '../../src/execute/onnx/calls.ts'
 import { lower, planned, staged } from '../../src/execute/onnx/compile.ts'
 import { measured } from '../../src/execute/onnx/costs.ts'
+import { through } from '../../src/execute/passes.ts'
 import { partsIn } from '../../src/execute/stages.ts'
+import type { Graph } from '../../src/graph/graph.ts'
 import { float } from '../../src/graph/types.ts'
 import { pipe } from '../../src/prelude.ts'
 import { graphOf } from './onnx-support.ts'
@@ -146,24 +150,33 @@ describe('what is decided of sums and of attention', () => {
 })
 
 describe('where an enlarged map is convolved by phases', () => {
-  const enlarged = (c: number, kernel: readonly [number, number], mode: 'sampling' | 'training' = 'sampling') => {
-    const [kh, kw] = kernel
-    const w = D.parameter('', 'w', [8, c, ...kernel], { kind: 'zeros' })
-    const padding = [
-      Math.floor(kh / 2),
-      Math.floor(kw / 2),
-      Math.floor((kh - 1) / 2),
-      Math.floor((kw - 1) / 2),
-    ] as const
-    const y = pipe(D.input('x', float(1, c, 4, 4)), D.upsampleNearest(2, 2), D.conv2d(w, { stride: [1, 1], padding }))
-    const options = { device: 'cpu', mode, threads: 2 } as const
-    return partsIn(staged(graphOf({ y }), options, ['w'])).flatMap(({ nodes }) =>
-      nodes.filter((n) => n.op === 'conv2d'),
-    ).length
-  }
-  test('from 32 channels on', () => expect([enlarged(31, [3, 3]), enlarged(32, [3, 3])]).toEqual([1, 4]))
-  test('up to 0.6 of the products', () => expect([enlarged(32, [2, 2]), enlarged(32, [3, 1])]).toEqual([4, 1]))
-  test('of at most 4 million weights', () =>
-    expect([enlarged(55_555, [3, 3]), enlarged(55_556, [3, 3])]).toEqual([4, 1]))
-  test('not in training', () => expect(enlarged(32, [3, 3], 'training')).toBe(1))
+  type Mode = 'sampling' | 'training'
+  const convolutions = (nodes: Graph['nodes']): number => nodes.filter((n) => n.op === 'conv2d').length
+  const onOnnx = (graph: Graph, mode: Mode): number =>
+    convolutions(partsIn(staged(graph, { device: 'cpu', mode, threads: 2 }, ['w'])).flatMap(({ nodes }) => nodes))
+  const onOneDnn = (graph: Graph, mode: Mode): number =>
+    convolutions(through(rewrites({ mode, baked: new Set(['w']) }, oneDnn))(graph).nodes)
+  describe.each([
+    ['onnx', 32, onOnnx],
+    ['onednn', 16, onOneDnn],
+  ] as const)('on %s', (_, least, counted) => {
+    const enlarged = (c: number, kernel: readonly [number, number], mode: Mode = 'sampling') => {
+      const [kh, kw] = kernel
+      const w = D.parameter('', 'w', [8, c, ...kernel], { kind: 'zeros' })
+      const padding = [
+        Math.floor(kh / 2),
+        Math.floor(kw / 2),
+        Math.floor((kh - 1) / 2),
+        Math.floor((kw - 1) / 2),
+      ] as const
+      const y = pipe(D.input('x', float(1, c, 4, 4)), D.upsampleNearest(2, 2), D.conv2d(w, { stride: [1, 1], padding }))
+      return counted(graphOf({ y }), mode)
+    }
+    test(`from ${least} channels on`, () =>
+      expect([enlarged(least - 1, [3, 3]), enlarged(least, [3, 3])]).toEqual([1, 4]))
+    test('up to 0.6 of the products', () => expect([enlarged(least, [2, 2]), enlarged(least, [3, 1])]).toEqual([4, 1]))
+    test('of at most 4 million weights', () =>
+      expect([enlarged(55_555, [3, 3]), enlarged(55_556, [3, 3])]).toEqual([4, 1]))
+    test('not in training', () => expect(enlarged(least, [3, 3], 'training')).toBe(1))
+  })
 })
