@@ -4,7 +4,7 @@ import { type Costs, measured, reckonedOfAvx512 } from '../../src/execute/onednn
 import { decisions, undecided } from '../../src/execute/onednn/decide.ts'
 import { halfPrecisions } from '../../src/execute/onednn/half.ts'
 import { through } from '../../src/execute/passes.ts'
-import type { DType } from '../../src/graph/types.ts'
+import { type DType, float } from '../../src/graph/types.ts'
 import { pipe } from '../../src/prelude.ts'
 import { paperLibrary } from '../arbitrary/paper-onednn.ts'
 import { graphOf } from './onnx-support.ts'
@@ -63,4 +63,30 @@ describe('minimal filtering on onednn', () => {
   test('bfloat16 by matrix units as they were measured', () => {
     expect(madeSo(measured, [4, 64, 64, 8], { dtype: 'bfloat16', isa: matrixUnits })).toBe('')
   })
+})
+
+describe('sums on onednn', () => {
+  const shape = [4, 64, 8, 8]
+  const [x, residual, weight] = [
+    D.input('x', float(...shape)),
+    D.input('residual', float(...shape)),
+    D.input('weight', float(64, 64, 3, 3)),
+  ]
+  const convolved = D.conv2d(weight, window)(x)
+  /** How many are made by the convolution before them. */
+  const joined = (outputs: Readonly<Record<string, D.Tensor>>): number =>
+    through(decisions(measured))(undecided(graphOf(outputs), halfPrecisions(paperLibrary(), measured))).joined.size
+  const y = pipe(convolved, D.add(residual))
+  const narrow = D.input('narrow', float(8, 64, 3, 3))
+  const back = D.input('back', float(4, 8, 8, 8))
+  test.each([
+    ['with a residual', { y }, 1],
+    ['with two, of which the last is made', { y: pipe(y, D.add(x)) }, 1],
+    ['of a gradient by minimal filtering', { y: pipe(x, D.convInputGrad(weight, [8, 8], window), D.add(residual)) }, 1],
+    ['not of another gradient', { y: pipe(back, D.convInputGrad(narrow, [8, 8], window), D.add(residual)) }, 0],
+    ['not of what is read once more', { y, also: pipe(convolved, D.neg) }, 0],
+    ['nor of what is given back', { y, convolved }, 0],
+    ['with what is spread, too', { y: pipe(convolved, D.add(D.input('one', float(1, 64, 1, 1)))) }, 1],
+    ['nor where the convolution is spread', { y: pipe(convolved, D.add(D.input('more', float(2, 4, 64, 8, 8)))) }, 0],
+  ] as const)('are made by convolutions: %s', (_, outputs, expected) => expect(joined(outputs)).toBe(expected))
 })
