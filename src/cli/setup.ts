@@ -25,7 +25,8 @@ interface Wanted {
   readonly what: string
   readonly howToGet: string
   readonly isLibrary: (name: string) => boolean
-  readonly inFolder: (folder: string) => Promise<readonly string[]>
+  /** How deep in a folder it is looked for. */
+  readonly depth: number
   /** Where it is kept if it came out of a wheel. */
   readonly kept: (name: string, sha256: string) => string
 }
@@ -33,15 +34,16 @@ const oneDnn: Wanted = {
   what: 'oneDNN 3',
   howToGet: dnnl.howToGet,
   isLibrary: (name) => dnnl.libraryName.test(name),
-  // As deep as it lies in a wheel that was unpacked: NAME.data/data/lib.
-  inFolder: (folder) => filesBelow(folder, oneDnn.isLibrary, 3),
+  // As it lies in a wheel that was unpacked: NAME.data/data/lib.
+  depth: 3,
   kept: (_, hash) => dnnl.keptPath(hash),
 }
 const pjrt: Wanted = {
   what: 'a PJRT plugin',
   howToGet: plugins.howToGet,
   isLibrary: plugins.isPlugin,
-  inFolder: plugins.inFolder,
+  // In packages of Python.
+  depth: 2,
   kept: (name, hash) => plugins.keptPath(plugins.platformOf(name) ?? 'other', hash),
 }
 
@@ -75,7 +77,7 @@ const unpacked = (wheel: string, wanted: Wanted): Effect<Unpacked> =>
 
 const fromFolder = (folder: string, wanted: Wanted): Effect<readonly string[]> =>
   effect(async (run) => {
-    const found = await wanted.inFolder(folder)
+    const found = await filesBelow(folder, wanted.isLibrary, wanted.depth)
     return found.length > 0 ? found : run(refused(folder, `a folder with ${wanted.what}`, 'no such library', wanted))
   })
 

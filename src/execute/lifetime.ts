@@ -35,7 +35,7 @@ export const lifetime = (at: string, what: string, atEnd: () => void) => {
 }
 
 /** An effect that is done once for all who ask for it; where it failed, anew for who asks next. */
-export const shared = <A>(effect: Effect<A>): Effect<A> => {
+export const remembered = <A>(effect: Effect<A>): Effect<A> => {
   let begun: ReturnType<Effect<A>> | undefined
   const attempted: Effect<A> = async () => {
     const made = await effect()

@@ -1,3 +1,5 @@
+/** Longer than 400 lines: groups that are tried in many ways stand beside how their members are named and placed. */
+
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import fc from 'fast-check'
@@ -300,7 +302,7 @@ describe('a group', () => {
     expect(all.map((g) => g.lost())).toEqual([undefined, undefined, undefined])
   })
 
-  test('answers nobody who has left', async () => {
+  test('tells who has left so, and who waits when it leaves', async () => {
     const { all } = await groupOf(2)
     const waits = member(all, 1).get('never')()
     await Promise.all(all.map((g) => g.leave()))

@@ -5,7 +5,7 @@ import { omit, only } from '../carry.ts'
 import { contracted } from '../contract.ts'
 import type { Carry, CompileOptions, Executable, Executor, Stepper, Values } from '../executor.ts'
 import { readingFiles } from '../files.ts'
-import { shared } from '../lifetime.ts'
+import { remembered } from '../lifetime.ts'
 import { threadsHere } from '../onnx/threads.ts'
 import { bestOn, type How, planned } from './compile.ts'
 import { piecesFor } from './costs.ts'
@@ -73,7 +73,7 @@ const executable = (compiled: Compiled): Executable => {
   const { started, dispose } = programs(compiled)
   const whole: { program?: Program } = {}
   /** Of all runs, of which several may be the first. */
-  const withoutCarry = shared(
+  const withoutCarry = remembered(
     effect(async (run) => {
       whole.program = (await run(started({}, {}))).program
       return whole.program

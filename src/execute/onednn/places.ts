@@ -31,7 +31,7 @@ const folders = (): readonly string[] => [
 ]
 
 /** Files of a folder that are called as oneDNN 3 is, by name. */
-export const inFolder = async (folder: string): Promise<readonly string[]> =>
+const inFolder = async (folder: string): Promise<readonly string[]> =>
   [...(await readdir(folder).catch((): string[] => []))]
     .sort()
     .filter((name) => libraryName.test(name))

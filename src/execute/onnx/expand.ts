@@ -51,11 +51,7 @@ const tableOf = ({ constants, files }: Known): EmitTable => ({
 const emit = <K extends CallKind>(table: EmitTable, call: Call<K>, values: readonly Value[], target: Target): Value => {
   const site: Site<K> = { call, values, target }
   const { type, operands } = call
-  const ofNone = isOfNone(
-    type,
-    operands.map((x) => x.type),
-  )
-  return ofNone ? filledWith(type.dtype, type.shape, 0) : table[call.op](site)
+  return isOfNone(type, operands) ? filledWith(type.dtype, type.shape, 0) : table[call.op](site)
 }
 
 /** Calls as an ONNX model, which is fed the leaves in the order of the graph. */

@@ -26,11 +26,7 @@ const table: LoweringTable = {
 }
 const lowerNode = <K extends OpKind>(node: NodeOf<K>, operands: readonly Value[], target: Target): Value => {
   const site: Site<K> = { node, operands, target }
-  const ofNone = isOfNone(
-    node.type,
-    operands.map((x) => x.type),
-  )
-  return ofNone ? constant(node.type, [0]) : table[node.op](site)
+  return isOfNone(node.type, operands) ? constant(node.type, [0]) : table[node.op](site)
 }
 
 /** One error for each type that the backend does not hold, at the first node that has it. */

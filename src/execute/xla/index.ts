@@ -4,7 +4,7 @@ import { pipe, TE } from '../../prelude.ts'
 import { omit, only } from '../carry.ts'
 import { contracted } from '../contract.ts'
 import type { Carry, CompileOptions, Executable, Executor, FileArrays, Stepper, Value, Values } from '../executor.ts'
-import { shared } from '../lifetime.ts'
+import { remembered } from '../lifetime.ts'
 import { type Across, type Client, execute, type Loaded } from './client.ts'
 import { type Engine, engineOf, loadProgram } from './engine.ts'
 import { deviceMemory, guarded, memoryOfProgram } from './memory.ts'
@@ -103,7 +103,7 @@ const stepper = (engine: Engine, made: Compiled, carry: Carry, held: Arrays, giv
 
 const executable = (engine: Device, graph: Graph, held: Arrays): Executable => {
   const whole: { loaded?: Loaded } = {}
-  const withoutCarry = shared(
+  const withoutCarry = remembered(
     effect(async (run) => {
       const made = await run(compiled(engine, graph, {}, Object.keys(held)))
       whole.loaded = made.loaded

@@ -2,7 +2,6 @@ import { basename, join } from 'node:path'
 import { type Effect, effect, failure } from '../../error.ts'
 import { TE } from '../../prelude.ts'
 import { type Decoded, list, record, text } from '../../schema.ts'
-import { filesBelow } from '../native/below.ts'
 import { dataFolder, type Place, recorded } from '../native/recorded.ts'
 import type { Group } from '../ranks/group.ts'
 
@@ -94,6 +93,3 @@ export const findPlugin = (platform: string): Effect<Named> =>
       )
     )
   })
-
-/** Files that are called as plugins are, in a folder and in packages below it. */
-export const inFolder = (folder: string): Promise<readonly string[]> => filesBelow(folder, isPlugin, 2)

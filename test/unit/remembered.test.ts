@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest'
 import { failure } from '../../src/error.ts'
-import { shared } from '../../src/execute/lifetime.ts'
+import { remembered } from '../../src/execute/lifetime.ts'
 import { E } from '../../src/prelude.ts'
 
-test('what is shared is done once for all who ask, and anew where it failed', async () => {
+test('what is remembered is done once for all who ask, and anew where it failed', async () => {
   let times = 0
-  const program = shared(async () => {
+  const program = remembered(async () => {
     times += 1
     return times === 1 ? E.left([failure('compile', 'engine', 'memory', 'none')] as const) : E.right(times)
   })
