@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import * as D from '../../src/declare/index.ts'
 import type { Executor, Values } from '../../src/execute/executor.ts'
 import { by, finishings, type How } from '../../src/execute/onednn/compile.ts'
-import { type Costs, measured, reckonedOfAvx512 } from '../../src/execute/onednn/costs.ts'
+import { type Costs, measured, measuredOfAvx512 } from '../../src/execute/onednn/costs.ts'
 import { decisions } from '../../src/execute/onednn/decide.ts'
 import { onednn, onednnBy } from '../../src/execute/onednn/index.ts'
 import { inLoops } from '../../src/execute/onednn/sums.ts'
@@ -160,7 +160,7 @@ await suiteOn('onednn', 'onednn', () => {
     ),
     ['all', all],
     ['as measured', by(measured)],
-    ['as reckoned of AVX-512', by(reckonedOfAvx512)],
+    ['as measured with AVX-512', by(measuredOfAvx512)],
   ]
   test.each(passes)('%s keeps what is computed', (_, how) =>
     check(

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import * as D from '../../src/declare/index.ts'
-import { type Costs, measured, reckonedOfAvx512 } from '../../src/execute/onednn/costs.ts'
+import { type Costs, measured, measuredOfAvx512 } from '../../src/execute/onednn/costs.ts'
 import { decisions, undecided } from '../../src/execute/onednn/decide.ts'
 import { halfPrecisions } from '../../src/execute/onednn/half.ts'
 import { through } from '../../src/execute/passes.ts'
@@ -47,10 +47,17 @@ describe('minimal filtering on onednn', () => {
     ['fewer tiles', [31, 64, 64, 2], ''],
   ] as const)('%s', (_, layer, expected) => expect(madeSo(measured, layer)).toBe(expected))
   test.each([
-    ['wide enough', [4, 256, 256, 8], 'y dx dw'],
-    ['narrower', [4, 255, 256, 8], ''],
-    ['fewer tiles', [63, 256, 256, 2], ''],
-  ] as const)('with AVX-512: %s', (_, layer, expected) => expect(madeSo(reckonedOfAvx512, layer)).toBe(expected))
+    ['from 64 channels on', [4, 64, 64, 8], 'y dx dw'],
+    ['fewer: gradients of weights alone', [4, 63, 64, 8], 'dw'],
+    ['down to 32', [4, 31, 64, 8], ''],
+    ['with 64 on the other side', [4, 32, 63, 8], ''],
+    ['half as many tiles', [2, 64, 128, 8], 'y dw'],
+    ['half as many of fewer channels', [2, 63, 128, 8], ''],
+    ['half as many of more', [2, 64, 129, 8], 'dw'],
+    ['a quarter, of fewer than 256 channels', [4, 255, 256, 4], ''],
+    ['a quarter, of 256', [4, 256, 256, 4], 'dx dw'],
+    ['fewer', [3, 256, 256, 4], ''],
+  ] as const)('with AVX-512: %s', (_, layer, expected) => expect(madeSo(measuredOfAvx512, layer)).toBe(expected))
   const matrixUnits = 0xfef
   test.each([
     ['whose products gain more than minimal filtering', 'bfloat16', 2.3, ''],

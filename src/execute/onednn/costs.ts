@@ -2,8 +2,8 @@ import type { Phased } from '../staging.ts'
 import { hasIsa } from './isa.ts'
 
 /**
- * How long a plan takes. Measured with oneDNN 3.2 on one thread of a processor
- * with AVX2 (Zen 3) while others worked on it: docs/decisions/0017.
+ * How long a plan takes. Measured with oneDNN 3.2: of processors with AVX2 on one thread of a Zen 3 while others worked on it, of AVX-512 on a
+ * quiet Emerald Rapids: docs/decisions/0017.
  */
 export interface Pace {
   /** Floating-point operations a millisecond and thread of products and convolutions, and of gradients of weights. */
@@ -33,8 +33,8 @@ export interface Costs {
   /** Multiplications of a convolution over those by minimal filtering: (2 * 3 / 4)^2 of each. */
   readonly minimalGain: number
   /**
-   * How many times faster products in half precision are than in float32: by matrix units ONEDNN.md has 3,000 against 400 GFLOP/s;
-   * without them it has a step in bfloat16 slower than one in float32. Arrays lie as 2 bytes where that is more than 1.
+   * How many times faster products in half precision are than in float32: by matrix units ONEDNN.md has 3,000 against 400 GFLOP/s; without
+   * them they are slower. Arrays lie as 2 bytes where that is more than 1.
    */
   readonly half: { readonly matrixUnits: number; readonly vectors: number; readonly stored: 'where faster' | 'always' }
   /** Bytes of tiles that a thread makes before it multiplies them, up to which they stay in its caches. */
@@ -70,18 +70,33 @@ export const measured: Costs = {
   pace: { flops: 6.3e7, weightGradientFlops: 3.5e7, bytes: 8e6, steps: 1.6e6, call: 0.002 },
 }
 
-const wideAlone: readonly Tiled[] = [{ narrow: 256, wide: 256, tiles: 64 }]
 /**
- * Of AVX-512, whose products are four times as fast while loops of WebAssembly are not: convolutions as they are until tiles are few
- * beside their products. Reckoned from the pace of its convolutions, not measured with plans: docs/decisions/0017.
+ * Of AVX-512, whose products are twice as fast while loops of WebAssembly are not: minimal filtering begins with more channels. Measured on
+ * two cores of an Emerald Rapids without matrix units: docs/decisions/0017.
  */
-export const reckonedOfAvx512: Costs = {
+export const measuredOfAvx512: Costs = {
   ...measured,
-  minimal: { conv2d: wideAlone, convInputGrad: wideAlone, convWeightGrad: wideAlone },
-  pace: { ...measured.pace, flops: 1.9e8, weightGradientFlops: 1.8e8 },
+  minimal: {
+    conv2d: [
+      { narrow: 64, wide: 64, tiles: 64 },
+      // Slower by 0.03 ms a convolution, for sums that are nearer to what is exact.
+      { narrow: 64, wide: 64, widest: 128, tiles: 32 },
+    ],
+    convInputGrad: [
+      { narrow: 64, wide: 64, tiles: 64 },
+      { narrow: 256, wide: 256, tiles: 16 },
+    ],
+    convWeightGrad: [
+      { narrow: 32, wide: 64, tiles: 64 },
+      { narrow: 64, wide: 64, tiles: 32 },
+      { narrow: 256, wide: 256, tiles: 16 },
+    ],
+  },
+  half: { ...measured.half, vectors: 0.5 },
+  pace: { flops: 1.5e8, weightGradientFlops: 1.5e8, bytes: 2.3e7, steps: 4.6e6, call: 0.002 },
 }
 export const costsFor = ({ isa }: { readonly isa: number }): Costs =>
-  hasIsa(isa, 'avx512') ? reckonedOfAvx512 : measured
+  hasIsa(isa, 'avx512') ? measuredOfAvx512 : measured
 
 /** Pieces of a long primitive: as many for 1 thread as for 2, so that both give the same numbers to the bit. */
 export const piecesFor = (threads: number): number => Math.max(2, threads)
