@@ -28,6 +28,8 @@ const over = (loop: Loop, { levels, vector }: Loop): Loop | undefined => {
 
 /** Both, the second reading what the first makes; undefined where they are not to be joined. */
 const joined = (first: Loop, later: Loop): Loop | undefined => {
+  if (first.steps.length + later.steps.length > most.steps || first.results.length + later.results.length > most.results)
+    return undefined
   const second = over(later, first)
   const all = [first, later]
   if (second === undefined || all.some((l) => l.reduction !== undefined || l.steps.some(({ op }) => isLane(op))))
@@ -47,8 +49,7 @@ const joined = (first: Loop, later: Loop): Loop | undefined => {
     o.kind === 'number' ? o : o.kind === 'step' ? { ...o, index: o.index + first.steps.length } : (places[o.index] ?? o)
   const steps = [...first.steps, ...second.steps.map((s) => ({ ...s, operands: s.operands.map(moved) }))]
   const results = [...first.results, ...second.results.map((r) => ({ ...r, operand: moved(r.operand) }))]
-  const fits = arrays.length <= most.arrays && steps.length <= most.steps && results.length <= most.results
-  return fits ? { ...first, arrays, steps, results } : undefined
+  return arrays.length > most.arrays ? undefined : { ...first, arrays, steps, results }
 }
 
 /** Without what loops of several results make for nobody else. */
@@ -76,23 +77,27 @@ const wholes = ({ levels }: Loop, walks: readonly Walk[]): ReadonlySet<number> =
 
 export const joinLoops = (plan: Plan): Plan => {
   const each: Instruction[] = []
-  /** Of each buffer which instructions read it and which write it, by their places. */
+  /** Of each buffer which instructions read it and which write it, by their places, of which the last stands last. */
   const [readers, writers] = [new Map<number, number[]>(), new Map<number, number[]>()]
   const note = (of: Map<number, number[]>, buffers: readonly number[], at: number): void => {
     for (const b of buffers) {
       const all = of.get(b) ?? []
-      all.push(at)
+      if (at < (all.at(-1) ?? -1)) all.splice(-1, 0, at)
+      else all.push(at)
       of.set(b, all)
     }
   }
-  const last = (of: Map<number, number[]>, buffers: readonly number[], but: number): number =>
-    Math.max(-1, ...buffers.flatMap((b) => (of.get(b) ?? []).filter((at) => at !== but)))
-  /** An earlier loop that another can be done in, which saves reading an array: nothing between touches what it reads or writes. */
+  const last = (of: Map<number, number[]>, buffers: readonly number[]): number =>
+    buffers.reduce((latest, b) => Math.max(latest, of.get(b)?.at(-1) ?? -1), -1)
+  /** An earlier loop that another can be done in, which saves reading an array: nothing behind it touches what is read or written. */
   const hostFor = (
     i: LoopInstruction,
   ): { readonly at: number; readonly loop: Loop; readonly host: LoopInstruction } | undefined => {
     const read = wholes(i.loop, i.loop.arrays)
-    const near = new Set([...read].flatMap((b) => [...(readers.get(b) ?? []), ...(writers.get(b) ?? [])]))
+    const touched = Math.max(last(writers, i.reads), last(writers, i.writes), last(readers, i.writes))
+    const near = new Set(
+      [...read].flatMap((b) => [...(readers.get(b) ?? []), ...(writers.get(b) ?? [])].filter((at) => at >= touched)),
+    )
     for (const at of [...near].sort((a, b) => b - a)) {
       const host = each[at]
       if (host?.kind !== 'loop') continue
@@ -104,8 +109,7 @@ export const joinLoops = (plan: Plan): Plan => {
         ).size === 0
       )
         continue
-      const after = Math.max(last(writers, [...i.reads, ...i.writes], at), last(readers, i.writes, at))
-      const loop = after < at ? joined(host.loop, i.loop) : undefined
+      const loop = joined(host.loop, i.loop)
       if (loop !== undefined) return { at, loop, host }
     }
     return undefined

@@ -54,11 +54,12 @@ const exact = (node: Node, index: number, made: Value, { name, integers }: Targe
     : fail('compile', placeOf(node, index), `integers of up to ${integers}, as far as ${name} has them`, String(far))
 }
 
-/** The kernels that a value takes beyond those of the values it was made of. */
-const kernelsBeyond = (value: Value, known: ReadonlySet<Value>): readonly Kernel[] =>
-  value.kind !== 'call' || known.has(value)
-    ? []
-    : [value.kernel, ...value.inputs.flatMap((x) => kernelsBeyond(x, known))]
+/** The kernels that a value takes beyond those of the values that were seen, to which it is added with what it is made of. */
+const kernelsBeyond = (value: Value, seen: Set<Value>): readonly Kernel[] => {
+  if (value.kind !== 'call' || seen.has(value)) return []
+  seen.add(value)
+  return [value.kernel, ...value.inputs.flatMap((x) => kernelsBeyond(x, seen))]
+}
 
 const covered = (node: Node, index: number, kernels: readonly Kernel[], target: Target): Checked<Node> => {
   const missing = [...new Set(kernels)].filter((k) => !target.has(k))
@@ -79,15 +80,14 @@ const covered = (node: Node, index: number, kernels: readonly Kernel[], target: 
  */
 export const lower = (g: Graph, target: Target): Checked<Roots> => {
   const lowered: Value[] = []
-  const known = new Set<Value>()
+  const seen = new Set<Value>()
   const leaves = new Map<string, Value>()
   const checks = g.nodes.flatMap((node, i) => {
     const name = feedName(node)
     const made =
       (name === undefined ? undefined : leaves.get(name)) ?? lowerNode(node, node.operands.map(at(lowered)), target)
     if (name !== undefined) leaves.set(name, made)
-    const check = [covered(node, i, kernelsBeyond(made, known), target), exact(node, i, made, target)]
-    known.add(made)
+    const check = [covered(node, i, kernelsBeyond(made, seen), target), exact(node, i, made, target)]
     lowered.push(made)
     return check
   })
