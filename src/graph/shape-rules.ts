@@ -108,7 +108,7 @@ const convolves = (x: Shape, w: Shape, y: Shape, window: Window): boolean =>
   dim(x, 1) === dim(w, 1) &&
   dim(w, 0) === dim(y, 1) &&
   sameShape(convOutputSize(x.slice(2), w.slice(2), window), y.slice(2)) &&
-  y.every((d) => d > 0)
+  [...x, ...w, ...y].every((d) => d > 0)
 
 const norm =
   (shapeOf: (x: Shape, groups: number) => Shape) =>
@@ -118,6 +118,7 @@ const norm =
     if (x.dtype !== 'float32' || x.shape.length < 2) return misfit('float32[N, C, ...]', showTypes(ts))
     if (!positive(groups) || channels % groups !== 0)
       return misfit(`channels divisible by ${groups} groups`, `${channels} channels`)
+    if (x.shape.slice(1).includes(0)) return misfit('numbers in each group', showTypes(ts))
     return affine.every((p) => p.dtype === 'float32' && sameShape(p.shape, [channels]))
       ? ok('float32', shapeOf(x.shape, groups))
       : misfit(`weight and bias of shape [${channels}]`, showTypes(affine))

@@ -53,14 +53,40 @@ export interface Step {
 export const stepOf = <K extends OpKind>(op: K): fc.Arbitrary<Step> =>
   applications[op].map(({ attributes, operands }) => ({ operands, build: (args) => apply(op, attributes, args) }))
 
+const applied = ({ operands, build }: Step): Tensor => build(operands.map(({ type }, i) => input(`x${i}`, type)))
+const fed = (step: Step): fc.Arbitrary<Case> =>
+  fedCase({ y: applied(step) }, new Map(step.operands.map(({ domain }, i) => [`x${i}`, domain])))
 /** One op, applied to inputs `x0`, `x1`, ...; its result is the output `y`. */
-export const caseOf = (op: OpKind): fc.Arbitrary<Case> =>
-  stepOf(op).chain(({ operands, build }) =>
-    fedCase(
-      { y: build(operands.map(({ type }, i) => input(`x${i}`, type))) },
-      new Map(operands.map(({ domain }, i) => [`x${i}`, domain])),
-    ),
-  )
+export const caseOf = (op: OpKind): fc.Arbitrary<Case> => stepOf(op).chain(fed)
+
+/** An axis of some operands, counted from one end, is emptied. */
+const emptied = (op: OpKind): fc.Arbitrary<Step> =>
+  fc
+    .tuple(stepOf(op), fc.integer({ min: -4, max: 3 }), fc.array(fc.boolean(), { minLength: 3, maxLength: 3 }))
+    .map(([{ operands, build }, at, chosen]) => ({
+      operands: operands.map((o, i) => {
+        const { shape } = o.type
+        const axis = at < 0 ? shape.length + at : at
+        return chosen[i] === true && shape[axis] !== undefined
+          ? { ...o, type: { ...o.type, shape: shape.with(axis, 0) } }
+          : o
+      }),
+      build,
+    }))
+/** Rows of a table of none cannot be read. */
+const readsOfNone = (op: OpKind, [table, indices]: readonly Operand[]): boolean =>
+  op === 'gather' && table?.type.shape[0] === 0 && indices?.type.shape.includes(0) !== true
+const isOfNone = (op: OpKind, step: Step): boolean =>
+  step.operands.some(({ type }) => type.shape.includes(0)) &&
+  applied(step).fault === undefined &&
+  !readsOfNone(op, step.operands)
+/** One op of arrays of which some have no numbers. */
+export const caseOfNone = (op: OpKind): fc.Arbitrary<Case> =>
+  emptied(op)
+    .filter((step) => isOfNone(op, step))
+    .chain(fed)
+export const takesNone = (op: OpKind): boolean =>
+  fc.sample(emptied(op), { numRuns: 200, seed: 1 }).some((step) => isOfNone(op, step))
 
 const behind = (n: Node, prefix: string): Node => {
   if (!isNode('input')(n) && !isNode('parameter')(n) && !isNode('noise')(n)) return n

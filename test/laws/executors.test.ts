@@ -7,7 +7,17 @@ import { reference } from '../../src/execute/reference/index.ts'
 import { feedTypes } from '../../src/graph/graph.ts'
 import { opKinds } from '../../src/graph/ops.ts'
 import { grad, optimise } from '../../src/transform/index.ts'
-import { type Case, caseOf, type Fed, frozen, resultsOf, showFed, sideBySide } from '../arbitrary/cases.ts'
+import {
+  type Case,
+  caseOf,
+  caseOfNone,
+  type Fed,
+  frozen,
+  resultsOf,
+  showFed,
+  sideBySide,
+  takesNone,
+} from '../arbitrary/cases.ts'
 import { check } from '../arbitrary/check.ts'
 import { lossOf, variables } from '../arbitrary/differentiate.ts'
 import { everyName, type Name, present, tolerances } from '../arbitrary/executors.ts'
@@ -59,6 +69,7 @@ describe.each(compared)('$name agrees with the reference', ({ name, executor }) 
     check(fc.asyncProperty(joint(arbitrary, side), agrees(...how)), Math.ceil(casesOf(name, whole) / side))
 
   test.each(opKinds)('%s', (op) => law(caseOf(op), 30, tolerance.op))
+  test.each(opKinds.filter(takesNone))('%s of arrays without numbers', (op) => law(caseOfNone(op), 10, tolerance.op))
   test('generated graphs', () => law(arbitraryGraph({ steps: 9 }), 100, tolerance.graph))
   test('gradients of generated graphs, optimised', () =>
     law(arbitraryGraph().map(gradientsOf), 60, tolerance.graph, 'training'))

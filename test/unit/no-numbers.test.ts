@@ -58,3 +58,16 @@ test('of none there is no greatest', () => {
     left: [{ tag: 'shape', expected: 'an axis of float32[0, 3] with an element', got: '0' }],
   })
 })
+test('nothing is convolved by a kernel without numbers, or normed over none', () => {
+  const [x, kernel] = [D.input('x', float(1, 4, 5, 5)), D.input('kernel', float(2, 4, 0, 3))]
+  const window = { stride: [1, 1], padding: [0, 0, 0, 0] } as const
+  expect(D.freeze({ y: pipe(x, D.conv2d(kernel, window)) })).toMatchObject({
+    left: [{ tag: 'shape', expected: 'a kernel that fits in the padded input' }],
+  })
+  const of = (batch: number, channels: number) =>
+    D.apply('groupRstd', { groups: 1, eps: 1e-5 }, [D.input('n', float(batch, channels))])
+  expect(right(D.freeze({ y: of(0, 4) })).outputs.y).toBeDefined()
+  expect(D.freeze({ y: of(1, 0) })).toMatchObject({
+    left: [{ tag: 'shape', expected: 'numbers in each group', got: 'float32[1, 0]' }],
+  })
+})

@@ -20,6 +20,7 @@ test('every name gives an executor, a slip a suggestion', async () => {
 
 test('what is there is told, and where no engine was set up a GPU is chosen, else the CPU', async () => {
   vi.stubEnv('XDG_CONFIG_HOME', '/nowhere')
+  vi.stubEnv('PJRT_NAMES_AND_LIBRARY_PATHS', undefined)
   const found = right(await available())
   expect(found.providers).toContainEqual({ name: 'cpu', bundled: true })
   expect(found.version).toMatch(/^1\.\d+/)

@@ -28,7 +28,10 @@ const over = (loop: Loop, { levels, vector }: Loop): Loop | undefined => {
 
 /** Both, the second reading what the first makes; undefined where they are not to be joined. */
 const joined = (first: Loop, later: Loop): Loop | undefined => {
-  if (first.steps.length + later.steps.length > most.steps || first.results.length + later.results.length > most.results)
+  if (
+    first.steps.length + later.steps.length > most.steps ||
+    first.results.length + later.results.length > most.results
+  )
     return undefined
   const second = over(later, first)
   const all = [first, later]
