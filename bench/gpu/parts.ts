@@ -45,7 +45,12 @@ const cli = ({ node, root }: Setting, ...args: readonly string[]): readonly stri
   ...args,
 ]
 
-/** What makes engines known. */
+const picturesIn = ({ out }: Setting): string => `${out}/pictures`
+/** An experiment's data, in place of emoji, which a bundle has not. */
+const data = (of: Setting): string =>
+  `/data=${JSON.stringify({ kind: 'folder', path: picturesIn(of), size: 16, heldOut: 6 })}`
+
+/** What makes engines known, and what they are tried with. */
 export const setups = (of: Setting): readonly Part[] => {
   const plugin = of.plugin ?? of.packages
   return [
@@ -68,6 +73,12 @@ export const setups = (of: Setting): readonly Part[] => {
             command: cli(of, 'setup', 'tensorflow', '--from', of.tensorflow),
           },
         ]),
+    {
+      name: 'pictures',
+      seconds: 20,
+      sets: true,
+      command: [of.node, `${of.root}/dist/bench/gpu/pictures.js`, picturesIn(of)],
+    },
     { name: 'doctor', seconds: 60, sets: true, tells: /^\S+:\S+ +usable/, command: cli(of, 'doctor') },
   ]
 }
@@ -139,6 +150,7 @@ const ofExecutor = (of: Setting, executor: string): readonly Part[] => {
         executor,
         of.root,
         `${of.out}/runs/${executor.replace(':', '-')}`,
+        data(of),
       ],
     },
     ...['attention', 'unet', 'training'].map((area) => ({
@@ -152,7 +164,7 @@ const ofExecutor = (of: Setting, executor: string): readonly Part[] => {
             name: `memory-${executor}`,
             tells: / as compiled/,
             seconds: 60,
-            command: cli(of, 'check', tiny, '--explain', '--executor', executor),
+            command: cli(of, 'check', tiny, '--set', data(of), '--explain', '--executor', executor),
           },
         ]
       : []),

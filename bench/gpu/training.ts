@@ -1,35 +1,13 @@
 import { execFile, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, readFile, rm } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { writePicture } from '../../src/io/images.ts'
-import { E } from '../../src/prelude.ts'
 
-/** `training.js EXECUTOR ROOT DIR`: a short training twice, and once stopped and gone on with: all three give the same bits, or it is told. */
+/** `training.js EXECUTOR ROOT DIR DATA`: a short training twice, and once stopped and gone on with: all three give the same bits, or it is told. */
 
-const [, , executor = '', root = '', dir = ''] = process.argv
-const pictures = join(dir, 'pictures')
-const side = 16
-const draw = async (): Promise<void> => {
-  for (const kind of ['box', 'disc'])
-    for (let n = 0; n < 12; n++) {
-      const inside = (x: number, y: number): boolean =>
-        kind === 'box' ? Math.max(Math.abs(x - 8), Math.abs(y - 8)) < 3 + n / 4 : Math.hypot(x - 8, y - 8) < 3 + n / 4
-      const pixels = Uint8Array.from({ length: 3 * side * side }, (_, i) =>
-        inside(Math.floor(i / 3) % side, Math.floor(i / 3 / side)) ? 255 - 20 * n : 10 * (i % 3) + 5 * n,
-      )
-      await mkdir(join(pictures, kind), { recursive: true })
-      const written = await writePicture(join(pictures, kind, `${n}.png`), {
-        width: side,
-        height: side,
-        data: pixels,
-      })()
-      if (E.isLeft(written)) throw new Error(written.left[0].got)
-    }
-}
-const data = `/data=${JSON.stringify({ kind: 'folder', path: pictures, size: side, heldOut: 6 })}`
+const [, , executor = '', root = '', dir = '', data = ''] = process.argv
 const args = (run: string, ...more: readonly string[]): string[] => [
   join(root, 'dist/src/cli/main.js'),
   ...['train', join(root, 'graphs/tiny.json'), '--out', join(dir, run), '--executor', executor, '--set', data],
@@ -58,7 +36,6 @@ const stopped = (run: string): Promise<void> =>
   })
 
 await rm(dir, { recursive: true, force: true })
-await draw()
 const started = performance.now()
 await train('straight')
 const seconds = (performance.now() - started) / 1000

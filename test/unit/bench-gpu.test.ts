@@ -25,7 +25,7 @@ test('accelerators are asked, the fastest first; without one what stands in for 
 })
 
 test('parts are of what there is', () => {
-  expect(setups(setting).map(({ name }) => name)).toEqual(['machine', 'doctor'])
+  expect(setups(setting).map(({ name }) => name)).toEqual(['machine', 'pictures', 'doctor'])
   expect(setups({ ...setting, plugin: '/p.so', tensorflow: '/tf' }).map(({ name }) => name)).toEqual(
     expect.arrayContaining(['setup-xla', 'setup-tensorflow']),
   )
@@ -37,6 +37,8 @@ test('parts are of what there is', () => {
   expect(onCard.filter(isSlowOnCpu)).not.toEqual([])
   expect(namesOf({ ...setting, small: true }, ['xla:cpu']).filter(isSlowOnCpu)).toEqual([])
   expect(new Set(onCard).size).toBe(onCard.length)
+  const run = measurements(setting, ['xla:cuda']).filter(({ name }) => /^(training|memory)-/.test(name))
+  expect(run.map(({ command }) => command.some((word) => word.includes('"path":"/out/pictures"')))).toEqual([true, true])
 })
 
 test('what parts found stands in tables', async () => {

@@ -6,9 +6,10 @@ import { atOnce, inTurns } from '../breath.ts'
 import { placeOf } from '../check-graph.ts'
 import type { Carry } from '../executor.ts'
 import type { Types } from '../feeds.ts'
+import { isOfNone } from '../none.ts'
 import { type Laid, plain, rowMajor } from './laid.ts'
 import { lowerings } from './lower.ts'
-import { type Line, typeText, type Writer, writing } from './text.ts'
+import { constant, type Line, typeText, type Writer, writing } from './text.ts'
 
 /** A graph as StableHLO, and in which order it takes and gives arrays. */
 export interface Program {
@@ -24,9 +25,11 @@ export interface Program {
 
 type Inner = NodeOf<Exclude<OpKind, 'input' | 'parameter' | 'noise'>>
 const isInner = (n: Node): n is Inner => feedName(n) === undefined
+const typed = ({ line: { type }, shape }: Laid): { readonly type: TensorType } => ({ type: { ...type, shape } })
 const lowered = <K extends Inner['op']>(w: Writer, { op, attributes, type }: NodeOf<K>, all: readonly Laid[]): Laid => {
   const last = all.at(-1) ?? rowMajor({ name: '', type })
   const [a = last, b = last, c = last] = all
+  if (isOfNone(type, all.map(typed))) return rowMajor(constant(w, type, [0]))
   return lowerings[op](w, attributes, [a, b, c], type, all)
 }
 
