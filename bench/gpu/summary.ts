@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { RNEA, t } from '../../src/prelude.ts'
 import { peerModeNames, peerName } from '../peer.ts'
-import { median } from '../side.ts'
 import { type Part, resultOf } from './parts.ts'
 
 /** What was found, as tables of Markdown, from what the parts wrote. */
@@ -29,17 +28,18 @@ const rowsOf = async (out: string, name: string): Promise<readonly Row[]> => {
   const found: unknown = JSON.parse(await readFile(resultOf(out, name), 'utf8').catch(() => 'null'))
   return Bench.is(found) ? found.rows : []
 }
-/** Of a work that several parts measured, each beside other peers, one line. */
+const ratioOf = ({ ratio }: Row): number => ratio ?? 0
+/** Of a work that several parts measured, each beside other peers, one line: our time as it was beside the fastest. */
 const timedLines = (rows: readonly Row[]): readonly string[] => {
   const alike = RNEA.groupBy(({ executor, work, precision }: Row) => [executor, work, precision].join('|'))(rows)
   return Object.entries(alike).map(([key, same]) => {
     const peers = new Map(same.flatMap((row) => Object.entries(row.peers)))
-    const ratios = same.flatMap(({ ratio }) => ratio ?? [])
+    const telling = same.reduce((a, b) => (ratioOf(b) > ratioOf(a) ? b : a))
     return line(
       ...key.split('|'),
-      median(same.map(({ ours }) => ours.ms)).toFixed(1),
+      telling.ours.ms.toFixed(1),
       ...peerModeNames.map((mode) => peers.get(mode)?.ms.toFixed(1) ?? '-'),
-      ratios.length === 0 ? '-' : Math.max(...ratios).toFixed(2),
+      telling.ratio?.toFixed(2) ?? '-',
     )
   })
 }
@@ -81,7 +81,7 @@ export const summary = async (
           rule(5 + peerModeNames.length),
           ...timedLines(rows),
           '',
-          'The last column is our time over that of the fastest peer in the same precision, which took turns with it: below 1 is faster.',
+          'The last column is our time over that of the fastest peer in the same precision, which took turns with it: below 1 is faster. Of several parts our time is of those turns.',
           ...absentLines(rows),
         ]),
     '',
