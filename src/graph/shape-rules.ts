@@ -124,6 +124,9 @@ const norm =
       : misfit(`weight and bias of shape [${channels}]`, showTypes(affine))
   }
 
+/** Whether indices can point at one of so many rows, if there are any. */
+const hasRow = (rows: number, indices: TensorType): boolean => rows > 0 || size(indices.shape) === 0
+
 const rules: { readonly [K in OpKind]: Rule<K> } = {
   input: ({ type }) => ok(type.dtype, type.shape),
   parameter: ({ shape }) => ok('float32', shape),
@@ -266,15 +269,18 @@ const rules: { readonly [K in OpKind]: Rule<K> } = {
   },
   gather: (_, ts) => {
     const [table, indices] = [at(ts, 0), at(ts, 1)]
-    return indices.dtype === 'int32' && table.shape.length > 0
+    if (indices.dtype !== 'int32' || table.shape.length === 0)
+      return misfit('a table of rank 1 or more and int32 indices', showTypes(ts))
+    return hasRow(dim(table.shape, 0), indices)
       ? ok(table.dtype, [...indices.shape, ...table.shape.slice(1)])
-      : misfit('a table of rank 1 or more and int32 indices', showTypes(ts))
+      : misfit('a table with rows', showTypes(ts))
   },
   scatterAdd: ({ rows }, ts) => {
     const [indices, updates] = [at(ts, 0), at(ts, 1)]
     const rank = indices.shape.length
     return indices.dtype === 'int32' &&
       updates.dtype !== 'bool' &&
+      hasRow(rows, indices) &&
       sameShape(updates.shape.slice(0, rank), indices.shape)
       ? ok(updates.dtype, [rows, ...updates.shape.slice(rank)])
       : misfit('int32 indices and numeric updates that begin with their shape', showTypes(ts))

@@ -58,7 +58,7 @@ test('of none there is no greatest', () => {
     left: [{ tag: 'shape', expected: 'an axis of float32[0, 3] with an element', got: '0' }],
   })
 })
-test('nothing is convolved by a kernel without numbers, or normed over none', () => {
+test('nothing is convolved by a kernel without numbers, normed over none or looked up among no rows', () => {
   const [x, kernel] = [D.input('x', float(1, 4, 5, 5)), D.input('kernel', float(2, 4, 0, 3))]
   const window = { stride: [1, 1], padding: [0, 0, 0, 0] } as const
   expect(D.freeze({ y: pipe(x, D.conv2d(kernel, window)) })).toMatchObject({
@@ -69,5 +69,12 @@ test('nothing is convolved by a kernel without numbers, or normed over none', ()
   expect(right(D.freeze({ y: of(0, 4) })).outputs.y).toBeDefined()
   expect(D.freeze({ y: of(1, 0) })).toMatchObject({
     left: [{ tag: 'shape', expected: 'numbers in each group', got: 'float32[1, 0]' }],
+  })
+  const [table, one] = [D.input('table', float(0, 3)), D.input('one', int(1))]
+  expect(D.freeze({ y: pipe(table, D.gather(one)) })).toMatchObject({
+    left: [{ tag: 'shape', expected: 'a table with rows' }],
+  })
+  expect(D.freeze({ y: pipe(D.input('rows', float(1, 3)), D.scatterAdd(one, 0)) })).toMatchObject({
+    left: [{ tag: 'shape' }],
   })
 })
