@@ -292,17 +292,24 @@ describe('half precision', () => {
   })
   test('is asked for once, and what fails is not believed', () => {
     const { addon, calls } = noting()
-    const computes = computesIn(tensorflowDevice({ ...addon, tensorDataSync: () => new Float32Array(10_000) }, 'toy'))
+    const device = tensorflowDevice({ ...addon, tensorDataSync: () => new Float32Array(10_000) }, 'toy')
+    const computes = computesIn(device, { gpu: true })
     expect([computes('Neg', dtype), computes('Softmax', dtype)]).toEqual([true, false])
     const asked = calls.length
     expect(asked).toBeGreaterThan(0)
     expect(computes('Neg', dtype)).toBe(true)
     expect(calls).toHaveLength(asked)
+    const onCpu = computesIn(device, { gpu: false })
+    expect([onCpu('Conv2D', dtype), onCpu('BatchMatMul', dtype)]).toEqual([false, false])
+    expect(calls).toHaveLength(asked)
+    expect(onCpu('Neg', dtype)).toBe(true)
     const failing = (op: string, ...rest: readonly [Parameters<Addon['executeOp']>[1], readonly number[], number]) => {
       if (op === 'Tanh') throw new Error('No OpKernel was registered to support Op Tanh')
       return addon.executeOp(op, ...rest)
     }
-    expect(computesIn(tensorflowDevice({ ...addon, executeOp: failing }, 'toy'))('Tanh', dtype)).toBe(false)
+    expect(computesIn(tensorflowDevice({ ...addon, executeOp: failing }, 'toy'), { gpu: true })('Tanh', dtype)).toBe(
+      false,
+    )
   })
   test('is how weights lie on the device that nothing reads otherwise', () => {
     const kept = (roots: Roots) => keeping(roots, { w: w.type }).types.w?.dtype

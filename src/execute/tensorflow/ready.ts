@@ -33,7 +33,7 @@ export const readyOf = (name: TensorflowName, addon: Addon): Checked<Ready> => {
           sums: none,
           paddings: 'explicit',
           dtypes,
-          halves: widening(computesIn(device)),
+          halves: widening(computesIn(device, { gpu })),
           together: true,
           lean,
           integers: 2 ** 31,
