@@ -278,12 +278,15 @@ const rules: { readonly [K in OpKind]: Rule<K> } = {
   scatterAdd: ({ rows }, ts) => {
     const [indices, updates] = [at(ts, 0), at(ts, 1)]
     const rank = indices.shape.length
-    return indices.dtype === 'int32' &&
-      updates.dtype !== 'bool' &&
-      hasRow(rows, indices) &&
-      sameShape(updates.shape.slice(0, rank), indices.shape)
+    if (
+      indices.dtype !== 'int32' ||
+      updates.dtype === 'bool' ||
+      !sameShape(updates.shape.slice(0, rank), indices.shape)
+    )
+      return misfit('int32 indices and numeric updates that begin with their shape', showTypes(ts))
+    return hasRow(rows, indices)
       ? ok(updates.dtype, [rows, ...updates.shape.slice(rank)])
-      : misfit('int32 indices and numeric updates that begin with their shape', showTypes(ts))
+      : misfit('rows to add to', `${rows} for ${showTypes(ts)}`)
   },
   upsampleNearest: ({ factor }, ts) => {
     const x = at(ts, 0)

@@ -75,6 +75,6 @@ test('nothing is convolved by a kernel without numbers, normed over none or look
     left: [{ tag: 'shape', expected: 'a table with rows' }],
   })
   expect(D.freeze({ y: pipe(D.input('rows', float(1, 3)), D.scatterAdd(one, 0)) })).toMatchObject({
-    left: [{ tag: 'shape' }],
+    left: [{ tag: 'shape', expected: 'rows to add to' }],
   })
 })
